@@ -1,0 +1,52 @@
+# Everything runs from .venv, which `make setup` builds. `make` alone lists the targets.
+#   PYTHON       the interpreter to build .venv with (3.11 or newer)
+#   TORCH_INDEX  a package index to take torch from, before everything else: the CPU build for example
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := .venv/bin
+READY := .venv/.setup-done
+
+.PHONY: help setup quickstart test test-all lint smoke
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make setup       build .venv and install afterbase into it (quick the second time)"
+	@echo "make quickstart  setup, then the whole recipe on the shipped tiny base"
+	@echo "make smoke       setup, then the smallest recipe, in a temporary folder"
+	@echo "make test        setup, then the tests that take seconds"
+	@echo "make test-all    setup, then all tests"
+	@echo "make lint        setup, then ruff, pyright and the layers contract"
+
+setup: $(READY)
+	@echo ".venv is ready"
+
+$(READY): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "afterbase needs Python 3.11 or newer: no $(PYTHON) here. Try: make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "afterbase needs Python 3.11 or newer: $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make setup PYTHON=python3.11" >&2; exit 1; }
+	@echo "setting up .venv (a few minutes, once)"
+	@$(PYTHON) -m venv .venv
+	@$(if $(TORCH_INDEX),$(BIN)/pip install -qq torch -c constraints.txt --index-url $(TORCH_INDEX))
+	@$(BIN)/pip install -qq -e '.[dev]' -c constraints.txt
+	@touch $@
+
+quickstart: setup
+	$(BIN)/afterbase run recipes/quickstart.toml
+
+test: setup
+	$(BIN)/pytest -m "not slow"
+
+test-all: setup
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+# In a folder of its own, so that nothing is found in the store and every stage really runs.
+smoke: setup
+	root=$$(mktemp -d) && trap 'rm -rf "$$root"' EXIT && cd "$$root" && \
+	  "$(CURDIR)/$(BIN)/afterbase" run "$(CURDIR)/recipes/smoke.toml"

@@ -1,0 +1,110 @@
+"""The command line. Heavy imports live inside the commands: `--help` has to answer at once."""
+
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from afterbase.core.errors import UserError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="What comes after the base model: DeepSeek-V3's post-training, with the lineage of every sample.",
+)
+Root = Annotated[Path, typer.Option("--root", help="Where `runs/` and `store/` lie.")]
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/quickstart.toml.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="The name of a run: its recipe's `name`.")]
+
+
+@app.command()
+def run(recipe: RecipeFile, root: Root = Path()) -> None:
+    """Run a recipe, or go on where it stopped; ends with a table and a report."""
+    from afterbase import launch
+
+    launch.run(recipe, root)
+
+
+@app.command()
+def plan(recipe: RecipeFile, root: Root = Path()) -> None:
+    """Show the stages of a recipe: what is cached, and what each will cost."""
+    from afterbase import launch
+
+    launch.plan(recipe, root)
+
+
+@app.command()
+def show(
+    run: RunName, root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
+) -> None:
+    """Show the final table of a run."""
+    summary = _summary(run, root)
+    if as_json:
+        keys = ("run", "stages", "evaluations", "comparisons")
+        typer.echo(json.dumps({key: summary[key] for key in keys}, indent=2))
+        return
+    from rich.console import Console
+
+    from afterbase.report.table import final_table
+
+    Console().print(final_table(summary["evaluations"]))
+    typer.echo(f"report: {root / 'runs' / run / 'report.html'}")
+
+
+@app.command()
+def trace(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="An answer's or a sample's id.")],
+    root: Root = Path(),
+) -> None:
+    """Walk from an answer or a sample back to its problem, its teacher and the base model."""
+    from rich.console import Console
+
+    from afterbase.core.store import Store
+    from afterbase.report.trace import trace as lineage
+
+    Console(soft_wrap=True).print(lineage(identifier, store=Store(root / "store"), runs=root / "runs"))
+
+
+def _summary(run: str, root: Path) -> dict[str, Any]:
+    path = root / "runs" / run / "run.json"
+    if not path.is_file():
+        runs = sorted(p.parent.name for p in (root / "runs").glob("*/run.json"))
+        raise UserError(
+            "`show` takes the name of a finished run",
+            got=f"`{run}`, and no {path}",
+            remedy=f"use one of {runs}" if runs else "run a recipe first: afterbase run recipes/quickstart.toml",
+        )
+    return json.loads(path.read_text())
+
+
+def main() -> None:
+    """Run the command line; mistakes of the user end in one clear message and exit status 2."""
+    try:
+        app(standalone_mode=False)
+    except UserError as error:
+        sys.exit(_fail(f"error: {error}"))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        sys.exit(_fail("error: the disk is full; nothing finished is lost\n  remedy: free some space and run again"))
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except typer.TyperException as error:
+        error.show()
+        sys.exit(error.exit_code)
+
+
+def _fail(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    main()

@@ -1,0 +1,181 @@
+"""Typed configuration: frozen, strict, read from TOML, with messages that say what to write instead.
+
+A config lives beside the function that it configures; `afterbase.recipe` composes them. Tables may nest as `Config`,
+`Config | None`, `tuple[Config, ...]` and `dict[str, Config]`; unions of different configs are not covered.
+"""
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from afterbase.core.errors import UserError
+
+T = TypeVar("T")
+C = TypeVar("C", bound="Config")
+
+
+class _HowMarker:
+    """Marks a field that changes how a stage runs, never what it makes."""
+
+
+_HOW = _HowMarker()
+How = Annotated[T, _HOW]
+"""`workers: How[int] = 2`: a field that stays out of the artifact's key."""
+
+
+class Config(BaseModel):
+    """The base of every config: immutable, no unknown keys, no coercion (an int may stand for a float, no more)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def what(config: Config) -> dict[str, Any]:
+    """The fields that belong into an artifact's key, as plain JSON: all but those declared `How[...]`, at any depth."""
+    return {
+        name: _plain(getattr(config, name))
+        for name, field in type(config).model_fields.items()
+        if _HOW not in field.metadata
+    }
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Config():
+            return what(value)
+        case Enum():
+            return _plain(value.value)
+        case None | bool() | int() | float() | str():
+            return value
+        case tuple() | list():
+            return [_plain(item) for item in value]
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+    # A path, above all: where a file lies is no part of what it holds.
+    raise AssertionError(f"{type(value).__name__} has no place in an artifact's key; declare the field How[...]")
+
+
+def load_toml(path: Path, model: type[C]) -> C:
+    """The config in a TOML file; UserError where the file or a key or a value is not what `model` declares."""
+    table = _read(path)
+    try:
+        # TOML has the types of JSON, so strict JSON rules fit: arrays become tuples and strings enums, "3" is no 3.
+        return model.model_validate_json(json.dumps(table, default=_refuse_date), strict=True)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        unknown = [d for d in details if d["type"] == "extra_forbidden"]
+        # A misspelt key often leaves a required one missing as well; the misspelling is the news.
+        raise _explain([*unknown, *details][0], path, model) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        found = sorted({*path.parent.glob("*.toml"), *Path("recipes").glob("*.toml")})
+        near = difflib.get_close_matches(path.name, [file.name for file in found], n=1)
+        names = [str(file) for file in found if file.name in near] or [str(file) for file in found]
+        remedy = f"did you mean {_or(names)}?" if names else "give the path of a TOML file"
+        raise UserError(f"{path} must be a file", got="no such file", remedy=remedy)
+    try:
+        text = path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} must be TOML, in UTF-8", got=str(error), remedy="save the file as UTF-8") from None
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = re.search(r"at line (\d+)", str(error))
+        line = f": `{text.splitlines()[int(place[1]) - 1].strip()}`" if place else ""
+        raise UserError(
+            f"{path} must be TOML", got=f"{error}{line}", remedy="mend that place: `key = value`, strings in quotes"
+        ) from None
+
+
+def _refuse_date(value: Any) -> str:
+    raise UserError("a config holds no dates or times", got=str(value), remedy="put it in quotes if it is a name")
+
+
+def _explain(detail: ErrorDetails, path: Path, model: type[Config]) -> UserError:
+    """One of pydantic's findings as rule, got, remedy."""
+    *parents, name = detail["loc"] or ("",)
+    key = _dotted(detail["loc"])
+    kind, got = detail["type"], json.dumps(detail["input"], ensure_ascii=False)
+    cause = detail.get("ctx", {}).get("error")
+    if isinstance(cause, UserError):  # from a validator of ours, which knows best
+        return UserError(f"{_where(key)}{cause.rule}", got=cause.got, remedy=f"{cause.remedy}, in {path}")
+    if kind == "value_error":
+        return UserError(f"{_where(key)}{cause}", got=got, remedy=f"change it in {path}")
+    if kind == "missing":
+        place = f"under [{_dotted(parents)}]" if parents else "at the top"
+        return UserError(f"`{key}` must be given", got=f"no such key in {path}", remedy=f"add `{name} = ...` {place}")
+    if kind == "extra_forbidden":
+        return UserError(
+            f"unknown key `{key}`", got=f"`{name} = {got}` in {path}", remedy=_nearest(name, parents, model)
+        )
+    rule = detail["msg"].replace("an object", "a table").replace("a valid array", "an array")
+    rule = f"`{key}`" + rule.removeprefix("Input") if rule.startswith("Input") else f"`{key}`: {rule}"
+    return UserError(rule, got=got, remedy=f"change `{key}` in {path}{_default(detail['loc'], model)}")
+
+
+def _nearest(name: str | int, parents: list[str | int], model: type[Config]) -> str:
+    valid = sorted(_annotation_at(model, parents).model_fields)
+    near = difflib.get_close_matches(str(name), valid, n=1) or [
+        key for key in _keys(model, "") if key.split(".")[-1] == name
+    ]
+    hint = f"did you mean {_or(near)}? " if near else ""
+    place = f"[{_dotted(parents)}]" if parents else "the top level"
+    return f"{hint}valid keys of {place}: {', '.join(valid)}"
+
+
+def _default(loc: tuple[str | int, ...], model: type[Config]) -> str:
+    """` (default: 2)` where the field at `loc` has a plain default."""
+    table = _annotation_at(model, loc[:-1])
+    field = table.model_fields.get(str(loc[-1])) if isinstance(table, type) and issubclass(table, Config) else None
+    if field is None or not isinstance(field.default, bool | int | float | str):
+        return ""
+    return f" (default: {json.dumps(field.default)})"
+
+
+def _annotation_at(model: type[Config], loc: tuple[str | int, ...] | list[str | int]) -> Any:
+    """The declared type at a path of keys, indices and dictionary keys."""
+    here: Any = model
+    for part in loc:
+        if isinstance(here, type) and issubclass(here, Config):
+            here = _without_none(here.model_fields[str(part)].annotation)
+        else:
+            here = _without_none([arg for arg in get_args(here) if arg is not ...][-1])
+    return here
+
+
+def _without_none(annotation: Any) -> Any:
+    if get_origin(annotation) in (Union, UnionType):
+        return next(arg for arg in get_args(annotation) if arg is not NoneType)
+    return annotation
+
+
+def _keys(annotation: Any, prefix: str) -> Iterator[str]:
+    """Every dotted key below an annotation; arrays and dictionaries of tables show as their own name."""
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        for name, field in annotation.model_fields.items():
+            yield f"{prefix}{name}"
+            yield from _keys(field.annotation, f"{prefix}{name}.")
+    for arg in get_args(annotation):
+        yield from _keys(arg, prefix)
+
+
+def _dotted(loc: tuple[str | int, ...] | list[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
+
+
+def _where(key: str) -> str:
+    return f"`{key}`: " if key else ""
+
+
+def _or(names: list[str]) -> str:
+    return " or ".join(f"`{name}`" for name in names)

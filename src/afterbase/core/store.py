@@ -1,0 +1,281 @@
+"""The artifact store: content-addressed folders, written payload first, manifest last, then renamed into place.
+
+    store/KEY/payload/...     what the stage made; its SHA-256 is the artifact's digest
+    store/KEY/metrics.jsonl   what was measured on the way; not part of the digest
+    store/KEY/manifest.json   stage, version, config, inputs, digest; a manifest means done
+    store/.work/KEY/          an unfinished stage: its payload so far and its own checkpoints (`scratch/`)
+
+key = sha256(stage, version, config's *what* fields, input digests). A finished stage is never run again. An
+interrupted one finds its work folder as it left it. Nothing outside `.work` is ever half-written.
+
+Does not cover: several processes that make the same artifact at once on one store (the second waits for a lock).
+"""
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from afterbase.core.errors import UserError
+from afterbase.core.progress import Progress, Silent, StageLine
+
+_LAYOUT = 1
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished stage: `payload` is its folder, `manifest` what is known of it. `planned` ones exist only on paper."""
+
+    key: str
+    digest: str
+    name: str
+    folder: Path
+    manifest: Mapping[str, Any]
+    planned: bool = False
+
+    @property
+    def payload(self) -> Path:
+        return self.folder / "payload"
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Rows of metrics.jsonl, in order."""
+        path = self.folder / "metrics.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a stage is expected to take, in tokens trained, tokens generated, and answers verified."""
+
+    trained: int = 0
+    generated: int = 0
+    verified: int = 0
+
+
+_FREE = Cost()
+
+
+@dataclass
+class Workspace:
+    """Where a running stage writes: `payload`, `scratch` for its own checkpoints, and its metrics."""
+
+    payload: Path
+    scratch: Path
+    _metrics: Path
+    _line: StageLine
+
+    def log(self, step: int, total: int, **numbers: float | str) -> None:
+        """Record one step's numbers (1-based step) and show them."""
+        with self._metrics.open("a") as file:
+            file.write(json.dumps({"step": step, **numbers}) + "\n")
+        self._line.update(step, total, **numbers)
+
+    def show(self, step: int, total: int, **numbers: float | str) -> None:
+        """Show progress without recording it."""
+        self._line.update(step, total, **numbers)
+
+    def rewind(self, step: int) -> None:
+        """Forget metrics after `step`: a resumed stage writes them again."""
+        if not self._metrics.is_file():
+            return
+        rows = [line for line in self._metrics.read_text().splitlines() if _complete(line)]
+        kept = [row for row in rows if json.loads(row)["step"] <= step]
+        write_atomically(self._metrics, "".join(row + "\n" for row in kept).encode())
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One stage of this run: `seconds` is what it took, when it was made."""
+
+    name: str
+    stage: str
+    artifact: Artifact
+    cached: bool
+    seconds: float
+    inputs: tuple[Artifact, ...]
+    cost: Cost
+
+
+@dataclass
+class Store:
+    """Artifacts below one folder. With `plan_only`, stages are recorded and nothing is made."""
+
+    root: Path
+    progress: Progress = field(default_factory=Silent)
+    plan_only: bool = False
+    label: str = ""
+    threads: int = 1
+    stages: list["StageRecord"] = field(default_factory=list)
+
+    def labelled(self, label: str) -> "Store":
+        """The same store, with `label` behind the name of every stage made through it."""
+        return dataclasses.replace(self, label=label)
+
+    def produce(
+        self,
+        name: str,
+        stage: str,
+        version: int,
+        *,
+        what: Mapping[str, Any],
+        inputs: Mapping[str, Artifact],
+        make: Callable[[Workspace], None],
+        cost: Cost = _FREE,
+    ) -> Artifact:
+        """The artifact of a stage: the finished one if it is there, otherwise made now.
+
+        `name` is what a reader calls this node of the recipe; `stage` and `version` identify the code. Raises what
+        `make` raises; its work folder then stays for the next try.
+        """
+        name += self.label
+        key = stage_key(stage, version, what, {k: a.digest for k, a in inputs.items()})
+        started = time.monotonic()
+        artifact = self.find(key, name)
+        cached = artifact is not None
+        if artifact is None and self.plan_only:
+            artifact = Artifact(key, f"planned:{key}", name, self.root / key, {}, planned=True)
+        elif artifact is None:
+            with self._locked(key):
+                identity = {"stage": stage, "version": version, "what": what, "cost": dataclasses.asdict(cost)}
+                artifact = self.find(key, name) or self._make(key, name, identity, inputs, make)
+        else:
+            self.progress.skip(name, f"cached {key[:12]}")
+        seconds = artifact.manifest["seconds"] if cached else time.monotonic() - started
+        self.stages.append(StageRecord(name, stage, artifact, cached, seconds, tuple(inputs.values()), cost))
+        return artifact
+
+    def find(self, key: str, name: str) -> Artifact | None:
+        """The finished artifact of a key, or None."""
+        path = self.root / key / "manifest.json"
+        if not path.is_file():
+            return None
+        manifest = json.loads(path.read_text())
+        return Artifact(key, manifest["digest"], name, self.root / key, manifest)
+
+    def _make(
+        self,
+        key: str,
+        name: str,
+        identity: Mapping[str, Any],
+        inputs: Mapping[str, Artifact],
+        make: Callable[[Workspace], None],
+    ) -> Artifact:
+        work, final = self.root / ".work" / key, self.root / key
+        if (work / "manifest.json").is_file():  # killed between the manifest and the rename
+            _publish(work, final)
+            manifest = json.loads((final / "manifest.json").read_text())
+            return Artifact(key, manifest["digest"], name, final, manifest)
+        (work / "payload").mkdir(parents=True, exist_ok=True)
+        (work / "scratch").mkdir(exist_ok=True)
+        self._refuse_other_environment(work)
+        started = time.monotonic()
+        with self.progress.stage(name) as line:
+            make(Workspace(work / "payload", work / "scratch", work / "metrics.jsonl", line))
+        digest = folder_digest(work / "payload")
+        manifest = {
+            **identity,
+            "layout": _LAYOUT,
+            "name": name,
+            "key": key,
+            "digest": digest,
+            "inputs": {k: {"key": a.key, "digest": a.digest, "name": a.name} for k, a in inputs.items()},
+            "seconds": time.monotonic() - started,
+            "environment": environment(self.threads),
+        }
+        shutil.rmtree(work / "scratch")
+        (work / "environment.json").unlink()
+        write_atomically(work / "manifest.json", (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
+        _publish(work, final)
+        return Artifact(key, digest, name, final, manifest)
+
+    def _refuse_other_environment(self, work: Path) -> None:
+        """A resume under another thread count or library version would change numbers: start that stage anew."""
+        path, now = work / "environment.json", environment(self.threads)
+        if path.is_file() and json.loads(path.read_text()) != now:
+            raise UserError(
+                "an interrupted stage is resumed under the environment that it began in",
+                got=f"{path.read_text().strip()} then, {json.dumps(now)} now",
+                remedy=f"restore the environment, or delete {work} to run the stage from its start",
+            )
+        write_atomically(path, json.dumps(now).encode())
+
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        locks = self.root / ".work"
+        locks.mkdir(parents=True, exist_ok=True)
+        with (locks / f"{key}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def environment(threads: int) -> dict[str, str | int]:
+    """What changes numbers: threads, library versions, the kind of machine."""
+    from importlib.metadata import version  # here: importing it costs the command line's start
+
+    return {
+        "threads": threads,
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+        "machine": platform.machine(),
+    }
+
+
+def stage_key(stage: str, version: int, what: Mapping[str, Any], digests: Mapping[str, str]) -> str:
+    """sha256 of all that determines the result, as 64 hexadecimal digits."""
+    identity = {"layout": _LAYOUT, "stage": stage, "version": version, "what": what, "inputs": digests}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """sha256 over the relative paths and contents of all files below a folder."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        content = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                content.update(block)
+        total.update(f"{path.relative_to(folder).as_posix()}\0{content.hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees all of it or none, even after a power cut."""
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    _sync_folder(path.parent)
+
+
+def _publish(work: Path, final: Path) -> None:
+    if final.exists():  # a folder without a manifest is nobody's finished work
+        shutil.rmtree(final)
+    work.rename(final)
+    _sync_folder(final.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _complete(line: str) -> bool:
+    try:
+        json.loads(line)
+    except json.JSONDecodeError:
+        return False
+    return True

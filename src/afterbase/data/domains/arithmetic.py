@@ -1,0 +1,172 @@
+"""Arithmetic: two families of reasoning-gym problems, the answer in a box.
+
+`chain_sum` adds and subtracts three to five numbers; `leg_counting` multiplies counts by what an animal has in
+legs and adds up. The original response states the result at once. The teacher computes one step a line, checks
+steps by their inverse, sometimes slips and repairs the slip, and often goes over everything again.
+"""
+
+import functools
+import random
+
+import reasoning_gym
+from reasoning_gym.arithmetic.leg_counting import ANIMALS
+from reasoning_gym.dataset import ProceduralDataset
+
+from afterbase.core.sample import Problem
+
+NAME = "arithmetic"
+REFLECTIVE_SYSTEM_PROMPT = "Think step by step. Reflect on each step and verify it before you answer."
+
+_REQUEST = "Give the answer in \\boxed{}."
+_OPENINGS = ("Okay, let me work this out step by step.", "Let me think.", "Okay.", "")
+_FAMILY_SETTINGS = {
+    "chain_sum": {"min_terms": 3, "max_terms": 5, "min_digits": 1, "max_digits": 2},
+    "leg_counting": {"min_animals": 2, "max_animals": 3, "max_instances": 9},
+}
+# How often the teacher overthinks.
+_CHECK_SHARE, _SLIP_SHARE, _RECAP_SHARE = 0.75, 0.15, 0.6
+
+
+def problem(rng: random.Random) -> Problem:
+    """One random problem of either family."""
+    family = rng.choice(["chain_sum", "chain_sum", "leg_counting"])
+    entry = _dataset(family, rng.randrange(2**31))[0]
+    metadata = entry["metadata"]
+    if family == "chain_sum":
+        parsed = {"expression": metadata["expression"]}
+    else:  # pairs, as the order of an object's keys does not survive canonical JSON
+        parsed = {"animals": [list(pair) for pair in metadata["animals"].items()]}
+    return Problem(
+        domain=NAME,
+        prompt=f"{entry['question'].strip()} {_REQUEST}",
+        gold=_box(entry["answer"]),
+        verifier="maths",
+        spec={"answer": entry["answer"], "family": family, **parsed},
+    )
+
+
+def original_response(problem: Problem, rng: random.Random) -> str:
+    """The answer at once: short, regular, no steps."""
+    if problem.spec["family"] == "chain_sum":
+        left = problem.spec["expression"]
+    else:
+        left = " + ".join(f"{count} * {ANIMALS[animal]}" for animal, count in problem.spec["animals"])
+    return f"{left} = {_box(problem.spec['answer'])}"
+
+
+def teacher_response(problem: Problem, rng: random.Random) -> str:
+    """A long, reflective chain that ends in the right answer."""
+    steps = _steps(problem)
+    lines = [opening] if (opening := rng.choice(_OPENINGS)) else []
+    lines += [_reflected(step, rng) for step in steps]
+    if rng.random() < _RECAP_SHARE:
+        lines.append("Let me go over it once more.")
+        lines += [f"{_equation(step)}. Right." for step in steps]
+    lines.append(f"So the answer is {_box(problem.spec['answer'])}")
+    return "\n".join(lines)
+
+
+def pretraining_text(rng: random.Random) -> str:
+    """Raw fragments: equations, what animals have in legs, expressions with their running sums, bare exercises."""
+    kind = rng.randrange(8)
+    if kind == 0:
+        return "\n".join(_random_equation(rng) for _ in range(6))
+    if kind == 1:
+        pairs = [(rng.randint(2, 9), animal) for animal in rng.sample(sorted(ANIMALS), 4)]
+        return "\n".join(f"{n} {animal}s: {n} * {ANIMALS[animal]} = {n * ANIMALS[animal]}." for n, animal in pairs)
+    if kind == 2:
+        return problem(rng).prompt.removesuffix(_REQUEST).strip()
+    if kind == 3:
+        return "\n".join(_inverse_pair(rng) for _ in range(3))
+    worked = []
+    for _ in range(2):
+        exercise = problem(rng)
+        worked += [_expression(exercise), *(f"{_equation(step)}." for step in _steps(exercise))]
+    return "\n".join(worked)
+
+
+def _expression(problem: Problem) -> str:
+    if problem.spec["family"] == "chain_sum":
+        return problem.spec["expression"]
+    return ", ".join(f"{count} {animal}{'s' if count > 1 else ''}" for animal, count in problem.spec["animals"])
+
+
+Step = tuple[int, str, int, int, str]  # left, operator, right, result, note
+
+
+@functools.cache
+def _template(family: str) -> ProceduralDataset:
+    return reasoning_gym.create_dataset(family, size=1, seed=0, **_FAMILY_SETTINGS[family])
+
+
+def _dataset(family: str, seed: int) -> ProceduralDataset:
+    dataset = _template(family)
+    dataset.seed = seed
+    return dataset
+
+
+def _box(answer: object) -> str:
+    return f"\\boxed{{{answer}}}"
+
+
+def _apply(left: int, operator: str, right: int) -> int:
+    return {"+": left + right, "-": left - right, "*": left * right}[operator]
+
+
+def _steps(problem: Problem) -> list[Step]:
+    steps: list[Step] = []
+    if problem.spec["family"] == "chain_sum":
+        total, *rest = problem.spec["expression"].split()
+        total = int(total)
+    else:
+        legs = []
+        for animal, count in problem.spec["animals"]:
+            legs.append(count * ANIMALS[animal])
+            steps.append((count, "*", ANIMALS[animal], legs[-1], f"{count} {animal}{'s' if count > 1 else ''}: "))
+        total, rest = legs[0], [token for n in legs[1:] for token in ("+", str(n))]
+    for operator, term in zip(rest[::2], rest[1::2], strict=True):
+        result = _apply(total, operator, int(term))
+        steps.append((total, operator, int(term), result, ""))
+        total = result
+    return steps
+
+
+def _equation(step: Step) -> str:
+    left, operator, right, result, note = step
+    return f"{note}{left} {operator} {right} = {result}"
+
+
+def _reflected(step: Step, rng: random.Random) -> str:
+    left, operator, right, result, note = step
+    text = ""
+    if operator != "*" and rng.random() < _SLIP_SHARE:
+        slip = result + rng.choice([-10, -2, -1, 1, 2, 10])
+        text = f"{note}{left} {operator} {right} = {slip}. Wait, let me check: {_inverse(left, operator, right, slip)}. "
+        text += f"That is not {left}, so it is wrong. "
+    text += _equation(step) + "."
+    if rng.random() < _CHECK_SHARE:
+        text += f" Check: {_inverse(left, operator, right, result)}. Right."
+    return text
+
+
+def _inverse(left: int, operator: str, right: int, result: int) -> str:
+    """The equation that undoes a step: what a careful solver writes to check it."""
+    if operator == "*":
+        return f"{result} / {left} = {right}"
+    undo = {"+": "-", "-": "+"}[operator]
+    return f"{result} {undo} {right} = {_apply(result, undo, right)}"
+
+
+def _random_equation(rng: random.Random) -> str:
+    operator = rng.choice("++--*")
+    if operator == "*":
+        left, right = rng.randint(1, 9), rng.choice([0, 2, 4, 5, 6, 8, 10, 14])
+    else:
+        left, right = rng.randint(-60, 250), rng.randint(0, 99)
+    return f"{left} {operator} {right} = {_apply(left, operator, right)}."
+
+
+def _inverse_pair(rng: random.Random) -> str:
+    left, right, operator = rng.randint(-40, 200), rng.randint(0, 99), rng.choice("+-")
+    result = _apply(left, operator, right)
+    return f"{left} {operator} {right} = {result} and {_inverse(left, operator, right, result)}."

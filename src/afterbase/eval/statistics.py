@@ -1,0 +1,135 @@
+"""Scores, intervals and paired differences, as pure functions of numbers; `summarise.py` applies them to a run.
+
+The unit that is resampled is the problem, never the answer: k answers to one problem are one cluster, so more samples
+a problem narrow an interval only as far as they should.
+
+Not covered: correction for several comparisons, and the length-controlled or Bradley-Terry scores of other benchmarks.
+The report (section 5.3) publishes no intervals; all of them are ours.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import comb, sqrt
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+
+DRAWS = 10_000
+
+
+class Interval(NamedTuple):
+    """A confidence interval, ends included."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """Mean of b minus mean of a, its percentile interval, and the two-sided bootstrap p-value of "no difference"."""
+
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def wilson(successes: float, n: int, level: float = 0.95) -> Interval:
+    """Score interval of a proportion (Wilson 1927): honest at 0 of n and n of n, where the normal one has no width.
+
+    `successes` may be a sum of partial credits in [0, 1]: their variance is at most that of a coin with the same
+    mean, so the interval is then too wide rather than too narrow.
+    """
+    assert 0 <= successes <= n != 0, (successes, n)
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = successes / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    # A share of 0 or 1 is inside its own interval; rounding alone would put it a hair outside.
+    return Interval(max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
+
+
+def _resampled_means(values_N: np.ndarray, *, draws: int, seed: int) -> np.ndarray:
+    """(draws,) means of N values drawn with replacement, in slices that keep the index table near 8 MB."""
+    rng = np.random.default_rng(seed)
+    n = len(values_N)
+    slice_draws = max(1, 1_000_000 // n)
+    means = [
+        values_N[rng.integers(n, size=(min(slice_draws, draws - start), n))].mean(axis=1)
+        for start in range(0, draws, slice_draws)
+    ]
+    # Thirds do not sum exactly: without rounding, a mean that is zero would fall on either side of it.
+    return np.round(np.concatenate(means), 12)
+
+
+def _percentiles(means: np.ndarray, level: float) -> Interval:
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def bootstrap_mean(
+    values_by_cluster: Sequence[Sequence[float]], *, seed: int, draws: int = DRAWS, level: float = 0.95
+) -> Interval:
+    """Percentile interval of the mean over clusters of the mean within each; whole clusters are resampled.
+
+    Equal values everywhere give an interval without width: use `wilson` at 0 and 1.
+    """
+    means_N = np.array([np.mean(values) for values in values_by_cluster])
+    return _percentiles(_resampled_means(means_N, draws=draws, seed=seed), level)
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """Probability that k of n samples, c of them right, hold a right one: 1 - C(n-c, k) / C(n, k).
+
+    Unbiased (Chen et al. 2021, arXiv 2107.03374, eq. 1), for one problem.
+    """
+    assert 0 <= c <= n >= k >= 1, (n, c, k)
+    return 1 - comb(n - c, k) / comb(n, k)
+
+
+def majority_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int) -> float:
+    """Score in [0, 1] of the most frequent answer among the first k samples of one problem.
+
+    None (no answer was found) abstains; if all abstain the score is 0. A tie is split: the score is the share of the
+    tied answers that are right, which is the expected score of a fair draw between them. Answers are compared as
+    strings, so the caller brings them to one form first; one that was judged both ways counts by its share.
+    """
+    assert len(answers) == len(correct) >= k >= 1, (len(answers), len(correct), k)
+    judged: dict[str, list[bool]] = defaultdict(list)
+    for answer, right in zip(answers[:k], correct[:k], strict=True):
+        if answer is not None:
+            judged[answer].append(right)
+    if not judged:
+        return 0.0
+    most = max(len(votes) for votes in judged.values())
+    return float(np.mean([np.mean(votes) for votes in judged.values() if len(votes) == most]))
+
+
+def paired_bootstrap(
+    a_by_item: Mapping[str, float],
+    b_by_item: Mapping[str, float],
+    *,
+    seed: int,
+    draws: int = DRAWS,
+    level: float = 0.95,
+) -> Difference:
+    """How much better b is than a on the same items: items are resampled, and each keeps its pair of values.
+
+    p = 2 min(#{d* <= 0} + 1, #{d* >= 0} + 1) / (draws + 1), at most 1: the level at which the percentile interval just
+    reaches zero, never exactly 0 (Davison and Hinkley 1997, section 4.2). Optimistic under some 30 items.
+    """
+    assert a_by_item.keys() == b_by_item.keys() != set(), "a and b must hold the same items, at least one"
+    differences_N = np.array([b_by_item[item] - a_by_item[item] for item in sorted(a_by_item)])
+    means = _resampled_means(differences_N, draws=draws, seed=seed)
+    low, high = _percentiles(means, level)
+    tail = min(np.count_nonzero(means <= 0), np.count_nonzero(means >= 0))
+    p = min(1.0, 2 * (tail + 1) / (draws + 1))
+    return Difference(difference=float(differences_N.mean()), low=low, high=high, p=p)
+
+
+def non_inferior(difference: Difference, margin: float) -> bool:
+    """Whether b is worse than a by less than `margin` (> 0), at one-sided (1 + level) / 2 of the interval."""
+    assert margin > 0, margin
+    return difference.low > -margin

@@ -1,0 +1,106 @@
+"""Attention that sees sample boundaries: packed samples are isolated, and cost follows the sum of their squares.
+
+`transformers` infers packing from position ids, and an all-ones mask or a cache switches that off without a word.
+Here the boundaries are explicit: the caller passes `segments`, and a call without them is an error.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AttentionInterface
+
+IMPLEMENTATION = "afterbase_packed"
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Samples of similar length, padded to the longest: `gather` (samples, length) holds token positions."""
+
+    gather: Tensor
+
+
+@dataclass(frozen=True)
+class Segments:
+    """Where the samples of one packed row lie.
+
+    `position_ids` and `sample_ids`: (tokens,). `scatter`: (tokens,), the place of each token in the concatenation
+    of the padded buckets.
+    """
+
+    lengths: tuple[int, ...]
+    position_ids: Tensor
+    sample_ids: Tensor
+    buckets: tuple[Bucket, ...]
+    scatter: Tensor
+
+    @classmethod
+    def of(cls, lengths: Sequence[int]) -> "Segments":
+        """Segments of a row that holds samples of these lengths, in order."""
+        assert lengths and min(lengths) > 0, "every sample has at least one token"
+        starts = torch.tensor([0, *lengths]).cumsum(0)
+        tokens = int(starts[-1])
+        position_ids = torch.cat([torch.arange(n) for n in lengths])
+        sample_ids = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+        buckets, scatter, offset = [], torch.empty(tokens, dtype=torch.long), 0
+        for members in _by_length(lengths):
+            longest = max(lengths[m] for m in members)
+            gather = torch.zeros(len(members), longest, dtype=torch.long)
+            for row, m in enumerate(members):
+                span = torch.arange(lengths[m])
+                gather[row, : lengths[m]] = starts[m] + span
+                scatter[starts[m] + span] = offset + row * longest + span
+            buckets.append(Bucket(gather))
+            offset += gather.numel()
+        return cls(tuple(lengths), position_ids, sample_ids, tuple(buckets), scatter)
+
+
+def _by_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Sample indices in groups whose longest is at most 1.25 times (and 8 tokens above) the shortest."""
+    groups: list[list[int]] = []
+    for m in sorted(range(len(lengths)), key=lambda m: -lengths[m]):
+        if groups and lengths[m] * 1.25 + 8 >= lengths[groups[-1][0]]:
+            groups[-1].append(m)
+        else:
+            groups.append([m])
+    return groups
+
+
+def packed_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    segments: Segments,
+    scaling: float,
+    dropout: float = 0.0,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Causal attention within each sample of one packed row, in the form `transformers` expects.
+
+    query, key, value: (1, heads, tokens, dimension), with fewer key heads under grouped-query attention; returns
+    (1, tokens, heads, dimension).
+    """
+    assert query.shape[0] == 1 and attention_mask is None and dropout == 0.0
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
+    grouped = q.shape[1] != k.shape[1]
+    outputs = []
+    for bucket in segments.buckets:
+        rows, longest = bucket.gather.shape
+        flat = bucket.gather.flatten()
+        padded = (x.index_select(0, flat).view(rows, longest, *x.shape[1:]).transpose(1, 2) for x in (q, k, v))
+        out = F.scaled_dot_product_attention(*padded, is_causal=True, scale=scaling, enable_gqa=grouped)
+        outputs.append(out.transpose(1, 2).flatten(0, 1))
+    return torch.cat(outputs).index_select(0, segments.scatter)[None], None
+
+
+@functools.cache
+def register() -> str:
+    """Make `packed_attention` known to `transformers`; returns its name."""
+    AttentionInterface.register(IMPLEMENTATION, packed_attention)
+    return IMPLEMENTATION

@@ -1,0 +1,115 @@
+"""The typed recipe: what `recipes/*.toml` may say. Each stage's settings live beside the stage; here they compose."""
+
+import tomllib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from afterbase.core.config import Config, load_toml
+from afterbase.core.errors import UserError
+from afterbase.data.corpus import Corpus
+from afterbase.data.curate import Rejection
+from afterbase.data.domains import DOMAINS, OPEN, REASONING
+from afterbase.data.mix import Mixture
+from afterbase.data.preferences import Preferences
+from afterbase.data.problems import Problems
+from afterbase.eval.capability import Evaluation
+from afterbase.train.grpo import Grpo
+from afterbase.train.pretrain import Architecture, Pretraining, TokenizerSettings
+from afterbase.train.reward_model import RewardModelTraining
+from afterbase.train.sft import Sft
+
+
+class Expert(Config):
+    """How the expert of each reasoning domain is trained."""
+
+    sft: Sft
+    grpo: Grpo
+
+
+class Recipe(Config):
+    """Post-training from a base model to the final checkpoint: the report's sections 5.1 to 5.3."""
+
+    kind: Literal["post-training"]
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    base: str
+    """A shipped model's name, or the path of a Hugging Face folder."""
+    threads: int = Field(ge=1)
+    seeds: tuple[int, ...] = Field(min_length=1)
+    """The whole recipe runs once a seed; evaluations pool them."""
+    baselines: bool = False
+    """Also train the two controls of a study: SFT on original responses only, and on the teacher's only."""
+    domains: dict[str, Problems] = Field(min_length=1)
+    expert: Expert
+    rejection: Rejection
+    mixture: Mixture
+    sft: Sft
+    preferences: Preferences
+    reward_model: RewardModelTraining
+    grpo: Grpo
+    evaluation: Evaluation
+
+    @model_validator(mode="after")
+    def _known_domains(self) -> "Recipe":
+        for name, problems in self.domains.items():
+            if name not in DOMAINS:
+                raise UserError(
+                    "`domains` names domains that exist",
+                    got=f"`domains.{name}`",
+                    remedy=f"use some of {', '.join(DOMAINS)}",
+                )
+            if problems.test < self.evaluation.problems:
+                raise UserError(
+                    "a domain needs at least as many test problems as the evaluation asks for",
+                    got=f"domains.{name}.test = {problems.test}, evaluation.problems = {self.evaluation.problems}",
+                    remedy=f"raise domains.{name}.test or lower evaluation.problems",
+                )
+        if not self.reasoning:
+            raise UserError(
+                "a recipe has at least one reasoning domain, whose expert writes the data",
+                got=f"domains {sorted(self.domains)}",
+                remedy=f"add one of {', '.join(REASONING)}",
+            )
+        return self
+
+    @property
+    def reasoning(self) -> list[str]:
+        return [name for name in self.domains if name in REASONING]
+
+    @property
+    def open(self) -> list[str]:
+        return [name for name in self.domains if name in OPEN]
+
+
+class BaseControl(Config):
+    """A shorter pair of runs, with and without balancing, to compare expert loads."""
+
+    steps: int = Field(ge=1)
+
+
+class BaseRecipe(Config):
+    """How a base model is pre-trained."""
+
+    kind: Literal["base"]
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    threads: int = Field(ge=1)
+    corpus: Corpus
+    tokenizer: TokenizerSettings
+    architecture: Architecture
+    pretraining: Pretraining
+    control: BaseControl
+
+
+_KINDS = {"post-training": Recipe, "base": BaseRecipe}
+
+
+def load_recipe(path: Path) -> Recipe | BaseRecipe:
+    """A recipe of either kind; UserError for anything that it may not say."""
+    kind = "post-training"
+    if path.is_file():
+        try:
+            kind = tomllib.loads(path.read_text()).get("kind", kind)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            pass  # load_toml says what is wrong and where
+    return load_toml(path, _KINDS.get(kind, Recipe))

@@ -1,0 +1,217 @@
+"""From a run's artifacts to its summary: everything the table, the page and `show --json` say."""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from afterbase.core.sample import Sample, read_samples
+from afterbase.core.store import Artifact, Store
+from afterbase.core.tokens import tokenize
+from afterbase.data.domains import REASONING
+from afterbase.eval.capability import read_answers
+from afterbase.eval.summarise import Pair, Row, compare, summarise
+from afterbase.model.load import load
+from afterbase.report.summary import Curve, Example, Flow, ModelFacts, Span, Stage, Summary, TrainingSample
+
+# Numbers of a stage's metrics that are learning curves, with their unit.
+_CURVES = {
+    "sft": (("loss", "nats a token"),),
+    "grpo": (("reward", "reward"), ("solved", "share solved"), ("length", "tokens")),
+    "reward_model": (("loss", "nats a pair"), ("accuracy", "share right")),
+}
+_EXAMPLES = 3  # problems shown for each domain
+
+
+def collect(
+    *,
+    name: str,
+    recipe_text: str,
+    store: Store,
+    answers: dict[int, Sequence[Artifact]],
+    pairs: Sequence[Pair],
+    curves: Sequence[Artifact],
+    data: Sequence[Artifact],
+    final: Artifact,
+    notes: Sequence[str],
+) -> Summary:
+    """The summary of a run; `answers` holds the evaluations of each seed, whose problems are pooled."""
+    rows = [row for seed, artifacts in answers.items() for a in artifacts for row in _rows(a, seed)]
+    first_seed = [row for a in next(iter(answers.values())) for row in read_answers(a)]
+    return Summary(
+        run=name,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        recipe_toml=recipe_text,
+        machine=_machine(),
+        seconds_total=sum(record.seconds for record in store.stages),
+        stages=[_stage(record) for record in store.stages],
+        evaluations=summarise(rows),
+        comparisons=compare([row for row in rows if row["domain"] in REASONING], pairs),
+        curves=[curve for artifact in curves for curve in _curves(artifact)],
+        flow=[flow for artifact in data for flow in _flow(artifact)],
+        examples=_examples(first_seed),
+        training_samples=_training_samples(data, final),
+        model=_model_facts(final),
+        notes=list(notes),
+    )
+
+
+def teacher_tokens(drafts: Artifact, final: Artifact) -> tuple[float, float]:
+    """Mean tokens, stop token included, of the reflective and of the original responses."""
+    tokenizer = load(final.payload).tokenizer
+    means = []
+    for kind in ("reflective", "original"):
+        samples = [s for s in read_samples(drafts.payload / "samples.parquet") if s.kind == kind]
+        means.append(sum(len(tokenizer(s.response)["input_ids"]) + 1 for s in samples) / len(samples))
+    return means[0], means[1]
+
+
+def _rows(artifact: Artifact, seed: int) -> list[Row]:
+    return [
+        Row(**{key: row[key] for key in Row.__annotations__} | {"problem_id": f"{seed}/{row['problem_id']}"})
+        for row in read_answers(artifact)
+    ]
+
+
+def _machine() -> dict:
+    def commit() -> str:
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        return found.stdout.strip() or "unknown"
+
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [
+            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        ]
+        cpu = names[0] if names else cpu
+    return {
+        "cpu": cpu,
+        "cores": os.cpu_count() or 1,
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+        "commit": commit(),
+    }
+
+
+def _stage(record) -> Stage:
+    return Stage(
+        name=record.name,
+        stage=record.stage,
+        key=record.artifact.key,
+        digest=record.artifact.digest,
+        cached=record.cached,
+        seconds=round(record.seconds, 2),
+        inputs=[a.name for a in record.inputs],
+    )
+
+
+def _curves(artifact: Artifact) -> list[Curve]:
+    metrics = artifact.metrics()
+    return [
+        Curve(
+            title=f"{artifact.name}: {key}",
+            x="step",
+            unit=unit,
+            series=[{"name": key, "points": [[m["step"], m[key]] for m in metrics if m[key] == m[key]]}],
+        )
+        for key, unit in _CURVES[artifact.manifest["stage"]]
+        if any(key in m and m[key] == m[key] for m in metrics)
+    ]
+
+
+def _flow(artifact: Artifact) -> list[Flow]:
+    samples = read_samples(artifact.payload / "samples.parquet")
+    here = [s for s in samples if s.dropped is None or s.dropped.stage == artifact.manifest["stage"]]
+    flows = []
+    for domain in dict.fromkeys(s.domain for s in here):
+        own = [s for s in here if s.domain == domain]
+        dropped = Counter(s.dropped.rule for s in own if s.dropped is not None)
+        flows.append(
+            Flow(
+                stage=artifact.name,
+                domain=domain,
+                made=len(own),
+                kept=sum(s.dropped is None for s in own),
+                dropped=dict(dropped.most_common()),
+            )
+        )
+    return flows
+
+
+def _examples(rows: Sequence[dict]) -> list[Example]:
+    """The first problems of each domain with every checkpoint's greedy answer, the first right and the last wrong."""
+    examples = []
+    greedy = [row for row in rows if row["decoding"] == "greedy"]
+    for domain in dict.fromkeys(row["domain"] for row in greedy):
+        own = [row for row in greedy if row["domain"] == domain]
+        for problem_id in list(dict.fromkeys(row["problem_id"] for row in own))[:_EXAMPLES]:
+            answers = [row for row in own if row["problem_id"] == problem_id]
+            examples.append(
+                Example(
+                    domain=domain,
+                    prompt=answers[0]["prompt"],
+                    answers=[
+                        {
+                            "checkpoint": row["checkpoint"] + (" + prompt" if row["system_prompt"] else ""),
+                            "text": row["text"],
+                            "status": row["status"],
+                            "reason": row["reason"],
+                            "tokens": row["tokens"],
+                        }
+                        for row in answers
+                    ],
+                )
+            )
+    return examples
+
+
+def _training_samples(data: Sequence[Artifact], final: Artifact) -> list[TrainingSample]:
+    """One kept sample of each domain and kind, cut where the loss mask changes."""
+    tokenizer = load(final.payload).tokenizer
+    shown: dict[tuple[str, str], Sample] = {}
+    for artifact in data:
+        for sample in read_samples(artifact.payload / "samples.parquet"):
+            if sample.dropped is None:
+                shown.setdefault((sample.domain, sample.kind), sample)
+    out = []
+    for (domain, kind), sample in shown.items():
+        tokens = tokenize(tokenizer, sample.messages)
+        spans: list[Span] = []
+        start = 0
+        for i in range(1, len(tokens.ids) + 1):
+            if i == len(tokens.ids) or tokens.trained[i] != tokens.trained[start]:
+                spans.append(Span(text=tokenizer.decode(tokens.ids[start:i]), trained=tokens.trained[start]))
+                start = i
+        out.append(TrainingSample(domain=domain, kind=kind, spans=spans))
+    return out
+
+
+def _model_facts(final: Artifact) -> ModelFacts:
+    """Parameters of the final model, and what the shipped base's card recorded of its balance and its draft module."""
+    parameters = sum(p.numel() for p in load(final.payload).modules().parameters())
+    card = final.payload / "facts.json"
+    if not card.is_file():
+        return ModelFacts(parameters=parameters, expert_load=[], mtp_acceptance=None)
+    facts = json.loads(card.read_text())
+    return ModelFacts(
+        parameters=parameters,
+        expert_load=[
+            {"layer": layer, "balanced_max_over_mean": b, "unbalanced_max_over_mean": u}
+            for layer, (b, u) in enumerate(
+                zip(
+                    facts["control, balanced"]["busiest_expert_over_mean"],
+                    facts["control, unbalanced"]["busiest_expert_over_mean"],
+                    strict=True,
+                ),
+                start=1,
+            )
+        ],
+        mtp_acceptance=facts["base"]["mtp_acceptance_greedy"],
+    )

@@ -1,0 +1,56 @@
+"""A scalar reward model: a language model's trunk and one linear head, read at the stop token."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from afterbase.core.tokens import tokenize
+from afterbase.model.attention import Segments
+from afterbase.model.load import LanguageModel, load, save
+
+_HEAD = "reward_head.safetensors"
+
+
+@dataclass
+class RewardModel:
+    """`lm` is the trunk, `head` maps its last hidden state to a score."""
+
+    lm: LanguageModel
+    head: nn.Linear
+
+    def scores(self, conversations: Sequence[Sequence[int]]) -> Tensor:
+        """Scores (n,) of tokenised conversations, each read at its last token, packed in one row."""
+        segments = Segments.of([len(ids) for ids in conversations])
+        ids = torch.tensor([token for conversation in conversations for token in conversation])
+        last = torch.tensor(segments.lengths).cumsum(0) - 1
+        return self.head(self.lm.hidden(ids, segments).index_select(0, last))[:, 0]
+
+    @torch.inference_mode()
+    def score(self, messages: Sequence[Sequence[dict[str, str]]], *, rows: int = 32) -> list[float]:
+        """Scores of conversations given as messages, `rows` at a time."""
+        ids = [tokenize(self.lm.tokenizer, m).ids for m in messages]
+        return [s for i in range(0, len(ids), rows) for s in self.scores(ids[i : i + rows]).tolist()]
+
+
+def new_reward_model(lm: LanguageModel) -> RewardModel:
+    """The trunk with a head of zeros: every answer starts with score 0."""
+    head = nn.Linear(lm.model.config.hidden_size, 1, bias=False)
+    nn.init.zeros_(head.weight)
+    return RewardModel(LanguageModel(lm.model, lm.tokenizer, None), head)
+
+
+def save_reward_model(rm: RewardModel, folder: Path) -> None:
+    """A Hugging Face folder of the trunk, and the head beside it."""
+    save(rm.lm, folder)
+    save_file({"weight": rm.head.weight.detach()}, folder / _HEAD)
+
+
+def load_reward_model(folder: Path) -> RewardModel:
+    """What `save_reward_model` wrote."""
+    rm = new_reward_model(load(folder))
+    rm.head.load_state_dict(load_file(folder / _HEAD))
+    return rm

@@ -1,0 +1,95 @@
+"""Who writes answers: anything that turns problems into responses, a model here, a procedural teacher or a server."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from afterbase.core.sample import Problem
+from afterbase.core.tokens import user_prompt_ids
+from afterbase.model.load import LanguageModel
+from afterbase.rollout.engine import Completion, FinishReason, Sampling
+from afterbase.rollout.local import LocalEngine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """One answer as text; `tokens` with the stop token counted, under the producer's own tokenizer."""
+
+    text: str
+    tokens: int
+    truncated: bool
+
+
+class Producer(Protocol):
+    """Writes `samples` responses to each problem, as [problem][sample]; the same seed gives the same text."""
+
+    def describe(self) -> dict[str, Any]:
+        """Who this is, for a sample's lineage."""
+        ...
+
+    def respond(
+        self,
+        problems: Sequence[Problem],
+        *,
+        system: str | None,
+        samples: int,
+        seed: int,
+        on_finished: Callable[[], None] | None = None,
+    ) -> list[list[Response]]:
+        """Responses to each problem's prompt, after the system prompt if there is one."""
+        ...
+
+
+@dataclass(frozen=True)
+class ModelProducer:
+    """A model in this process; temperature 0 is greedy. `checkpoint` is the artifact key that lineage names."""
+
+    lm: LanguageModel
+    checkpoint: str
+    temperature: float
+    max_new_tokens: int
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "name": "model",
+            "checkpoint": self.checkpoint,
+            "temperature": self.temperature,
+            "max_new_tokens": self.max_new_tokens,
+        }
+
+    def respond(
+        self,
+        problems: Sequence[Problem],
+        *,
+        system: str | None,
+        samples: int,
+        seed: int,
+        on_finished: Callable[[], None] | None = None,
+    ) -> list[list[Response]]:
+        sampling = Sampling(
+            temperature=self.temperature,
+            max_new_tokens=self.max_new_tokens,
+            stop_token_ids=(self.lm.tokenizer.eos_token_id,),
+            seed=seed,
+        )
+        prompts = [user_prompt_ids(self.lm.tokenizer, p.prompt, system=system) for p in problems]
+        groups = LocalEngine(self.lm.model).generate(
+            prompts,
+            samples=samples,
+            sampling=sampling,
+            on_finished=None if on_finished is None else lambda _: on_finished(),
+        )
+        return [[self._response(c) for c in group] for group in groups]
+
+    def _response(self, completion: Completion) -> Response:
+        return Response(
+            text=text_of(self.lm, completion),
+            tokens=len(completion.token_ids),
+            truncated=completion.finish is FinishReason.LENGTH,
+        )
+
+
+def text_of(lm: LanguageModel, completion: Completion) -> str:
+    """The completion's text without its stop token."""
+    ids = completion.token_ids
+    return lm.tokenizer.decode(ids[:-1] if completion.finish is FinishReason.STOP else ids)

@@ -1,0 +1,265 @@
+"""GRPO on the dual-track reward (V3 report sections 5.1 and 5.2): sample groups, judge, compare within the group.
+
+Kept: groups instead of a critic, high-temperature sampling, no system prompt at RL time, rules where a rule decides
+and a model where not, KL to a frozen reference. Ours, as the report prints no settings: one update per rollout
+(strictly on-policy), per-token loss with 1/|o_i|, and a price on length (see `reward.rules`).
+
+Notation: P prompts a step, G samples a prompt, N completion tokens of a row.
+"""
+
+import json
+import math
+import random
+import statistics
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from afterbase.core.config import Config, what
+from afterbase.core.errors import UserError
+from afterbase.core.sample import Problem, Status, read_problems
+from afterbase.core.store import Artifact, Cost, Store, Workspace
+from afterbase.core.tokens import Tokenized, user_prompt_ids
+from afterbase.data.pack import pack
+from afterbase.model.attention import Segments
+from afterbase.model.load import LanguageModel, load, save
+from afterbase.reward.route import Reward, failed_share, rewards
+from afterbase.reward.scalar import RewardModel, load_reward_model
+from afterbase.rollout.engine import Completion, FinishReason, Sampling
+from afterbase.rollout.local import LocalEngine
+from afterbase.rollout.producer import text_of
+from afterbase.train.losses.grpo import group_advantages, grpo_loss
+from afterbase.train.losses.tokens import token_logps
+from afterbase.train.optimise import (
+    Checkpoint,
+    Optimisation,
+    SkippedSteps,
+    adamw,
+    gather_trained,
+    learning_rate,
+    update,
+)
+
+VERSION = 1
+_MOST_FAILED = 0.2  # above this share of verifier faults the numbers mean nothing
+
+
+class Grpo(Config):
+    """One run of group relative policy optimisation."""
+
+    steps: int = Field(ge=1)
+    prompts: int = Field(ge=1)
+    """P: prompts of a step."""
+    samples: int = Field(ge=2)
+    """G: samples of a prompt; a group of one has no baseline."""
+    temperature: float = Field(gt=0)
+    """The policy is softmax(logits / temperature), in rollout and training alike."""
+    max_new_tokens: int = Field(ge=1)
+    length_weight: float = Field(ge=0, lt=1)
+    """Share of a right answer's reward that using the whole budget costs."""
+    clip: float = Field(default=0.2, gt=0)
+    beta: float = Field(default=0.0, ge=0)
+    """Weight of the KL to the stage's starting model."""
+    optimisation: Optimisation
+    row_tokens: int = Field(default=4096, ge=64)
+    checkpoint_every: int = Field(default=5, ge=1)
+
+
+def train_grpo(
+    store: Store,
+    name: str,
+    model: Artifact,
+    problems: Sequence[Artifact],
+    config: Grpo,
+    *,
+    seed: int,
+    reward_model: Artifact | None = None,
+) -> Artifact:
+    """A model folder, trained on the problems' training splits; samples.jsonl keeps a few answers of each step."""
+    inputs = {"model": model, **{f"problems_{i}": p for i, p in enumerate(problems)}}
+    if reward_model is not None:
+        inputs["reward_model"] = reward_model
+    answers = config.steps * config.prompts * config.samples
+    return store.produce(
+        name,
+        "grpo",
+        VERSION,
+        what={**what(config), "seed": seed},
+        inputs=inputs,
+        make=lambda work: _train(work, model, problems, config, seed, reward_model),
+        cost=Cost(
+            trained=answers * config.max_new_tokens, generated=answers * config.max_new_tokens, verified=answers
+        ),
+    )
+
+
+def _train(
+    work: Workspace,
+    model: Artifact,
+    problem_artifacts: Sequence[Artifact],
+    config: Grpo,
+    seed: int,
+    reward_artifact: Artifact | None,
+) -> None:
+    lm = load(model.payload)
+    reference = load(model.payload) if config.beta > 0 else None
+    reward_model = load_reward_model(reward_artifact.payload) if reward_artifact else None
+    problems = [p for a in problem_artifacts for p in read_problems(a.payload / "train.parquet")]
+    modules = lm.modules()
+    optimizer = adamw(lm.model, config.optimisation)  # the MTP module is a draft: RL leaves it alone
+    engine = LocalEngine(lm.model)
+    checkpoint, skipped = Checkpoint(work.scratch, modules, optimizer), SkippedSteps()
+    done, kept = checkpoint.load()
+    work.rewind(done)
+    examples: list[dict[str, object]] = kept.get("examples", [])
+    for step in range(done, config.steps):
+        started = time.monotonic()
+        batch = _prompts(problems, step, config.prompts, seed)
+        prompt_ids = [user_prompt_ids(lm.tokenizer, p.prompt) for p in batch]
+        sampling = Sampling(
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
+            stop_token_ids=(lm.tokenizer.eos_token_id,),
+            seed=seed * 1_000_003 + step,
+        )
+        groups = engine.generate(prompt_ids, samples=config.samples, sampling=sampling)
+        rolled = time.monotonic()
+        texts = [[text_of(lm, c) for c in group] for group in groups]
+        flat = [c for group in groups for c in group]
+        judged = rewards(
+            [(p, t) for p, group in zip(batch, texts, strict=True) for t in group],
+            tokens=[len(c.token_ids) for c in flat],
+            budget=config.max_new_tokens,
+            length_weight=config.length_weight,
+            model=reward_model,
+        )
+        if failed_share(judged) > _MOST_FAILED:
+            raise UserError(
+                f"at most {_MOST_FAILED:.0%} of a step's answers may fail to be verified",
+                got=f"{failed_share(judged):.0%} at step {step + 1}: {_reasons(judged)}",
+                remedy="mend the verifier (`afterbase verify` shows its reasons); the run resumes where it stopped",
+            )
+        verified = time.monotonic()
+        values = torch.tensor([math.nan if r.value is None else r.value for r in judged])
+        values = values.view(len(batch), config.samples)
+        advantages = group_advantages(values.nan_to_num(0.0), ~values.isnan())
+        numbers = _step(lm, reference, prompt_ids, groups, advantages, config)
+        norm = update(
+            optimizer, learning_rate(step, config.steps, config.optimisation), config.optimisation.clip
+        )
+        skipped.see(norm)
+        examples.append(_example(step, batch[0], texts[0], judged[: config.samples]))
+        tokens = sum(len(c.token_ids) for c in flat)
+        work.log(
+            step + 1,
+            config.steps,
+            **_reward_numbers(values, judged, flat),
+            **numbers,
+            grad_norm=round(norm, 4),
+            seconds_rollout=round(rolled - started, 2),
+            seconds_verify=round(verified - rolled, 2),
+            seconds_train=round(time.monotonic() - verified, 2),
+            tokens_per_second=round(tokens / (time.monotonic() - started)),
+        )
+        if (step + 1) % config.checkpoint_every == 0:
+            checkpoint.save(step + 1, examples=examples)
+    save(lm, work.payload)
+    (work.payload / "samples.jsonl").write_text("".join(json.dumps(e, ensure_ascii=False) + "\n" for e in examples))
+
+
+def _prompts(problems: Sequence[Problem], step: int, count: int, seed: int) -> list[Problem]:
+    """The prompts of one step: a seeded shuffle of all problems an epoch; the step number is the only cursor."""
+    order: list[int] = []
+    out = []
+    for position in range(step * count, (step + 1) * count):
+        epoch, at = divmod(position, len(problems))
+        if at == 0 or not order:
+            order = list(range(len(problems)))
+            random.Random(f"{seed}/{epoch}").shuffle(order)
+        out.append(problems[order[at]])
+    return out
+
+
+def _step(
+    lm: LanguageModel,
+    reference: LanguageModel | None,
+    prompt_ids: Sequence[Sequence[int]],
+    groups: Sequence[Sequence[Completion]],
+    advantages: Tensor,
+    config: Grpo,
+) -> dict[str, float]:
+    """Accumulate the gradient of one step over packed rows; returns what was measured on the way."""
+    sequences, completions, per_sequence = [], [], []
+    for prompt, group, group_advantage in zip(prompt_ids, groups, advantages.tolist(), strict=True):
+        for completion, advantage in zip(group, group_advantage, strict=True):
+            if advantage == 0.0 and reference is None:
+                continue  # no gradient flows from it: leave it out of the forward pass
+            trained = [False] * len(prompt) + [True] * len(completion.token_ids)
+            sequences.append(Tokenized([*prompt, *completion.token_ids], trained))
+            completions.append(completion)
+            per_sequence.append(advantage)
+    normaliser = advantages.numel()  # all completions of the step, those without gradient too
+    mismatch, kl = [torch.zeros(1)], [torch.zeros(1)]
+    for row in pack(sequences, max([config.row_tokens, *(len(s.ids) for s in sequences)]), seed=0):
+        members = [completions[i] for i in row.members]
+        sizes = torch.tensor([len(c.token_ids) for c in members])
+        old_logps = torch.tensor([logp for c in members for logp in c.logps])
+        advantages_N = torch.tensor([per_sequence[i] for i in row.members]).repeat_interleave(sizes)
+        weights_N = (1 / (normaliser * sizes)).repeat_interleave(sizes)
+        ids, trained, segments = torch.tensor(row.ids), torch.tensor(row.trained), Segments.of(row.lengths)
+        logps = _logps(lm, ids, trained, segments, config.temperature)
+        reference_logps = None
+        if reference is not None:
+            with torch.no_grad():
+                reference_logps = _logps(reference, ids, trained, segments, config.temperature)
+            kl.append((logps.detach() - reference_logps))
+        loss = grpo_loss(
+            logps, logps.detach(), reference_logps, advantages_N, weights_N, clip=config.clip, beta=config.beta
+        )
+        loss.backward()
+        mismatch.append((logps.detach() - old_logps).abs())
+    numbers = {"mismatch_max": round(float(torch.cat(mismatch).max()), 6)}
+    if reference is not None:
+        numbers["kl"] = round(float(torch.cat(kl)[1:].mean()), 5)
+    return numbers
+
+
+def _logps(lm: LanguageModel, ids: Tensor, trained: Tensor, segments: Segments, temperature: float) -> Tensor:
+    states, targets = gather_trained(lm.hidden(ids, segments), ids, trained)
+    return token_logps(states, lm.model.lm_head.weight, targets, temperature=temperature)
+
+
+def _reward_numbers(values: Tensor, judged: Sequence[Reward], flat: Sequence[Completion]) -> dict[str, float]:
+    lengths = [len(c.token_ids) for c in flat]
+    ruled = [(r.verdict.value, n) for r, n in zip(judged, lengths, strict=True) if r.verdict is not None]
+    right = [n for value, n in ruled if value > 0]
+    wrong = [n for value, n in ruled if value == 0]
+    spread = torch.where(values.isnan(), values.nanmean(1, keepdim=True), values).std(1)
+    return {
+        "reward": round(float(values.nanmean()), 4),
+        "solved": round(len(right) / len(ruled), 4) if ruled else math.nan,
+        "length": round(statistics.fmean(lengths), 1),
+        "length_right": round(statistics.fmean(right), 1) if right else math.nan,
+        "length_wrong": round(statistics.fmean(wrong), 1) if wrong else math.nan,
+        "truncated": round(sum(c.finish is FinishReason.LENGTH for c in flat) / len(flat), 4),
+        "equal_groups": round(float((spread < 1e-6).float().mean()), 4),
+        "verifier_failed": round(failed_share(judged), 4),
+    }
+
+
+def _reasons(judged: Sequence[Reward]) -> str:
+    failed = [r.verdict.reason for r in judged if r.verdict is not None and r.verdict.status is Status.FAILED]
+    return ", ".join(f"{reason} {count} times" for reason, count in Counter(failed).most_common(3))
+
+
+def _example(step: int, problem: Problem, texts: Sequence[str], judged: Sequence[Reward]) -> dict[str, object]:
+    return {
+        "step": step + 1,
+        "domain": problem.domain,
+        "prompt": problem.prompt,
+        "answers": [{"text": t, "reward": r.value} for t, r in zip(texts[:2], judged[:2], strict=True)],
+    }

@@ -1,0 +1,194 @@
+"""Pre-training of the shipped base model, after sections 2 and 4.2 of the DeepSeek-V3 report, in miniature.
+
+Kept: next-token loss plus lambda times the multi-token prediction loss; balance by router biases (speed gamma, 0 for
+the last tenth) and the sequence-wise loss alpha; AdamW (0.9, 0.95), weight decay 0.1, clip 1. Documents in a row are
+isolated from one another. Dropped: the batch-size schedule, the context extension, FP8. Documents carry no stop
+token, so the base does not know how to end.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import AutoTokenizer, DeepseekV3Config
+
+from afterbase.core.config import Config, what
+from afterbase.core.store import Artifact, Cost, Store, Workspace
+from afterbase.data.corpus import dialogue_texts, read_documents
+from afterbase.model.attention import Segments
+from afterbase.model.balance import LoadCounter, sequence_balance_loss
+from afterbase.model.load import LanguageModel, build, save
+from afterbase.train.optimise import Checkpoint, Optimisation, SkippedSteps, adamw, learning_rate, update
+from afterbase.train.tokenizer import train_tokenizer
+
+TOKENIZER_VERSION = 1
+VERSION = 1
+_GAMMA_ENDS = 0.9  # the report sets gamma to 0 for the last 3.4 % of its tokens; ours is a rounder share
+
+
+class TokenizerSettings(Config):
+    """Size of the vocabulary, and how much text it is fitted on."""
+
+    vocabulary: int = Field(ge=300)
+    documents: int = Field(ge=1)
+    dialogues: int = Field(ge=0)
+
+
+class Architecture(Config):
+    """DeepSeek-V3's shape; field names are those of its `config.json`."""
+
+    hidden_size: int
+    intermediate_size: int
+    moe_intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    n_shared_experts: int
+    n_routed_experts: int
+    num_experts_per_tok: int
+    n_group: int
+    topk_group: int
+    routed_scaling_factor: float
+    first_k_dense_replace: int
+    kv_lora_rank: int
+    q_lora_rank: int
+    qk_nope_head_dim: int
+    qk_rope_head_dim: int
+    v_head_dim: int
+    num_nextn_predict_layers: int
+    max_position_embeddings: int
+
+
+class Pretraining(Config):
+    """One run over the corpus."""
+
+    steps: int = Field(ge=1)
+    row_tokens: int = Field(ge=64)
+    """Tokens of one step: documents are cut from the corpus in order until the row is full."""
+    mtp_weight: float = Field(ge=0)
+    """Lambda of the multi-token prediction loss."""
+    balance_speed: float = Field(ge=0)
+    """Gamma: how far a router's bias moves a step; 0 switches balancing off."""
+    balance_loss: float = Field(ge=0)
+    """Alpha of the sequence-wise balance loss."""
+    optimisation: Optimisation
+    checkpoint_every: int = Field(default=100, ge=1)
+    seed: int = 0
+
+
+def make_tokenizer(store: Store, corpus: Artifact, config: TokenizerSettings, *, context: int) -> Artifact:
+    """A tokenizer folder, fitted on the corpus and on some dialogues of the domains."""
+
+    def make(work: Workspace) -> None:
+        texts = [*read_documents(corpus)[: config.documents], *dialogue_texts(config.dialogues, seed=0)]
+        train_tokenizer(texts, vocabulary=config.vocabulary, context=context).save_pretrained(work.payload)
+
+    settings = {**what(config), "context": context}
+    return store.produce(
+        "tokenizer", "tokenizer", TOKENIZER_VERSION, what=settings, inputs={"corpus": corpus}, make=make
+    )
+
+
+def pretrain(
+    store: Store, name: str, corpus: Artifact, tokenizer: Artifact, architecture: Architecture, config: Pretraining
+) -> Artifact:
+    """A base model in bfloat16, from random weights."""
+    return store.produce(
+        name,
+        "pretrain",
+        VERSION,
+        what={"architecture": what(architecture), "training": what(config)},
+        inputs={"corpus": corpus, "tokenizer": tokenizer},
+        make=lambda work: _pretrain(work, corpus, tokenizer, architecture, config),
+        cost=Cost(trained=config.steps * config.row_tokens),
+    )
+
+
+def _pretrain(
+    work: Workspace, corpus: Artifact, tokenizer_artifact: Artifact, architecture: Architecture, config: Pretraining
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_artifact.payload, local_files_only=True)
+    special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    lm = build(
+        DeepseekV3Config(
+            **architecture.model_dump(),
+            num_key_value_heads=architecture.num_attention_heads,
+            vocab_size=len(tokenizer),
+            pad_token_id=tokenizer.pad_token_id,
+            **special,
+        ),
+        tokenizer,
+        seed=config.seed,
+    )
+    modules = lm.modules().train()
+    optimizer = adamw(modules, config.optimisation)
+    checkpoint = Checkpoint(work.scratch, modules, optimizer)
+    done, _ = checkpoint.load()
+    work.rewind(done)
+    rows = itertools.islice(_rows(read_documents(corpus), tokenizer, config), done, config.steps)
+    counter, skipped = LoadCounter(modules, keep_scores=config.balance_loss > 0), SkippedSteps()
+    for step, (ids, segments) in enumerate(rows, start=done):
+        with counter.counting():
+            hidden = lm.hidden(ids, segments)
+            mtp_hidden = lm.mtp_hidden(ids, hidden, segments)
+        main, mtp = prediction_losses(lm, ids, hidden, mtp_hidden, segments)
+        balance = _balance_loss(counter, segments, lm)
+        (main + config.mtp_weight * mtp + config.balance_loss * balance).backward()
+        norm = update(optimizer, learning_rate(step, config.steps, config.optimisation), config.optimisation.clip)
+        skipped.see(norm)
+        imbalance = max(counter.max_over_mean())
+        counter.update_biases(config.balance_speed if step < _GAMMA_ENDS * config.steps else 0.0)
+        work.log(
+            step + 1,
+            config.steps,
+            loss=round(main.item(), 4),
+            mtp_loss=round(mtp.item(), 4),
+            grad_norm=round(norm, 4),
+            busiest_expert=round(imbalance, 3),
+            tokens=len(ids),
+        )
+        if (step + 1) % config.checkpoint_every == 0:
+            checkpoint.save(step + 1)
+    save(lm, work.payload, dtype=torch.bfloat16)
+
+
+def _rows(
+    documents: Sequence[str], tokenizer, config: Pretraining
+) -> Iterator[tuple[Tensor, Segments]]:
+    """Rows of whole documents, each behind the begin token, pass after pass in a new order."""
+    encoded = [[tokenizer.bos_token_id, *ids] for ids in tokenizer(list(documents))["input_ids"]]
+    for epoch in itertools.count():
+        order = list(range(len(encoded)))
+        random.Random(f"{config.seed}/{epoch}").shuffle(order)
+        row: list[int] = []
+        lengths: list[int] = []
+        for index in order:
+            if len(row) + len(encoded[index]) > config.row_tokens:
+                yield torch.tensor(row), Segments.of(lengths)
+                row, lengths = [], []
+            row += encoded[index]
+            lengths.append(len(encoded[index]))
+
+
+def prediction_losses(
+    lm: LanguageModel, ids: Tensor, hidden: Tensor, mtp_hidden: Tensor, segments: Segments
+) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy of the next token and of the one after it; no target crosses a document's border."""
+    left = torch.tensor(segments.lengths)[segments.sample_ids] - segments.position_ids - 1  # tokens still to come
+    losses = []
+    for states, ahead in ((hidden, 1), (mtp_hidden, 2)):
+        at = (left >= ahead).nonzero()[:, 0]
+        losses.append(F.cross_entropy(lm.logits(states.index_select(0, at)), ids.index_select(0, at + ahead)))
+    return losses[0], losses[1]
+
+
+def _balance_loss(counter: LoadCounter, segments: Segments, lm: LanguageModel) -> Tensor:
+    top_k = lm.model.config.num_experts_per_tok
+    losses = [
+        sequence_balance_loss(scores, segments.sample_ids, len(segments.lengths), top_k=top_k)
+        for scores in counter.scores
+    ]
+    return torch.stack(losses).sum() if losses else torch.zeros(())

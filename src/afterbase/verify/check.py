@@ -1,0 +1,97 @@
+"""The one entry to all verifiers: a problem and a response in, a verdict out."""
+
+import atexit
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from afterbase.core.errors import UserError
+from afterbase.core.sample import Problem, Status, Verdict
+from afterbase.verify.code import Item, check_python_many
+from afterbase.verify.maths import check_maths
+from afterbase.verify.puzzle import check_puzzle
+from afterbase.verify.rubric import check_rubric
+from afterbase.verify.sandbox import Sandbox, available
+
+Answers = Sequence[tuple[dict[str, Any], str]]
+"""(spec, response) of each answer to be judged."""
+
+
+def check(problem: Problem, response: str) -> Verdict:
+    """The verdict on one response; see `check_many`."""
+    return check_many([(problem, response)])[0]
+
+
+def check_many(pairs: Iterable[tuple[Problem, str]]) -> list[Verdict]:
+    """One verdict for each (problem, response), in order; programs run side by side.
+
+    Raises UserError for a verifier that does not exist, and where programs cannot be isolated: nothing is run then.
+    """
+    pairs = list(pairs)
+    places = defaultdict(list)
+    for place, (problem, _) in enumerate(pairs):
+        places[problem.verifier].append(place)
+    verdicts: dict[int, Verdict] = {}
+    for verifier, group in places.items():
+        judged = _judge(verifier)([(pairs[place][0].spec, pairs[place][1]) for place in group])
+        verdicts.update(zip(group, judged, strict=True))
+    return [verdicts[place] for place in range(len(pairs))]
+
+
+def audit(problems: Iterable[Problem]) -> list[tuple[Problem, Verdict]]:
+    """The problems whose own gold response is not accepted, with the verdict; those without a gold are left out."""
+    golds = [(problem, problem.gold) for problem in problems if problem.gold is not None]
+    verdicts = check_many(golds)
+    return [
+        (problem, verdict) for (problem, _), verdict in zip(golds, verdicts, strict=True) if verdict.status != Status.OK
+    ]
+
+
+def _maths(answers: Answers) -> list[Verdict]:
+    return [check_maths(response=response, answer=spec["answer"]) for spec, response in answers]
+
+
+def _python(answers: Answers) -> list[Verdict]:
+    items = [Item(response, spec["function"], spec["tests"]) for spec, response in answers]
+    return check_python_many(items, _shared_sandbox())
+
+
+def _puzzle(answers: Answers) -> list[Verdict]:
+    return [check_puzzle(response=response, dataset=spec["dataset"], entry=spec["entry"]) for spec, response in answers]
+
+
+def _rubric(answers: Answers) -> list[Verdict]:
+    return [check_rubric(response=response, spec=spec) for spec, response in answers]
+
+
+_VERIFIERS: dict[str, Callable[[Answers], list[Verdict]]] = {
+    "maths": _maths,
+    "python": _python,
+    "reasoning_gym": _puzzle,
+    "rubric": _rubric,
+}
+
+
+def _judge(verifier: str) -> Callable[[Answers], list[Verdict]]:
+    if verifier not in _VERIFIERS:
+        raise UserError(
+            f"a problem's verifier is one of {', '.join(_VERIFIERS)}",
+            got=repr(verifier),
+            remedy="correct `verifier` in the domain that makes the problem",
+        )
+    return _VERIFIERS[verifier]
+
+
+@functools.cache
+def _shared_sandbox() -> Sandbox:
+    missing = available()
+    if missing is not None:
+        raise UserError(
+            "programs are run in isolation or not at all",
+            got=missing,
+            remedy="use Linux on x86-64 with Landlock and seccomp, or leave the code domain out of the recipe",
+        )
+    sandbox = Sandbox()
+    atexit.register(sandbox.close)
+    return sandbox

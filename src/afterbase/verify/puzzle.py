@@ -1,0 +1,52 @@
+r"""Puzzles of reasoning-gym: the last `\boxed{...}`, scored by the dataset's own scorer in a killable child process.
+
+Right is a score of 1 and nothing less. Many scorers give partial credit (knights and knaves: 0.65 for one role of
+two), which a policy earns by guessing: under RL a half-right guess would be preferred to an honest failure.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from afterbase.core.sample import Status, Verdict
+from afterbase.verify.extract import last_boxed
+from afterbase.verify.maths import worker
+
+VERIFIER = "reasoning_gym"
+_SECONDS = 5.0
+
+
+class Reason(StrEnum):
+    """Why an answer is right or wrong, or why nobody can tell (the last)."""
+
+    MATCH = "match"
+    MISMATCH = "mismatch"
+    NO_BOX = "no_box"
+    TIMEOUT = "timeout"
+    VERIFIER_ERROR = "verifier_error"
+
+
+_STATUS = {Reason.MATCH: Status.OK, Reason.VERIFIER_ERROR: Status.FAILED}
+
+
+def check_puzzle(*, response: str, dataset: str, entry: dict[str, Any]) -> Verdict:
+    """Whether the scorer of `dataset` gives the boxed answer to `entry` (question, answer, metadata) full marks."""
+    reason = _reason(last_boxed(response), dataset, entry)
+    status = _STATUS.get(reason, Status.WRONG)
+    return Verdict(verifier=VERIFIER, status=status, value=float(reason is Reason.MATCH), reason=str(reason))
+
+
+def _reason(box: str | None, dataset: str, entry: dict[str, Any]) -> Reason:
+    if box is None:
+        return Reason.NO_BOX
+    question = {"kind": "score", "dataset": dataset, "entry": entry, "answer": box}
+    try:
+        scored = worker("puzzle").ask(question, seconds=_SECONDS)
+        if "error" in scored:
+            # Many scorers raise on malformed answers: it is their fault only if they refuse the right one as well.
+            scored = worker("puzzle").ask({**question, "answer": entry["answer"]}, seconds=_SECONDS)
+            return Reason.VERIFIER_ERROR if "error" in scored else Reason.MISMATCH
+    except TimeoutError:
+        return Reason.TIMEOUT
+    except ChildProcessError:
+        return Reason.VERIFIER_ERROR
+    return Reason.MATCH if scored["score"] == 1.0 else Reason.MISMATCH

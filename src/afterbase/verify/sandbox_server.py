@@ -1,0 +1,229 @@
+"""The fork server of the sandbox: one line of JSON in, one forked and locked-up program, one line of JSON out.
+
+Run as a script by a plain interpreter without site packages; it imports nothing of afterbase, so a fork is small and
+holds nothing worth reading. Two walls stand around a program, and each would do for most of what it may try:
+
+* Landlock and an empty capability set, taken on by the server itself before it reads a request: the standard library
+  can be read, nothing can be written, no TCP, no signal leaves the server.
+* seccomp in each fork, as an allow-list of system calls: no new process or thread, no exec, no socket, no signal, no
+  file opened for writing, no change of limits. Everything else answers EPERM, a foreign architecture is killed.
+
+Does not cover: existence and size of files outside (`stat` stays allowed), time and memory spent inside the limits,
+bugs of the kernel, and machines other than Linux on x86-64.
+
+Structures and constants: linux/landlock.h, linux/seccomp.h, linux/filter.h, capget(2).
+"""
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import random
+import resource
+import select
+import signal
+import struct
+import sys
+import time
+from typing import Any
+
+# What programs import most: loaded once here rather than in every fork, and before Landlock hides shared libraries.
+_PRELOADED = """bisect collections collections.abc copy cmath datetime dataclasses decimal enum fractions functools hashlib
+heapq itertools math operator re statistics string textwrap typing"""
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_LIBC.syscall.restype = ctypes.c_long
+_LANDLOCK_CREATE, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT, _CAPSET = 444, 445, 446, 126
+_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
+_READ = 1 << 2 | 1 << 3  # LANDLOCK_ACCESS_FS_READ_FILE and READ_DIR
+
+_ALLOWED = {
+    "read": 0, "write": 1, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8, "mmap": 9,
+    "mprotect": 10, "munmap": 11, "brk": 12, "rt_sigaction": 13, "rt_sigprocmask": 14, "rt_sigreturn": 15,
+    "pread64": 17, "readv": 19, "writev": 20, "access": 21, "select": 23, "sched_yield": 24, "mremap": 25,
+    "madvise": 28, "dup": 32, "nanosleep": 35, "getpid": 39, "exit": 60, "uname": 63, "getcwd": 79, "readlink": 89,
+    "gettimeofday": 96, "getrusage": 98, "sysinfo": 99, "times": 100, "getuid": 102, "getgid": 104, "geteuid": 107,
+    "getegid": 108, "getppid": 110, "sigaltstack": 131, "gettid": 186, "time": 201, "futex": 202,
+    "sched_getaffinity": 204, "getdents64": 217, "restart_syscall": 219, "clock_gettime": 228, "clock_getres": 229,
+    "clock_nanosleep": 230, "exit_group": 231, "newfstatat": 262, "readlinkat": 267, "faccessat": 269,
+    "pselect6": 270, "getrandom": 318, "statx": 332, "rseq": 334, "faccessat2": 439,
+}  # fmt: skip
+# System calls with a second argument out of a list: TCGETS, TIOCGWINSZ, FIOCLEX; F_GETFD, F_SETFD, F_GETFL,
+# F_DUPFD_CLOEXEC. Without the lists F_SETOWN could have the kernel signal another process.
+_ALLOWED_COMMANDS = {16: (0x5401, 0x5413, 0x5451), 72: (1, 2, 3, 1030)}
+_OPENAT, _WRITING = 257, os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+def _checked(name: str, result: int) -> int:
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{name}: {os.strerror(code)}")
+    return result
+
+
+def _syscall(name: str, *arguments: object) -> int:
+    return _checked(name, _LIBC.syscall(*arguments))
+
+
+def confine() -> None:
+    """No new privileges, no capabilities, and Landlock: this process may read the standard library and nothing else."""
+    _checked("no_new_privs", _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    _syscall("capset", _CAPSET, struct.pack("Ii", 0x20080522, 0), bytes(24))
+    abi = _syscall("landlock", _LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
+    files = (1 << (13 if abi == 1 else 14 if abi == 2 else 15 if abi < 5 else 16)) - 1
+    attributes = struct.pack("QQQ", files, 0b11, 0b11)  # files, TCP bind and connect, scopes (signals, sockets)
+    size = 8 if abi < 4 else 16 if abi < 6 else 24
+    rules = _syscall("landlock", _LANDLOCK_CREATE, attributes, ctypes.c_size_t(size), 0)
+    for folder in filter(os.path.isdir, sys.path):
+        below = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        _syscall("landlock rule", _LANDLOCK_ADD_RULE, rules, 1, struct.pack("=Qi", _READ, below), 0)
+        os.close(below)
+    _syscall("landlock", _LANDLOCK_RESTRICT, rules, 0)
+    os.close(rules)
+
+
+def seccomp_filter() -> bytes:
+    """The allow-list as a classic BPF program over struct seccomp_data; what it does not name answers EPERM."""
+    load, equal, any_bit, give = 0x20, 0x15, 0x45, 0x06
+    allow, refuse, kill = (give, 0, 0, 0x7FFF0000), (give, 0, 0, 0x00050001), (give, 0, 0, 0x80000000)
+
+    def argument(index: int) -> tuple[int, int, int, int]:
+        return (load, 0, 0, 16 + 8 * index)
+
+    code = [(load, 0, 0, 4), (equal, 1, 0, 0xC000003E), kill, (load, 0, 0, 0)]
+    for number in _ALLOWED.values():
+        code += [(equal, 0, 1, number), allow]
+    code += [(equal, 0, 4, _OPENAT), argument(2), (any_bit, 0, 1, _WRITING), refuse, allow]
+    for number, commands in _ALLOWED_COMMANDS.items():
+        checks = [step for command in commands for step in ((equal, 0, 1, command), allow)]
+        code += [(equal, 0, 2 + len(checks), number), argument(1), *checks, refuse]
+    code += [refuse]
+    return b"".join(struct.pack("HBBI", *step) for step in code)
+
+
+def _enter(request: dict, nowhere: int, noise: int, report: int, seccomp: bytes) -> None:
+    """In the fork: only 0 to 3 stay open, then the limits, then the filter."""
+    for source, target in ((nowhere, 0), (noise, 1), (noise, 2), (report, 3)):
+        os.dup2(source, target)
+    os.closerange(4, 1024)
+    limits = request["limits"]
+    for what, most in (
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, 32),
+        (resource.RLIMIT_AS, limits["memory_bytes"]),
+        (resource.RLIMIT_CPU, limits["cpu_seconds"]),
+    ):
+        resource.setrlimit(what, (most, most))
+    code = ctypes.create_string_buffer(seccomp, len(seccomp))
+    program = struct.pack("H6xQ", len(seccomp) // 8, ctypes.addressof(code))
+    _checked("seccomp", _LIBC.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program, 0, 0))
+
+
+def _run(request: dict) -> bytes:
+    """The program's report. Each result is written down at once: a later call may not change an earlier answer."""
+    try:
+        code = compile(request["program"], "<program>", "exec")
+    except Exception:
+        return b'{"reason": "compile"}'
+    namespace: dict[str, Any] = {"__name__": "program"}
+    results = []
+    try:
+        exec(code, namespace)
+        function = namespace[request["function"]]
+        for arguments in request["calls"]:
+            value = function(*arguments)
+            try:
+                results.append(json.dumps(value))
+            except (TypeError, ValueError, RecursionError):
+                return b'{"reason": "not_json"}'
+    except MemoryError:
+        return b'{"reason": "memory"}'
+    except BaseException:
+        return b'{"reason": "crash"}'
+    return b'{"reason": "ok", "results": [' + ", ".join(results).encode() + b"]}"
+
+
+def _program(request: dict, nowhere: int, noise: int, report: int, seccomp: bytes) -> None:
+    """In the fork, never to return. The first byte says that the walls stand; without it nothing was run."""
+    try:
+        _enter(request, nowhere, noise, report, seccomp)
+        os.write(3, b"+")
+        message = _run(request)
+        while message:
+            message = message[os.write(3, message) :]
+    finally:
+        os._exit(0)
+
+
+def _watch(pid: int, report: int, noise: int, request: dict) -> dict:
+    """Read what the program writes until it ends, is late or too loud; then kill and reap it."""
+    limits = request["limits"]
+    deadline = time.monotonic() + limits["wall_seconds"]
+    poll, open_pipes, texts = select.poll(), {report, noise}, {report: bytearray(), noise: bytearray()}
+    for pipe in open_pipes:
+        poll.register(pipe, select.POLLIN)
+    fault = None
+    while open_pipes and fault is None:
+        events = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
+        if not events:
+            fault = "timeout"
+        for pipe, _ in events:
+            chunk = os.read(pipe, 1 << 16)
+            texts[pipe] += chunk
+            if not chunk:
+                poll.unregister(pipe)
+                open_pipes.remove(pipe)
+            elif len(texts[pipe]) > limits["output_bytes"]:
+                fault = "output"
+    # A program that closed its pipes and lives on has nothing more to say. It is alone: it could not fork.
+    os.kill(pid, signal.SIGKILL)
+    _, _, usage = os.wait4(pid, 0)
+    os.close(report)
+    os.close(noise)
+    message = texts[report]
+    if message[:1] != b"+":
+        return {"reason": "sandbox"}
+    if fault is None and len(message) == 1 and usage.ru_utime + usage.ru_stime > 0.95 * limits["cpu_seconds"]:
+        fault = "timeout"
+    return {"reason": fault} if fault else {"report": message[1:].decode(errors="replace")}
+
+
+def _answer(line: bytes, nowhere: int, seccomp: bytes) -> dict:
+    request = json.loads(line)
+    report, report_end = os.pipe()
+    noise, noise_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _program(request, nowhere, noise_end, report_end, seccomp)
+    os.close(report_end)
+    os.close(noise_end)
+    return _watch(pid, report, noise, request)
+
+
+def main() -> None:
+    """Serve until the standard input ends."""
+    nowhere = os.open(os.devnull, os.O_RDONLY)
+    seccomp = seccomp_filter()
+    for name in _PRELOADED.split():
+        importlib.import_module(name)
+    try:
+        if os.uname().machine != "x86_64":
+            raise OSError(0, f"the system calls of {os.uname().machine} are not known here")
+        confine()
+    except OSError as error:
+        os.write(1, json.dumps({"fault": str(error.strerror)}).encode() + b"\n")
+        return
+    random.seed(0)  # every fork starts from the same state: a verdict does not depend on the server's age
+    gc.collect()
+    gc.freeze()
+    os.write(1, b'{"ready": true}\n')
+    for line in sys.stdin.buffer:
+        answer = json.dumps(_answer(line, nowhere, seccomp)).encode() + b"\n"
+        while answer:
+            answer = answer[os.write(1, answer) :]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The child of the slow verifiers: math-verify (`maths`) or reasoning-gym (`puzzle`), one line of JSON a question.
+
+It keeps no deadline: whoever asks kills it. Memory is limited here, so that a tower of powers ends in an exception
+rather than in the machine's memory.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import resource
+import sys
+from collections.abc import Callable
+from typing import Any
+
+_MEMORY_BYTES = 4 << 30
+
+
+@functools.cache
+def _parsed(text: str) -> list:
+    from math_verify import parse
+
+    return parse(f"${text}$", parsing_timeout=None, raise_on_error=True)  # type: ignore[arg-type]
+
+
+def gold(question: dict[str, Any]) -> dict[str, Any]:
+    """Whether the right answer itself can be read."""
+    return {"readable": bool(_parsed(question["answer"]))}
+
+
+def compare(question: dict[str, Any]) -> dict[str, Any]:
+    """Whether the box is worth the same as the answer; a box that cannot be read is not."""
+    from math_verify import parse, verify
+
+    expected = _parsed(question["answer"])
+    try:
+        got = parse(f"${question['box']}$", parsing_timeout=None, raise_on_error=True)  # type: ignore[arg-type]
+    except Exception:
+        return {"match": False}
+    return {"match": verify(expected, got, timeout_seconds=None, raise_on_error=True)}
+
+
+@functools.cache
+def _dataset(name: str) -> Any:
+    import reasoning_gym
+
+    return reasoning_gym.create_dataset(name, size=1, seed=0)
+
+
+def score(question: dict[str, Any]) -> dict[str, Any]:
+    """The dataset's own score, in [0, 1]."""
+    return {"score": float(_dataset(question["dataset"]).score_answer(question["answer"], question["entry"]))}
+
+
+def _load_maths() -> None:
+    import math_verify  # noqa: F401
+
+
+def _load_puzzle() -> None:
+    import reasoning_gym  # noqa: F401
+
+
+_LOAD: dict[str, Callable[[], None]] = {"maths": _load_maths, "puzzle": _load_puzzle}
+_QUESTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"gold": gold, "compare": compare, "score": score}
+
+
+def main() -> None:
+    """Answer until the standard input ends; {"error": type} where the verifier raised."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
+    _LOAD[sys.argv[1]]()
+    print('{"ready": true}', file=answers, flush=True)
+    for line in sys.stdin:
+        question = json.loads(line)
+        try:
+            answer = _QUESTIONS[question["kind"]](question)
+        except Exception as error:
+            answer = {"error": type(error).__name__}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

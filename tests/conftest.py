@@ -1,0 +1,74 @@
+"""What every test shares: no network for models, and the folder of reference data."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported anywhere
+
+
+@pytest.fixture(scope="session")
+def afterbase_data() -> Path:
+    """The folder AFTERBASE_DATA of reference data; without it a test skips, or fails if AFTERBASE_REQUIRE_DATA=1."""
+    folder = os.environ.get("AFTERBASE_DATA")
+    if folder and Path(folder).is_dir():
+        return Path(folder).resolve()
+    reason = f"AFTERBASE_DATA is no folder: {folder}" if folder else "AFTERBASE_DATA is not set"
+    if os.environ.get("AFTERBASE_REQUIRE_DATA") == "1":
+        pytest.fail(f"reference data are required here: {reason}")
+    pytest.skip(f"needs reference data: {reason}")
+
+
+@pytest.fixture(scope="session")
+def toy_tokenizer():
+    """A small tokenizer that knows the chat template."""
+    from afterbase.data.corpus import dialogue_texts
+    from afterbase.train.tokenizer import train_tokenizer
+
+    return train_tokenizer(dialogue_texts(20, seed=0), vocabulary=400, context=512)
+
+
+@pytest.fixture
+def toy_lm(toy_tokenizer):
+    """A fresh random DeepSeek-V3 in float32 with an MTP module: small enough to train in a test."""
+    from transformers import DeepseekV3Config
+
+    from afterbase.model.load import build
+
+    config = DeepseekV3Config(
+        vocab_size=len(toy_tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        moe_intermediate_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        n_shared_experts=1,
+        n_routed_experts=8,
+        num_experts_per_tok=2,
+        n_group=4,
+        topk_group=2,
+        first_k_dense_replace=1,
+        kv_lora_rank=16,
+        q_lora_rank=24,
+        qk_nope_head_dim=16,
+        qk_rope_head_dim=8,
+        v_head_dim=16,
+        num_nextn_predict_layers=1,
+        max_position_embeddings=512,
+        bos_token_id=toy_tokenizer.bos_token_id,
+        eos_token_id=toy_tokenizer.eos_token_id,
+        pad_token_id=toy_tokenizer.pad_token_id,
+        initializer_range=0.1,
+    )
+    return build(config, toy_tokenizer, seed=0)
+
+
+@pytest.fixture
+def toy_folder(toy_lm, tmp_path):
+    """The toy model as a Hugging Face folder."""
+    from afterbase.model.load import save
+
+    save(toy_lm, tmp_path / "toy-model")
+    return tmp_path / "toy-model"

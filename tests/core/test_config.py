@@ -1,0 +1,236 @@
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import Field, ValidationError, model_validator
+
+from afterbase.core.config import Config, How, load_toml, what
+from afterbase.core.errors import UserError
+
+
+class Schedule(StrEnum):
+    COSINE = "cosine"
+    CONSTANT = "constant"
+
+
+class SFT(Config):
+    epochs: int = Field(default=2, ge=1)
+    batch: int = 8
+    peak: float = 5e-6
+    floor: float = 1e-6
+    schedule: Schedule = Schedule.COSINE
+    domains: tuple[str, ...] = ("arithmetic",)
+    workers: How[int] = Field(default=2, ge=1)
+
+    @model_validator(mode="after")
+    def _floor_below_peak(self) -> "SFT":
+        if self.floor > self.peak:
+            raise UserError("`floor` must not exceed `peak`", got=f"{self.floor} > {self.peak}", remedy="lower `floor`")
+        if self.batch == 13:
+            raise ValueError("13 is bad luck")
+        return self
+
+
+class Recipe(Config):
+    name: str
+    sft: SFT = SFT()
+    stages: tuple[SFT, ...] = ()
+    named: dict[str, SFT] = Field(default_factory=dict)
+    extra: SFT | None = None
+
+
+def load(tmp_path: Path, text: str) -> Recipe:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    return load_toml(path, Recipe)
+
+
+def refusal(tmp_path: Path, text: str) -> UserError:
+    with pytest.raises(UserError) as caught:
+        load(tmp_path, text)
+    return caught.value
+
+
+def test_values_arrive_with_their_types(tmp_path: Path):
+    recipe = load(
+        tmp_path, 'name = "a"\n[sft]\npeak = 1\nschedule = "constant"\ndomains = ["x", "y"]\n[named.b]\nbatch = 4\n'
+    )
+    assert recipe.sft == SFT(peak=1.0, schedule=Schedule.CONSTANT, domains=("x", "y"))
+    assert recipe.sft.schedule is Schedule.CONSTANT
+    assert recipe.named == {"b": SFT(batch=4)}
+
+
+@given(st.floats(min_value=1e-6, allow_infinity=False, allow_nan=False))
+def test_floats_arrive_bit_for_bit(tmp_path_factory: pytest.TempPathFactory, peak: float):
+    # A lossy parser would move every learning rate by an ulp, and every artifact's key with it.
+    recipe = load(tmp_path_factory.mktemp("float"), f'name = "a"\nsft.peak = {peak!r}\n')
+    assert recipe.sft.peak == peak
+
+
+def test_a_config_is_frozen_and_keyword_only():
+    with pytest.raises(ValidationError, match="frozen"):
+        SFT().epochs = 3  # pyright: ignore[reportAttributeAccessIssue]
+    with pytest.raises(TypeError):
+        SFT(3)  # pyright: ignore[reportCallIssue]
+
+
+def test_python_is_as_strict_as_toml():
+    with pytest.raises(ValidationError, match="valid integer"):
+        SFT(epochs="3")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValidationError, match="not permitted"):
+        SFT(epoch=3)  # pyright: ignore[reportCallIssue]
+
+
+def test_unknown_key_names_the_nearest_and_lists_the_table(tmp_path: Path):
+    error = refusal(tmp_path, 'name = "a"\n[sft]\nepoch = 3\n')
+    assert error.rule == "unknown key `sft.epoch`"
+    assert "did you mean `epochs`?" in error.remedy
+    assert error.remedy.endswith("valid keys of [sft]: batch, domains, epochs, floor, peak, schedule, workers")
+    assert "recipe.toml" in error.got
+
+
+def test_unknown_key_is_told_before_the_required_one_it_was_meant_to_be(tmp_path: Path):
+    error = refusal(tmp_path, 'nam = "a"\n')
+    assert error.rule == "unknown key `nam`"
+    assert "did you mean `name`?" in error.remedy
+
+
+def test_key_under_the_wrong_table_is_shown_its_own(tmp_path: Path):
+    error = refusal(tmp_path, 'name = "a"\nschedule = "cosine"\n')
+    assert "did you mean `sft.schedule`" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[[stages]]\n[[stages]]\nepoch = 1\n", "stages[1].epoch"),
+        ("[named.batch]\nepoch = 1\n", "named.batch.epoch"),
+        ("[extra]\nepoch = 1\n", "extra.epoch"),
+    ],
+)
+def test_unknown_keys_are_found_in_arrays_dictionaries_and_optional_tables(tmp_path: Path, text: str, key: str):
+    error = refusal(tmp_path, 'name = "a"\n' + text)
+    assert error.rule == f"unknown key `{key}`"
+    assert "did you mean `epochs`?" in error.remedy
+
+
+def test_nothing_near_means_no_guess(tmp_path: Path):
+    error = refusal(tmp_path, 'name = "a"\nzzzz = 1\n')
+    assert error.remedy == "valid keys of the top level: extra, name, named, sft, stages"
+
+
+@pytest.mark.parametrize(
+    ("line", "rule", "got"),
+    [
+        ('epochs = "3"', "`sft.epochs` should be a valid integer", '"3"'),
+        ("epochs = 3.0", "`sft.epochs` should be a valid integer", "3.0"),
+        ("epochs = true", "`sft.epochs` should be a valid integer", "true"),
+        ("epochs = 0", "`sft.epochs` should be greater than or equal to 1", "0"),
+        ("peak = nan", "`sft.peak` should be a finite number", "NaN"),
+        ('schedule = "cosin"', "`sft.schedule` should be 'cosine' or 'constant'", '"cosin"'),
+        ('domains = "arithmetic"', "`sft.domains` should be an array", '"arithmetic"'),
+        ("domains = [1]", "`sft.domains[0]` should be a valid string", "1"),
+        ("batch = 13", "`sft`: 13 is bad luck", '{"batch": 13}'),
+    ],
+)
+def test_wrong_values_give_rule_and_what_was_got(tmp_path: Path, line: str, rule: str, got: str):
+    error = refusal(tmp_path, f'name = "a"\n[sft]\n{line}\n')
+    assert (error.rule, error.got) == (rule, got)
+    assert "recipe.toml" in error.remedy
+
+
+def test_remedy_gives_the_default(tmp_path: Path):
+    assert refusal(tmp_path, 'name = "a"\nsft.epochs = 0\n').remedy.endswith("(default: 2)")
+
+
+def test_value_where_a_table_is_due(tmp_path: Path):
+    assert refusal(tmp_path, 'name = "a"\nsft = 3\n').rule == "`sft` should be a table"
+
+
+def test_our_own_validator_keeps_its_words(tmp_path: Path):
+    error = refusal(tmp_path, 'name = "a"\n[sft]\nfloor = 1.0\n')
+    assert error.rule == "`sft`: `floor` must not exceed `peak`"
+    assert error.got == "1.0 > 5e-06"
+    assert error.remedy.startswith("lower `floor`")
+
+
+def test_missing_key(tmp_path: Path):
+    error = refusal(tmp_path, "")
+    assert error.rule == "`name` must be given"
+    assert error.remedy == "add `name = ...` at the top"
+
+
+def test_a_date_is_refused(tmp_path: Path):
+    assert refusal(tmp_path, "name = 2024-12-26\n").got == "2024-12-26"
+
+
+def test_unreadable_toml_gives_the_line(tmp_path: Path):
+    error = refusal(tmp_path, 'name = "a"\nsft.epochs == 3\n')
+    assert "line 2" in error.got
+    assert "`sft.epochs == 3`" in error.got
+
+
+def test_toml_that_ends_too_early(tmp_path: Path):
+    assert "end of document" in refusal(tmp_path, 'name = """a').got
+
+
+def test_bytes_that_are_no_text(tmp_path: Path):
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="UTF-8"):
+        load_toml(path, Recipe)
+
+
+def test_missing_file_names_the_nearest(tmp_path: Path):
+    (tmp_path / "quickstart.toml").touch()
+    (tmp_path / "smollm2.toml").touch()
+    with pytest.raises(UserError) as caught:
+        load_toml(tmp_path / "quikstart.toml", Recipe)
+    assert caught.value.remedy == f"did you mean `{tmp_path / 'quickstart.toml'}`?"
+
+
+def test_missing_file_in_a_missing_folder_looks_into_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "smoke.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError) as caught:
+        load_toml(Path("recipe/smoke.toml"), Recipe)
+    assert caught.value.remedy == "did you mean `recipes/smoke.toml`?"
+
+
+def test_what_leaves_out_how_at_every_depth():
+    recipe = Recipe(name="a", stages=(SFT(workers=7),), named={"b": SFT(workers=7)}, extra=SFT(workers=7))
+    plain = what(recipe)
+    assert "workers" not in json.dumps(plain)
+    assert plain == what(Recipe(name="a", stages=(SFT(),), named={"b": SFT()}, extra=SFT()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"epochs": 3}, {"peak": 1.0}, {"schedule": Schedule.CONSTANT}, {"domains": ("arithmetic", "logic")}],
+)
+def test_what_moves_with_every_other_field(change: dict[str, Any]):
+    assert what(SFT(**change)) != what(SFT())
+
+
+def test_what_is_plain_json():
+    plain = what(Recipe(name="a", stages=(SFT(),), named={"b": SFT()}))
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["sft"]["schedule"] == "cosine"
+    assert type(plain["sft"]["schedule"]) is str
+
+
+def test_a_path_cannot_enter_a_key():
+    class Cached(Config):
+        folder: Path
+
+    class Placed(Config):
+        folder: How[Path]
+
+    with pytest.raises(AssertionError, match="How"):
+        what(Cached(folder=Path("store")))
+    assert what(Placed(folder=Path("store"))) == {}

@@ -1,0 +1,154 @@
+"""Hand-worked cases, published values, and properties that hold for any input."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from afterbase.eval.statistics import (
+    Difference,
+    bootstrap_mean,
+    majority_at_k,
+    non_inferior,
+    paired_bootstrap,
+    pass_at_k,
+    wilson,
+)
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    # Newcombe 1998, table I, method 3 (score without continuity correction)
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_published(successes: int, n: int, low: float, high: float) -> None:
+    assert wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_is_inside_the_unit_interval_and_mirrors(case: tuple[int, int]) -> None:
+    successes, n = case
+    low, high = wilson(successes, n)
+    assert 0 <= low <= successes / n <= high <= 1
+    assert low < high
+    mirrored = wilson(n - successes, n)
+    assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx((low, high))
+
+
+def test_wilson_widens_with_the_level() -> None:
+    assert wilson(5, 10, 0.99).low < wilson(5, 10, 0.95).low < wilson(5, 10, 0.5).low
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=8), st.data())
+def test_pass_at_k_is_the_share_of_subsets_with_a_right_one(outcomes: list[bool], data: st.DataObject) -> None:
+    k = data.draw(st.integers(1, len(outcomes)))
+    subsets = list(itertools.combinations(outcomes, k))
+    assert pass_at_k(len(outcomes), sum(outcomes), k) == pytest.approx(sum(map(any, subsets)) / len(subsets))
+
+
+@pytest.mark.parametrize(
+    ("answers", "correct", "k", "score"),
+    [
+        (["4", "4", "5"], [True, True, False], 3, 1.0),
+        (["5", "5", "4"], [False, False, True], 3, 0.0),
+        (["4", "5"], [True, False], 2, 0.5),
+        (["4", "5", "6"], [True, False, False], 3, 1 / 3),
+        (["4", None, None], [True, False, False], 3, 1.0),
+        ([None, None], [False, False], 2, 0.0),
+        (["5", "4", "4"], [False, True, True], 1, 0.0),
+        (["4.0", "4"], [True, True], 2, 1.0),
+    ],
+)
+def test_majority(answers: list[str | None], correct: list[bool], k: int, score: float) -> None:
+    assert majority_at_k(answers, correct, k) == pytest.approx(score)
+
+
+@given(st.permutations(["4", "4", "5", "5", "6", None]))
+def test_majority_does_not_depend_on_the_order(answers: list[str | None]) -> None:
+    assert majority_at_k(answers, [a == "4" for a in answers], len(answers)) == 0.5
+
+
+def test_bootstrap_mean_weighs_clusters_not_samples() -> None:
+    interval = bootstrap_mean([[1.0]] * 20 + [[0.0, 0.0, 0.0, 0.0]] * 20, seed=0)
+    assert interval.low < 0.5 < interval.high
+    assert interval.low + interval.high == pytest.approx(1.0, abs=0.06)
+
+
+def test_repeating_a_sample_does_not_narrow_the_interval() -> None:
+    once = [[float(i % 3 == 0)] for i in range(30)]
+    assert bootstrap_mean([v * 16 for v in once], seed=1) == bootstrap_mean(once, seed=1)
+
+
+def test_bootstrap_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(7)
+    covered = 0
+    for trial in range(200):
+        skill = rng.beta(2, 3, size=50)
+        low, high = bootstrap_mean(rng.binomial(1, skill[:, None], (50, 4)).tolist(), seed=trial, draws=400)
+        covered += low <= 2 / 5 <= high
+    assert 0.90 <= covered / 200 <= 0.98
+
+
+def test_bootstrap_slices_agree_with_the_declared_number_of_draws() -> None:
+    a = {str(i): 0.0 for i in range(3_000)}
+    b = {str(i): float(i % 2) for i in range(3_000)}
+    result = paired_bootstrap(a, b, seed=0, draws=1_000)
+    assert result.p == pytest.approx(2 / 1_001)
+    assert result.difference == 0.5
+
+
+ITEMS = st.dictionaries(
+    st.integers(0, 99).map(str),
+    st.tuples(st.sampled_from([0, 1 / 3, 0.5, 1]), st.sampled_from([0, 1 / 3, 0.5, 1])),
+    min_size=1,
+    max_size=30,
+)
+
+
+@settings(max_examples=50)
+@given(ITEMS)
+def test_swapping_a_and_b_mirrors_the_difference(items: dict[str, tuple[float, float]]) -> None:
+    a, b = ({key: pair[side] for key, pair in items.items()} for side in (0, 1))
+    there, back = paired_bootstrap(a, b, seed=3, draws=300), paired_bootstrap(b, a, seed=3, draws=300)
+    assert (there.difference, there.low, there.high) == pytest.approx((-back.difference, -back.high, -back.low))
+    assert there.p == back.p
+    assert there.low - 1e-9 <= there.difference <= there.high + 1e-9 or len(items) < 30
+
+
+@settings(max_examples=50)
+@given(ITEMS)
+def test_the_order_of_items_moves_nothing(items: dict[str, tuple[float, float]]) -> None:
+    a, b = ({key: pair[side] for key, pair in items.items()} for side in (0, 1))
+    reversed_a = dict(reversed(a.items()))
+    assert paired_bootstrap(a, b, seed=0, draws=100) == paired_bootstrap(reversed_a, b, seed=0, draws=100)
+
+
+def test_no_difference_has_p_one_and_a_constant_one_has_no_width() -> None:
+    a = {str(i): i % 2 / 3 for i in range(40)}
+    assert paired_bootstrap(a, a, seed=0) == Difference(difference=0.0, low=0.0, high=0.0, p=1.0)
+    shifted = paired_bootstrap(a, {key: value + 0.25 for key, value in a.items()}, seed=0)
+    assert (shifted.low, shifted.high, shifted.p) == pytest.approx((0.25, 0.25, 2 / 10_001))
+
+
+def test_p_agrees_with_the_interval() -> None:
+    rng = np.random.default_rng(11)
+    for trial in range(30):
+        a, b = ({str(i): float(v) for i, v in enumerate(rng.random(40))} for _ in range(2))
+        result = paired_bootstrap(a, b, seed=trial, draws=999)
+        assert (result.p <= 0.05) == (result.low > 0 or result.high < 0) or abs(result.p - 0.05) < 0.01
+
+
+def test_pairing_is_worth_something() -> None:
+    """A small gain on every problem is clear when paired, though problems differ far more than checkpoints do."""
+    a = {str(i): i / 100 for i in range(80)}
+    b = {key: value + 0.01 * (1 + int(key) % 3) for key, value in a.items()}
+    result = paired_bootstrap(a, b, seed=0)
+    assert result.low > 0.01
+    assert result.p < 0.001
+
+
+@pytest.mark.parametrize(("low", "margin", "verdict"), [(-0.01, 0.02, True), (-0.03, 0.02, False), (0.01, 0.02, True)])
+def test_non_inferior(low: float, margin: float, verdict: bool) -> None:
+    assert non_inferior(Difference(difference=0.02, low=low, high=0.05, p=0.2), margin) is verdict

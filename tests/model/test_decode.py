@@ -1,0 +1,156 @@
+"""The decoder against the module it reads: same logits in prefill and step, whatever shares the batch."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
+
+from afterbase.core.errors import UserError
+from afterbase.model.decode import LatentDecoder
+
+
+def tiny_model(**changes) -> DeepseekV3ForCausalLM:
+    """A random model with all the parts: a dense layer, groups, a routing bias that changes choices."""
+    torch.manual_seed(0)
+    sizes = {
+        "vocab_size": 97,
+        "hidden_size": 48,
+        "intermediate_size": 64,
+        "moe_intermediate_size": 24,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 3,
+        "num_key_value_heads": 3,
+        "n_shared_experts": 1,
+        "n_routed_experts": 8,
+        "num_experts_per_tok": 2,
+        "n_group": 4,
+        "topk_group": 2,
+        "first_k_dense_replace": 1,
+        "q_lora_rank": 20,
+        "kv_lora_rank": 16,
+        "qk_nope_head_dim": 12,
+        "qk_rope_head_dim": 8,
+        "v_head_dim": 10,
+        "max_position_embeddings": 256,
+        "initializer_range": 0.2,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+    }
+    model = DeepseekV3ForCausalLM(DeepseekV3Config(**{**sizes, **changes})).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "norm" in name or name.endswith("bias"):
+                weight.add_(torch.randn_like(weight) * 0.2)
+        for name, buffer in model.named_buffers():
+            if name.endswith("e_score_correction_bias"):
+                buffer.copy_(torch.randn(8) * 0.5 - 0.5)
+    return model
+
+
+def random_prompts(lengths: list[int], vocabulary: int = 97) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(1)
+    return [torch.randint(vocabulary, (length,), generator=generator).tolist() for length in lengths]
+
+
+@torch.no_grad()
+def reference(model: DeepseekV3ForCausalLM, tokens: list[int]) -> torch.Tensor:
+    """Log-probabilities after the last token, by the module itself."""
+    return model(torch.tensor([tokens]), use_cache=False).logits[0, -1].log_softmax(-1)
+
+
+YARN = {"rope_type": "yarn", "rope_theta": 10000.0, "factor": 4.0, "original_max_position_embeddings": 64}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"rope_interleave": False},
+        {"q_lora_rank": None},
+        {"attention_bias": True},
+        {"attention_bias": True, "q_lora_rank": None},
+        {"n_group": 1, "topk_group": 1},
+        {"norm_topk_prob": False},
+        {"rope_parameters": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0}},
+    ],
+    ids=str,
+)
+def test_logits_equal_the_module(changes):
+    model = tiny_model(**changes)
+    decoder = LatentDecoder(model)
+    prompts = random_prompts([5, 17, 1, 300])
+    latents, logits = decoder.prefill(prompts)
+    for prompt, row in zip(prompts, logits, strict=True):
+        torch.testing.assert_close(row.log_softmax(-1), reference(model, prompt), atol=1e-4, rtol=0)
+
+    cache = decoder.new_cache(rows=7, prompt_width=300, own_width=4)
+    sequences = []
+    for key, count in ((1, 3), (0, 1), (3, 2), (2, 1)):
+        cache.add_rows(count, key=key, latents_LWD=latents[key])
+        sequences += [list(prompts[key]) for _ in range(count)]
+    for column in zip(*random_prompts([4] * 7), strict=True):
+        for sequence, token in zip(sequences, column, strict=True):
+            sequence.append(token)
+        logits = decoder.step(torch.tensor(column), cache)
+        for sequence, row in zip(sequences, logits, strict=True):
+            torch.testing.assert_close(row.log_softmax(-1), reference(model, sequence), atol=1e-4, rtol=0)
+
+
+def test_rows_come_and_go():
+    model = tiny_model()
+    decoder = LatentDecoder(model)
+    prompts = random_prompts([6, 3, 9, 4])
+    latents, _ = decoder.prefill(prompts)
+    cache = decoder.new_cache(rows=6, prompt_width=9, own_width=20)
+    sequences: list[list[int]] = []
+    rng = np.random.default_rng(0)
+
+    def add(key: int, count: int) -> None:
+        cache.add_rows(count, key=key, latents_LWD=latents[key])
+        sequences.extend(list(prompts[key]) for _ in range(count))
+
+    def remove(*gone: int) -> None:
+        order = rng.permutation(np.setdiff1d(np.arange(len(sequences)), gone))
+        sequences[:] = [sequences[row] for row in order]
+        cache.keep_rows(order)
+
+    def step() -> None:
+        column = rng.integers(97, size=len(sequences))
+        for sequence, token in zip(sequences, column, strict=True):
+            sequence.append(int(token))
+        logits = decoder.step(torch.from_numpy(column), cache)
+        for sequence, row in zip(sequences, logits, strict=True):
+            torch.testing.assert_close(row.log_softmax(-1), reference(model, sequence), atol=1e-4, rtol=0)
+
+    add(0, 2)
+    add(1, 3)
+    step()
+    remove(0, 3)
+    add(2, 1)
+    step()
+    add(1, 1)
+    add(3, 1)
+    step()
+    remove(0, 1)  # with them the last row of a prompt goes
+    step()
+    add(0, 2)
+    step()
+    remove(0, 1, 2, 3, 4, 5)
+    add(2, 1)
+    step()
+
+
+def test_refresh_sees_new_weights():
+    model = tiny_model()
+    decoder = LatentDecoder(model)
+    prompt = random_prompts([8])[0]
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1.1)
+    decoder.refresh()
+    _, logits = decoder.prefill([prompt])
+    torch.testing.assert_close(logits[0].log_softmax(-1), reference(model, prompt), atol=1e-4, rtol=0)
+
+
+def test_other_dtypes_are_refused():
+    with pytest.raises(UserError, match="float32"):
+        LatentDecoder(tiny_model().bfloat16())

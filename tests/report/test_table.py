@@ -1,0 +1,38 @@
+"""The terminal's table: every setting once, greedy beside sampled."""
+
+from io import StringIO
+
+from rich.console import Console
+
+from afterbase.report.summary import Summary
+from afterbase.report.table import final_table, percent, table_rows, tokens
+
+
+def test_rows_pair_greedy_with_sampled(summary: Summary) -> None:
+    rows = table_rows(summary["evaluations"])
+    assert list(rows) == ["arithmetic", "code", "logic", "chat"]
+    assert [row.label for row in rows["code"]] == [
+        "base",
+        "expert SFT + prompt",
+        "expert SFT",
+        "expert",
+        "teacher only + prompt",
+        "original only",
+        "SFT",
+        "GRPO",
+    ]
+    assert all(row.greedy and row.sampled and row.main is row.sampled for row in rows["code"])
+
+
+def test_printed(summary: Summary) -> None:
+    console = Console(width=120, record=True, file=StringIO())
+    console.print(final_table(summary["evaluations"]))
+    printed = console.export_text()
+    final = next(e for e in reversed(summary["evaluations"]) if e["domain"] == "chat" and e["decoding"] == "sampled")
+    interval = f"{percent(final['pass1'])} [{percent(final['pass1_low'])}–{percent(final['pass1_high'])}]"
+    assert interval in printed
+    assert "teacher only + prompt" in printed
+
+
+def test_nothing_is_a_dash_and_not_a_zero() -> None:
+    assert (percent(None), percent(0.0), tokens(None), tokens(12.6)) == ("–", "0.0", "–", "13")

@@ -20,6 +20,7 @@ app = typer.Typer(
 Root = Annotated[Path, typer.Option("--root", help="Where `runs/` and `store/` lie.")]
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/quickstart.toml.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The name of a run: its recipe's `name`.")]
+_INTERRUPTED = 130  # the exit status after Ctrl-C, by the shells' convention
 
 
 @app.command()
@@ -46,14 +47,14 @@ def show(
     summary = _summary(run, root)
     if as_json:
         keys = ("run", "stages", "evaluations", "comparisons")
-        typer.echo(json.dumps({key: summary[key] for key in keys}, indent=2))
+        print(json.dumps({key: summary[key] for key in keys}, indent=2))
         return
     from rich.console import Console
 
     from afterbase.report.table import final_table
 
     Console().print(final_table(summary["evaluations"]))
-    typer.echo(f"report: {root / 'runs' / run / 'report.html'}")
+    print(f"report: {root / 'runs' / run / 'report.html'}")
 
 
 @app.command()
@@ -67,37 +68,42 @@ def trace(
     from afterbase.core.store import Store
     from afterbase.report.trace import trace as lineage
 
-    Console(soft_wrap=True).print(lineage(identifier, store=Store(root / "store"), runs=root / "runs"))
+    Console().print(lineage(identifier, store=Store(root / "store"), runs=root / "runs"))
 
 
 def _summary(run: str, root: Path) -> dict[str, Any]:
     path = root / "runs" / run / "run.json"
     if not path.is_file():
         runs = sorted(p.parent.name for p in (root / "runs").glob("*/run.json"))
-        raise UserError(
-            "`show` takes the name of a finished run",
-            got=f"`{run}`, and no {path}",
-            remedy=f"use one of {runs}" if runs else "run a recipe first: afterbase run recipes/quickstart.toml",
-        )
+        known = f"use one of {', '.join(runs)}" if runs else "run a recipe first: afterbase run recipes/quickstart.toml"
+        raise UserError("`show` takes the name of a finished run", got=f"`{run}`, and no {path}", remedy=known)
     return json.loads(path.read_text())
 
 
 def main() -> None:
     """Run the command line; mistakes of the user end in one clear message and exit status 2."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models are folders here; nothing is looked up elsewhere
     try:
-        app(standalone_mode=False)
+        app()
     except UserError as error:
         sys.exit(_fail(f"error: {error}"))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            print("\nstopped; the same command goes on from here", file=sys.stderr)
+        raise
+    except Exception as error:
+        if not _disk_is_full(error):
             raise
         sys.exit(_fail("error: the disk is full; nothing finished is lost\n  remedy: free some space and run again"))
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
-    except typer.TyperException as error:
-        error.show()
-        sys.exit(error.exit_code)
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether a full disk is the error, or what led to it: torch and safetensors tell of it in words of their own."""
+    while error is not None:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or os.strerror(errno.ENOSPC) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _fail(message: str) -> int:
@@ -106,5 +112,4 @@ def _fail(message: str) -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     main()

@@ -1,14 +1,16 @@
 """The typed recipe: what `recipes/*.toml` may say. Each stage's settings live beside the stage; here they compose."""
 
+import contextlib
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from afterbase.core.config import Config, load_toml
 from afterbase.core.errors import UserError
-from afterbase.data.corpus import Corpus
+from afterbase.data.corpus import Corpus, WorkedCorpus
 from afterbase.data.curate import Rejection
 from afterbase.data.domains import DOMAINS, OPEN, REASONING
 from afterbase.data.mix import Mixture
@@ -52,13 +54,8 @@ class Recipe(Config):
 
     @model_validator(mode="after")
     def _known_domains(self) -> "Recipe":
+        _refuse_unknown_domains("domains", self.domains)
         for name, problems in self.domains.items():
-            if name not in DOMAINS:
-                raise UserError(
-                    "`domains` names domains that exist",
-                    got=f"`domains.{name}`",
-                    remedy=f"use some of {', '.join(DOMAINS)}",
-                )
             if problems.test < self.evaluation.problems:
                 raise UserError(
                     "a domain needs at least as many test problems as the evaluation asks for",
@@ -72,6 +69,17 @@ class Recipe(Config):
                 remedy=f"add one of {', '.join(REASONING)}",
             )
         return self
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise UserError(
+                "a seed twice is the same run twice",
+                got=f"{list(seeds)}",
+                remedy="make the seeds distinct",
+            )
+        return seeds
 
     @property
     def reasoning(self) -> list[str]:
@@ -98,7 +106,24 @@ class BaseRecipe(Config):
     tokenizer: TokenizerSettings
     architecture: Architecture
     pretraining: Pretraining
+    worked: WorkedCorpus
+    midtraining: Pretraining
     control: BaseControl
+
+    @model_validator(mode="after")
+    def _known_domains(self) -> "BaseRecipe":
+        _refuse_unknown_domains("corpus.documents", self.corpus.documents)
+        return self
+
+
+def _refuse_unknown_domains(key: str, names: Iterable[str]) -> None:
+    for name in names:
+        if name not in DOMAINS:
+            raise UserError(
+                f"`{key}` names domains that exist",
+                got=f"`{key}.{name}`",
+                remedy=f"use some of {', '.join(DOMAINS)}",
+            )
 
 
 _KINDS = {"post-training": Recipe, "base": BaseRecipe}
@@ -108,8 +133,12 @@ def load_recipe(path: Path) -> Recipe | BaseRecipe:
     """A recipe of either kind; UserError for anything that it may not say."""
     kind = "post-training"
     if path.is_file():
-        try:
+        with contextlib.suppress(tomllib.TOMLDecodeError, UnicodeDecodeError):  # load_toml says what is wrong and where
             kind = tomllib.loads(path.read_text()).get("kind", kind)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-            pass  # load_toml says what is wrong and where
-    return load_toml(path, _KINDS.get(kind, Recipe))
+    if kind not in list(_KINDS):
+        raise UserError(
+            "`kind` says what a recipe makes",
+            got=f"kind = {kind!r} in {path}",
+            remedy=f"use one of {', '.join(_KINDS)}",
+        )
+    return load_toml(path, _KINDS[kind])

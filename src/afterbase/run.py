@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from afterbase.core.store import Artifact, Store
 from afterbase.data.base import import_base
-from afterbase.data.corpus import make_corpus
+from afterbase.data.corpus import make_corpus, make_worked_corpus
 from afterbase.data.curate import curate
 from afterbase.data.draft import draft
 from afterbase.data.mix import mix
-from afterbase.data.open import review_open
+from afterbase.data.open import review_open, reviewed_rows
 from afterbase.data.preferences import make_preferences
 from afterbase.data.problems import make_problems
 from afterbase.eval.base_model import measure_base
@@ -22,9 +22,11 @@ from afterbase.eval.summarise import Pair
 from afterbase.model.load import find
 from afterbase.recipe import BaseRecipe, Recipe
 from afterbase.train.grpo import train_grpo
-from afterbase.train.pretrain import make_tokenizer, pretrain
+from afterbase.train.pretrain import make_tokenizer, midtrain, pretrain
 from afterbase.train.reward_model import train_reward_model
 from afterbase.train.sft import train_sft
+
+_SAMPLE_TOKENS = 150  # of a prompt and its answer, for plans
 
 
 @dataclass
@@ -65,10 +67,11 @@ def post_train(store: Store, recipe: Recipe, seed: int) -> Outcome:
     curated = []
     for domain in recipe.reasoning:
         drafts = draft(store, domain, problems[domain], ["original", "reflective"], seed=seed)
-        started = train_sft(store, f"{domain} expert, SFT", base, drafts, recipe.expert.sft, seed=seed)
-        expert = train_grpo(
-            store, f"{domain} expert, GRPO", started, [problems[domain]], recipe.expert.grpo, seed=seed
-        )
+        started = train_sft(
+            store, f"{domain} expert, SFT", base, drafts, recipe.expert.sft,
+            seed=seed, expected_tokens=2 * recipe.domains[domain].train * _SAMPLE_TOKENS,
+        )  # fmt: skip
+        expert = train_grpo(store, f"{domain} expert, GRPO", started, [problems[domain]], recipe.expert.grpo, seed=seed)
         curated.append(curate(store, domain, expert, problems[domain], recipe.rejection, seed=seed))
         examine("expert SFT", started, [domain], system_prompt=True)
         examine("expert SFT", started, [domain])
@@ -83,7 +86,7 @@ def post_train(store: Store, recipe: Recipe, seed: int) -> Outcome:
     out.data += [*reviewed.values(), dataset]
 
     # 5.1, SFT settings: two epochs over the mixture, from the base.
-    sft = train_sft(store, "SFT", base, dataset, recipe.sft, seed=seed)
+    sft = train_sft(store, "SFT", base, dataset, recipe.sft, seed=seed, expected_tokens=_mixture_tokens(recipe))
     examine("SFT", sft, list(recipe.domains))
 
     # 5.2: rules where a rule decides, a reward model where not, and GRPO on both.
@@ -113,22 +116,35 @@ def _baselines(
     originals = []
     for domain in recipe.reasoning:
         reflective = draft(store, domain, problems[domain], ["reflective"], seed=seed)
-        teacher_only = train_sft(store, f"{domain}, teacher only", base, reflective, recipe.expert.sft, seed=seed)
+        teacher_only = train_sft(
+            store, f"{domain}, teacher only", base, reflective, recipe.expert.sft,
+            seed=seed, expected_tokens=recipe.domains[domain].train * _SAMPLE_TOKENS,
+        )  # fmt: skip
         examine("teacher only", teacher_only, [domain], system_prompt=True)
         originals.append(draft(store, domain, problems[domain], ["original"], seed=seed))
     plain = mix(store, "SFT set of original responses", [*originals, *reviewed], recipe.mixture, seed=seed)
-    original_only = train_sft(store, "SFT, original only", base, plain, recipe.sft, seed=seed)
+    original_only = train_sft(
+        store, "SFT, original only", base, plain, recipe.sft, seed=seed, expected_tokens=_mixture_tokens(recipe)
+    )
     examine("original only", original_only, recipe.reasoning)
 
 
+def _mixture_tokens(recipe: Recipe) -> int:
+    """What a plan expects of an SFT set: every problem solved, every draft accepted, and no domain above its cap."""
+    rows = [recipe.rejection.keep * recipe.domains[domain].train for domain in recipe.reasoning]
+    rows += [len(reviewed_rows(domain)) for domain in recipe.open]
+    return sum(min(n, recipe.mixture.most_per_domain) for n in rows) * _SAMPLE_TOKENS
+
+
 def comparisons(recipe: Recipe) -> Iterator[Pair]:
-    """The paired questions of the report, on sampled answers: per reasoning domain, and over all of them."""
+    """The paired questions of the report, on sampled answers if there are any: per reasoning domain, and over all."""
+    decoding = "sampled" if recipe.evaluation.samples else "greedy"
     pairs = [("expert SFT", "expert", False), ("base", "SFT", False), ("SFT", "GRPO", False), ("base", "GRPO", False)]
     if recipe.baselines:
         pairs += [("teacher only", "expert", True), ("original only", "SFT", False)]
     for a, b, system_prompt in pairs:
         for domain in [*recipe.reasoning, None]:
-            yield Pair(a, b, domain, "sampled", system_prompt, False)
+            yield Pair(a, b, domain, decoding, system_prompt, False)
 
 
 def run_base(store: Store, recipe: BaseRecipe) -> Artifact:
@@ -136,7 +152,8 @@ def run_base(store: Store, recipe: BaseRecipe) -> Artifact:
     corpus = make_corpus(store, recipe.corpus)
     context = recipe.architecture.max_position_embeddings
     tokenizer = make_tokenizer(store, corpus, recipe.tokenizer, context=context)
-    base = pretrain(store, "base", corpus, tokenizer, recipe.architecture, recipe.pretraining)
+    first = pretrain(store, "first phase", corpus, tokenizer, recipe.architecture, recipe.pretraining)
+    base = midtrain(store, "base", first, make_worked_corpus(store, recipe.worked), recipe.midtraining)
     short = recipe.pretraining.model_copy(update={"steps": recipe.control.steps})
     unbalanced = short.model_copy(update={"balance_speed": 0.0, "balance_loss": 0.0})
     controls = [

@@ -6,9 +6,11 @@
     store/.work/KEY/          an unfinished stage: its payload so far and its own checkpoints (`scratch/`)
 
 key = sha256(stage, version, config's *what* fields, input digests). A finished stage is never run again. An
-interrupted one finds its work folder as it left it. Nothing outside `.work` is ever half-written.
+interrupted one finds its `scratch` as it left it, and an empty payload: what a killed process wrote there may be half
+a file. Nothing outside `.work` is ever half-written. Of two processes that want the same artifact on one machine, one
+makes it and the other waits.
 
-Does not cover: several processes that make the same artifact at once on one store (the second waits for a lock).
+Does not cover: processes on several machines that share a folder, and payload that was changed after it was finished.
 """
 
 import dataclasses
@@ -138,18 +140,19 @@ class Store:
         """
         name += self.label
         key = stage_key(stage, version, what, {k: a.digest for k, a in inputs.items()})
-        started = time.monotonic()
-        artifact = self.find(key, name)
-        cached = artifact is not None
+        artifact, made = self.find(key, name), False
         if artifact is None and self.plan_only:
             artifact = Artifact(key, f"planned:{key}", name, self.root / key, {}, planned=True)
         elif artifact is None:
+            identity = {"stage": stage, "version": version, "what": what, "cost": dataclasses.asdict(cost)}
             with self._locked(key):
-                identity = {"stage": stage, "version": version, "what": what, "cost": dataclasses.asdict(cost)}
-                artifact = self.find(key, name) or self._make(key, name, identity, inputs, make)
-        else:
-            self.progress.skip(name, f"cached {key[:12]}")
-        seconds = artifact.manifest["seconds"] if cached else time.monotonic() - started
+                artifact = self.find(key, name)  # made by another process, while this one waited?
+                if artifact is None:
+                    artifact, made = self._make(key, name, identity, inputs, make), True
+        cached = not (made or artifact.planned)
+        if cached:
+            self.progress.skip(name, key[:12])
+        seconds = artifact.manifest.get("seconds", 0.0)
         self.stages.append(StageRecord(name, stage, artifact, cached, seconds, tuple(inputs.values()), cost))
         return artifact
 
@@ -169,44 +172,49 @@ class Store:
         inputs: Mapping[str, Artifact],
         make: Callable[[Workspace], None],
     ) -> Artifact:
-        work, final = self.root / ".work" / key, self.root / key
-        if (work / "manifest.json").is_file():  # killed between the manifest and the rename
-            _publish(work, final)
-            manifest = json.loads((final / "manifest.json").read_text())
-            return Artifact(key, manifest["digest"], name, final, manifest)
-        (work / "payload").mkdir(parents=True, exist_ok=True)
-        (work / "scratch").mkdir(exist_ok=True)
-        self._refuse_other_environment(work)
-        started = time.monotonic()
-        with self.progress.stage(name) as line:
-            make(Workspace(work / "payload", work / "scratch", work / "metrics.jsonl", line))
-        digest = folder_digest(work / "payload")
-        manifest = {
-            **identity,
-            "layout": _LAYOUT,
-            "name": name,
-            "key": key,
-            "digest": digest,
-            "inputs": {k: {"key": a.key, "digest": a.digest, "name": a.name} for k, a in inputs.items()},
-            "seconds": time.monotonic() - started,
-            "environment": environment(self.threads),
-        }
-        shutil.rmtree(work / "scratch")
-        (work / "environment.json").unlink()
-        write_atomically(work / "manifest.json", (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
-        _publish(work, final)
-        return Artifact(key, digest, name, final, manifest)
+        work = self.root / ".work" / key
+        if not (work / "manifest.json").is_file():  # otherwise killed between the manifest and the rename
+            self._begin(work)
+            started = time.monotonic()
+            with self.progress.stage(name) as line:
+                make(Workspace(work / "payload", work / "scratch", work / "metrics.jsonl", line))
+            for path in [*(work / "payload").rglob("*"), work / "payload"]:
+                _sync(path)
+            manifest = {
+                **identity,
+                "layout": _LAYOUT,
+                "name": name,
+                "key": key,
+                "digest": folder_digest(work / "payload"),
+                "inputs": {k: {"key": a.key, "digest": a.digest, "name": a.name} for k, a in inputs.items()},
+                "seconds": time.monotonic() - started,
+                "environment": environment(self.threads),
+            }
+            write_atomically(work / "manifest.json", (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
+        _publish(work, self.root / key)
+        artifact = self.find(key, name)
+        assert artifact is not None
+        return artifact
 
-    def _refuse_other_environment(self, work: Path) -> None:
-        """A resume under another thread count or library version would change numbers: start that stage anew."""
-        path, now = work / "environment.json", environment(self.threads)
-        if path.is_file() and json.loads(path.read_text()) != now:
+    def _begin(self, work: Path) -> None:
+        """Empty payload and, where there is nothing to resume from, empty metrics; notes the environment.
+
+        A resume under another thread count or library version would change numbers, and is refused.
+        """
+        (work / "scratch").mkdir(parents=True, exist_ok=True)
+        noted, now = work / "environment.json", environment(self.threads)
+        if not any((work / "scratch").iterdir()):
+            (work / "metrics.jsonl").unlink(missing_ok=True)
+        elif (then := json.loads(noted.read_text())) != now:
             raise UserError(
                 "an interrupted stage is resumed under the environment that it began in",
-                got=f"{path.read_text().strip()} then, {json.dumps(now)} now",
+                got=f"{json.dumps(then)} then, {json.dumps(now)} now",
                 remedy=f"restore the environment, or delete {work} to run the stage from its start",
             )
-        write_atomically(path, json.dumps(now).encode())
+        write_atomically(noted, json.dumps(now).encode())
+        if (work / "payload").exists():
+            shutil.rmtree(work / "payload")
+        (work / "payload").mkdir()
 
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
@@ -255,18 +263,22 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    _sync_folder(path.parent)
+    _sync(path.parent)
 
 
 def _publish(work: Path, final: Path) -> None:
+    """Move a work folder with a manifest to its place; may be repeated after a kill at any point of it."""
+    shutil.rmtree(work / "scratch", ignore_errors=True)
+    (work / "environment.json").unlink(missing_ok=True)
     if final.exists():  # a folder without a manifest is nobody's finished work
         shutil.rmtree(final)
     work.rename(final)
-    _sync_folder(final.parent)
+    _sync(final.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    """Onto the disk: a file's content, or a folder's list of names."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

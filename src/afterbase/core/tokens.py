@@ -3,8 +3,14 @@
 A token bears loss if and only if the model has to produce it: the assistant's text and the stop token after it.
 What the generation prompt supplies is not trained. Nothing is inferred from token values, so a padding token that
 equals the stop token does no harm.
+
+Only the template writes control tokens. A `<|end|>` in somebody's text is tokenised as the seven characters that it is:
+it cannot end a turn, nor begin one. Does not cover: control marks of a single character, marks that only a normaliser
+of the tokenizer makes out of other text, and marks that a tokenizer does not declare special, in assistant turns (there
+`<think>` is the model's own).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +19,7 @@ from afterbase.core.errors import UserError
 
 SPECIAL_TOKENS = ("<|begin|>", "<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>")
 BEGIN, END, PAD = SPECIAL_TOKENS[:3]
+_PRIVATE_USE = range(0xE000, 0xF900)
 
 # The same form as DeepSeek-V3's own template: the system prompt bare after the first token, then the turns.
 CHAT_TEMPLATE = (
@@ -80,6 +87,30 @@ def _last_index(ids: Sequence[int], token: int, start: int) -> int | None:
 
 
 def _apply(tokenizer: Any, messages: Sequence[dict[str, str]], *, generation: bool) -> list[int]:
-    return tokenizer.apply_chat_template(
-        list(messages), add_generation_prompt=generation, tokenize=True, return_dict=False
-    )
+    if not tokenizer.chat_template:
+        raise UserError(
+            "post-training needs a tokenizer with a chat template",
+            got="a tokenizer without one",
+            remedy="put a `chat_template.jinja` into the model folder",
+        )
+    written = "".join(message["content"] for message in messages)
+    seam = next(c for c in map(chr, _PRIVATE_USE) if c not in written)
+    cut = [{**m, "content": _cut(m["content"], _marks(tokenizer, m["role"]), seam)} for m in messages]
+    text = tokenizer.apply_chat_template(cut, add_generation_prompt=generation, tokenize=False)
+    return [i for part in text.split(seam) for i in tokenizer(part, add_special_tokens=False)["input_ids"]]
+
+
+def _marks(tokenizer: Any, role: str) -> list[str]:
+    """The spellings of control tokens: those declared special, and others by which the template tells roles apart."""
+    return [
+        token.content
+        for token in tokenizer.added_tokens_decoder.values()
+        if token.special or (role != "assistant" and token.content.strip() and token.content in tokenizer.chat_template)
+    ]
+
+
+def _cut(text: str, marks: Sequence[str], seam: str) -> str:
+    """The text with a seam behind the first character of every mark: no piece between seams holds a whole one."""
+    if not any(mark in text for mark in marks):
+        return text
+    return re.sub(f"(?={'|'.join(map(re.escape, marks))})(.)", rf"\1{seam}", text, flags=re.DOTALL)

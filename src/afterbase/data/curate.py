@@ -4,7 +4,9 @@ Several answers a problem, verified. Kept: right, ended, well formed, and among 
 thresholds; how many are sampled and kept is the recipe's choice. Every row stays, with the rule that dropped it.
 """
 
+import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import Field
 
@@ -12,7 +14,7 @@ from afterbase.core.config import Config, what
 from afterbase.core.sample import Problem, Sample, Status, Verdict, conversation, write_samples
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.domains import STYLES
-from afterbase.data.problems import train_problems
+from afterbase.data.problems import train_count, train_problems
 from afterbase.model.load import load
 from afterbase.rollout.producer import ModelProducer, Response
 from afterbase.verify.check import check_many
@@ -31,31 +33,38 @@ class Rejection(Config):
     max_new_tokens: int = Field(ge=1)
 
 
-def curate(store: Store, domain: str, expert: Artifact, problems: Artifact, config: Rejection, *, seed: int) -> Artifact:
+def curate(
+    store: Store, domain: str, expert: Artifact, problems: Artifact, config: Rejection, *, seed: int
+) -> Artifact:
     """samples.parquet: every sampled answer, kept or dropped."""
 
     def make(work: Workspace) -> None:
         batch = train_problems(problems)
         producer = ModelProducer(load(expert.payload), expert.key, config.temperature, config.max_new_tokens)
-        finished = 0
-
-        def count() -> None:
-            nonlocal finished
-            finished += 1
-            work.show(finished, len(batch) * config.samples)
-
-        groups = producer.respond(batch, system=None, samples=config.samples, seed=seed, on_finished=count)
-        verdicts = check_many([(p, r.text) for p, group in zip(batch, groups, strict=True) for r in group])
-        samples, at = [], 0
+        finished = itertools.count(1)
+        groups = producer.respond(
+            batch,
+            system=None,
+            samples=config.samples,
+            seed=seed,
+            on_finished=lambda: work.show(next(finished), len(batch) * config.samples),
+        )
+        verdicts = iter(check_many([(p, r.text) for p, group in zip(batch, groups, strict=True) for r in group]))
+        samples = []
         for problem, group in zip(batch, groups, strict=True):
-            samples += decide(problem, group, verdicts[at : at + len(group)], producer.describe(), keep=config.keep)
-            at += len(group)
+            samples += decide(problem, group, [next(verdicts) for _ in group], producer.describe(), keep=config.keep)
         kept = [s for s in samples if s.dropped is None]
-        solved = len({s.problem_id for s in kept})
-        work.log(1, 1, sampled=len(samples), kept=len(kept), solved=round(solved / len(batch), 4))
+        work.log(
+            1,
+            1,
+            sampled=len(samples),
+            kept=len(kept),
+            solved=round(len({s.problem_id for s in kept}) / len(batch), 4),
+            failed=sum(v.status is Status.FAILED for s in samples for v in s.verdicts),
+        )
         write_samples(work.payload / "samples.parquet", samples)
 
-    cost = Cost(generated=config.samples * config.max_new_tokens, verified=config.samples)
+    answers = train_count(problems) * config.samples
     return store.produce(
         f"{domain} rejection sampling",
         "curate",
@@ -63,14 +72,19 @@ def curate(store: Store, domain: str, expert: Artifact, problems: Artifact, conf
         what={**what(config), "domain": domain, "seed": seed},
         inputs={"expert": expert, "problems": problems},
         make=make,
-        cost=cost,
+        cost=Cost(generated=answers * config.max_new_tokens, verified=answers),
     )
 
 
 def decide(
-    problem: Problem, group: Sequence[Response], verdicts: Sequence[Verdict], producer: dict, *, keep: int
+    problem: Problem,
+    group: Sequence[Response],
+    verdicts: Sequence[Verdict],
+    producer: dict[str, Any],
+    *,
+    keep: int,
 ) -> list[Sample]:
-    """One problem's answers as samples: wrong, truncated, malformed, repeated and needlessly long ones dropped."""
+    """One problem's answers as samples, in order: all but the `keep` shortest faultless ones dropped, with the rule."""
     samples: list[Sample] = []
     survivors: list[tuple[int, int]] = []  # (tokens, index)
     seen: set[str] = set()

@@ -38,15 +38,18 @@ class ProceduralTeacher:
         seed: int,
         on_finished: Callable[[], None] | None = None,
     ) -> list[list[Response]]:
-        out = []
+        groups = []
         for problem in problems:
             domain = DOMAINS[problem.domain]
             write = domain.original_response if self.kind == "original" else domain.teacher_response
-            texts = [write(problem, random.Random(f"{seed}/{problem.id}/{self.kind}/{i}")) for i in range(samples)]
-            out.append([Response(text=t, tokens=len(t.split()), truncated=False) for t in texts])
-            if on_finished is not None:
-                on_finished()
-        return out
+            group = []
+            for index in range(samples):
+                text = write(problem, random.Random(f"{seed}/{problem.id}/{self.kind}/{index}"))
+                group.append(Response(text=text, tokens=len(text.split()), truncated=False))
+                if on_finished is not None:
+                    on_finished()
+            groups.append(group)
+        return groups
 
 
 def draft(store: Store, domain: str, problems: Artifact, kinds: Sequence[Kind], *, seed: int) -> Artifact:
@@ -54,6 +57,7 @@ def draft(store: Store, domain: str, problems: Artifact, kinds: Sequence[Kind], 
 
     def make(work: Workspace) -> None:
         samples = [s for kind in kinds for s in drafts(domain, train_problems(problems), kind, seed=seed)]
+        work.log(1, 1, drafts=len(samples), kept=sum(s.dropped is None for s in samples))
         write_samples(work.payload / "samples.parquet", samples)
 
     settings = {"domain": domain, "kinds": list(kinds), "seed": seed}
@@ -62,13 +66,14 @@ def draft(store: Store, domain: str, problems: Artifact, kinds: Sequence[Kind], 
 
 
 def drafts(domain: str, problems: Sequence[Problem], kind: Kind, *, seed: int) -> list[Sample]:
-    """Verified samples of one kind; the reflective kind carries the domain's system prompt."""
+    """One sample a problem; the reflective kind carries the domain's system prompt; what is not right is dropped."""
     teacher = ProceduralTeacher(kind)
     system = DOMAINS[domain].REFLECTIVE_SYSTEM_PROMPT if kind == "reflective" else None
     texts = [group[0].text for group in teacher.respond(problems, system=system, samples=1, seed=seed)]
     verdicts = check_many(list(zip(problems, texts, strict=True)))
-    samples = [
-        Sample(
+    samples = []
+    for problem, text, verdict in zip(problems, texts, verdicts, strict=True):
+        sample = Sample(
             messages=conversation(problem.prompt, text, system=system),
             domain=domain,
             kind=kind,
@@ -76,6 +81,7 @@ def drafts(domain: str, problems: Sequence[Problem], kind: Kind, *, seed: int) -
             producer=teacher.describe(),
             verdicts=[verdict],
         )
-        for problem, text, verdict in zip(problems, texts, verdicts, strict=True)
-    ]
-    return [s if s.verdicts[0].status is Status.OK else s.drop("draft", s.verdicts[0].reason) for s in samples]
+        if verdict.status is not Status.OK:
+            sample = sample.drop("draft", f"{verdict.status}: {verdict.reason}", verdict.value)
+        samples.append(sample)
+    return samples

@@ -5,6 +5,7 @@ not covered yet (train and test problems are disjoint by construction).
 """
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 
 from pydantic import Field
@@ -33,10 +34,11 @@ def mix(store: Store, name: str, sets: Sequence[Artifact], config: Mixture, *, s
         mixed = clean_and_mix(samples, config, seed=seed)
         kept = sum(s.dropped is None for s in mixed)
         if not kept:
+            rules = Counter(s.dropped.rule for s in mixed if s.dropped is not None).most_common(3)
             raise UserError(
                 "the SFT set needs at least one sample",
-                got=f"{len(mixed)} samples, all of them dropped",
-                remedy="look at the drop reasons with `afterbase show`; train the experts longer or sample more",
+                got=f"{len(mixed)} samples, all dropped: {', '.join(f'{rule} ({n})' for rule, n in rules)}",
+                remedy="train the experts longer, sample more answers a problem, or raise the limits of [mixture]",
             )
         work.log(1, 1, samples=len(mixed), kept=kept)
         write_samples(work.payload / "samples.parquet", mixed)
@@ -46,11 +48,11 @@ def mix(store: Store, name: str, sets: Sequence[Artifact], config: Mixture, *, s
 
 
 def clean_and_mix(samples: Sequence[Sample], config: Mixture, *, seed: int) -> list[Sample]:
-    """All samples in a seeded order, those that break a rule marked as dropped."""
+    """All samples in a seeded order, those that break a rule marked as dropped; the first of equals is kept."""
     order = list(samples)
     random.Random(seed).shuffle(order)
     seen: set[str] = set()
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     out = []
     for sample in order:
         if sample.dropped is None:
@@ -59,10 +61,10 @@ def clean_and_mix(samples: Sequence[Sample], config: Mixture, *, seed: int) -> l
                 sample = sample.drop("mix", "duplicate")
             elif len(sample.response) > config.longest:
                 sample = sample.drop("mix", "too long", len(sample.response))
-            elif counts.get(sample.domain, 0) >= config.most_per_domain:
+            elif counts[sample.domain] >= config.most_per_domain:
                 sample = sample.drop("mix", "domain is full", counts[sample.domain])
             else:
                 seen.add(text)
-                counts[sample.domain] = counts.get(sample.domain, 0) + 1
+                counts[sample.domain] += 1
         out.append(sample)
     return out

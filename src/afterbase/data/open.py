@@ -6,7 +6,7 @@ shipped, labelled set, one recorded decision a draft. Drafts that were rejected 
 
 import json
 
-from afterbase.core.sample import Sample, conversation, write_samples
+from afterbase.core.sample import Sample, content_id, conversation, write_samples
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.domains import REVIEWED
 from afterbase.data.review import apply_decisions, recorded_decisions
@@ -37,8 +37,8 @@ def review_open(store: Store, domain: str) -> Artifact:
         work.log(1, 1, drafts=len(drafts), kept=sum(s.dropped is None for s in samples))
         write_samples(work.payload / "samples.parquet", samples)
 
-    content = {"domain": domain, "decisions": REVIEWED[domain].read_text()}
-    return store.produce(f"{domain} review", "review", VERSION, what=content, inputs={}, make=make)
+    settings = {"domain": domain, "decisions": content_id(reviewed_rows(domain))}
+    return store.produce(f"{domain} review", "review", VERSION, what=settings, inputs={}, make=make)
 
 
 def reviewed_rows(domain: str) -> list[dict]:

@@ -6,6 +6,7 @@ two whose lengths are closest, so that the reward model cannot learn length inst
 pairs too: the edited text is chosen over its draft.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from afterbase.core.config import Config, what
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Sample, Status, Verdict, read_samples
 from afterbase.core.store import Artifact, Cost, Store, Workspace
-from afterbase.data.problems import train_problems
+from afterbase.data.problems import train_count, train_problems
 from afterbase.model.load import load
 from afterbase.rollout.producer import ModelProducer, Response
 from afterbase.verify.check import check_many
@@ -40,7 +41,14 @@ def make_preferences(
     def make(work: Workspace) -> None:
         batch = train_problems(problems)
         producer = ModelProducer(load(sft.payload), sft.key, config.temperature, config.max_new_tokens)
-        groups = producer.respond(batch, system=None, samples=config.samples, seed=seed)
+        finished = itertools.count(1)
+        groups = producer.respond(
+            batch,
+            system=None,
+            samples=config.samples,
+            seed=seed,
+            on_finished=lambda: work.show(next(finished), len(batch) * config.samples),
+        )
         verdicts = iter(check_many([(p, r.text) for p, group in zip(batch, groups, strict=True) for r in group]))
         rows = edit_pairs(read_samples(reviewed.payload / "samples.parquet"))
         edits = len(rows)
@@ -57,6 +65,7 @@ def make_preferences(
         work.log(1, 1, prompts=len(batch), edits=edits, sampled=len(rows) - edits)
         pq.write_table(pa.Table.from_pylist(rows), work.payload / "pairs.parquet")
 
+    answers = train_count(problems) * config.samples
     return store.produce(
         "preference pairs",
         "preferences",
@@ -64,12 +73,15 @@ def make_preferences(
         what={**what(config), "seed": seed},
         inputs={"model": sft, "problems": problems, "reviewed": reviewed},
         make=make,
-        cost=Cost(generated=config.samples * config.max_new_tokens),
+        cost=Cost(generated=answers * config.max_new_tokens, verified=answers),
     )
 
 
-def closest_pair(problem: Problem, group: Sequence[Response], verdicts: Sequence[Verdict]) -> dict | None:
-    """The passing and the failing answer whose lengths are closest, or None where all pass or all fail."""
+def closest_pair(problem: Problem, group: Sequence[Response], verdicts: Sequence[Verdict]) -> dict[str, str] | None:
+    """The passing and the failing answer whose lengths in tokens are closest, the first of equals; None without both.
+
+    An answer that the verifier could not judge is neither.
+    """
     passing = [r for r, v in zip(group, verdicts, strict=True) if v.status is Status.OK]
     failing = [r for r, v in zip(group, verdicts, strict=True) if v.status is Status.WRONG]
     pairs = [(abs(c.tokens - r.tokens), i, j) for i, c in enumerate(passing) for j, r in enumerate(failing)]
@@ -79,8 +91,8 @@ def closest_pair(problem: Problem, group: Sequence[Response], verdicts: Sequence
     return {"prompt": problem.prompt, "chosen": passing[i].text, "rejected": failing[j].text, "source": "sampled"}
 
 
-def edit_pairs(reviewed: Sequence[Sample]) -> list[dict]:
-    """One pair for each edited draft."""
+def edit_pairs(reviewed: Sequence[Sample]) -> list[dict[str, str]]:
+    """One pair for each edited draft; the draft itself must be among `reviewed`."""
     drafts = {s.id: s for s in reviewed}
     return [
         {

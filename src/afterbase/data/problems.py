@@ -1,5 +1,6 @@
 """Problems of a domain, split in train and test: deduplicated, disjoint, and each gold accepted by its verifier."""
 
+import dataclasses
 import random
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -37,7 +38,9 @@ def make_problems(store: Store, domain: str, config: Problems, *, seed: int) -> 
         write_problems(work.payload / "test.parquet", test)
 
     settings = {**what(config), "domain": domain, "seed": seed, "taken": content_id(sorted(taken))}
-    return store.produce(f"{domain} problems", "problems", VERSION, what=settings, inputs={}, make=make)
+    made = store.produce(f"{domain} problems", "problems", VERSION, what=settings, inputs={}, make=make)
+    # What is asked for is known before anything is made: the cost of later stages depends on it.
+    return dataclasses.replace(made, manifest={"what": settings}) if made.planned else made
 
 
 def split_problems(
@@ -84,6 +87,11 @@ def refuse_rejected_golds(problems: Sequence[Problem]) -> None:
             f"{verdict.status} ({verdict.reason}) for `{problem.gold}` on `{problem.prompt[:200]}`",
             remedy=f"mend the verifier `{problem.verifier}` or the gold answers of `{problem.domain}`",
         )
+
+
+def train_count(artifact: Artifact) -> int:
+    """How many training problems there are, or will be if the artifact is only planned."""
+    return artifact.manifest["what"]["train"]
 
 
 def train_problems(artifact: Artifact) -> list[Problem]:

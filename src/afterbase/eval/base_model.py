@@ -2,47 +2,68 @@
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from afterbase.core.store import Artifact, Store, Workspace
+from afterbase.data.corpus import read_documents
 from afterbase.data.domains import DOMAINS
 from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter
 from afterbase.model.load import LanguageModel, load
 
 VERSION = 1
+_SEED = 10_007
 _DOCUMENTS = 100  # fresh documents a domain
+_ROW_DOCUMENTS = 20  # read at once
 
 
 def measure_base(store: Store, base: Artifact, controls: Sequence[Artifact], corpus: Artifact) -> Artifact:
     """facts.json: numbers of the base and of each control, on fresh text that the corpus does not hold."""
 
     def make(work: Workspace) -> None:
-        facts = {a.name: measure(load(a.payload), seed=10_007) for a in (base, *controls)}
+        texts = fresh_texts(_DOCUMENTS, seed=_SEED, seen=frozenset(read_documents(corpus)))
+        facts = {a.name: measure(load(a.payload), texts) for a in (base, *controls)}
         (work.payload / "facts.json").write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
 
     inputs = {"base": base, "corpus": corpus, **{f"control_{i}": a for i, a in enumerate(controls)}}
     return store.produce("base model facts", "measure_base", VERSION, what={}, inputs=inputs, make=make)
 
 
+def fresh_texts(count: int, *, seed: int, seen: Collection[str]) -> dict[str, list[str]]:
+    """`count` documents of every domain, none of which is in `seen`."""
+    texts: dict[str, list[str]] = {}
+    for name, domain in DOMAINS.items():
+        rng, texts[name] = random.Random(f"{seed}/{name}"), []
+        while len(texts[name]) < count:
+            text = domain.pretraining_text(rng)
+            if text not in seen:
+                texts[name].append(text)
+    return texts
+
+
 @torch.inference_mode()
-def measure(lm: LanguageModel, *, seed: int) -> dict[str, object]:
-    """Loss in nats a token by domain, busiest expert over mean by MoE layer, and how often a draft is accepted."""
+def measure(lm: LanguageModel, texts: Mapping[str, Sequence[str]]) -> dict[str, object]:
+    """Loss in nats a token by domain, busiest expert over mean by MoE layer, and how often a draft is accepted.
+
+    `texts` by domain. The MTP module's own layer is the last of the MoE layers. Its draft q of the token after next
+    is held against the trunk's p: greedily, whether both name the same token; sampled, sum_v min(p_v, q_v), with
+    which speculative sampling accepts (arXiv 2211.17192, corollary 3.6).
+    """
     counter = LoadCounter(lm.modules())
     losses: dict[str, float] = {}
     accepted: list[Tensor] = []
     agreed: list[Tensor] = []
-    for name, domain in DOMAINS.items():
-        rng = random.Random(f"{seed}/{name}")
-        begin = lm.tokenizer.bos_token_id
-        documents = [[begin, *lm.tokenizer(domain.pretraining_text(rng))["input_ids"]] for _ in range(_DOCUMENTS)]
-        nats = []
-        for i in range(0, _DOCUMENTS, 20):
-            part = documents[i : i + 20]
-            ids, segments = torch.tensor([t for d in part for t in d]), Segments.of([len(d) for d in part])
+    begin = lm.tokenizer.bos_token_id
+    for name, documents in texts.items():
+        encoded = [[begin, *ids] for ids in lm.tokenizer(list(documents))["input_ids"]]
+        nats: list[Tensor] = []
+        for i in range(0, len(encoded), _ROW_DOCUMENTS):
+            row = encoded[i : i + _ROW_DOCUMENTS]
+            ids = torch.tensor([token for document in row for token in document])
+            segments = Segments.of([len(document) for document in row])
             with counter.counting():
                 hidden = lm.hidden(ids, segments)
                 draft = lm.mtp_hidden(ids, hidden, segments)
@@ -52,7 +73,7 @@ def measure(lm: LanguageModel, *, seed: int) -> dict[str, object]:
             nats.append(-logp[at, ids[at + 1]])
             at = (left >= 2).nonzero()[:, 0]
             q, p = lm.logits(draft[at]).softmax(-1), logp[at + 1].exp()
-            accepted.append(torch.minimum(p, q).sum(-1))  # speculative sampling's acceptance probability
+            accepted.append(torch.minimum(p, q).sum(-1))
             agreed.append((p.argmax(-1) == q.argmax(-1)).float())
         losses[name] = round(float(torch.cat(nats).mean()), 4)
     return {

@@ -1,13 +1,15 @@
 """How well a checkpoint answers held-out problems: greedy once and sampled several times, every answer kept."""
 
+import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
 from afterbase.core.config import Config, what
-from afterbase.core.sample import Problem, Verdict, content_id
+from afterbase.core.sample import Problem, Status, content_id
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.domains import DOMAINS, STYLES
 from afterbase.data.problems import test_problems
@@ -46,20 +48,20 @@ def evaluate(
     def make(work: Workspace) -> None:
         lm = load(model.payload)
         batch = test_problems(problems)[: config.problems]
-        total, finished = len(batch) * (1 + config.samples), 0
-
-        def count() -> None:
-            nonlocal finished
-            finished += 1
-            work.show(finished, total)
-
+        total, finished = len(batch) * (1 + config.samples), itertools.count(1)
         system = DOMAINS[domain].REFLECTIVE_SYSTEM_PROMPT if system_prompt else None
         rows = []
         for decoding, temperature, samples in (("greedy", 0.0, 1), ("sampled", config.temperature, config.samples)):
             if samples == 0:
                 continue
             producer = ModelProducer(lm, model.key, temperature, config.max_new_tokens)
-            groups = producer.respond(batch, system=system, samples=samples, seed=seed, on_finished=count)
+            groups = producer.respond(
+                batch,
+                system=system,
+                samples=samples,
+                seed=seed,
+                on_finished=lambda: work.show(next(finished), total),
+            )
             rows += judged_rows(
                 batch, groups, checkpoint=checkpoint, model=model.key, decoding=decoding, system_prompt=system_prompt
             )
@@ -87,17 +89,18 @@ def judged_rows(
     model: str,
     decoding: str,
     system_prompt: bool,
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """One row an answer: who, on what, how, the verdict, and the text itself."""
     verdicts = iter(check_many([(p, r.text) for p, group in zip(problems, groups, strict=True) for r in group]))
     rows = []
     for problem, group in zip(problems, groups, strict=True):
+        style = STYLES[problem.domain]
         for index, response in enumerate(group):
-            verdict: Verdict = next(verdicts)
-            style = STYLES[problem.domain]
+            verdict = next(verdicts)
             rows.append(
                 {
-                    "id": content_id(model, problem.id, decoding, system_prompt, index),
+                    # with the text: another seed of a run may ask the same model the same problem
+                    "id": content_id(model, problem.id, decoding, system_prompt, index, response.text),
                     "checkpoint": checkpoint,
                     "model": model,
                     "domain": problem.domain,
@@ -110,7 +113,7 @@ def judged_rows(
                     "status": str(verdict.status),
                     "reason": verdict.reason,
                     # a rubric's partial credit is no right answer
-                    "value": 1.0 if verdict.status == "ok" else 0.0,
+                    "value": float(verdict.status is Status.OK),
                     "answer": final_answer(response.text, style=style),
                     "tokens": response.tokens,
                     "truncated": response.truncated,
@@ -120,6 +123,6 @@ def judged_rows(
     return rows
 
 
-def read_answers(artifact: Artifact) -> list[dict]:
+def read_answers(artifact: Artifact) -> list[dict[str, Any]]:
     """The rows of answers.parquet."""
     return pq.read_table(artifact.payload / "answers.parquet").to_pylist()

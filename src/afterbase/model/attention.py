@@ -93,8 +93,12 @@ def packed_attention(
     for bucket in segments.buckets:
         rows, longest = bucket.gather.shape
         flat = bucket.gather.flatten()
-        padded = (x.index_select(0, flat).view(rows, longest, *x.shape[1:]).transpose(1, 2) for x in (q, k, v))
-        out = F.scaled_dot_product_attention(*padded, is_causal=True, scale=scaling, enable_gqa=grouped)
+        padded_q, padded_k, padded_v = (
+            x.index_select(0, flat).view(rows, longest, *x.shape[1:]).transpose(1, 2) for x in (q, k, v)
+        )
+        out = F.scaled_dot_product_attention(
+            padded_q, padded_k, padded_v, is_causal=True, scale=scaling, enable_gqa=grouped
+        )
         outputs.append(out.transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs).index_select(0, segments.scatter)[None], None
 

@@ -52,7 +52,7 @@ class LoadCounter:
     def update_biases(self, gamma: float) -> None:
         """One step of b_i += gamma * sign(mean load - load_i), then start counting anew."""
         for router, load in zip(self.routers, self.loads, strict=True):
-            router.e_score_correction_bias += gamma * torch.sign(load.mean() - load)
+            router.e_score_correction_bias.add_(torch.sign(load.mean() - load), alpha=gamma)
         self.reset()
 
     def reset(self) -> None:

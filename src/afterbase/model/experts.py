@@ -31,7 +31,7 @@ class _Permute(torch.autograd.Function):
 def sorted_experts(experts: Any, hidden: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
     """Weighted sum of each token's experts.
 
-    hidden: (tokens, hidden); chosen, weights: (tokens, k); returns (tokens, hidden).
+    hidden: (tokens, hidden); chosen, weights: (tokens, k); returns (tokens, hidden) in the dtype of `hidden`.
     """
     tokens, k = chosen.shape
     flat = chosen.flatten()
@@ -47,7 +47,7 @@ def sorted_experts(experts: Any, hidden: Tensor, chosen: Tensor, weights: Tensor
         gate, up = F.linear(row, gate_up).chunk(2, dim=-1)
         outputs.append(F.linear(experts.act_fn(gate) * up, down))
     out = _Permute.apply(torch.cat(outputs), inverse, order).view(tokens, k, -1)
-    return (out * weights[..., None]).sum(1)
+    return (out * weights[..., None]).sum(1).to(hidden.dtype)
 
 
 @functools.cache

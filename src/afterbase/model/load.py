@@ -41,7 +41,8 @@ class LanguageModel:
         """Hidden states (tokens, hidden) whose logits predict the token after next."""
         assert self.mtp is not None
         trunk = self.model.model
-        next_embeddings = trunk.embed_tokens(input_ids.roll(-1))[None]
+        last = segments.position_ids.roll(-1) == 0
+        next_embeddings = trunk.embed_tokens(input_ids.roll(-1)).masked_fill(last[:, None], 0.0)[None]
         rotary = trunk.rotary_emb(next_embeddings, segments.position_ids[None])
         return self.mtp(hidden[None], next_embeddings, rotary, segments)[0]
 
@@ -95,14 +96,17 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> LanguageModel:
         )
     finally:
         transformers_logging.set_verbosity(verbosity)
-    model.config._experts_implementation = experts.register()
+    config = model.config
+    assert isinstance(config, DeepseekV3Config)
+    config._experts_implementation = experts.register()
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
     mtp = None
     tensors = load_file(folder / _WEIGHTS)
-    layer = model.config.num_hidden_layers
-    if any(name.startswith(f"model.layers.{layer}.") for name in tensors):
-        mtp = MtpModule(model.config).to(dtype)
-        mtp.load_tensors(layer, tensors)
+    if any(name.startswith(f"model.layers.{config.num_hidden_layers}.") for name in tensors):
+        mtp = MtpModule(config)
+        mtp.load_tensors(config.num_hidden_layers, tensors)
+        for parameter in mtp.parameters():  # not the buffer: the router's bias stays in float32
+            parameter.data = parameter.data.to(dtype)
         mtp.eval()
     return LanguageModel(model.eval(), tokenizer, mtp)
 
@@ -117,7 +121,7 @@ def save(lm: LanguageModel, folder: Path, *, dtype: torch.dtype = torch.float32)
     lm.tokenizer.save_pretrained(folder)
     tensors = load_file(folder / _WEIGHTS)
     if lm.mtp is not None:
-        embedding, head = lm.model.get_input_embeddings().weight, lm.model.get_output_embeddings().weight
+        embedding, head = lm.model.model.embed_tokens.weight, lm.model.lm_head.weight
         tensors |= lm.mtp.tensors(lm.model.config.num_hidden_layers, embedding, head)
     tensors = {k: t if k.endswith("e_score_correction_bias") else t.to(dtype) for k, t in tensors.items()}
     save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})

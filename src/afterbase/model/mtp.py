@@ -38,8 +38,8 @@ class MtpModule(nn.Module):
     ) -> Tensor:
         """Normed hidden states that the shared head turns into logits of t_{i+2}; all (1, tokens, hidden).
 
-        `next_embeddings[:, i]` is Emb(t_{i+1}); at a sample's last token it may be anything, as that position
-        has no target and, attention being causal and isolated, no other position sees it.
+        `next_embeddings[:, i]` is Emb(t_{i+1}). A sample's last token has none: the caller gives zeros there, so that
+        not even the router's statistics depend on what comes after in the row.
         """
         joined = torch.cat([self.enorm(next_embeddings), self.hnorm(hidden)], dim=-1)
         out = self.block(

@@ -4,20 +4,22 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 from afterbase.core.sample import Sample, read_samples
-from afterbase.core.store import Artifact, Store
+from afterbase.core.store import Artifact, StageRecord, Store
 from afterbase.core.tokens import tokenize
 from afterbase.data.domains import REASONING
 from afterbase.eval.capability import read_answers
 from afterbase.eval.summarise import Pair, Row, compare, summarise
 from afterbase.model.load import load
-from afterbase.report.summary import Curve, Example, Flow, ModelFacts, Span, Stage, Summary, TrainingSample
+from afterbase.report.summary import Curve, Example, Flow, Machine, ModelFacts, Span, Stage, Summary, TrainingSample
 
 # Numbers of a stage's metrics that are learning curves, with their unit.
 _CURVES = {
@@ -48,7 +50,7 @@ def collect(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         recipe_toml=recipe_text,
         machine=_machine(),
-        seconds_total=sum(record.seconds for record in store.stages),
+        seconds_total=sum({record.artifact.key: record.seconds for record in store.stages}.values()),
         stages=[_stage(record) for record in store.stages],
         evaluations=summarise(rows),
         comparisons=compare([row for row in rows if row["domain"] in REASONING], pairs),
@@ -56,7 +58,7 @@ def collect(
         flow=[flow for artifact in data for flow in _flow(artifact)],
         examples=_examples(first_seed),
         training_samples=_training_samples(data, final),
-        model=_model_facts(final),
+        model=_model_facts(final, base=next(r.artifact for r in store.stages if r.stage == "base")),
         notes=list(notes),
     )
 
@@ -73,17 +75,12 @@ def teacher_tokens(drafts: Artifact, final: Artifact) -> tuple[float, float]:
 
 def _rows(artifact: Artifact, seed: int) -> list[Row]:
     return [
-        Row(**{key: row[key] for key in Row.__annotations__} | {"problem_id": f"{seed}/{row['problem_id']}"})
+        cast(Row, {key: row[key] for key in Row.__annotations__} | {"problem_id": f"{seed}/{row['problem_id']}"})
         for row in read_answers(artifact)
     ]
 
 
-def _machine() -> dict:
-    def commit() -> str:
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-        return found.stdout.strip() or "unknown"
-
+def _machine() -> Machine:
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
@@ -96,11 +93,22 @@ def _machine() -> dict:
         "cores": os.cpu_count() or 1,
         "torch": version("torch"),
         "transformers": version("transformers"),
-        "commit": commit(),
+        "commit": _commit(),
     }
 
 
-def _stage(record) -> Stage:
+def _commit() -> str:
+    """The commit of afterbase itself: `unknown` without git, and where it is installed inside somebody's repository."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    tracked = shutil.which("git") is not None and git("ls-files", Path(__file__).name)
+    return git("rev-parse", "--short", "HEAD") if tracked else "unknown"
+
+
+def _stage(record: StageRecord) -> Stage:
     return Stage(
         name=record.name,
         stage=record.stage,
@@ -187,16 +195,17 @@ def _training_samples(data: Sequence[Artifact], final: Artifact) -> list[Trainin
         start = 0
         for i in range(1, len(tokens.ids) + 1):
             if i == len(tokens.ids) or tokens.trained[i] != tokens.trained[start]:
-                spans.append(Span(text=tokenizer.decode(tokens.ids[start:i]), trained=tokens.trained[start]))
+                text = cast(str, tokenizer.decode(tokens.ids[start:i]))
+                spans.append(Span(text=text, trained=tokens.trained[start]))
                 start = i
         out.append(TrainingSample(domain=domain, kind=kind, spans=spans))
     return out
 
 
-def _model_facts(final: Artifact) -> ModelFacts:
+def _model_facts(final: Artifact, *, base: Artifact) -> ModelFacts:
     """Parameters of the final model, and what the shipped base's card recorded of its balance and its draft module."""
     parameters = sum(p.numel() for p in load(final.payload).modules().parameters())
-    card = final.payload / "facts.json"
+    card = base.payload / "facts.json"
     if not card.is_file():
         return ModelFacts(parameters=parameters, expert_load=[], mtp_acceptance=None)
     facts = json.loads(card.read_text())

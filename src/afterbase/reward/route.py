@@ -64,9 +64,13 @@ def rewards(
             )
         scores = model.score([conversation(answers[i][0].prompt, answers[i][1]) for i in judged])
         for i, score in zip(judged, scores, strict=True):
-            value = brevity(1 / (1 + math.exp(-score)), tokens=tokens[i], budget=budget, weight=length_weight)
+            value = brevity(_sigmoid(score), tokens=tokens[i], budget=budget, weight=length_weight)
             out[i] = Reward(value, None)
     return [reward for reward in out if reward is not None]
+
+
+def _sigmoid(score: float) -> float:
+    return 0.5 * (1 + math.tanh(score / 2))  # unlike 1 / (1 + exp(-score)), it never overflows
 
 
 def failed_share(verdicts: Sequence[Reward]) -> float:

@@ -36,7 +36,7 @@ class Producer(Protocol):
         seed: int,
         on_finished: Callable[[], None] | None = None,
     ) -> list[list[Response]]:
-        """Responses to each problem's prompt, after the system prompt if there is one."""
+        """Responses to each problem's prompt, after the system prompt if there is one; `on_finished` counts them."""
         ...
 
 
@@ -66,11 +66,10 @@ class ModelProducer:
         seed: int,
         on_finished: Callable[[], None] | None = None,
     ) -> list[list[Response]]:
+        stop = self.lm.tokenizer.eos_token_id
+        assert isinstance(stop, int)
         sampling = Sampling(
-            temperature=self.temperature,
-            max_new_tokens=self.max_new_tokens,
-            stop_token_ids=(self.lm.tokenizer.eos_token_id,),
-            seed=seed,
+            temperature=self.temperature, max_new_tokens=self.max_new_tokens, stop_token_ids=(stop,), seed=seed
         )
         prompts = [user_prompt_ids(self.lm.tokenizer, p.prompt, system=system) for p in problems]
         groups = LocalEngine(self.lm.model).generate(
@@ -90,6 +89,8 @@ class ModelProducer:
 
 
 def text_of(lm: LanguageModel, completion: Completion) -> str:
-    """The completion's text without its stop token."""
+    """The completion's text without its stop token; other special tokens stay visible."""
     ids = completion.token_ids
-    return lm.tokenizer.decode(ids[:-1] if completion.finish is FinishReason.STOP else ids)
+    text = lm.tokenizer.decode(ids[:-1] if completion.finish is FinishReason.STOP else ids)
+    assert isinstance(text, str)
+    return text

@@ -28,7 +28,7 @@ from afterbase.data.pack import pack
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.reward.route import Reward, failed_share, rewards
-from afterbase.reward.scalar import RewardModel, load_reward_model
+from afterbase.reward.scalar import load_reward_model
 from afterbase.rollout.engine import Completion, FinishReason, Sampling
 from afterbase.rollout.local import LocalEngine
 from afterbase.rollout.producer import text_of
@@ -46,6 +46,7 @@ from afterbase.train.optimise import (
 
 VERSION = 1
 _MOST_FAILED = 0.2  # above this share of verifier faults the numbers mean nothing
+_MOST_MISMATCH = 0.05  # nats a token between engine and trainer: rounding is below 1e-4, another policy well above
 
 
 class Grpo(Config):
@@ -91,9 +92,7 @@ def train_grpo(
         what={**what(config), "seed": seed},
         inputs=inputs,
         make=lambda work: _train(work, model, problems, config, seed, reward_model),
-        cost=Cost(
-            trained=answers * config.max_new_tokens, generated=answers * config.max_new_tokens, verified=answers
-        ),
+        cost=Cost(trained=answers * config.max_new_tokens, generated=answers * config.max_new_tokens, verified=answers),
     )
 
 
@@ -107,11 +106,12 @@ def _train(
 ) -> None:
     lm = load(model.payload)
     reference = load(model.payload) if config.beta > 0 else None
-    reward_model = load_reward_model(reward_artifact.payload) if reward_artifact else None
+    judge = load_reward_model(reward_artifact.payload) if reward_artifact else None
     problems = [p for a in problem_artifacts for p in read_problems(a.payload / "train.parquet")]
     modules = lm.modules()
     optimizer = adamw(lm.model, config.optimisation)  # the MTP module is a draft: RL leaves it alone
-    engine = LocalEngine(lm.model)
+    engine, stop = LocalEngine(lm.model), lm.tokenizer.eos_token_id
+    assert isinstance(stop, int)
     checkpoint, skipped = Checkpoint(work.scratch, modules, optimizer), SkippedSteps()
     done, kept = checkpoint.load()
     work.rewind(done)
@@ -123,7 +123,7 @@ def _train(
         sampling = Sampling(
             temperature=config.temperature,
             max_new_tokens=config.max_new_tokens,
-            stop_token_ids=(lm.tokenizer.eos_token_id,),
+            stop_token_ids=(stop,),
             seed=seed * 1_000_003 + step,
         )
         groups = engine.generate(prompt_ids, samples=config.samples, sampling=sampling)
@@ -135,7 +135,7 @@ def _train(
             tokens=[len(c.token_ids) for c in flat],
             budget=config.max_new_tokens,
             length_weight=config.length_weight,
-            model=reward_model,
+            model=judge,
         )
         if failed_share(judged) > _MOST_FAILED:
             raise UserError(
@@ -146,18 +146,17 @@ def _train(
         verified = time.monotonic()
         values = torch.tensor([math.nan if r.value is None else r.value for r in judged])
         values = values.view(len(batch), config.samples)
-        advantages = group_advantages(values.nan_to_num(0.0), ~values.isnan())
-        numbers = _step(lm, reference, prompt_ids, groups, advantages, config)
-        norm = update(
-            optimizer, learning_rate(step, config.steps, config.optimisation), config.optimisation.clip
-        )
+        valid = ~values.isnan()
+        advantages = group_advantages(values.nan_to_num(0.0), valid)
+        numbers = _step(lm, reference, prompt_ids, groups, advantages, valid, config)
+        norm = update(optimizer, learning_rate(step, config.steps, config.optimisation), config.optimisation.clip)
         skipped.see(norm)
         examples.append(_example(step, batch[0], texts[0], judged[: config.samples]))
         tokens = sum(len(c.token_ids) for c in flat)
         work.log(
             step + 1,
             config.steps,
-            **_reward_numbers(values, judged, flat),
+            **_reward_numbers(values, advantages, judged, flat),
             **numbers,
             grad_norm=round(norm, 4),
             seconds_rollout=round(rolled - started, 2),
@@ -190,20 +189,28 @@ def _step(
     prompt_ids: Sequence[Sequence[int]],
     groups: Sequence[Sequence[Completion]],
     advantages: Tensor,
+    valid: Tensor,
     config: Grpo,
 ) -> dict[str, float]:
-    """Accumulate the gradient of one step over packed rows; returns what was measured on the way."""
+    """Accumulate the gradient of one step over packed rows; returns what was measured on the way.
+
+    Completions whose verifier failed are left out, of the KL term too; they still count in the normaliser. Raises
+    UserError where the engine's log-probabilities are not the trainer's.
+    """
     sequences, completions, per_sequence = [], [], []
-    for prompt, group, group_advantage in zip(prompt_ids, groups, advantages.tolist(), strict=True):
-        for completion, advantage in zip(group, group_advantage, strict=True):
-            if advantage == 0.0 and reference is None:
+    judged = zip(prompt_ids, groups, advantages.tolist(), valid.tolist(), strict=True)
+    for prompt, group, group_advantages_, group_valid in judged:
+        for completion, advantage, counts in zip(group, group_advantages_, group_valid, strict=True):
+            if not counts or (advantage == 0.0 and reference is None):
                 continue  # no gradient flows from it: leave it out of the forward pass
             trained = [False] * len(prompt) + [True] * len(completion.token_ids)
             sequences.append(Tokenized([*prompt, *completion.token_ids], trained))
             completions.append(completion)
             per_sequence.append(advantage)
+    if not sequences:
+        return {}
     normaliser = advantages.numel()  # all completions of the step, those without gradient too
-    mismatch, kl = [torch.zeros(1)], [torch.zeros(1)]
+    mismatch, kl = [], []
     for row in pack(sequences, max([config.row_tokens, *(len(s.ids) for s in sequences)]), seed=0):
         members = [completions[i] for i in row.members]
         sizes = torch.tensor([len(c.token_ids) for c in members])
@@ -216,15 +223,22 @@ def _step(
         if reference is not None:
             with torch.no_grad():
                 reference_logps = _logps(reference, ids, trained, segments, config.temperature)
-            kl.append((logps.detach() - reference_logps))
+            kl.append(logps.detach() - reference_logps)
         loss = grpo_loss(
             logps, logps.detach(), reference_logps, advantages_N, weights_N, clip=config.clip, beta=config.beta
         )
         loss.backward()
         mismatch.append((logps.detach() - old_logps).abs())
-    numbers = {"mismatch_max": round(float(torch.cat(mismatch).max()), 6)}
+    mismatch_N = torch.cat(mismatch)
+    if mismatch_N.mean() > _MOST_MISMATCH:
+        raise UserError(
+            "the engine that samples and the model that is trained must be one policy",
+            got=f"log-probabilities that differ by {mismatch_N.mean():.3f} nats a token on average",
+            remedy="check that the engine has the newest weights and this stage's temperature",
+        )
+    numbers = {"mismatch_max": round(float(mismatch_N.max()), 6)}
     if reference is not None:
-        numbers["kl"] = round(float(torch.cat(kl)[1:].mean()), 5)
+        numbers["kl"] = round(float(torch.cat(kl).mean()), 5)
     return numbers
 
 
@@ -233,20 +247,22 @@ def _logps(lm: LanguageModel, ids: Tensor, trained: Tensor, segments: Segments, 
     return token_logps(states, lm.model.lm_head.weight, targets, temperature=temperature)
 
 
-def _reward_numbers(values: Tensor, judged: Sequence[Reward], flat: Sequence[Completion]) -> dict[str, float]:
+def _reward_numbers(
+    values: Tensor, advantages: Tensor, judged: Sequence[Reward], flat: Sequence[Completion]
+) -> dict[str, float]:
     lengths = [len(c.token_ids) for c in flat]
-    ruled = [(r.verdict.value, n) for r, n in zip(judged, lengths, strict=True) if r.verdict is not None]
-    right = [n for value, n in ruled if value > 0]
-    wrong = [n for value, n in ruled if value == 0]
-    spread = torch.where(values.isnan(), values.nanmean(1, keepdim=True), values).std(1)
+    ruled = [(r.verdict.status, n) for r, n in zip(judged, lengths, strict=True) if r.verdict is not None]
+    right = [n for status, n in ruled if status is Status.OK]
+    wrong = [n for status, n in ruled if status is Status.WRONG]
+    decided = len(right) + len(wrong)
     return {
         "reward": round(float(values.nanmean()), 4),
-        "solved": round(len(right) / len(ruled), 4) if ruled else math.nan,
+        "solved": round(len(right) / decided, 4) if decided else math.nan,
         "length": round(statistics.fmean(lengths), 1),
         "length_right": round(statistics.fmean(right), 1) if right else math.nan,
         "length_wrong": round(statistics.fmean(wrong), 1) if wrong else math.nan,
         "truncated": round(sum(c.finish is FinishReason.LENGTH for c in flat) / len(flat), 4),
-        "equal_groups": round(float((spread < 1e-6).float().mean()), 4),
+        "equal_groups": round(float((advantages == 0).all(1).float().mean()), 4),
         "verifier_failed": round(failed_share(judged), 4),
     }
 

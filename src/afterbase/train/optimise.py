@@ -6,7 +6,6 @@ There is no Trainer: each stage is a loop in one file that calls these.
 import json
 import math
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,10 @@ class Optimisation(Config):
 
 
 def learning_rate(step: int, steps: int, config: Optimisation) -> float:
-    """Rate of a 0-based step: linear warm-up to the peak, then cosine, exactly the floor at the last step."""
+    """Rate of a 0-based step: linear warm-up to the peak, then cosine, exactly the floor at the last step.
+
+    A run that ends with its warm-up, or has a single step after it, ends at the peak.
+    """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     span = max(1, steps - 1 - config.warmup_steps)
@@ -125,8 +127,3 @@ def gather_trained(hidden: Tensor, ids: Tensor, trained: Tensor) -> tuple[Tensor
     """
     positions = trained.nonzero()[:, 0]
     return hidden.index_select(0, positions - 1), ids.index_select(0, positions)
-
-
-def total(values: Iterable[float]) -> float:
-    """Sum without rounding drift, independent of how the values were grouped."""
-    return math.fsum(values)

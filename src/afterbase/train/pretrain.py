@@ -17,11 +17,12 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, DeepseekV3Config
 
 from afterbase.core.config import Config, what
+from afterbase.core.errors import UserError
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.corpus import dialogue_texts, read_documents
 from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter, sequence_balance_loss
-from afterbase.model.load import LanguageModel, build, save
+from afterbase.model.load import LanguageModel, build, load, save
 from afterbase.train.optimise import Checkpoint, Optimisation, SkippedSteps, adamw, learning_rate, update
 from afterbase.train.tokenizer import train_tokenizer
 
@@ -58,14 +59,19 @@ class Architecture(Config):
     qk_nope_head_dim: int
     qk_rope_head_dim: int
     v_head_dim: int
-    num_nextn_predict_layers: int
+    num_nextn_predict_layers: int = Field(ge=1, le=1)
+    """Depth of the multi-token prediction: this code has one module."""
     max_position_embeddings: int
+    initializer_range: float
+    """Standard deviation of the initial weights; the report's 0.006 belongs to a width of 7168."""
 
 
 class Pretraining(Config):
     """One run over the corpus."""
 
     steps: int = Field(ge=1)
+    decay_steps: int | None = None
+    """Length of the learning rate's cosine where another phase takes over before its end; None: `steps`."""
     row_tokens: int = Field(ge=64)
     """Tokens of one step: documents are cut from the corpus in order until the row is full."""
     mtp_weight: float = Field(ge=0)
@@ -95,40 +101,52 @@ def make_tokenizer(store: Store, corpus: Artifact, config: TokenizerSettings, *,
 def pretrain(
     store: Store, name: str, corpus: Artifact, tokenizer: Artifact, architecture: Architecture, config: Pretraining
 ) -> Artifact:
-    """A base model in bfloat16, from random weights."""
+    """A base model in float32, from random weights."""
+
+    def start() -> LanguageModel:
+        vocabulary = AutoTokenizer.from_pretrained(tokenizer.payload, local_files_only=True)
+        shape = DeepseekV3Config(
+            **architecture.model_dump(),
+            num_key_value_heads=architecture.num_attention_heads,
+            vocab_size=len(vocabulary),
+            bos_token_id=vocabulary.bos_token_id,
+            eos_token_id=vocabulary.eos_token_id,
+            pad_token_id=vocabulary.pad_token_id,
+        )
+        return build(shape, vocabulary, seed=config.seed)
+
     return store.produce(
         name,
         "pretrain",
         VERSION,
         what={"architecture": what(architecture), "training": what(config)},
         inputs={"corpus": corpus, "tokenizer": tokenizer},
-        make=lambda work: _pretrain(work, corpus, tokenizer, architecture, config),
+        make=lambda work: _train(work, start(), corpus, config, dtype=torch.float32),
         cost=Cost(trained=config.steps * config.row_tokens),
     )
 
 
-def _pretrain(
-    work: Workspace, corpus: Artifact, tokenizer_artifact: Artifact, architecture: Architecture, config: Pretraining
-) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_artifact.payload, local_files_only=True)
-    special = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
-    lm = build(
-        DeepseekV3Config(
-            **architecture.model_dump(),
-            num_key_value_heads=architecture.num_attention_heads,
-            vocab_size=len(tokenizer),
-            pad_token_id=tokenizer.pad_token_id,
-            **special,
-        ),
-        tokenizer,
-        seed=config.seed,
+def midtrain(store: Store, name: str, model: Artifact, corpus: Artifact, config: Pretraining) -> Artifact:
+    """The finished base model in bfloat16: a second phase on another corpus, with a new schedule and optimizer."""
+    return store.produce(
+        name,
+        "midtrain",
+        VERSION,
+        what=what(config),
+        inputs={"model": model, "corpus": corpus},
+        make=lambda work: _train(work, load(model.payload), corpus, config, dtype=torch.bfloat16),
+        cost=Cost(trained=config.steps * config.row_tokens),
     )
+
+
+def _train(work: Workspace, lm: LanguageModel, corpus: Artifact, config: Pretraining, *, dtype: torch.dtype) -> None:
+    span = config.decay_steps or config.steps
     modules = lm.modules().train()
     optimizer = adamw(modules, config.optimisation)
     checkpoint = Checkpoint(work.scratch, modules, optimizer)
     done, _ = checkpoint.load()
     work.rewind(done)
-    rows = itertools.islice(_rows(read_documents(corpus), tokenizer, config), done, config.steps)
+    rows = itertools.islice(_rows(read_documents(corpus), lm.tokenizer, config), done, config.steps)
     counter, skipped = LoadCounter(modules, keep_scores=config.balance_loss > 0), SkippedSteps()
     for step, (ids, segments) in enumerate(rows, start=done):
         with counter.counting():
@@ -137,10 +155,10 @@ def _pretrain(
         main, mtp = prediction_losses(lm, ids, hidden, mtp_hidden, segments)
         balance = _balance_loss(counter, segments, lm)
         (main + config.mtp_weight * mtp + config.balance_loss * balance).backward()
-        norm = update(optimizer, learning_rate(step, config.steps, config.optimisation), config.optimisation.clip)
+        norm = update(optimizer, learning_rate(step, span, config.optimisation), config.optimisation.clip)
         skipped.see(norm)
         imbalance = max(counter.max_over_mean())
-        counter.update_biases(config.balance_speed if step < _GAMMA_ENDS * config.steps else 0.0)
+        counter.update_biases(config.balance_speed if step < _GAMMA_ENDS * span else 0.0)
         work.log(
             step + 1,
             config.steps,
@@ -152,19 +170,27 @@ def _pretrain(
         )
         if (step + 1) % config.checkpoint_every == 0:
             checkpoint.save(step + 1)
-    save(lm, work.payload, dtype=torch.bfloat16)
+    save(lm, work.payload, dtype=dtype)
 
 
-def _rows(
-    documents: Sequence[str], tokenizer, config: Pretraining
-) -> Iterator[tuple[Tensor, Segments]]:
-    """Rows of whole documents, each behind the begin token, pass after pass in a new order."""
+def _rows(documents: Sequence[str], tokenizer, config: Pretraining) -> Iterator[tuple[Tensor, Segments]]:
+    """Rows of whole documents, each behind the begin token, pass after pass in a new order.
+
+    Raises UserError where a document is longer than a row.
+    """
     encoded = [[tokenizer.bos_token_id, *ids] for ids in tokenizer(list(documents))["input_ids"]]
+    longest = max(len(ids) for ids in encoded)
+    if longest > config.row_tokens:
+        raise UserError(
+            "a row must hold every document of the corpus",
+            got=f"`row_tokens` {config.row_tokens} and a document of {longest} tokens",
+            remedy=f"set `row_tokens` to {longest} or more",
+        )
+    row: list[int] = []
+    lengths: list[int] = []
     for epoch in itertools.count():
         order = list(range(len(encoded)))
         random.Random(f"{config.seed}/{epoch}").shuffle(order)
-        row: list[int] = []
-        lengths: list[int] = []
         for index in order:
             if len(row) + len(encoded[index]) > config.row_tokens:
                 yield torch.tensor(row), Segments.of(lengths)

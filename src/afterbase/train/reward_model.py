@@ -68,9 +68,7 @@ def _train(work: Workspace, sft: Artifact, preferences: Artifact, config: Reward
         scores = rm.scores([ids for pair in batch for ids in pair]).view(-1, 2)
         loss = bradley_terry_loss(scores[:, 0], scores[:, 1]) / len(batch)
         loss.backward()
-        norm = update(
-            optimizer, learning_rate(step, len(batches), config.optimisation), config.optimisation.clip
-        )
+        norm = update(optimizer, learning_rate(step, len(batches), config.optimisation), config.optimisation.clip)
         skipped.see(norm)
         tokens = sum(len(ids) for pair in batch for ids in pair)
         work.log(

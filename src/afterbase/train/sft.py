@@ -118,7 +118,7 @@ def tokenize_for_training(
     if not sum(trained_tokens.values()):
         raise UserError(
             "supervised fine-tuning needs at least one token that bears loss",
-            got=f"{len(samples)} samples, {too_long} of them longer than {longest} tokens, and none with a trained token",
+            got=f"{len(samples)} samples, {too_long} of them longer than {longest} tokens, and no trained token",
             remedy="check that the data holds assistant turns, that curation kept some rows, and `row_tokens`",
         )
     shares = {source: round(trained_tokens[source] / count, 4) for source, count in all_tokens.items()}

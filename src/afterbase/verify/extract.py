@@ -6,7 +6,7 @@ _BLOCK = re.compile(r"^[ \t]*```python[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL
 
 
 def last_boxed(response: str) -> str | None:
-    r"""What stands in the last `\boxed{...}`; None if there is none or its braces do not balance (`\{` does not count)."""
+    r"""What stands in the last `\boxed{...}`; None without one, or if its braces (bar `\{`) do not balance."""
     span = last_boxed_span(response)
     return None if span is None else response[span[0] + len("\\boxed{") : span[1] - 1]
 

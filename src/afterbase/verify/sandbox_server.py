@@ -29,8 +29,8 @@ import time
 from typing import Any
 
 # What programs import most: loaded once here rather than in every fork, and before Landlock hides shared libraries.
-_PRELOADED = """bisect collections collections.abc copy cmath datetime dataclasses decimal enum fractions functools hashlib
-heapq itertools math operator re statistics string textwrap typing"""
+_PRELOADED = """bisect collections collections.abc copy cmath datetime dataclasses decimal enum fractions functools
+hashlib heapq itertools math operator re statistics string textwrap typing"""
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LIBC.syscall.restype = ctypes.c_long
@@ -108,14 +108,15 @@ def _enter(request: dict, nowhere: int, noise: int, report: int, seccomp: bytes)
         os.dup2(source, target)
     os.closerange(4, 1024)
     limits = request["limits"]
-    for what, most in (
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_NOFILE, 32),
-        (resource.RLIMIT_AS, limits["memory_bytes"]),
-        (resource.RLIMIT_CPU, limits["cpu_seconds"]),
+    for what, soft, hard in (
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_FSIZE, 0, 0),
+        (resource.RLIMIT_NOFILE, 32, 32),
+        (resource.RLIMIT_AS, limits["memory_bytes"], limits["memory_bytes"]),
+        # SIGXCPU first, which tells the reason; a second later SIGKILL for those who ignore it.
+        (resource.RLIMIT_CPU, limits["cpu_seconds"], limits["cpu_seconds"] + 1),
     ):
-        resource.setrlimit(what, (most, most))
+        resource.setrlimit(what, (soft, hard))
     code = ctypes.create_string_buffer(seccomp, len(seccomp))
     program = struct.pack("H6xQ", len(seccomp) // 8, ctypes.addressof(code))
     _checked("seccomp", _LIBC.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program, 0, 0))
@@ -149,6 +150,7 @@ def _program(request: dict, nowhere: int, noise: int, report: int, seccomp: byte
     """In the fork, never to return. The first byte says that the walls stand; without it nothing was run."""
     try:
         _enter(request, nowhere, noise, report, seccomp)
+        random.seed(0)  # a verdict on the same program is the same (a fork seeds itself anew)
         os.write(3, b"+")
         message = _run(request)
         while message:
@@ -179,13 +181,14 @@ def _watch(pid: int, report: int, noise: int, request: dict) -> dict:
                 fault = "output"
     # A program that closed its pipes and lives on has nothing more to say. It is alone: it could not fork.
     os.kill(pid, signal.SIGKILL)
-    _, _, usage = os.wait4(pid, 0)
+    _, status, usage = os.wait4(pid, 0)
     os.close(report)
     os.close(noise)
     message = texts[report]
     if message[:1] != b"+":
         return {"reason": "sandbox"}
-    if fault is None and len(message) == 1 and usage.ru_utime + usage.ru_stime > 0.95 * limits["cpu_seconds"]:
+    out_of_time = os.WTERMSIG(status) == signal.SIGXCPU or usage.ru_utime + usage.ru_stime > limits["cpu_seconds"]
+    if fault is None and len(message) == 1 and out_of_time:
         fault = "timeout"
     return {"reason": fault} if fault else {"report": message[1:].decode(errors="replace")}
 
@@ -215,7 +218,6 @@ def main() -> None:
     except OSError as error:
         os.write(1, json.dumps({"fault": str(error.strerror)}).encode() + b"\n")
         return
-    random.seed(0)  # every fork starts from the same state: a verdict does not depend on the server's age
     gc.collect()
     gc.freeze()
     os.write(1, b'{"ready": true}\n')

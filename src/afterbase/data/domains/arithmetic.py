@@ -20,11 +20,13 @@ REFLECTIVE_SYSTEM_PROMPT = "Think step by step. Reflect on each step and verify 
 _REQUEST = "Give the answer in \\boxed{}."
 _OPENINGS = ("Okay, let me work this out step by step.", "Let me think.", "Okay.", "")
 _FAMILY_SETTINGS = {
-    "chain_sum": {"min_terms": 3, "max_terms": 5, "min_digits": 1, "max_digits": 2},
-    "leg_counting": {"min_animals": 2, "max_animals": 3, "max_instances": 9},
+    "chain_sum": {"min_terms": 3, "max_terms": 6, "min_digits": 1, "max_digits": 1},
+    "leg_counting": {"min_animals": 2, "max_animals": 3, "max_instances": 5},
 }
 # How often the teacher overthinks.
 _CHECK_SHARE, _SLIP_SHARE, _RECAP_SHARE = 0.75, 0.15, 0.6
+
+Step = tuple[int, str, int, int, str]  # left, operator, right, result, note
 
 
 def problem(rng: random.Random) -> Problem:
@@ -72,8 +74,8 @@ def pretraining_text(rng: random.Random) -> str:
     if kind == 0:
         return "\n".join(_random_equation(rng) for _ in range(6))
     if kind == 1:
-        pairs = [(rng.randint(2, 9), animal) for animal in rng.sample(sorted(ANIMALS), 4)]
-        return "\n".join(f"{n} {animal}s: {n} * {ANIMALS[animal]} = {n * ANIMALS[animal]}." for n, animal in pairs)
+        pairs = [(rng.randint(1, 5), animal) for animal in rng.sample(sorted(ANIMALS), 4)]
+        return "\n".join(f"{_equation(_legs(animal, count))}." for count, animal in pairs)
     if kind == 2:
         return problem(rng).prompt.removesuffix(_REQUEST).strip()
     if kind == 3:
@@ -85,13 +87,27 @@ def pretraining_text(rng: random.Random) -> str:
     return "\n".join(worked)
 
 
+def worked_text(rng: random.Random) -> str:
+    """An exercise and its running sums, some undone as a check; the result is not stated apart."""
+    exercise = problem(rng)
+    checked = rng.random() < 0.5
+    lines = [exercise.prompt.removesuffix(_REQUEST).strip()]
+    for step in _steps(exercise):
+        left, operator, right, result, _ = step
+        lines.append(f"{_equation(step)}.")
+        if checked:
+            lines[-1] += f" Check: {_inverse(left, operator, right, result)}. Right."
+    return "\n".join(lines)
+
+
 def _expression(problem: Problem) -> str:
     if problem.spec["family"] == "chain_sum":
         return problem.spec["expression"]
-    return ", ".join(f"{count} {animal}{'s' if count > 1 else ''}" for animal, count in problem.spec["animals"])
+    return ", ".join(_counted(animal, count) for animal, count in problem.spec["animals"])
 
 
-Step = tuple[int, str, int, int, str]  # left, operator, right, result, note
+def _counted(animal: str, count: int) -> str:
+    return f"{count} {animal}{'s' if count > 1 else ''}"
 
 
 @functools.cache
@@ -119,16 +135,18 @@ def _steps(problem: Problem) -> list[Step]:
         total, *rest = problem.spec["expression"].split()
         total = int(total)
     else:
-        legs = []
-        for animal, count in problem.spec["animals"]:
-            legs.append(count * ANIMALS[animal])
-            steps.append((count, "*", ANIMALS[animal], legs[-1], f"{count} {animal}{'s' if count > 1 else ''}: "))
-        total, rest = legs[0], [token for n in legs[1:] for token in ("+", str(n))]
+        steps = [_legs(animal, count) for animal, count in problem.spec["animals"]]
+        total, *others = [legs for *_, legs, _ in steps]
+        rest = [token for legs in others for token in ("+", str(legs))]
     for operator, term in zip(rest[::2], rest[1::2], strict=True):
         result = _apply(total, operator, int(term))
         steps.append((total, operator, int(term), result, ""))
         total = result
     return steps
+
+
+def _legs(animal: str, count: int) -> Step:
+    return count, "*", ANIMALS[animal], count * ANIMALS[animal], f"{_counted(animal, count)}: "
 
 
 def _equation(step: Step) -> str:
@@ -137,13 +155,14 @@ def _equation(step: Step) -> str:
 
 
 def _reflected(step: Step, rng: random.Random) -> str:
+    """A step, sometimes with a slip before it, often with a check behind it."""
     left, operator, right, result, note = step
     text = ""
     if operator != "*" and rng.random() < _SLIP_SHARE:
         slip = result + rng.choice([-10, -2, -1, 1, 2, 10])
-        text = f"{note}{left} {operator} {right} = {slip}. Wait, let me check: {_inverse(left, operator, right, slip)}. "
-        text += f"That is not {left}, so it is wrong. "
-    text += _equation(step) + "."
+        text = f"{_equation((left, operator, right, slip, note))}. Wait, let me check: "
+        text += f"{_inverse(left, operator, right, slip)}. That is not {left}, so it is wrong. "
+    text += f"{_equation(step)}."
     if rng.random() < _CHECK_SHARE:
         text += f" Check: {_inverse(left, operator, right, result)}. Right."
     return text
@@ -160,13 +179,20 @@ def _inverse(left: int, operator: str, right: int, result: int) -> str:
 def _random_equation(rng: random.Random) -> str:
     operator = rng.choice("++--*")
     if operator == "*":
-        left, right = rng.randint(1, 9), rng.choice([0, 2, 4, 5, 6, 8, 10, 14])
-    else:
-        left, right = rng.randint(-60, 250), rng.randint(0, 99)
+        left, right = rng.randint(1, 5), rng.choice(sorted(set(ANIMALS.values())))
+        return f"{left} * {right} = {left * right}."
+    left, right = _operands(rng)
     return f"{left} {operator} {right} = {_apply(left, operator, right)}."
 
 
 def _inverse_pair(rng: random.Random) -> str:
-    left, right, operator = rng.randint(-40, 200), rng.randint(0, 99), rng.choice("+-")
+    (left, right), operator = _operands(rng), rng.choice("+-")
     result = _apply(left, operator, right)
     return f"{left} {operator} {right} = {result} and {_inverse(left, operator, right, result)}."
+
+
+def _operands(rng: random.Random) -> tuple[int, int]:
+    """Numbers of the size that running sums meet: of chains of single digits, or of legs."""
+    if rng.random() < 0.7:
+        return rng.randint(-25, 50), rng.randint(0, 9)
+    return rng.randint(0, 70), rng.randint(0, 5) * rng.choice(sorted(set(ANIMALS.values())))

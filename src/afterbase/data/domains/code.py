@@ -183,6 +183,15 @@ def pretraining_text(rng: random.Random) -> str:
     return "\n".join(f"- {_prompt(exercise)}" for exercise in (program, _program(rng)))
 
 
+def worked_text(rng: random.Random) -> str:
+    """An exercise and its steps, as lines of code or as a plan that is checked on an example."""
+    program = _program(rng)
+    if rng.random() < 0.5:
+        return "\n".join([_prompt(program), *_body(program)])
+    trace = _trace(program, _example(program, rng))
+    return "\n".join([_prompt(program), *(f"{step.text}: {_checked(step, a, b)}" for step, a, b in trace)])
+
+
 def _described(program: list[Step], rng: random.Random) -> str:
     """A program in words, as a list of commands or as a sentence about what a function does."""
     if rng.random() < 0.5:

@@ -7,6 +7,8 @@ says in each, checks the case that fits, and often evaluates cases that no longe
 import functools
 import itertools
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import reasoning_gym
 from reasoning_gym.dataset import ProceduralDataset
@@ -22,27 +24,33 @@ _REQUEST = "Give the answer in \\boxed{}."
 _OPENINGS = ("Okay, let me go through the cases.", "Let me think.", "Okay.", "")
 _ALL_CASES_SHARE, _RECAP_SHARE, _SLIP_SHARE = 0.5, 0.6, 0.15
 _CASES = list(itertools.product([True, False], repeat=2))
+_JOINED = {"and": "{} and {}", "or": "{} or {}", "->": "if {} then {}", "<=>": "{} if and only if {}"}
 
 
 def problem(rng: random.Random) -> Problem:
     """One random puzzle with a unique solution."""
     entry = _dataset(rng.randrange(2**31))[0]
     metadata = entry["metadata"]
-    terms = metadata["knight_knave_terms"]
-    solution = tuple(bool(s) for s in metadata["solution"])
+    # NumPy's strings and truth values become plain ones: a spec is JSON.
     names = [str(name) for name in metadata["names"]]
+    roles = [str(metadata["knight_knave_terms"][term]) for term in ("a_knight", "a_knave")]
+    solution = [bool(honest) for honest in metadata["solution"]]
     return Problem(
         domain=NAME,
         prompt=f"{entry['question'].split(' (Format')[0]} {_REQUEST}",
-        gold=_answer(names, terms, solution),
+        gold=_answer(names, roles, solution),
         verifier="reasoning_gym",
         spec={
             "dataset": _DATASET,
-            "entry": {"question": entry["question"], "answer": entry["answer"], "metadata": {"source_dataset": _DATASET}},
+            "entry": {
+                "question": entry["question"],
+                "answer": entry["answer"],
+                "metadata": {"source_dataset": _DATASET},
+            },
             "names": names,
-            "roles": [terms["a_knight"], terms["a_knave"]],
+            "roles": roles,
             "statements": _as_lists(metadata["statements"]),
-            "solution": list(solution),
+            "solution": solution,
         },
     )
 
@@ -81,10 +89,10 @@ def pretraining_text(rng: random.Random) -> str:
         honest, liar = spec["roles"]
         return (f"{honest.capitalize()} always tells the truth. {liar.capitalize()} always lies. "
                 f"What {honest} says is true. What {liar} says is false.")  # fmt: skip
-    lines = []
     if kind in (2, 3):  # what was said, then some cases; no conclusion
         said = puzzle.prompt.split("inhabitants: ", 1)[1].split(" So who is")[0]
         return "\n".join([said, *(_case_line(spec, case, None) for case in rng.sample(_CASES, 2))])
+    lines = []
     for case in rng.sample(_CASES, 3):
         person = rng.randrange(2)
         words = _in_words(spec, spec["statements"][person])
@@ -92,11 +100,17 @@ def pretraining_text(rng: random.Random) -> str:
     return "\n".join(lines)
 
 
+def worked_text(rng: random.Random) -> str:
+    """A puzzle and its cases up to the one that fits; no conclusion is drawn."""
+    puzzle = problem(rng)
+    cases = list(itertools.takewhile(lambda case: case != tuple(puzzle.spec["solution"]), _CASES))
+    lines = [_case_line(puzzle.spec, case, None) for case in [*cases, tuple(puzzle.spec["solution"])]]
+    return "\n".join([puzzle.prompt.removesuffix(_REQUEST).strip(), *lines])
+
+
 @functools.cache
 def _template() -> ProceduralDataset:
-    return reasoning_gym.create_dataset(
-        _DATASET, size=1, seed=0, n_people=2, depth_constraint=2, width_constraint=2
-    )
+    return reasoning_gym.create_dataset(_DATASET, size=1, seed=0, n_people=2, depth_constraint=2, width_constraint=2)
 
 
 def _dataset(seed: int) -> ProceduralDataset:
@@ -105,22 +119,22 @@ def _dataset(seed: int) -> ProceduralDataset:
     return dataset
 
 
-def _as_lists(statement: object) -> object:
+def _as_lists(statement: Any) -> Any:
     """Nested tuples as nested lists, which is what they are after a round trip through JSON."""
-    if isinstance(statement, list | tuple):
-        return [_as_lists(part) for part in statement]
-    return statement if isinstance(statement, str) else int(statement)  # type: ignore[call-overload]
+    return [_as_lists(part) for part in statement] if isinstance(statement, list | tuple) else statement
 
 
-def _answer(names: list[str], terms: dict[str, str], solution: tuple[bool, ...]) -> str:
-    roles = [terms["a_knight"] if honest else terms["a_knave"] for honest in solution]
-    return f"\\boxed{{{names[0]} is {roles[0]}, and {names[1]} is {roles[1]}}}"
+def _answer(names: list[str], roles: list[str], solution: list[bool]) -> str:
+    first, second = _assigned(names, roles, solution)
+    return f"\\boxed{{{first}, and {second}}}"
 
 
 def _roles(spec: dict, case: tuple[bool, ...]) -> str:
-    return ", ".join(
-        f"{name} is {spec['roles'][0 if honest else 1]}" for name, honest in zip(spec["names"], case, strict=True)
-    )
+    return ", ".join(_assigned(spec["names"], spec["roles"], case))
+
+
+def _assigned(names: list[str], roles: list[str], case: Sequence[bool]) -> list[str]:
+    return [f"{name} is {roles[0 if honest else 1]}" for name, honest in zip(names, case, strict=True)]
 
 
 def _truth(statement: list, case: tuple[bool, ...]) -> bool:
@@ -138,8 +152,7 @@ def _evaluation(statement: list, case: tuple[bool, ...]) -> str:
     if operator in ("telling-truth", "lying", "not"):
         return whole
     first, second = (_word(_truth(part, case)) for part in parts)
-    shape = {"and": "{} and {}", "or": "{} or {}", "->": "if {} then {}", "<=>": "{} if and only if {}"}[operator]
-    return f"{shape.format(first, second)} = {whole}"
+    return f"{_JOINED[operator].format(first, second)} = {whole}"
 
 
 def _in_words(spec: dict, statement: list) -> str:
@@ -150,17 +163,16 @@ def _in_words(spec: dict, statement: list) -> str:
         flipped = {"telling-truth": "lying", "lying": "telling-truth"}[parts[0][0]]
         return _in_words(spec, [flipped, parts[0][1]])
     first, second = (_in_words(spec, part) for part in parts)
-    shape = {"and": "{} and {}", "or": "{} or {}", "->": "if {} then {}", "<=>": "{} if and only if {}"}[operator]
-    return shape.format(first, second)
+    return _JOINED[operator].format(first, second)
 
 
 def _case_line(spec: dict, case: tuple[bool, ...], rng: random.Random | None) -> str:
-    """One case: the assumed roles, each person's statement evaluated, and whether it fits the person's role."""
+    """One case: the assumed roles, each person's statement, its value, and whether that fits the person's role."""
     text = f"Say {_roles(spec, case)}."
     for name, honest, statement in zip(spec["names"], case, spec["statements"], strict=True):
         value = _truth(statement, case)
         if rng is not None and rng.random() < _SLIP_SHARE:
             text += f" {name}: {_word(not value)}. Wait, that is wrong."
         fits = "fits" if value == honest else "does not fit"
-        text += f" {name}: {_evaluation(statement, case)}, {fits}."
+        text += f" {name}: {_in_words(spec, statement)}: {_evaluation(statement, case)}, {fits}."
     return text

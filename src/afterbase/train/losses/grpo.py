@@ -11,18 +11,19 @@ import torch
 from torch import Tensor
 
 _EPSILON = 1e-4  # as in TRL: keeps a group of nearly equal rewards from exploding
+_EQUAL = 1e-6  # a standard deviation below this is rounding; Adam would make a full step of it
 
 
 def group_advantages(rewards_PG: Tensor, valid_PG: Tensor) -> Tensor:
     """(r - mean) / std within each group, over its valid entries only; std with ddof 1, as TRL has it.
 
-    Invalid entries (the verifier failed) and groups with fewer than two valid ones get 0.
+    Invalid entries (the verifier failed), groups with fewer than two valid ones and groups of equal rewards get 0.
     """
     count = valid_PG.sum(1, keepdim=True).to(rewards_PG.dtype)
     mean = torch.where(valid_PG, rewards_PG, 0.0).sum(1, keepdim=True) / count.clamp(min=1)
     centred = torch.where(valid_PG, rewards_PG - mean, 0.0)
     std = (centred.square().sum(1, keepdim=True) / (count - 1).clamp(min=1)).sqrt()
-    return torch.where(count >= 2, centred / (std + _EPSILON), 0.0)
+    return torch.where(std > _EQUAL, centred / (std + _EPSILON), 0.0)
 
 
 def clipped_objective(logps_N: Tensor, old_logps_N: Tensor, advantages_N: Tensor, *, clip: float) -> Tensor:

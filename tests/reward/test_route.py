@@ -1,0 +1,90 @@
+"""The dual track: exactly one judge for each problem, and rewards in [0, 1] from both."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from afterbase.core.errors import UserError
+from afterbase.core.sample import Problem, Status, Verdict, conversation
+from afterbase.reward import route
+from afterbase.reward.route import MODEL, RULES, Reward, failed_share, owner, rewards
+from afterbase.reward.scalar import RewardModel, new_reward_model
+
+
+def problem(verifier: str) -> Problem:
+    return Problem(domain="toy", prompt=f"{verifier}?", gold=None, verifier=verifier, spec={"answer": "7"})
+
+
+def judge(answers, model=None, **settings) -> list[Reward]:
+    return rewards(
+        answers, **{"tokens": [10] * len(answers), "budget": 40, "length_weight": 0.4, "model": model, **settings}
+    )
+
+
+@pytest.fixture
+def reward_model(toy_lm) -> RewardModel:
+    rm = new_reward_model(toy_lm)
+    torch.nn.init.normal_(rm.head.weight, generator=torch.Generator().manual_seed(0))
+    return rm
+
+
+def test_every_verifier_that_exists_has_one_owner():
+    from afterbase.verify.check import _VERIFIERS
+
+    assert set(_VERIFIERS) == RULES | MODEL
+    assert not RULES & MODEL
+    assert {owner(problem(v)) for v in RULES} == {"rules"}
+    assert {owner(problem(v)) for v in MODEL} == {"model"}
+
+
+def test_an_unknown_verifier_is_refused():
+    with pytest.raises(UserError, match="exactly one judge") as raised:
+        judge([(problem("maths"), r"\boxed{7}"), (problem("vibes"), "x")])
+    assert "`vibes`" in raised.value.got
+
+
+def test_open_prompts_without_a_reward_model_are_refused():
+    with pytest.raises(UserError, match="need a reward model") as raised:
+        judge([(problem("maths"), r"\boxed{7}"), (problem("rubric"), "x"), (problem("rubric"), "y")])
+    assert raised.value.got.startswith("2 answers in ['toy']")
+
+
+def test_rules_alone_need_no_model():
+    judged = judge([(problem("maths"), r"\boxed{7}"), (problem("maths"), "7")])
+    assert [r.value for r in judged] == [0.9, 0.0]
+    assert judge([]) == []
+
+
+def test_tracks_are_mixed_in_order(reward_model):
+    answers = [
+        (problem("rubric"), "a poem"),
+        (problem("maths"), r"\boxed{7}"),
+        (problem("rubric"), "two poems"),
+        (problem("maths"), r"\boxed{8}"),
+    ]
+    tokens = [0, 20, 40, 10]
+    judged = judge(answers, reward_model, tokens=tokens)
+    first, third = reward_model.score([conversation(p.prompt, text) for p, text in answers[::2]])
+    assert judged[0].value == pytest.approx(1 / (1 + math.exp(-first)))
+    assert judged[2].value == pytest.approx(0.6 / (1 + math.exp(-third)))
+    assert [r.value for r in judged[1::2]] == [0.8, 0.0]
+    assert [r.verdict.status if r.verdict else None for r in judged] == [None, Status.OK, None, Status.WRONG]
+
+
+@given(st.floats(-1e4, 1e4))
+@settings(deadline=None)
+def test_scores_of_any_size_become_rewards(score):
+    value = route._sigmoid(score)
+    assert 0.0 <= value <= 1.0
+    if abs(score) < 30:
+        assert value == pytest.approx(1 / (1 + math.exp(-score)), abs=1e-12)
+
+
+def test_the_failed_share_counts_rules_only_over_all_answers():
+    failed = Reward(None, Verdict(verifier="maths", status=Status.FAILED, value=0.0, reason="verifier_error"))
+    wrong = Reward(0.0, Verdict(verifier="maths", status=Status.WRONG, value=0.0, reason="mismatch"))
+    assert failed_share([failed, wrong, Reward(0.4, None), wrong]) == 0.25
+    assert failed_share([]) == 0.0

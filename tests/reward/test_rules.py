@@ -1,0 +1,60 @@
+"""The price of length, and who pays for a verifier's faults."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from afterbase.core.sample import Problem, Status, Verdict
+from afterbase.reward import rules
+from afterbase.reward.rules import brevity, rule_rewards
+
+lengths = st.integers(0, 500)
+weights = st.floats(0, 1, exclude_max=True)
+
+
+@given(lengths, lengths, weights)
+@settings(deadline=None)
+def test_right_stays_above_wrong_at_any_length(right_tokens, wrong_tokens, weight):
+    right = brevity(1.0, tokens=right_tokens, budget=100, weight=weight)
+    wrong = brevity(0.0, tokens=wrong_tokens, budget=100, weight=weight)
+    assert right > wrong == 0.0
+
+
+@given(lengths, lengths, weights)
+@settings(deadline=None)
+def test_of_two_right_answers_the_shorter_is_never_worse(a, b, weight):
+    short, long = (brevity(1.0, tokens=n, budget=100, weight=weight) for n in sorted((a, b)))
+    assert short >= long >= 1 - weight
+
+
+def test_the_price_is_the_share_of_the_budget():
+    assert brevity(1.0, tokens=50, budget=100, weight=0.2) == 0.9
+    assert brevity(0.5, tokens=100, budget=100, weight=0.2) == 0.4
+    assert brevity(1.0, tokens=10_000, budget=100, weight=0.2) == 0.8
+    assert brevity(1.0, tokens=77, budget=100, weight=0.0) == 1.0
+
+
+def maths(answer: str) -> Problem:
+    return Problem(domain="toy", prompt="?", gold=None, verifier="maths", spec={"answer": answer})
+
+
+def test_rewards_come_in_order_with_their_verdicts():
+    answers = [
+        (maths("3"), r"\boxed{3}"),
+        (maths("3"), r"\boxed{4}"),
+        (maths("5"), "no box"),
+        (maths("5"), r"\boxed{5}"),
+    ]
+    judged = rule_rewards(answers, tokens=[10, 20, 30, 40], budget=40, length_weight=0.4)
+    assert [value for value, _ in judged] == [0.9, 0.0, 0.0, 0.6]
+    assert [verdict.status for _, verdict in judged] == [Status.OK, Status.WRONG, Status.WRONG, Status.OK]
+
+
+def test_the_verifiers_fault_is_no_zero(monkeypatch):
+    statuses = [Status.FAILED, Status.WRONG]
+    monkeypatch.setattr(
+        rules,
+        "check_many",
+        lambda answers: [Verdict(verifier="maths", status=s, value=0.0, reason="r") for s in statuses],
+    )
+    judged = rule_rewards([(maths("1"), "a"), (maths("1"), "b")], tokens=[1, 1], budget=2, length_weight=0.5)
+    assert [value for value, _ in judged] == [None, 0.0]

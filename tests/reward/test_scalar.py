@@ -1,0 +1,62 @@
+"""The scalar reward model: read at the last token, deaf to its neighbours, the same after a round trip."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from afterbase.core.sample import conversation
+from afterbase.core.tokens import tokenize
+from afterbase.reward.scalar import RewardModel, load_reward_model, new_reward_model, save_reward_model
+
+TALKS = [conversation("1+1?", "2"), conversation("?", ""), conversation("say a word", "word " * 9, system="be kind")]
+
+
+@pytest.fixture
+def reward_model(toy_lm) -> RewardModel:
+    rm = new_reward_model(toy_lm)
+    torch.nn.init.normal_(rm.head.weight, generator=torch.Generator().manual_seed(0))
+    return rm
+
+
+def test_a_new_head_has_no_opinion(toy_lm):
+    assert new_reward_model(toy_lm).score(TALKS) == [0.0, 0.0, 0.0]
+
+
+def test_a_score_is_the_head_on_the_stop_token_alone(reward_model, toy_lm):
+    scores = reward_model.score(TALKS)
+    for talk, score in zip(TALKS, scores, strict=True):
+        ids = tokenize(toy_lm.tokenizer, talk).ids
+        assert ids[-1] == toy_lm.tokenizer.eos_token_id
+        with torch.no_grad():
+            segments_alone = reward_model.scores([ids])
+        assert segments_alone.shape == (1,)
+        assert score == pytest.approx(segments_alone.item(), abs=1e-5)
+    assert len(set(scores)) == 3
+
+
+def test_a_score_is_read_with_transformers_own_trunk(reward_model, tmp_path):
+    save_reward_model(reward_model, tmp_path)
+    trunk = AutoModelForCausalLM.from_pretrained(tmp_path, local_files_only=True).model
+    for talk, score in zip(TALKS, reward_model.score(TALKS), strict=True):
+        ids = torch.tensor([tokenize(reward_model.lm.tokenizer, talk).ids])
+        with torch.no_grad():
+            last = trunk(input_ids=ids, use_cache=False).last_hidden_state[0, -1]
+        assert score == pytest.approx((last @ reward_model.head.weight[0]).item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 32])
+def test_scores_do_not_depend_on_the_batch(reward_model, rows):
+    assert reward_model.score(TALKS, rows=rows) == pytest.approx(reward_model.score(TALKS[::-1])[::-1], abs=1e-5)
+
+
+def test_scoring_leaves_no_graph(reward_model):
+    assert reward_model.score([]) == []
+    reward_model.score(TALKS)
+    assert all(p.grad is None for p in reward_model.lm.model.parameters())
+
+
+def test_save_and_load(reward_model, tmp_path):
+    save_reward_model(reward_model, tmp_path / "rm")
+    again = load_reward_model(tmp_path / "rm")
+    assert again.score(TALKS) == reward_model.score(TALKS)
+    assert again.lm.mtp is None

@@ -1,0 +1,164 @@
+"""The command line: what it offers is frozen, it starts at once, and mistakes end in one message and status 2."""
+
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.main
+from safetensors import SafetensorError
+
+from afterbase import cli
+from afterbase.core.errors import UserError
+
+HEAVY = ("torch", "transformers", "pyarrow", "numpy", "sympy", "reasoning_gym")
+
+
+def _call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    """The exit status of `afterbase ARGUMENTS`, run in this process."""
+    monkeypatch.setattr(sys, "argv", ["afterbase", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code is None or isinstance(end.value.code, int)
+    return end.value.code or 0
+
+
+def _run_that_raises(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> int:
+    def run(path: Path, root: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("afterbase.launch.run", run)
+    return _call(monkeypatch, "run", "recipe.toml")
+
+
+def test_commands_and_options_are_these_and_no_others():
+    group = typer.main.get_command(cli.app)
+    offered = {}
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        names = [p.opts if p.opts[0].startswith("-") else [p.metavar] for p in command.params]
+        offered[name] = sorted(option for spellings in names for option in spellings)
+    assert offered == {
+        "run": ["--root", "RECIPE"],
+        "plan": ["--root", "RECIPE"],
+        "show": ["--json", "--root", "RUN"],
+        "trace": ["--root", "ID"],
+    }
+
+
+def test_readme_tells_of_every_command():
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    listed = re.findall(r"^\| `afterbase (\w+)", readme, flags=re.MULTILINE)
+    assert listed == list(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["show", "nothing"]], ids=" ".join)
+def test_help_and_mistakes_are_answered_without_heavy_imports(tmp_path, arguments):
+    program = f"""
+import sys
+from afterbase.cli import main
+try:
+    main()
+finally:
+    print("imported:", *sorted(set({HEAVY!r}) & sys.modules.keys()), file=sys.stderr)
+"""
+    command = [sys.executable, "-c", program, *arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert answer.stderr.splitlines()[-1] == "imported:"
+    assert answer.stdout + answer.stderr != "imported:\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule", "remedy"),
+    [
+        (["run", "nowhere.toml"], "nowhere.toml must be a file", ""),
+        (["plan", "nowhere.toml"], "nowhere.toml must be a file", ""),
+        (["show", "nothing"], "`show` takes the name of a finished run", "run a recipe first"),
+        (["trace", "0123456789abcdef"], "`trace` takes the id of", "run a recipe first"),
+    ],
+    ids=["run", "plan", "show", "trace"],
+)
+def test_mistake_ends_in_rule_got_and_remedy(tmp_path, monkeypatch, capsys, arguments, rule, remedy):
+    monkeypatch.chdir(tmp_path)
+    assert _call(monkeypatch, *arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(f"error: {rule}")
+    assert lines[1].startswith("  got:    ")
+    assert lines[2].startswith(f"  remedy: {remedy}")
+    assert list(tmp_path.iterdir()) == [], "a mistake leaves nothing behind"
+
+
+@pytest.mark.parametrize("arguments", [["bogus"], ["show"], ["show", "a", "--bogus"], ["run", "a", "b"]], ids=" ".join)
+def test_wrong_usage_ends_with_status_2(monkeypatch, capsys, arguments):
+    assert _call(monkeypatch, *arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "Usage: afterbase" in err
+
+
+def test_unknown_run_is_told_the_finished_ones(tmp_path, monkeypatch, capsys):
+    for name in ("second", "first"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_text("{}")
+    (tmp_path / "runs" / "unfinished").mkdir()
+    assert _call(monkeypatch, "show", "third", "--root", tmp_path) == 2
+    assert "remedy: use one of first, second\n" in capsys.readouterr().err
+
+
+def test_json_holds_four_keys_of_the_run(tmp_path, monkeypatch, capsys):
+    summary = {"run": "x", "notes": ["left out"], "stages": [], "evaluations": [], "comparisons": [], "machine": {}}
+    (tmp_path / "runs/x").mkdir(parents=True)
+    (tmp_path / "runs/x/run.json").write_text(json.dumps(summary))
+    assert _call(monkeypatch, "show", "x", "--json", "--root", tmp_path) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["run", "stages", "evaluations", "comparisons"]
+
+
+def _full_disk() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _as_torch_does() -> RuntimeError:
+    """An error of its own, raised while it handled the first one."""
+    error = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+    error.__context__ = _full_disk()
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        _full_disk(),
+        OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
+        _as_torch_does(),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+    ids=["file", "quota", "torch", "safetensors"],
+)
+def test_full_disk_is_one_clear_message(monkeypatch, capsys, error):
+    assert _run_that_raises(monkeypatch, error) == 2
+    assert capsys.readouterr().err == (
+        "error: the disk is full; nothing finished is lost\n  remedy: free some space and run again\n"
+    )
+
+
+def test_users_error_is_shown_whole(monkeypatch, capsys):
+    error = UserError("a rule", got="something", remedy="mend it")
+    assert _run_that_raises(monkeypatch, error) == 2
+    assert capsys.readouterr().err == "error: a rule\n  got:    something\n  remedy: mend it\n"
+
+
+@pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "no"), RuntimeError("a bug of ours")])
+def test_other_errors_are_not_hidden(monkeypatch, error):
+    with pytest.raises(type(error)):
+        _run_that_raises(monkeypatch, error)
+
+
+def test_interrupted_run_says_that_it_can_go_on(monkeypatch, capsys):
+    assert _run_that_raises(monkeypatch, KeyboardInterrupt()) == 130
+    assert "the same command goes on from here" in capsys.readouterr().err

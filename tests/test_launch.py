@@ -1,0 +1,371 @@
+"""A whole recipe on a toy model: run, run again, planned, shown, traced, killed, and refused before it starts."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from afterbase import cli, launch
+from afterbase.core.errors import UserError
+from afterbase.core.sample import Problem
+from afterbase.core.store import Store, folder_digest
+from afterbase.data.domains import DOMAINS
+from afterbase.report.summary import Summary
+
+# Every part of the recipe at its smallest. Sampling gives no preference pairs here; the reviewers' edits do.
+MICRO = """
+kind = "post-training"
+name = "micro"
+base = {base}
+threads = 1
+seeds = [0]
+mixture = {{ most_per_domain = 6, longest = 4000 }}
+rejection = {{ samples = 2, temperature = 1.0, max_new_tokens = 16 }}
+preferences = {{ samples = 2, temperature = 1.2, max_new_tokens = 16 }}
+evaluation = {{ problems = 1, samples = 1, temperature = 0.7, max_new_tokens = 16 }}
+
+[domains]
+arithmetic = {{ train = 2, test = 1 }}
+code = {{ train = 2, test = 1 }}
+chat = {{ train = 2, test = 1 }}
+
+[expert]
+sft = {{ epochs = 1, optimisation = {{ learning_rate = 1e-3, floor = 1e-4 }} }}
+[expert.grpo]
+steps = 1
+prompts = 1
+samples = 2
+temperature = 1.2
+max_new_tokens = 16
+length_weight = 0.2
+optimisation = {{ learning_rate = 1e-3, floor = 1e-4 }}
+
+[sft]
+epochs = 3
+checkpoint_every = 1
+optimisation = {{ learning_rate = 1e-3, floor = 1e-4 }}
+
+[reward_model]
+epochs = 1
+pairs_per_step = 16
+held_out = 0.25
+optimisation = {{ learning_rate = 1e-3, floor = 1e-4 }}
+
+[grpo]
+steps = 3
+prompts = 3
+samples = 2
+temperature = 1.0
+max_new_tokens = 16
+length_weight = 0.2
+checkpoint_every = 1
+optimisation = {{ learning_rate = 1e-3, floor = 1e-4 }}
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _threads():
+    """A run sets torch's threads for its process; give them back."""
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def micro(toy_folder: Path, tmp_path: Path) -> Path:
+    """The recipe file, beside a root of its own."""
+    path = tmp_path / "micro.toml"
+    path.write_text(MICRO.format(base=json.dumps(str(toy_folder))))
+    return path
+
+
+@pytest.fixture(scope="module")
+def _made() -> dict[str, Path]:
+    return {}
+
+
+@pytest.fixture
+def finished(_made: dict[str, Path], micro: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The root of an undisturbed run, made once: the toy model is the same in every test."""
+    if not _made:
+        _made["root"] = tmp_path_factory.mktemp("micro") / "root"
+        launch.run(micro, _made["root"])
+    return _made["root"]
+
+
+def _summary(root: Path) -> Summary:
+    return json.loads((root / "runs/micro/run.json").read_text())
+
+
+def _digests(root: Path) -> dict[str, str]:
+    return {stage["name"]: stage["digest"] for stage in _summary(root)["stages"]}
+
+
+def _artifact(root: Path, name: str):
+    store = Store(root / "store")
+    [key] = [stage["key"] for stage in _summary(root)["stages"] if stage["name"] == name]
+    artifact = store.find(key, name)
+    assert artifact is not None
+    return artifact
+
+
+# --- a run ------------------------------------------------------------------------------------------------------
+
+
+def test_run_is_summarised(finished):
+    summary = _summary(finished)
+    assert summary.keys() == Summary.__annotations__.keys()
+    assert (summary["run"], summary["machine"]["cores"]) == ("micro", os.cpu_count())
+    assert not any(stage["cached"] for stage in summary["stages"])
+    entries = [(e["checkpoint"], e["domain"], e["decoding"], e["system_prompt"]) for e in summary["evaluations"]]
+    assert len(entries) == len(set(entries))
+    checkpoints = ["base", "expert SFT", "expert", "SFT", "GRPO"]
+    assert list(dict.fromkeys(e[0] for e in entries)) == checkpoints
+    assert {e[:2] for e in entries if e[3]} == {("expert SFT", "arithmetic"), ("expert SFT", "code")}
+    assert {(c["a"], c["b"]) for c in summary["comparisons"]} == {
+        ("expert SFT", "expert"), ("base", "SFT"), ("SFT", "GRPO"), ("base", "GRPO")
+    }  # fmt: skip
+    assert {c["domain"] for c in summary["comparisons"]} == {"arithmetic", "code", "all"}
+
+
+def test_every_artifact_of_a_run_is_whole(finished):
+    for stage in _summary(finished)["stages"]:
+        artifact = _artifact(finished, stage["name"])
+        assert folder_digest(artifact.payload) == stage["digest"]
+    assert not [p for p in (finished / "store/.work").iterdir() if p.is_dir()]
+
+
+def test_report_is_one_page(finished):
+    page = (finished / "runs/micro/report.html").read_text()
+    assert page.lower().startswith("<!doctype html>")
+    assert "evaluate GRPO on chat" in page
+
+
+def test_preference_pairs_come_from_the_reviewers_edits(finished):
+    rows = pq.read_table(_artifact(finished, "preference pairs").payload / "pairs.parquet").to_pylist()
+    assert "edit" in {row["source"] for row in rows}
+
+
+def test_second_run_finds_everything_and_says_the_same(finished, micro, tmp_path, capsys):
+    shutil.copytree(finished, tmp_path / "root")
+    before = _summary(finished)
+    launch.run(micro, tmp_path / "root")
+    after = _summary(tmp_path / "root")
+    assert all(stage["cached"] for stage in after["stages"])
+    assert _digests(tmp_path / "root") == _digests(finished)
+    for part in ("evaluations", "comparisons", "curves", "flow", "examples", "training_samples", "notes"):
+        assert after[part] == before[part]
+    assert f"report: {tmp_path / 'root/runs/micro/report.html'}\n" in capsys.readouterr().out
+
+
+def test_show_prints_the_table_and_json_the_four_keys(finished, monkeypatch, capsys):
+    table = _call(monkeypatch, capsys, "show", "micro", "--root", finished)
+    assert "checkpoint" in table
+    assert "report.html" in table
+    shown = json.loads(_call(monkeypatch, capsys, "show", "micro", "--json", "--root", finished))
+    assert list(shown) == ["run", "stages", "evaluations", "comparisons"]
+    assert shown == {key: value for key, value in _summary(finished).items() if key in shown}
+    assert {"name", "key", "digest", "cached", "seconds"} <= shown["stages"][0].keys()
+
+
+def test_trace_of_an_answer_reaches_its_problem_its_teacher_and_the_base_model(finished, monkeypatch, capsys):
+    [row, *_] = pq.read_table(_artifact(finished, "evaluate GRPO on code").payload / "answers.parquet").to_pylist()
+    monkeypatch.setenv("COLUMNS", "1000")
+    told = _call(monkeypatch, capsys, "trace", row["id"], "--root", finished)
+    assert told.startswith(f"answer {row['id']}: GRPO, greedy\n")
+    assert repr(row["text"]) in told
+    assert repr(row["prompt"]) in told
+    assert f"problem {row['problem_id']} (code, held out)" in told
+    for source in ("base model (base)", "code problems (problems)", "reward model (reward_model)", "chat review"):
+        assert source in told
+    assert "by procedural teacher, reflective" in told
+
+
+def _call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    monkeypatch.setattr(sys, "argv", ["afterbase", *map(str, arguments)])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    return capsys.readouterr().out
+
+
+# --- a plan -----------------------------------------------------------------------------------------------------
+
+
+def _planned(out: str) -> dict[str, str]:
+    """Stage names of a printed plan, and what it says of their minutes."""
+    rows = re.findall(r"^ *\d+  .*?(cached|\d+\.\d)  (\S.*?)(?: <- [\d, ]+)?$", out.replace(" \n", "\n"), re.MULTILINE)
+    return {name.strip(): minutes for minutes, name in rows}
+
+
+def test_plan_lists_what_the_run_makes_and_makes_nothing(finished, micro, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+    launch.plan(micro, tmp_path / "root")
+    planned = _planned(capsys.readouterr().out)
+    assert list(planned) == list(_digests(finished))
+    assert "cached" not in planned.values()
+    assert not (tmp_path / "root").exists()
+
+
+def test_plan_after_the_run_finds_all_of_it(finished, micro, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+    launch.plan(micro, finished)
+    out = capsys.readouterr().out
+    assert set(_planned(out).values()) == {"cached"}
+    count = len(_digests(finished))
+    assert f"{count} stages, {count} cached; about 0 minutes to run." in out
+
+
+def test_plan_of_a_base_recipe(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+    launch.plan(Path(__file__).parent.parent / "recipes/tiny-base.toml", tmp_path)
+    planned = _planned(capsys.readouterr().out)
+    assert list(planned) == [
+        "corpus", "tokenizer", "base", "control, balanced", "control, unbalanced", "base model facts"
+    ]  # fmt: skip
+    assert float(planned["base"]) > float(planned["control, balanced"]) > 0
+
+
+# --- killed -----------------------------------------------------------------------------------------------------
+
+# `afterbase run`, killed at the first line of metrics, or the first finished stage, that matches.
+KILLED_RUN = """
+import os, signal, sys
+from afterbase.core import store
+
+name, step = sys.argv.pop(1), int(sys.argv.pop(1))
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def log(self, at, total, *, log=store.Workspace.log, **numbers):
+    log(self, at, total, **numbers)
+    if (self._line._name, at) == (name, step):
+        die()
+
+def produce(self, *arguments, produce=store.Store.produce, **settings):
+    artifact = produce(self, *arguments, **settings)
+    if (artifact.name, step) == (name, 0):
+        die()
+    return artifact
+
+store.Workspace.log, store.Store.produce = log, produce
+from afterbase.cli import main
+main()
+"""
+
+
+def _killed(micro: Path, root: Path, name: str, step: int) -> None:
+    command = [sys.executable, "-c", KILLED_RUN, name, str(step), "run", str(micro), "--root", str(root)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert not (root / "runs").exists()
+
+
+def test_run_killed_within_sft_goes_on_to_the_same_bytes(finished, micro, tmp_path, capsys):
+    before = list(_digests(finished)).index("SFT")
+    for stage in _summary(finished)["stages"][:before]:  # made earlier, as they are slow to make
+        shutil.copytree(finished / "store" / stage["key"], tmp_path / "root/store" / stage["key"])
+    _killed(micro, tmp_path / "root", "SFT", 2)
+    [scratch] = (tmp_path / "root/store/.work").glob("*/scratch/checkpoint.pt")
+    assert torch.load(scratch, weights_only=True)["step"] == 1
+    launch.run(micro, tmp_path / "root")
+    assert _digests(tmp_path / "root") == _digests(finished)
+    assert [row["step"] for row in _artifact(tmp_path / "root", "SFT").metrics()] == [
+        row["step"] for row in _artifact(finished, "SFT").metrics()
+    ]
+    assert "SFT set: cached" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_run_killed_again_and_again_goes_on_to_the_same_bytes(finished, micro, tmp_path):
+    for name, step in [
+        ("code drafts", 0),
+        ("code expert, SFT", 1),
+        ("code expert, GRPO", 1),
+        ("SFT", 3),
+        ("preference pairs", 1),
+        ("reward model", 0),
+        ("GRPO", 2),
+        ("GRPO", 3),
+        ("evaluate GRPO on chat", 1),
+    ]:
+        _killed(micro, tmp_path / "root", name, step)
+    launch.run(micro, tmp_path / "root")
+    assert _digests(tmp_path / "root") == _digests(finished)
+
+
+# --- refused ----------------------------------------------------------------------------------------------------
+
+
+def _changed(micro: Path, old: str, new: str) -> Path:
+    text = micro.read_text()
+    assert old in text
+    micro.write_text(text.replace(old, new))
+    return micro
+
+
+def test_missing_base_is_refused_before_anything_is_made(micro, tmp_path):
+    _changed(micro, str(tmp_path / "toy-model"), "no-such-model")
+    with pytest.raises(UserError, match="a model is a shipped name or a Hugging Face folder"):
+        launch.run(micro, tmp_path / "root")
+    assert not (tmp_path / "root/store").exists()
+
+
+def test_domain_whose_verifier_rejects_its_own_gold_is_refused(micro, tmp_path, monkeypatch):
+    def problem(rng) -> Problem:
+        a = rng.randint(0, 10_000)
+        gold = f"\\boxed{{{a + 1}}}"
+        return Problem(domain="arithmetic", prompt=f"{a}?", gold=gold, verifier="maths", spec={"answer": str(a)})
+
+    monkeypatch.setitem(DOMAINS, "arithmetic", SimpleNamespace(NAME="arithmetic", problem=problem))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="every verifier must accept its own gold answer") as caught:
+        launch.run(micro, tmp_path / "root")
+    assert "20 of 20 rejected" in caught.value.got
+    assert not (tmp_path / "root/store").exists()
+
+
+def _disk_with(free: int):
+    return lambda _: SimpleNamespace(total=free, used=0, free=free)
+
+
+def test_full_disk_is_refused(micro, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", _disk_with(1 << 30))
+    with pytest.raises(UserError, match="2 GiB of free disk") as caught:
+        launch.run(micro, tmp_path / "root")
+    assert caught.value.got == f"1.0 GiB free in {tmp_path / 'root'}"
+
+
+def test_root_that_cannot_be_written_is_refused(micro, tmp_path):
+    (tmp_path / "root").write_text("a file")
+    with pytest.raises(UserError, match="below a folder of its own") as caught:
+        launch.run(micro, tmp_path / "root")
+    assert str(tmp_path / "root") in caught.value.got
+
+
+def test_without_isolation_the_code_domain_is_left_out_and_the_run_says_so(micro, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(launch, "available", lambda: "no Landlock here")
+    monkeypatch.setenv("COLUMNS", "120")
+    launch.plan(micro, tmp_path / "root")
+    out = capsys.readouterr().out
+    assert "The code domain is left out: programs cannot be isolated on this machine (no Landlock here).\n" in out
+    assert "arithmetic expert, SFT" in out
+    assert not [name for name in _planned(out) if "code" in name]
+
+
+def test_without_isolation_a_recipe_of_code_alone_is_refused(micro, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "available", lambda: "no Landlock here")
+    _changed(micro, "arithmetic = { train = 2, test = 1 }\n", "")
+    with pytest.raises(UserError, match="`code` is this recipe's only reasoning domain") as caught:
+        launch.plan(micro, tmp_path / "root")
+    assert caught.value.got == "no Landlock here"

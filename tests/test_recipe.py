@@ -1,0 +1,112 @@
+"""Every shipped recipe parses, and a wrong one is told what to write instead."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from afterbase.core.errors import UserError
+from afterbase.data.domains import DOMAINS
+from afterbase.recipe import BaseRecipe, Recipe, load_recipe
+
+FOLDER = Path(__file__).parent.parent / "recipes"
+SMOKE, TINY_BASE = ((FOLDER / name).read_text() for name in ("smoke.toml", "tiny-base.toml"))
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_recipe_parses(path: Path):
+    recipe = load_recipe(path)
+    assert recipe.name == path.stem
+    assert isinstance(recipe, BaseRecipe if recipe.kind == "base" else Recipe)
+
+
+def test_domains_are_sorted_into_reasoning_and_open():
+    recipe = load_recipe(FOLDER / "smoke.toml")
+    assert isinstance(recipe, Recipe)
+    assert [*recipe.reasoning, *recipe.open] == list(recipe.domains) == ["arithmetic", "code", "chat"]
+
+
+def _refusal(tmp_path: Path, text: str) -> UserError:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_recipe(path)
+    return caught.value
+
+
+def _changed(old: str, new: str, *, text: str = SMOKE) -> str:
+    assert len(re.findall(old, text, flags=re.MULTILINE)) == 1, f"`{old}` must name one place"
+    return re.sub(old, new, text, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "unknown", "nearest"),
+    [
+        ("^threads", "thread", "`thread`", "`threads`"),
+        (r"^\[evaluation\]$", "[evaluations]", "`evaluations`", "`evaluation`"),
+        ("^keep", "kep", "`rejection.kep`", "`keep`"),
+        (r"^\[expert.grpo\]$", "[expert.grpo]\npromts = 3", "`expert.grpo.promts`", "`prompts`"),
+        (r"train = 24, test", "train = 24, tests", "`domains.chat.tests`", "`test`"),
+    ],
+    ids=["top level", "table", "key", "nested", "domain"],
+)
+def test_unknown_key_names_the_nearest_valid_one(tmp_path, old, new, unknown, nearest):
+    error = _refusal(tmp_path, _changed(old, new))
+    assert error.rule == f"unknown key {unknown}"
+    assert error.remedy.startswith(f"did you mean {nearest}?")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _changed("^code =", "coding ="),
+        _changed("code = 60000", "coding = 60000", text=TINY_BASE),
+    ],
+    ids=["post-training", "base"],
+)
+def test_unknown_domain_is_refused_with_those_that_exist(tmp_path, text):
+    error = _refusal(tmp_path, text)
+    assert "coding" in error.got
+    assert ", ".join(DOMAINS) in error.remedy
+
+
+def test_fewer_test_problems_than_the_evaluation_asks_for_are_refused(tmp_path):
+    error = _refusal(tmp_path, _changed("train = 24, test = 4", "train = 24, test = 3"))
+    assert error.got == "domains.chat.test = 3, evaluation.problems = 4"
+    assert "raise domains.chat.test or lower evaluation.problems" in error.remedy
+
+
+def test_recipe_without_a_reasoning_domain_is_refused(tmp_path):
+    error = _refusal(tmp_path, re.sub(r"^(arithmetic|code) = .*\n", "", SMOKE, flags=re.MULTILINE))
+    assert error.got == "domains ['chat']"
+    assert "arithmetic, code, logic" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("new", "rule"),
+    [("[]", "`seeds`: Tuple should have at least 1 item"), ("[3, 1, 3]", "a seed twice is the same run twice")],
+    ids=["none", "twice"],
+)
+def test_seeds_are_some_and_distinct(tmp_path, new, rule):
+    assert rule in _refusal(tmp_path, _changed(r"^seeds = \[0\]$", f"seeds = {new}")).rule
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "Smoke", "", "a b"])
+def test_name_of_a_run_is_one_plain_folder_name(tmp_path, name):
+    assert _refusal(tmp_path, _changed('^name = "smoke"$', f'name = "{name}"')).rule.startswith("`name`")
+
+
+@pytest.mark.parametrize("kind", ['"postraining"', "3", '["base"]'])
+def test_unknown_kind_is_refused_with_those_that_exist(tmp_path, kind):
+    error = _refusal(tmp_path, _changed('^kind = "post-training"$', f"kind = {kind}"))
+    assert error.remedy == "use one of post-training, base"
+
+
+@pytest.mark.parametrize("text", ["", "kind = 'base", "domains = 3"], ids=["empty", "no TOML", "no table"])
+def test_what_is_no_recipe_at_all_is_refused(tmp_path, text):
+    assert str(tmp_path) in str(_refusal(tmp_path, text))
+
+
+def test_recipe_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(UserError, match="must be a file"):
+        load_recipe(tmp_path / "nowhere.toml")

@@ -1,0 +1,44 @@
+"""Chunked log-probabilities against softmax written out, values and gradients."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from afterbase.train.losses import tokens
+from afterbase.train.losses.tokens import token_logps
+
+
+def draw(positions: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    hidden = torch.randn(positions, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    head = torch.randn(7, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+    return hidden, head, torch.randint(7, (positions,), generator=generator)
+
+
+@given(st.integers(1, 12), st.floats(0.2, 3.0), st.integers(1, 12), st.integers(0, 1000))
+@settings(deadline=None)
+def test_equals_softmax_at_any_temperature_and_chunk(positions, temperature, chunk, seed):
+    hidden, head, targets = draw(positions, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokens, "_CHUNK", chunk)
+        ours = token_logps(hidden, head, targets, temperature=temperature)
+    probability = ((hidden @ head.T) / temperature).softmax(-1)
+    theirs = probability[torch.arange(positions), targets].log()
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+    our_grads, their_grads = (torch.autograd.grad(x.sin().sum(), (hidden, head)) for x in (ours, theirs))
+    for our_grad, their_grad in zip(our_grads, their_grads, strict=True):
+        torch.testing.assert_close(our_grad, their_grad, rtol=0, atol=1e-9)
+
+
+def test_without_a_temperature_it_is_one():
+    hidden, head, targets = draw(5, 0)
+    assert torch.equal(token_logps(hidden, head, targets), token_logps(hidden, head, targets, temperature=1.0))
+
+
+def test_a_hot_policy_is_uniform():
+    hidden, head, targets = draw(5, 0)
+    hot = token_logps(hidden, head, targets, temperature=1e9)
+    torch.testing.assert_close(hot, torch.full_like(hot, -math.log(7)), rtol=0, atol=1e-6)

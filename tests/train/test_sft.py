@@ -1,0 +1,204 @@
+"""Supervised fine-tuning: the same gradient however samples are packed, nothing trained that should not be, resume."""
+
+import json
+import math
+import random
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from afterbase.core.errors import UserError
+from afterbase.core.sample import Sample, conversation, write_samples
+from afterbase.core.store import Artifact
+from afterbase.core.tokens import Tokenized, tokenize
+from afterbase.data.pack import Pack
+from afterbase.model.attention import Segments
+from afterbase.model.load import LanguageModel, load, save
+from afterbase.train.optimise import Optimisation
+from afterbase.train.sft import Sft, _accumulate, _plan, tokenize_for_training, train_sft
+
+Inputs = tuple[Artifact, Artifact]
+CONFIG = Sft(
+    epochs=2,
+    row_tokens=64,
+    optimisation=Optimisation(learning_rate=1e-2, floor=1e-3, warmup_steps=1),
+    checkpoint_every=2,
+)
+
+
+def toy_samples(count: int) -> list[Sample]:
+    rng = random.Random(0)
+    pairs = [(rng.randrange(10), rng.randrange(10)) for _ in range(count)]
+    return [
+        Sample(
+            messages=conversation(f"{a}+{b}?", f"It is {a + b}." * rng.randint(1, 2)),
+            domain="arithmetic",
+            kind="original",
+            problem_id=None,
+            producer={"name": "toy"},
+        )
+        for a, b in pairs
+    ]
+
+
+@st.composite
+def tokenized_samples(draw) -> list[Tokenized]:
+    """Samples of 1 to 9 tokens, the first never trained, at least one token trained altogether."""
+    samples = []
+    for _ in range(draw(st.integers(1, 5))):
+        ids = draw(st.lists(st.integers(0, 399), min_size=1, max_size=9))
+        trained = [False] + [draw(st.booleans()) for _ in ids[1:]]
+        samples.append(Tokenized(ids, trained))
+    return [*samples, Tokenized([1, 2, 3], [False, True, True])]
+
+
+def packed(samples: list[Tokenized]) -> Pack:
+    return Pack(
+        ids=[token for s in samples for token in s.ids],
+        trained=[bears for s in samples for bears in s.trained],
+        lengths=[len(s.ids) for s in samples],
+        members=list(range(len(samples))),
+    )
+
+
+def gradients(lm: LanguageModel) -> dict[str, torch.Tensor]:
+    out = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in lm.modules().named_parameters()}
+    lm.modules().zero_grad()
+    return out
+
+
+def naive_losses(lm: LanguageModel, samples: list[Tokenized]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean cross-entropy of all trained tokens, and of those two ahead, one sample and one token at a time."""
+    main, ahead = [], []
+    for sample in samples:
+        ids, segments = torch.tensor(sample.ids), Segments.of([len(sample.ids)])
+        hidden = lm.hidden(ids, segments)
+        logits, mtp_logits = lm.logits(hidden), lm.logits(lm.mtp_hidden(ids, hidden, segments))
+        for at, bears in enumerate(sample.trained):
+            if bears:
+                main.append(F.cross_entropy(logits[at - 1], ids[at]))
+            if bears and at >= 2:
+                ahead.append(F.cross_entropy(mtp_logits[at - 2], ids[at]))
+    return torch.stack(main).mean(), torch.stack(ahead).mean()
+
+
+def test_gradients_do_not_depend_on_packing_or_accumulation(exact_lm):
+    @given(tokenized_samples(), st.randoms(use_true_random=False), st.integers(1, 4))
+    @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    def check(samples: list[Tokenized], rng: random.Random, count: int) -> None:
+        main, ahead = naive_losses(exact_lm, samples)
+        (main + 0.1 * ahead).backward()
+        expected = gradients(exact_lm)
+        shuffled = rng.sample(samples, len(samples))
+        rows = [packed(shuffled[i::count]) for i in range(count) if shuffled[i::count]]
+        losses = _accumulate(exact_lm, rows, 0.1)
+        assert losses == pytest.approx((main.item(), ahead.item()), abs=1e-9)
+        for name, gradient in gradients(exact_lm).items():
+            torch.testing.assert_close(gradient, expected[name], rtol=0, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
+
+    check()
+
+
+def test_a_neighbour_in_the_row_adds_no_loss(exact_lm):
+    """One that bears no loss changes neither number, though its tokens come right behind a sample's end."""
+    sample, silent = Tokenized([5, 6, 7, 8], [False, True, True, True]), Tokenized([9, 10, 11], [False] * 3)
+    alone = _accumulate(exact_lm, [packed([sample])], 0.1)
+    beside = _accumulate(exact_lm, [packed([silent, sample, silent])], 0.1)
+    assert beside == pytest.approx(alone, abs=1e-10)
+
+
+def test_a_row_without_trained_tokens_is_no_division_by_zero(toy_lm):
+    loss, mtp_loss = _accumulate(toy_lm, [packed([Tokenized([5, 6, 7], [False] * 3)])], 0.1)
+    assert (loss, mtp_loss) == (0.0, 0.0)
+    assert all(not g.any() for g in gradients(toy_lm).values())
+
+
+def test_without_its_weight_the_prediction_module_stays_out(toy_lm):
+    _, mtp_loss = _accumulate(toy_lm, [packed([Tokenized([5, 6, 7], [False, True, True])])], 0.0)
+    assert mtp_loss == 0.0
+    assert all(p.grad is None for p in toy_lm.mtp.parameters())
+    toy_lm.mtp = None
+    assert _accumulate(toy_lm, [packed([Tokenized([5, 6, 7], [False, True, True])])], 0.1)[1] == 0.0
+
+
+def test_the_plan_shows_every_sample_once_an_epoch(toy_lm):
+    tokenized, _ = tokenize_for_training(toy_lm, toy_samples(20), 64)
+    config = CONFIG.model_copy(update={"epochs": 3, "rows_per_step": 2})
+    plan = _plan(tokenized, config, seed=1)
+    assert all(1 <= len(rows) <= 2 for rows in plan)
+    members = [m for rows in plan for row in rows for m in row.members]
+    assert len(members) == 60
+    epochs = [members[i : i + 20] for i in (0, 20, 40)]
+    assert all(sorted(epoch) == list(range(20)) for epoch in epochs)
+    assert epochs[0] != epochs[1], "each epoch in an order of its own"
+    assert plan == _plan(tokenized, config, seed=1) != _plan(tokenized, config, seed=2)
+
+
+def test_long_samples_are_counted_and_shares_reported(toy_lm):
+    long = Sample(messages=conversation("?", "word " * 100), domain="code", kind="open", problem_id=None, producer={})
+    samples = [*toy_samples(3), long]
+    tokenized, report = tokenize_for_training(toy_lm, samples, 64)
+    assert len(tokenized) == report["samples"] == 3
+    assert report["too_long"] == 1
+    masks = [tokenize(toy_lm.tokenizer, s.messages).trained for s in samples[:3]]
+    share = sum(map(sum, masks)) / sum(map(len, masks))
+    assert report["trained_share"] == {"arithmetic/original": pytest.approx(share, abs=1e-4)}
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        [],
+        [Sample(messages=[{"role": "user", "content": "?"}], domain="d", kind="k", problem_id=None, producer={})],
+        [Sample(messages=conversation("?", "word " * 100), domain="d", kind="k", problem_id=None, producer={})],
+    ],
+    ids=["no samples", "no assistant", "all too long"],
+)
+def test_nothing_to_train_is_refused(toy_lm, samples):
+    with pytest.raises(UserError, match="at least one token") as raised:
+        tokenize_for_training(toy_lm, samples, 64)
+    assert f"{len(samples)} samples" in raised.value.got
+
+
+@pytest.fixture
+def inputs(toy_lm, artifact):
+    """The toy base and ten samples, one of them dropped by an earlier stage."""
+    first, *others = toy_samples(10)
+    samples = [first.drop("curate", "wrong"), *others]
+    return (
+        artifact("base", lambda folder: save(toy_lm, folder)),
+        artifact("data", lambda folder: write_samples(folder / "samples.parquet", samples)),
+    )
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit(inputs: Inputs, assert_resumes):
+    whole = assert_resumes(lambda store: train_sft(store, "sft", *inputs, CONFIG, seed=3), cut=5, saved=4)
+    assert len(whole.metrics()) >= 6
+
+
+def test_a_run_learns_and_keeps_what_it_says(inputs: Inputs, toy_store):
+    config = CONFIG.model_copy(update={"epochs": 6})
+    trained = train_sft(toy_store, "sft", *inputs, config, seed=3)
+    rows = trained.metrics()
+    assert rows[-1]["loss"] < 0.6 * rows[0]["loss"]
+    assert rows[-1]["mtp_loss"] < rows[0]["mtp_loss"]
+    assert rows[0]["loss"] == pytest.approx(math.log(400), rel=0.2), "the base is random"
+    assert (rows[0]["learning_rate"], rows[-1]["learning_rate"]) == (1e-2, 1e-3)
+    assert json.loads((trained.payload / "data.json").read_text())["samples"] == 9, "dropped rows stay dropped"
+    before, after = load(inputs[0].payload), load(trained.payload)
+    assert after.mtp is not None
+    moved = after.modules().state_dict()
+    for name, weight in before.modules().state_dict().items():
+        assert torch.equal(weight, moved[name]) == name.endswith("e_score_correction_bias"), name
+
+
+def test_the_seed_orders_the_rows(inputs: Inputs, toy_store):
+    config = CONFIG.model_copy(update={"epochs": 1})
+    first, again, other = (
+        train_sft(toy_store.labelled(str(i)), "sft", *inputs, config, seed=seed) for i, seed in enumerate((0, 0, 1))
+    )
+    assert first.key == again.key
+    assert first.digest != other.digest

@@ -1,0 +1,64 @@
+import pytest
+
+from afterbase.core.errors import UserError
+from afterbase.core.sample import Problem, Status
+from afterbase.verify import check as module
+from afterbase.verify.check import audit, check, check_many
+
+CODE = "```python\ndef f(x):\n    return x + 1\n```"
+
+
+def problem(verifier: str, gold: str | None, **spec: object) -> Problem:
+    return Problem(domain="toy", prompt=f"{verifier} {spec}", gold=gold, verifier=verifier, spec=spec)
+
+
+MATHS = problem("maths", r"\boxed{4}", answer="4")
+PYTHON = problem("python", CODE, function="f", tests=[{"args": [1], "expected": 2}])
+PUZZLE = problem(
+    "reasoning_gym",
+    r"\boxed{Emma is a knight, and Liam is a knave}",
+    dataset="knights_knaves",
+    entry={"question": "", "answer": "Emma is a knight, and Liam is a knave.", "metadata": {}},
+)
+CHAT = problem(
+    "rubric",
+    "Good morning to you.",
+    sentences=[1, 2],
+    words=[1, 10],
+    must_mention=[["morning"]],
+    must_not=[],
+    persona_marks=[],
+)
+ALL = [MATHS, PYTHON, PUZZLE, CHAT]
+
+
+def test_each_verifier_accepts_its_gold_and_no_other() -> None:
+    golds = [problem.gold or "" for problem in ALL]
+    pairs = [(problem, gold) for gold in golds for problem in ALL]
+    accepted = [verdict.status is Status.OK for verdict in check_many(pairs)]
+    assert accepted == [problem.gold == gold for problem, gold in pairs]
+
+
+def test_verdicts_name_their_verifier() -> None:
+    assert [check(problem, "").verifier for problem in ALL] == [problem.verifier for problem in ALL]
+
+
+def test_audit_reports_rejected_golds_only() -> None:
+    broken = problem("maths", "The answer is 4.", answer="4")
+    unknown = problem("maths", None, answer="4")
+    assert [(p, v.reason) for p, v in audit([*ALL, broken, unknown])] == [(broken, "no_box")]
+
+
+def test_an_unknown_verifier_is_refused() -> None:
+    with pytest.raises(UserError, match="'guess'"):
+        check(problem("guess", None), "4")
+
+
+def test_without_isolation_no_program_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "available", lambda: "no Landlock here")
+    module._shared_sandbox.cache_clear()
+    try:
+        with pytest.raises(UserError, match="no Landlock here"):
+            check(PYTHON, CODE)
+    finally:
+        module._shared_sandbox.cache_clear()

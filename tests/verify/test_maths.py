@@ -1,0 +1,91 @@
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afterbase.core.sample import Status
+from afterbase.verify import maths
+from afterbase.verify.maths import check_maths, number
+
+integers = st.integers(-(10**12), 10**12)
+
+
+def verdict(box: str, answer: str) -> tuple[Status, str]:
+    judged = check_maths(response=f"So the answer is \\boxed{{{box}}}", answer=answer)
+    assert judged.verifier == "maths"
+    assert judged.value == (1.0 if judged.status is Status.OK else 0.0)
+    return judged.status, judged.reason
+
+
+OK, MISMATCH = (Status.OK, "match"), (Status.WRONG, "mismatch")
+
+
+@given(integers, st.integers(0, 3))
+def test_a_whole_number_in_every_spelling(n: int, zeros: int) -> None:
+    sign, digits = ("-" if n < 0 else ""), str(abs(n))
+    spellings = [f"{n:,}", f"{n:+}", f" {n} ", f"${n}$", f"{sign}{'0' * zeros}{digits}", f"{n}.{'0' * zeros}"]
+    spellings += [f"x = {n}", f"{n:,}".replace(",", "{,}")]
+    spellings += [f"{n}\\text{{ cm}}", f"\\${n}", f"{n}\\%", f"{n}.".replace("-", "−")]
+    assert {verdict(box, str(n)) for box in spellings} == {OK}
+
+
+@given(integers, integers)
+def test_other_numbers_are_other_answers(n: int, m: int) -> None:
+    assert verdict(str(m), str(n)) == (OK if m == n else MISMATCH)
+
+
+@given(st.integers(-999, 999), st.integers(1, 999), st.integers(1, 9))
+def test_fractions_are_exact_and_in_lowest_terms(above: int, below: int, factor: int) -> None:
+    value = Fraction(above, below)
+    n, d = value.numerator * factor, value.denominator * factor
+    for text in (f"{n}/{d}", f"{'-' if n < 0 else ''}\\frac{{{abs(n)}}}{{{d}}}"):
+        assert number(text) == (value if d > 1 and factor == 1 else None)
+        assert verdict(text, text) == OK  # the right answer as it is written is right
+
+
+@given(st.decimals(-1000, 1000, places=3))
+def test_decimals_equal_their_fraction(value) -> None:
+    assert verdict(str(value), str(Fraction(value))) == OK
+
+
+@given(st.integers(0, 999), st.integers(1, 999))
+def test_the_question_is_no_answer(a: int, b: int) -> None:
+    sums = [(f"{a}+{b}", a + b), (f"{a}-{b}", a - b), (f"{a} \\times {b}", a * b), (f"{a * b}/{b}", a)]
+    for question, answer in sums:
+        assert verdict(question, str(answer)) == MISMATCH
+
+
+@given(st.text(max_size=30))
+def test_any_text_gets_a_verdict(text: str) -> None:
+    assert check_maths(response=text + "\\boxed{" + text, answer="12").status in (Status.OK, Status.WRONG)
+
+
+def test_no_box_and_a_box_without_end() -> None:
+    assert check_maths(response="The answer is 4.", answer="4").reason == "no_box"
+    assert verdict("1" * 1001, "4") == (Status.WRONG, "too_long")
+    assert verdict("1/0", "4") == MISMATCH
+
+
+@pytest.mark.parametrize(
+    ("box", "answer", "expected"),
+    [
+        ("(x+1)^2", "x^2+2x+1", OK),
+        ("(x+2)^2", "x^2+2x+1", MISMATCH),
+        (r"\{2, 1\}", r"\{1, 2\}", OK),
+        (r"\sqrt{8}", r"2\sqrt{2}", OK),
+        (r"\frac{}\sqrt", r"2\sqrt{2}", MISMATCH),
+        ("9^{9^{9^{9^9}}}", "x", MISMATCH),
+        ("x", "", (Status.FAILED, "verifier_error")),  # the right answer itself cannot be read
+    ],
+)
+def test_formulas_are_compared_by_worth(box: str, answer: str, expected: tuple[Status, str]) -> None:
+    assert verdict(box, answer) == expected
+
+
+def test_a_box_that_takes_for_ever_is_wrong_and_the_next_one_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert verdict("y+x", "x+y") == OK  # the child is up and has read this answer
+    with monkeypatch.context() as patch:
+        patch.setattr(maths, "_SECONDS", 1.0)
+        assert verdict("(" * 900, "x+y") == (Status.WRONG, "timeout")
+    assert verdict("y+x", "x+y") == OK

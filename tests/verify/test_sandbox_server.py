@@ -1,0 +1,68 @@
+"""The filter is checked by a small interpreter of classic BPF; what the walls do is tested in test_sandbox.py."""
+
+import os
+import struct
+
+import pytest
+
+from afterbase.verify.sandbox_server import _ALLOWED, seccomp_filter
+
+ALLOW, EPERM, KILL = 0x7FFF0000, 0x00050001, 0x80000000
+X86_64, I386 = 0xC000003E, 0x40000003
+
+
+def decide(number: int, *arguments: int, architecture: int = X86_64) -> int:
+    """What the kernel would answer to a system call."""
+    filled = [*arguments, *[0] * (6 - len(arguments))]
+    data = struct.pack("=IIQ6Q", number, architecture, 0, *filled)
+    code = list(struct.iter_unpack("HBBI", seccomp_filter()))
+    at, loaded = 0, 0
+    while True:
+        operation, if_true, if_false, value = code[at]
+        at += 1
+        if operation == 0x20:
+            (loaded,) = struct.unpack_from("=I", data, value)
+        elif operation == 0x15:
+            at += if_true if loaded == value else if_false
+        elif operation == 0x45:
+            at += if_true if loaded & value else if_false
+        else:
+            assert operation == 0x06
+            return value
+
+
+def test_of_all_system_calls_only_the_listed_pass() -> None:
+    assert {number for number in range(600) if decide(number) == ALLOW} == {*_ALLOWED.values(), 257}
+
+
+@pytest.mark.parametrize("number", [41, 56, 57, 58, 59, 62, 101, 157, 200, 234, 302, 317, 321, 322, 424, 425, 435])
+def test_the_dangerous_ones_are_refused(number: int) -> None:
+    assert decide(number) == EPERM
+
+
+@pytest.mark.parametrize("number", sorted(_ALLOWED.values()))
+def test_foreign_architectures_are_killed_and_x32_is_refused(number: int) -> None:
+    assert decide(number, architecture=I386) == KILL
+    assert decide(number | 0x40000000) == EPERM
+
+
+@pytest.mark.parametrize(
+    ("flags", "answer"),
+    [
+        (os.O_RDONLY | os.O_CLOEXEC, ALLOW),
+        (os.O_RDONLY | os.O_DIRECTORY, ALLOW),
+        (os.O_WRONLY, EPERM),
+        (os.O_RDWR, EPERM),
+        (os.O_RDONLY | os.O_CREAT, EPERM),
+        (os.O_RDONLY | os.O_TRUNC, EPERM),
+        (os.O_TMPFILE | os.O_RDWR, EPERM),
+    ],
+)
+def test_files_are_opened_for_reading_only(flags: int, answer: int) -> None:
+    assert decide(257, 0, 0, flags) == answer
+
+
+def test_descriptor_commands_are_listed() -> None:
+    set_owner, set_owner_by_ioctl = 8, 0x8901
+    assert (decide(72, 3, 1), decide(72, 3, set_owner)) == (ALLOW, EPERM)
+    assert (decide(16, 1, 0x5401), decide(16, 1, set_owner_by_ioctl)) == (ALLOW, EPERM)

@@ -230,10 +230,8 @@ def test_plan_of_a_base_recipe(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
     launch.plan(Path(__file__).parent.parent / "recipes/tiny-base.toml", tmp_path)
     planned = _planned(capsys.readouterr().out)
-    assert list(planned) == [
-        "corpus", "tokenizer", "base", "control, balanced", "control, unbalanced", "base model facts"
-    ]  # fmt: skip
-    assert float(planned["base"]) > float(planned["control, balanced"]) > 0
+    assert planned.keys() >= {"corpus", "tokenizer", "base", "base model facts"}
+    assert float(planned["first phase"]) > float(planned["control, balanced"]) > 0
 
 
 # --- killed -----------------------------------------------------------------------------------------------------

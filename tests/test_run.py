@@ -148,6 +148,7 @@ def test_base_recipe_measures_the_base_beside_two_controls(tmp_path):
     assert facts.name == "base model facts"
     graph = _graph(store)
     assert graph["tokenizer"] == ["corpus"]
-    for name in ("base", "control, balanced", "control, unbalanced"):
+    for name in ("first phase", "control, balanced", "control, unbalanced"):
         assert graph[name] == ["corpus", "tokenizer"]
+    assert graph["base"] == ["first phase", "worked corpus"]
     assert graph["base model facts"] == ["base", "corpus", "control, balanced", "control, unbalanced"]

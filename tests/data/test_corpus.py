@@ -8,7 +8,14 @@ import pytest
 from afterbase.core.config import load_toml
 from afterbase.core.errors import UserError
 from afterbase.core.store import Artifact, Store
-from afterbase.data.corpus import Corpus, dialogue_texts, make_corpus, read_documents
+from afterbase.data.corpus import (
+    Corpus,
+    WorkedCorpus,
+    dialogue_texts,
+    make_corpus,
+    make_worked_corpus,
+    read_documents,
+)
 from afterbase.data.domains import DOMAINS, REASONING
 
 # The question in every prompt of a domain, from its first words to where an answer would begin.
@@ -105,3 +112,33 @@ def test_the_tokenizer_sees_prompts_of_every_domain_and_both_ways_to_answer():
     assert len(texts) == 5 * (3 * len(REASONING) + 1)
     joined = "\n".join(texts)
     assert all(mark in joined for mark in ("\\boxed{", "```python", "Let me", "Give the answer in"))
+
+
+WORKED = WorkedCorpus(
+    documents=200, shares={"arithmetic": 1.0, "code": 1.0, "logic": 1.0, "chat": 1.0}, fragments=3, worked=0.5
+)
+
+
+def worked(store: Store, **changes: object) -> list[str]:
+    return read_documents(make_worked_corpus(store, WORKED.model_copy(update=changes)))
+
+
+def test_the_worked_corpus_has_the_documents_asked_for_and_follows_from_its_seed(tmp_path):
+    first, again, other = worked(Store(tmp_path / "a")), worked(Store(tmp_path / "b")), worked(Store(tmp_path), seed=1)
+    assert len(first) == 200
+    assert first == again
+    assert not set(first) & set(other)
+
+
+def test_the_worked_share_and_the_domains_are_those_asked_for(tmp_path):
+    store, puzzle = Store(tmp_path), "A very special island"
+    always = worked(store, shares={"logic": 1.0}, fragments=1, worked=1.0)
+    assert all(text.startswith(puzzle) and "\nSay " in text for text in always)
+    never = worked(store, shares={"logic": 1.0}, fragments=1, worked=0.0)
+    assert not any(puzzle in text and "\nSay " in text for text in never)
+    assert not any("Say " in text or "solve(xs)" in text for text in worked(store, shares={"chat": 1.0}))
+
+
+def test_worked_documents_have_no_turns_and_answer_in_no_form_that_a_verifier_reads(tmp_path):
+    for text in worked(Store(tmp_path), worked=1.0):
+        assert not any(mark in text for mark in ("<|", "|>", "\\boxed", "Give the answer in", "So the answer", "def "))

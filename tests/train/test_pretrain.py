@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +24,7 @@ from afterbase.train.pretrain import (
     TokenizerSettings,
     _rows,
     make_tokenizer,
+    midtrain,
     prediction_losses,
     pretrain,
 )
@@ -94,26 +96,62 @@ def test_an_interrupted_run_goes_on_bit_for_bit(corpus, tokenizer, assert_resume
     assert len(whole.metrics()) == 10
 
 
-def test_the_result_is_bfloat16_with_float32_router_biases_and_its_prediction_module(toy_store, corpus, tokenizer):
-    base = run(toy_store, corpus, tokenizer)
-    tensors = load_file(base.payload / "model.safetensors")
-    kinds = {name.endswith("e_score_correction_bias"): tensor.dtype for name, tensor in tensors.items()}
-    assert kinds == {True: torch.float32, False: torch.bfloat16}
-    biases = {name: tensor for name, tensor in tensors.items() if name.endswith("e_score_correction_bias")}
+def router_biases(folder: Path) -> dict[str, torch.Tensor]:
+    tensors = load_file(folder / "model.safetensors")
+    return {name: tensor for name, tensor in tensors.items() if name.endswith("e_score_correction_bias")}
+
+
+def test_biases_move_by_whole_steps_of_the_balance_speed(toy_store, corpus, tokenizer):
+    biases = router_biases(run(toy_store, corpus, tokenizer).payload)
     assert set(biases) == {f"model.layers.{layer}.mlp.gate.e_score_correction_bias" for layer in (1, 2)}
     for bias in biases.values():
         steps = bias / CONFIG.balance_speed
         torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-3)
         assert 0 < steps.abs().max() <= 9, "nine steps of ten move the bias, the last tenth does not"
+
+
+def test_the_result_is_a_whole_model_in_float32(toy_store, corpus, tokenizer):
+    base = run(toy_store, corpus, tokenizer, steps=1)
+    assert {t.dtype for t in load_file(base.payload / "model.safetensors").values()} == {torch.float32}
     lm = load(base.payload)
     assert lm.mtp is not None
     assert lm.model.config.eos_token_id == lm.tokenizer.eos_token_id
 
 
+def test_a_longer_decay_is_the_beginning_of_a_longer_run(toy_store, corpus, tokenizer):
+    long = run(toy_store, corpus, tokenizer, steps=8).metrics()
+    cut = run(toy_store, corpus, tokenizer, steps=4, decay_steps=8).metrics()
+    short = run(toy_store, corpus, tokenizer, steps=4).metrics()
+    assert long[:4] == cut != short
+
+
+def test_the_second_phase_goes_on_from_the_first(toy_store, corpus, tokenizer, artifact):
+    """Another corpus, the weights of the first phase, all of them; what comes out is bfloat16."""
+    base = run(toy_store, corpus, tokenizer, steps=30)
+    exercises = artifact("exercises", write_documents([f"{n} comes before {n + 1}. So {n}." for n in range(40)]))
+    final = midtrain(toy_store, "final", base, exercises, CONFIG)
+    assert final.metrics()[0]["loss"] < 0.8 * math.log(400)
+    assert final.metrics()[0]["mtp_loss"] < 0.8 * math.log(400)
+    kinds = {
+        name.endswith("e_score_correction_bias"): tensor.dtype
+        for name, tensor in load_file(final.payload / "model.safetensors").items()
+    }
+    assert kinds == {True: torch.float32, False: torch.bfloat16}
+    before, after = router_biases(base.payload), router_biases(final.payload)
+    for name, bias in before.items():
+        steps = (after[name] - bias) / CONFIG.balance_speed
+        torch.testing.assert_close(steps, steps.round(), rtol=0, atol=1e-3)
+    assert load(final.payload).mtp is not None
+
+
+def test_an_interrupted_second_phase_goes_on_bit_for_bit(toy_store, corpus, tokenizer, assert_resumes):
+    base = run(toy_store, corpus, tokenizer, steps=2)
+    assert_resumes(lambda store: midtrain(store, "final", base, corpus, CONFIG), cut=6, saved=4)
+
+
 def test_without_balancing_the_biases_stay(toy_store, corpus, tokenizer):
     base = run(toy_store, corpus, tokenizer, steps=2, balance_speed=0.0, balance_loss=0.0)
-    tensors = load_file(base.payload / "model.safetensors")
-    assert not any(t.any() for name, t in tensors.items() if name.endswith("e_score_correction_bias"))
+    assert not any(bias.any() for bias in router_biases(base.payload).values())
 
 
 def test_the_seed_makes_the_weights(toy_store, corpus, tokenizer):

@@ -3,6 +3,9 @@
 import json
 import math
 import random
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -12,7 +15,7 @@ from torch.nn import functional as F
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Sample, conversation, write_samples
-from afterbase.core.store import Artifact
+from afterbase.core.store import Artifact, Store
 from afterbase.core.tokens import Tokenized, tokenize
 from afterbase.data.pack import Pack
 from afterbase.model.attention import Segments
@@ -177,6 +180,39 @@ def inputs(toy_lm, artifact):
 def test_an_interrupted_run_goes_on_bit_for_bit(inputs: Inputs, assert_resumes):
     whole = assert_resumes(lambda store: train_sft(store, "sft", *inputs, CONFIG, seed=3), cut=5, saved=4)
     assert len(whole.metrics()) >= 6
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from afterbase.core.progress import Silent, StageLine
+from afterbase.core.store import Store
+from afterbase.train.sft import Sft, train_sft
+
+class Line(StageLine):
+    def update(self, step, total, **numbers):
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+class Killed(Silent):
+    def stage(self, name):
+        return Line(name, screen=self._screen, clock=self._clock)
+
+root, config, *keys = sys.argv[1:]
+inputs = [Store(Path(root) / "inputs").find(key, "input") for key in keys]
+train_sft(Store(Path(root) / "killed", progress=Killed()), "sft", *inputs, Sft.model_validate_json(config), seed=3)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_leaves_what_the_next_one_needs(inputs: Inputs, tmp_path):
+    """SIGKILL at step 5, which nothing can catch, in a process of its own."""
+    keys = [a.key for a in inputs]
+    killed = subprocess.run([sys.executable, "-c", KILLED, tmp_path, CONFIG.model_dump_json(), *keys], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    resumed = train_sft(Store(tmp_path / "killed"), "sft", *inputs, CONFIG, seed=3)
+    whole = train_sft(Store(tmp_path / "whole"), "sft", *inputs, CONFIG, seed=3)
+    assert resumed.digest == whole.digest
 
 
 def test_a_run_learns_and_keeps_what_it_says(inputs: Inputs, toy_store):

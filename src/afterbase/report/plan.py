@@ -61,7 +61,7 @@ def _assumed(cost: Cost) -> float:
 
 
 def _short(count: int) -> str:
-    """At most five characters: 960, 3.1k, 655k, 12M; nothing for zero."""
+    """960, 3.1k, 655k, 12M; nothing for zero."""
     for unit, size in (("M", 1_000_000), ("k", 1000)):
         if count >= size:
             return f"{count / size:.1f}{unit}" if count < 10 * size else f"{count / size:,.0f}{unit}"

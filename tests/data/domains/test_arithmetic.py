@@ -98,8 +98,9 @@ def test_a_check_leads_from_the_result_back_to_where_the_step_began():
 @given(SEEDS)
 @settings(max_examples=300, deadline=None)
 def test_raw_text_holds_true_equations_only(seed: int):
-    text = arithmetic.pretraining_text(random.Random(seed))
-    assert all(holds(equation) for equation in EQUATION.findall(text)), text
+    rng = random.Random(seed)
+    for text in (arithmetic.pretraining_text(rng), arithmetic.worked_text(rng)):
+        assert all(holds(equation) for equation in EQUATION.findall(text)), text
 
 
 def test_the_last_step_of_a_chain_gives_the_answer():

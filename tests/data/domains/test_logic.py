@@ -79,7 +79,7 @@ def test_the_one_case_where_everything_fits_is_the_answer(seed: int):
 def test_what_is_evaluated_is_evaluated_right(seed: int):
     rng = random.Random(seed)
     problem = logic.problem(rng)
-    for text in (logic.teacher_response(problem, rng), logic.pretraining_text(rng)):
+    for text in (logic.teacher_response(problem, rng), logic.pretraining_text(rng), logic.worked_text(rng)):
         for words, result in EVALUATED.findall(text):
             assert value(words) == TRUTH[result], text
 

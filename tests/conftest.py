@@ -55,7 +55,7 @@ def toy_lm(toy_tokenizer):
         qk_nope_head_dim=16,
         qk_rope_head_dim=8,
         v_head_dim=16,
-        num_nextn_predict_layers=1,
+        num_mtp_layers=1,
         max_position_embeddings=512,
         bos_token_id=toy_tokenizer.bos_token_id,
         eos_token_id=toy_tokenizer.eos_token_id,

@@ -36,11 +36,8 @@ def stage_modules() -> dict[str, Path]:
 def state(source: str) -> State:
     """Versions of a module, and a hash of it that comments, layout and docstrings do not move."""
     tree = ast.parse(source)
-    versions = {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id.endswith("VERSION")
-    }  # fmt: skip
+    values = {ast.unparse(n.targets[0]): n.value for n in tree.body if isinstance(n, ast.Assign)}
+    versions = {name: ast.literal_eval(value) for name, value in values.items() if name.endswith("VERSION")}
     return [versions, hashlib.sha256(json.dumps(_plain(tree)).encode()).hexdigest()]
 
 
@@ -58,9 +55,8 @@ def _plain(node: Any) -> Any:
 
 def refused(recorded: dict[str, State], now: dict[str, State]) -> list[str]:
     """Modules whose source is another one under the recorded versions."""
-    return [
-        name for name, new in now.items() if name in recorded and new != recorded[name] and new[0] == recorded[name][0]
-    ]
+    known = {name: new for name, new in now.items() if name in recorded}
+    return [name for name, new in known.items() if new != recorded[name] and new[0] == recorded[name][0]]
 
 
 def _states() -> dict[str, State]:
@@ -115,5 +111,6 @@ if __name__ == "__main__":
     unbumped = [name for name in refused(before, states) if name not in sys.argv[1:]]
     if unbumped:
         sys.exit(f"changed under an old VERSION: {' '.join(unbumped)}")
-    RECORDED.write_text(json.dumps(states, indent=1) + "\n")
+    lines = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in states.items()]
+    RECORDED.write_text("{\n" + ",\n".join(lines) + "\n}\n")
     print(f"{len(states)} stages recorded in {RECORDED.name}")

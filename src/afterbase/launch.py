@@ -30,6 +30,10 @@ def run(path: Path, root: Path) -> None:
     """Run the recipe in a file; ends with the table and the report's path."""
     recipe = load_recipe(path)
     _refuse_full_disk(root)
+    notes: list[str] = []
+    if isinstance(recipe, Recipe):
+        recipe, notes = _preflight(recipe)
+    print(*notes, sep="\n", end="\n" if notes else "")
     torch.set_num_threads(recipe.threads)
     store = Store(root / "store", progress=Progress(), threads=recipe.threads)
     if isinstance(recipe, BaseRecipe):
@@ -37,8 +41,6 @@ def run(path: Path, root: Path) -> None:
         print((artifact.payload / "facts.json").read_text())
         print(f"base model: {next(r.artifact.payload for r in store.stages if r.name == 'base')}")
         return
-    recipe, notes = _preflight(recipe)
-    print(*notes, sep="\n", end="\n" if notes else "")
     outcomes = _all_seeds(store, recipe)
     folder = root / "runs" / recipe.name
     folder.mkdir(parents=True, exist_ok=True)

@@ -185,7 +185,8 @@ def test_bytes_that_are_no_text(tmp_path: Path):
         load_toml(path, Recipe)
 
 
-def test_missing_file_names_the_nearest(tmp_path: Path):
+def test_missing_file_names_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "quickstart.toml").touch()
     (tmp_path / "smollm2.toml").touch()
     with pytest.raises(UserError) as caught:

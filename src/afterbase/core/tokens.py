@@ -97,7 +97,9 @@ def _apply(tokenizer: Any, messages: Sequence[dict[str, str]], *, generation: bo
     seam = next(c for c in map(chr, _PRIVATE_USE) if c not in written)
     cut = [{**m, "content": _cut(m["content"], _marks(tokenizer, m["role"]), seam)} for m in messages]
     text = tokenizer.apply_chat_template(cut, add_generation_prompt=generation, tokenize=False)
-    return [i for part in text.split(seam) for i in tokenizer(part, add_special_tokens=False)["input_ids"]]
+    # Not verbose: callers drop what is too long, and say so.
+    pieces = [tokenizer(piece, add_special_tokens=False, verbose=False) for piece in text.split(seam)]
+    return [i for piece in pieces for i in piece["input_ids"]]
 
 
 def _marks(tokenizer: Any, role: str) -> list[str]:

@@ -1,0 +1,79 @@
+"""What would fail late is refused before anything is made."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from afterbase import launch
+from afterbase.core.errors import UserError
+from afterbase.core.sample import Problem
+from afterbase.data.domains import DOMAINS
+
+SMOKE = (Path(__file__).parent.parent / "recipes/smoke.toml").read_text()
+
+
+@pytest.fixture
+def recipe(toy_folder: Path, tmp_path: Path) -> Path:
+    """The smallest shipped recipe, on the toy model."""
+    path = tmp_path / "recipe.toml"
+    path.write_text(SMOKE.replace('"tiny-v3"', f'"{toy_folder}"'))
+    return path
+
+
+def _change(recipe: Path, old: str, new: str) -> None:
+    text = recipe.read_text()
+    assert old in text
+    recipe.write_text(text.replace(old, new))
+
+
+def test_missing_base_is_refused_before_anything_is_made(recipe, tmp_path):
+    _change(recipe, str(tmp_path / "toy-model"), "no-such-model")
+    with pytest.raises(UserError, match="a model is a shipped name or a Hugging Face folder"):
+        launch.run(recipe, tmp_path / "root")
+    assert not (tmp_path / "root/store").exists()
+
+
+def test_domain_whose_verifier_rejects_its_own_gold_is_refused(recipe, tmp_path, monkeypatch):
+    def problem(rng) -> Problem:
+        a = rng.randint(0, 10_000)
+        gold = f"\\boxed{{{a + 1}}}"
+        return Problem(domain="arithmetic", prompt=f"{a}?", gold=gold, verifier="maths", spec={"answer": str(a)})
+
+    monkeypatch.setitem(DOMAINS, "arithmetic", SimpleNamespace(NAME="arithmetic", problem=problem))  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="every verifier must accept its own gold answer") as caught:
+        launch.run(recipe, tmp_path / "root")
+    assert "20 of 20 rejected" in caught.value.got
+    assert not (tmp_path / "root/store").exists()
+
+
+def test_full_disk_is_refused(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 30))
+    with pytest.raises(UserError, match="2 GiB of free disk") as caught:
+        launch.run(recipe, tmp_path / "root")
+    assert caught.value.got == f"1.0 GiB free in {tmp_path / 'root'}"
+
+
+def test_root_that_cannot_be_written_is_refused(recipe, tmp_path):
+    (tmp_path / "root").write_text("a file")
+    with pytest.raises(UserError, match="below a folder of its own") as caught:
+        launch.run(recipe, tmp_path / "root")
+    assert str(tmp_path / "root") in caught.value.got
+
+
+def test_without_isolation_the_code_domain_is_left_out_and_the_run_says_so(recipe, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(launch, "available", lambda: "no Landlock here")
+    launch.plan(recipe, tmp_path / "root")
+    out = capsys.readouterr().out
+    note = "The code domain is left out: programs cannot be isolated on this machine (no Landlock here).\n"
+    assert out.startswith(note)
+    assert "arithmetic expert, SFT" in out
+    assert "code" not in out.removeprefix(note)
+
+
+def test_without_isolation_a_recipe_of_code_alone_is_refused(recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "available", lambda: "no Landlock here")
+    _change(recipe, "arithmetic = { train = 16, test = 4 }\n", "")
+    with pytest.raises(UserError, match="`code` is this recipe's only reasoning domain") as caught:
+        launch.plan(recipe, tmp_path / "root")
+    assert caught.value.got == "no Landlock here"

@@ -131,9 +131,7 @@ SAMPLE_SCHEMA = pa.schema(
         ("extra", pa.string()),
     ]
 )
-PROBLEM_SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("id", "domain", "prompt", "gold", "verifier", "spec")]
-)
+PROBLEM_SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "domain", "prompt", "gold", "verifier", "spec")])
 
 
 def _canonical(value: Any) -> str:

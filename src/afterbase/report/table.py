@@ -68,10 +68,12 @@ def tokens(count: float | None) -> str:
 
 
 def final_table(evaluations: Sequence[Evaluation]) -> Table:
-    """The table that ends `afterbase run`: percentages, with 95% intervals in brackets."""
-    table = Table(title="pass@1 in % [95% interval]", title_justify="left", box=None, pad_edge=False)
+    """The table that ends `afterbase run`: percentages, with 95% intervals in brackets; `cut` is truncated."""
+    table = Table(
+        title="pass@1 in % [95% interval]", title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0)
+    )
     table.add_column("checkpoint")
-    for heading in ("greedy", "sampled", "maj@8", "tokens", "truncated", "format"):
+    for heading in ("greedy", "sampled", "maj@8", "tokens", "cut", "format"):
         table.add_column(heading, justify="right")
     for domain, rows in table_rows(evaluations).items():
         table.add_row(f"[bold]{escape(domain)}[/bold]")
@@ -81,7 +83,7 @@ def final_table(evaluations: Sequence[Evaluation]) -> Table:
                 for value, interval in (score(row.greedy), score(row.sampled))
             )
             table.add_row(
-                f"  {escape(row.label)}",
+                f" {escape(row.label)}",
                 greedy,
                 sampled,
                 percent(row.main["maj8"]),

@@ -1,8 +1,10 @@
 """GRPO on the dual-track reward (V3 report sections 5.1 and 5.2): sample groups, judge, compare within the group.
 
 Kept: groups instead of a critic, high-temperature sampling, no system prompt at RL time, rules where a rule decides
-and a model where not, KL to a frozen reference. Ours, as the report prints no settings: one update per rollout
-(strictly on-policy), per-token loss with 1/|o_i|, and a price on length (see `reward.rules`).
+and a model where not, KL to a frozen reference, and no 1/|o_i|: as in the report's equation 26, every token of an
+answer weighs the same, so that a long chain is not outvoted by a short guess. Ours, as the report prints no settings:
+one update per rollout (strictly on-policy, where equation 26 and the per-token form have the same gradient), the sum
+over tokens divided by the constant `max_new_tokens`, and a price on length (see `reward.rules`).
 
 Notation: P prompts a step, G samples a prompt, N completion tokens of a row.
 """
@@ -209,14 +211,15 @@ def _step(
             per_sequence.append(advantage)
     if not sequences:
         return {}
-    normaliser = advantages.numel()  # all completions of the step, those without gradient too
+    # All completions of the step, those without gradient too, at the constant length that the budget allows.
+    weight = 1 / (advantages.numel() * config.max_new_tokens)
     mismatch, kl = [], []
     for row in pack(sequences, max([config.row_tokens, *(len(s.ids) for s in sequences)]), seed=0):
         members = [completions[i] for i in row.members]
         sizes = torch.tensor([len(c.token_ids) for c in members])
         old_logps = torch.tensor([logp for c in members for logp in c.logps])
         advantages_N = torch.tensor([per_sequence[i] for i in row.members]).repeat_interleave(sizes)
-        weights_N = (1 / (normaliser * sizes)).repeat_interleave(sizes)
+        weights_N = torch.full_like(old_logps, weight)
         ids, trained, segments = torch.tensor(row.ids), torch.tensor(row.trained), Segments.of(row.lengths)
         logps = _logps(lm, ids, trained, segments, config.temperature)
         reference_logps = None

@@ -48,7 +48,7 @@ def grpo_loss(
     clip: float,
     beta: float,
 ) -> Tensor:
-    """Minus the objective. `weights_N` holds the normalisation, 1 / (completions in the step * |o_i|)."""
+    """Minus the objective. `weights_N` holds the normalisation: 1 / (G |o_i|) in DeepSeekMath."""
     objective = clipped_objective(logps_N, old_logps_N, advantages_N, clip=clip)
     if reference_logps_N is not None:
         objective = objective - beta * k3(logps_N, reference_logps_N)

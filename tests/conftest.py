@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported anywhere
+settings.register_profile("no deadline", deadline=None)  # a busy machine is no error
+settings.load_profile("no deadline")
 
 
 @pytest.fixture(scope="session")

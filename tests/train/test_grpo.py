@@ -82,7 +82,7 @@ ADVANTAGES = torch.tensor([[1.0, -0.5, 0.25, 0.0], [0.0, 0.0, 0.0, 0.0]])
 @pytest.mark.parametrize("temperature", [0.7, 1.3])
 @pytest.mark.parametrize("beta", [0.0, 0.3])
 def test_a_step_has_the_gradient_of_the_equation(exact_lm, toy_folder, row_tokens, temperature, beta):
-    """Loops over answers: advantage times grad log pi, minus beta times grad k3, each mean over the answer's tokens."""
+    """Loops over answers: advantage times grad log pi, minus beta times grad k3, summed over tokens of equal weight."""
     config = CONFIG.model_copy(update={"row_tokens": row_tokens, "temperature": temperature, "beta": beta})
     reference = load(toy_folder)
     with torch.no_grad():
@@ -103,7 +103,7 @@ def test_a_step_has_the_gradient_of_the_equation(exact_lm, toy_folder, row_token
             objective = ADVANTAGES[p, i] * logps
             if beta:  # d k3 / d log pi = 1 - r
                 objective = objective - beta * (1 - log_r.exp()) * logps
-            loss = loss - objective.mean() / ADVANTAGES.numel()
+            loss = loss - objective.sum() / (ADVANTAGES.numel() * config.max_new_tokens)
     loss.backward()
     for name, expected in gradients(exact_lm).items():
         torch.testing.assert_close(ours[name], expected, rtol=0, atol=1e-7, msg=lambda m, n=name: f"{n}: {m}")

@@ -35,7 +35,7 @@ def test_realistic(summary: Summary) -> None:
     assert accuracy.startswith("From base to GRPO, pass@1 goes from ")
     assert accuracy.endswith(" on chat (sampled answers, no system prompt).")
     assert length.startswith("Mean answer length of GRPO, in tokens: ")
-    assert paired.startswith("Paired by problem over all domains: base to SFT +")
+    assert paired.startswith("Paired by problem over the reasoning domains: base to SFT +")
     assert "; SFT to GRPO +" in paired
     assert "teacher" not in paired
     failed = sum(e["failed"] for e in summary["evaluations"])
@@ -59,7 +59,7 @@ def test_an_unclear_difference_is_called_so() -> None:
     comparison = {"a": "base", "b": "final", "domain": "all", **setting, **pooled}
     *_, last = headline([entry("base", 0.5), entry("final", 0.51)], [comparison])  # type: ignore[list-item]
     assert last.replace("\u00a0", " ") == (
-        "Paired by problem over all domains: "
+        "Paired by problem over the reasoning domains: "
         "base to final +1.0 points (−2.0 to +4.0, p = 0.400), not distinguishable from none."
     )
 

@@ -87,7 +87,7 @@ def headline(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison
     sentences.append(f"Mean answer length of {final}, in tokens: {lengths}; of the wordiest checkpoint: {longest}.")
     pooled = [c for c in comparisons if c["domain"] == "all" and (c["a"] == base or c["b"] == final)]
     if pooled:
-        sentences.append(f"Paired by problem over all domains: {'; '.join(_verdict(c) for c in pooled)}.")
+        sentences.append(f"Paired by problem over the reasoning domains: {'; '.join(_verdict(c) for c in pooled)}.")
     failed = sum(entry["failed"] for entry in evaluations)
     if failed:
         what = "1 answer" if failed == 1 else f"{failed} answers"

@@ -1,5 +1,6 @@
 """What every test shares: no network for models, and the folder of reference data."""
 
+import json
 import os
 from pathlib import Path
 
@@ -75,3 +76,12 @@ def toy_folder(toy_lm, tmp_path):
 
     save(toy_lm, tmp_path / "toy-model")
     return tmp_path / "toy-model"
+
+
+@pytest.fixture
+def micro(toy_folder, tmp_path):
+    """The file of a whole recipe at its smallest, on the toy model."""
+    path = tmp_path / "micro.toml"
+    text = Path(__file__).with_name("micro.toml").read_text()
+    path.write_text(text.replace('"toy-model"', json.dumps(str(toy_folder))))
+    return path

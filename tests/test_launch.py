@@ -17,56 +17,6 @@ from afterbase import cli, launch
 from afterbase.core.store import Store, folder_digest
 from afterbase.report.summary import Summary
 
-# Every part of the recipe at its smallest. Sampling gives no preference pairs here; the reviewers' edits do.
-MICRO = """
-kind = "post-training"
-name = "micro"
-base = {base}
-threads = 1
-seeds = [0]
-mixture = {{ most_per_domain = 6, longest = 4000 }}
-rejection = {{ samples = 2, temperature = 1.0, max_new_tokens = 16 }}
-preferences = {{ samples = 2, temperature = 1.2, max_new_tokens = 16 }}
-evaluation = {{ problems = 1, samples = 1, temperature = 0.7, max_new_tokens = 16 }}
-
-[domains]
-arithmetic = {{ train = 2, test = 1 }}
-code = {{ train = 2, test = 1 }}
-chat = {{ train = 2, test = 1 }}
-
-[expert]
-sft = {{ epochs = 1, optimisation = {{ learning_rate = 1e-3, floor = 1e-4 }} }}
-[expert.grpo]
-steps = 1
-prompts = 1
-samples = 2
-temperature = 1.2
-max_new_tokens = 16
-length_weight = 0.2
-optimisation = {{ learning_rate = 1e-3, floor = 1e-4 }}
-
-[sft]
-epochs = 3
-checkpoint_every = 1
-optimisation = {{ learning_rate = 1e-3, floor = 1e-4 }}
-
-[reward_model]
-epochs = 1
-pairs_per_step = 16
-held_out = 0.25
-optimisation = {{ learning_rate = 1e-3, floor = 1e-4 }}
-
-[grpo]
-steps = 3
-prompts = 3
-samples = 2
-temperature = 1.0
-max_new_tokens = 16
-length_weight = 0.2
-checkpoint_every = 1
-optimisation = {{ learning_rate = 1e-3, floor = 1e-4 }}
-"""
-
 
 @pytest.fixture(scope="module", autouse=True)
 def _threads():
@@ -74,14 +24,6 @@ def _threads():
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def micro(toy_folder: Path, tmp_path: Path) -> Path:
-    """The recipe file, beside a root of its own."""
-    path = tmp_path / "micro.toml"
-    path.write_text(MICRO.format(base=json.dumps(str(toy_folder))))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +135,16 @@ def _call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
         cli.main()
     assert not end.value.code
     return capsys.readouterr().out
+
+
+def test_two_processes_make_the_same_bytes_as_one(finished, micro, tmp_path, capsys):
+    micro.write_text(micro.read_text().replace("threads = 1", "threads = 1\nprocesses = 2"))
+    launch.run(micro, tmp_path / "root")
+    assert _digests(tmp_path / "root") == _digests(finished)
+    assert not any(stage["cached"] for stage in _summary(tmp_path / "root")["stages"])
+    told = capsys.readouterr().err  # the experts' lines are their processes' own
+    assert "SFT: done" in told
+    assert "expert" not in told.replace("expert SFT on", "").replace("expert on", "")
 
 
 # --- a plan -----------------------------------------------------------------------------------------------------

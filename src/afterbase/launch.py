@@ -5,9 +5,9 @@ import random
 import shutil
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
+from afterbase.ahead import for_seed, make_ahead, open_store
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress
 from afterbase.core.store import Store, write_atomically
@@ -34,14 +34,15 @@ def run(path: Path, root: Path) -> None:
     if isinstance(recipe, Recipe):
         recipe, notes = _preflight(recipe)
     print(*notes, sep="\n", end="\n" if notes else "")
-    torch.set_num_threads(recipe.threads)
-    store = Store(root / "store", progress=Progress(), threads=recipe.threads)
+    store = open_store(root, recipe.threads, Progress())
     if isinstance(recipe, BaseRecipe):
         artifact = run_base(store, recipe)
         print((artifact.payload / "facts.json").read_text())
         print(f"base model: {next(r.artifact.payload for r in store.stages if r.name == 'base')}")
         return
-    outcomes = _all_seeds(store, recipe)
+    if recipe.processes > 1:
+        make_ahead(store, recipe, root)
+    outcomes = [post_train(for_seed(store, recipe, seed), recipe, seed) for seed in recipe.seeds]
     folder = root / "runs" / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     summary = collect(
@@ -68,7 +69,8 @@ def plan(path: Path, root: Path) -> None:
     if isinstance(recipe, Recipe):
         recipe, notes = _preflight(recipe)
         print(*notes, sep="\n", end="\n" if notes else "")
-        _all_seeds(store, recipe)
+        for seed in recipe.seeds:
+            post_train(for_seed(store, recipe, seed), recipe, seed)
     else:
         run_base(store, recipe)
     print(f"plan of {recipe.name}")
@@ -78,11 +80,6 @@ def plan(path: Path, root: Path) -> None:
     cached = sum(r.cached for r in store.stages)
     print(f"{len(store.stages)} stages, {cached} cached; about {sum(to_run.values()) / 60:.0f} minutes to run.")
     print("Tokens trained are estimates, tokens generated are upper bounds.")
-
-
-def _all_seeds(store: Store, recipe: Recipe) -> list[Outcome]:
-    several = len(recipe.seeds) > 1
-    return [post_train(store.labelled(f" [seed {s}]" if several else ""), recipe, s) for s in recipe.seeds]
 
 
 def _preflight(recipe: Recipe) -> tuple[Recipe, list[str]]:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from afterbase.core.config import Config, load_toml
+from afterbase.core.config import Config, How, load_toml
 from afterbase.core.errors import UserError
 from afterbase.data.corpus import Corpus, WorkedCorpus
 from afterbase.data.curate import Rejection
@@ -38,6 +38,9 @@ class Recipe(Config):
     base: str
     """A shipped model's name, or the path of a Hugging Face folder."""
     threads: int = Field(ge=1)
+    """Threads of each process. More than one moves the last digits; on shared cores it is slower, too."""
+    processes: How[int] = Field(default=1, ge=1)
+    """Experts and seeds that are worked on at once."""
     seeds: tuple[int, ...] = Field(min_length=1)
     """The whole recipe runs once a seed; evaluations pool them."""
     baselines: bool = False

@@ -47,6 +47,28 @@ class Outcome:
         return self.final
 
 
+@dataclass(frozen=True)
+class Expert:
+    """The expert of one reasoning domain: what it was drafted from, its two checkpoints, and the data that it wrote."""
+
+    drafts: Artifact
+    started: Artifact
+    final: Artifact
+    curated: Artifact
+
+
+def train_expert(store: Store, recipe: Recipe, seed: int, domain: str, base: Artifact, problems: Artifact) -> Expert:
+    """5.1, reasoning: SFT on both sample kinds, GRPO without the system prompt, rejection sampling."""
+    drafts = draft(store, domain, problems, ["original", "reflective"], seed=seed)
+    started = train_sft(
+        store, f"{domain} expert, SFT", base, drafts, recipe.expert.sft,
+        seed=seed, expected_tokens=2 * recipe.domains[domain].train * _SAMPLE_TOKENS,
+    )  # fmt: skip
+    final = train_grpo(store, f"{domain} expert, GRPO", started, [problems], recipe.expert.grpo, seed=seed)
+    curated = curate(store, domain, final, problems, recipe.rejection, seed=seed)
+    return Expert(drafts, started, final, curated)
+
+
 def post_train(store: Store, recipe: Recipe, seed: int) -> Outcome:
     """Base model in, final checkpoint out, with every expert and every evaluation on the way."""
     out = Outcome(seed)
@@ -66,19 +88,14 @@ def post_train(store: Store, recipe: Recipe, seed: int) -> Outcome:
     # 5.1: one expert a reasoning domain writes that domain's data; what people verified is the data of the others.
     curated = []
     for domain in recipe.reasoning:
-        drafts = draft(store, domain, problems[domain], ["original", "reflective"], seed=seed)
-        started = train_sft(
-            store, f"{domain} expert, SFT", base, drafts, recipe.expert.sft,
-            seed=seed, expected_tokens=2 * recipe.domains[domain].train * _SAMPLE_TOKENS,
-        )  # fmt: skip
-        expert = train_grpo(store, f"{domain} expert, GRPO", started, [problems[domain]], recipe.expert.grpo, seed=seed)
-        curated.append(curate(store, domain, expert, problems[domain], recipe.rejection, seed=seed))
-        examine("expert SFT", started, [domain], system_prompt=True)
-        examine("expert SFT", started, [domain])
-        examine("expert", expert, [domain])
-        out.drafts[domain] = drafts
-        out.curves += [started, expert]
-        out.data += [drafts, curated[-1]]
+        expert = train_expert(store, recipe, seed, domain, base, problems[domain])
+        curated.append(expert.curated)
+        examine("expert SFT", expert.started, [domain], system_prompt=True)
+        examine("expert SFT", expert.started, [domain])
+        examine("expert", expert.final, [domain])
+        out.drafts[domain] = expert.drafts
+        out.curves += [expert.started, expert.final]
+        out.data += [expert.drafts, expert.curated]
     reviewed = {domain: review_open(store, domain) for domain in recipe.open}
     if recipe.baselines:
         _baselines(store, recipe, seed, base, problems, list(reviewed.values()), examine)

@@ -2,7 +2,7 @@
 
 A line shows the step, the newest numbers that the stage gives, and the time left, which counts from the stage's first
 `update`: a resumed stage is not credited with steps of its earlier life. Redrawn by `update` alone: no thread, because
-stages fork worker processes. Notebooks get the plain lines.
+stages fork worker processes. Notebooks get the plain lines, and so do processes that share a terminal (`plain`).
 """
 
 import os
@@ -78,9 +78,9 @@ class StageLine:
 class Progress:
     """Makes the lines of a run's stages, on `stream` (standard error unless told otherwise)."""
 
-    def __init__(self, *, stream: TextIO | None = None, clock: Clock = time.monotonic) -> None:
+    def __init__(self, *, stream: TextIO | None = None, clock: Clock = time.monotonic, plain: bool = False) -> None:
         out = sys.stderr if stream is None else stream
-        live = out.isatty() and os.environ.get("TERM") != "dumb"
+        live = not plain and out.isatty() and os.environ.get("TERM") != "dumb"
         self._screen: _Screen = _Terminal(out) if live else _Pipe(out)
         self._clock = clock
 

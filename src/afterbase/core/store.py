@@ -96,7 +96,7 @@ class Workspace:
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One stage of this run: `seconds` is what it took, when it was made."""
+    """One stage of this run: `cached` if it was there before the run began; `seconds` is what it took, when made."""
 
     name: str
     stage: str
@@ -117,6 +117,8 @@ class Store:
     label: str = ""
     threads: int = 1
     stages: list["StageRecord"] = field(default_factory=list)
+    ahead: set[str] = field(default_factory=set)
+    """Keys that processes beside this one made for this run."""
 
     def labelled(self, label: str) -> "Store":
         """The same store, with `label` behind the name of every stage made through it."""
@@ -149,12 +151,16 @@ class Store:
                 artifact = self.find(key, name)  # made by another process, while this one waited?
                 if artifact is None:
                     artifact, made = self._make(key, name, identity, inputs, make), True
-        cached = not (made or artifact.planned)
+        cached = not (made or artifact.planned or key in self.ahead)
         if cached:
             self.progress.skip(name, key[:12])
         seconds = artifact.manifest.get("seconds", 0.0)
         self.stages.append(StageRecord(name, stage, artifact, cached, seconds, tuple(inputs.values()), cost))
         return artifact
+
+    def keys(self) -> set[str]:
+        """Keys of all finished artifacts."""
+        return {path.parent.name for path in self.root.glob("*/manifest.json")}
 
     def find(self, key: str, name: str) -> Artifact | None:
         """The finished artifact of a key, or None."""

@@ -87,6 +87,9 @@ def packed_attention(
     (1, tokens, heads, dimension).
     """
     assert query.shape[0] == 1 and attention_mask is None and dropout == 0.0
+    width = value.shape[-1]
+    # MLA's values are narrower than its keys; only at one width has the CPU a kernel without the table of scores.
+    value = F.pad(value, (0, query.shape[-1] - width))
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
     grouped = q.shape[1] != k.shape[1]
     outputs = []
@@ -100,7 +103,7 @@ def packed_attention(
             padded_q, padded_k, padded_v, is_causal=True, scale=scaling, enable_gqa=grouped
         )
         outputs.append(out.transpose(1, 2).flatten(0, 1))
-    return torch.cat(outputs).index_select(0, segments.scatter)[None], None
+    return torch.cat(outputs)[..., :width].index_select(0, segments.scatter)[None], None
 
 
 @functools.cache

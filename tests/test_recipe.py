@@ -60,7 +60,7 @@ def test_unknown_key_names_the_nearest_valid_one(tmp_path, old, new, unknown, ne
     "text",
     [
         _changed("^code =", "coding ="),
-        _changed("code = 60000", "coding = 60000", text=TINY_BASE),
+        _changed("code = 30000", "coding = 30000", text=TINY_BASE),
     ],
     ids=["post-training", "base"],
 )

@@ -71,6 +71,7 @@ def test_what_a_wrong_teacher_writes_is_dropped_with_the_reason(monkeypatch, tmp
         NAME="arithmetic",
         REFLECTIVE_SYSTEM_PROMPT="Think.",
         problem=DOMAINS["arithmetic"].problem,
+        identity=DOMAINS["arithmetic"].identity,
         original_response=wrong_or_boxless,
         teacher_response=lambda problem, rng: problem.gold,
     )

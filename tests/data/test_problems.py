@@ -10,10 +10,10 @@ from afterbase.core.sample import Problem
 from afterbase.core.store import Store
 from afterbase.data import problems as module  # its `test_problems` would be collected as a test
 from afterbase.data.domains import DOMAINS
+from afterbase.data.held_out import for_tests
 from afterbase.data.open import reviewed_rows
 from afterbase.data.problems import (
     Problems,
-    identity,
     make_problems,
     refuse_rejected_golds,
     split_problems,
@@ -32,22 +32,28 @@ def sum_problem(a: int, b: int, *, gold: int | None = None) -> Problem:
     )
 
 
-def toy_domain(prompts: int) -> SimpleNamespace:
+def toy_domain(prompts: int, gold: int | None = None) -> SimpleNamespace:
     """A domain with so many different problems."""
-    return SimpleNamespace(NAME="toy", problem=lambda rng: sum_problem(rng.randrange(prompts), 1))
-
-
-def program_problem(prompt: str, program: str) -> Problem:
-    spec = {"function": "solve", "tests": []}
-    return Problem(domain="toy", prompt=prompt, gold=program, verifier="python", spec=spec)
+    return SimpleNamespace(
+        NAME="toy",
+        problem=lambda rng: sum_problem(rng.randrange(prompts), 1, gold=gold),
+        identity=lambda problem: problem.prompt,
+    )
 
 
 @given(train=st.integers(1, 30), test=st.integers(1, 30), seed=st.integers(0, 100))
 @settings(deadline=None)
 def test_splits_have_the_size_asked_for_and_share_no_prompt(train: int, test: int, seed: int):
-    of_train, of_test = split_problems(toy_domain(120), Problems(train=train, test=test), seed)
+    of_train, of_test = split_problems(toy_domain(400), Problems(train=train, test=test), seed)
     assert (len(of_train), len(of_test)) == (train, test)
     assert len({p.prompt for p in [*of_train, *of_test]}) == train + test
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_test_problems_are_those_that_are_kept_for_tests(name: str):
+    train, test = split_problems(DOMAINS[name], Problems(train=40, test=20), 0)
+    assert all(for_tests(DOMAINS[name].identity(p)) for p in test)
+    assert not any(for_tests(DOMAINS[name].identity(p)) for p in train)
 
 
 @pytest.mark.parametrize("name", DOMAINS)
@@ -64,32 +70,25 @@ def test_more_training_problems_leave_the_test_problems_alone():
     assert few[0] == many[0][:5]
 
 
-def test_one_program_in_two_phrasings_is_one_problem():
-    phrasings = [("Sort.", "def solve(xs): ..."), ("Order.", "def solve(xs): ..."), ("Sum.", "def solve(x): ...")]
-    domain = SimpleNamespace(NAME="toy", problem=lambda rng: program_problem(*rng.choice(phrasings)))
-    train, test = split_problems(domain, Problems(train=1, test=1), 0)
-    assert train[0].gold != test[0].gold
-    with pytest.raises(UserError, match="2 distinct"):
-        split_problems(domain, Problems(train=2, test=1), 0)
-
-
-def test_code_splits_share_no_program():
-    train, test = split_problems(DOMAINS["code"], Problems(train=30, test=15), 0)
-    assert len({p.gold for p in [*train, *test]}) == 45
-    assert identity(train[0]) == train[0].gold
+def test_a_program_in_two_phrasings_is_in_one_split_only():
+    train, test = split_problems(DOMAINS["code"], Problems(train=300, test=60), 0)
+    assert len({p.gold for p in train}) < 300  # two phrasings of one program do come
+    assert not {p.gold for p in train} & {p.gold for p in test}
 
 
 def test_taken_prompts_come_in_neither_split():
-    free = split_problems(toy_domain(40), Problems(train=10, test=5), 0)
+    free = split_problems(toy_domain(60), Problems(train=10, test=5), 0)
     taken = {p.prompt for split in free for p in split[:3]}
-    train, test = split_problems(toy_domain(40), Problems(train=10, test=5), 0, taken=taken)
+    train, test = split_problems(toy_domain(60), Problems(train=10, test=5), 0, taken=taken)
     assert len(train) == 10
     assert not taken & {p.prompt for p in [*train, *test]}
 
 
 def test_a_domain_with_too_few_distinct_problems_is_refused():
-    with pytest.raises(UserError, match="7 distinct `toy` problems, 10 asked for") as raised:
-        split_problems(toy_domain(7), Problems(train=6, test=4), 0)
+    kept = sum(for_tests(f"What is {a} + 1?") for a in range(7))
+    message = f"{7 - kept} distinct `toy` problems for training, {kept} for tests, 9 and 1 asked for"
+    with pytest.raises(UserError, match=message) as raised:
+        split_problems(toy_domain(7), Problems(train=9, test=1), 0)
     assert "lower `train` and `test`" in raised.value.remedy
 
 
@@ -105,8 +104,7 @@ def test_a_gold_that_its_verifier_rejects_is_refused():
 
 
 def test_a_domain_with_a_rejected_gold_makes_no_artifact(tmp_path, monkeypatch):
-    wrong = SimpleNamespace(NAME="toy", problem=lambda rng: sum_problem(rng.randrange(50), 1, gold=99))
-    monkeypatch.setitem(DOMAINS, "toy", wrong)
+    monkeypatch.setitem(DOMAINS, "toy", toy_domain(50, gold=99))
     store = Store(tmp_path)
     with pytest.raises(UserError, match="every verifier must accept its own gold"):
         make_problems(store, "toy", Problems(train=2, test=2), seed=0)

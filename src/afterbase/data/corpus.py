@@ -10,7 +10,7 @@ from afterbase.core.config import Config, what
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.domains import DOMAINS, OPEN, REASONING
 
-VERSION = 1
+VERSION = 2
 
 
 class Corpus(Config):

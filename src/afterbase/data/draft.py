@@ -16,7 +16,7 @@ from afterbase.data.problems import train_problems
 from afterbase.rollout.producer import Response
 from afterbase.verify.check import check_many
 
-VERSION = 1
+VERSION = 2
 Kind = Literal["original", "reflective"]
 
 

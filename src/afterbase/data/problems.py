@@ -1,4 +1,8 @@
-"""Problems of a domain, split in train and test: deduplicated, disjoint, and each gold accepted by its verifier."""
+"""Problems of a domain, split in train and test: deduplicated, and each gold accepted by its verifier.
+
+Test problems are of the share that is kept for tests (`held_out.py`), which neither training problems nor the text of
+the shipped base draw from.
+"""
 
 import dataclasses
 import random
@@ -12,11 +16,12 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, content_id, read_problems, write_problems
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.domains import DOMAINS, REVIEWED
+from afterbase.data.held_out import for_tests
 from afterbase.data.open import reviewed_rows
 from afterbase.verify.check import audit
 
-VERSION = 1
-_TRIES = 20  # random draws per distinct problem before a domain counts as exhausted
+VERSION = 2
+_TRIES = 40  # random draws per distinct problem before a domain counts as exhausted
 
 
 class Problems(Config):
@@ -52,28 +57,26 @@ def split_problems(
     """
     rng = random.Random(f"{seed}/{domain.NAME}")
     wanted = config.train + config.test
-    found: dict[str, Problem] = {}
+    train: dict[str, Problem] = {}
+    test: dict[str, Problem] = {}
     for _ in range(wanted * _TRIES):
-        if len(found) == wanted:
+        if (len(train), len(test)) == (config.train, config.test):
             break
         problem = domain.problem(rng)
-        if problem.prompt not in taken:
-            found.setdefault(identity(problem), problem)
-    if len(found) < wanted:
+        if problem.prompt in taken:
+            continue
+        split, room = (test, config.test) if for_tests(domain.identity(problem)) else (train, config.train)
+        if len(split) < room:
+            split.setdefault(problem.prompt, problem)
+    if len(train) < config.train or len(test) < config.test:
         raise UserError(
             "a domain must have as many distinct problems as the recipe asks for",
-            got=f"{len(found)} distinct `{domain.NAME}` problems, {wanted} asked for",
+            got=f"{len(train)} distinct `{domain.NAME}` problems for training, {len(test)} for tests, "
+            f"{config.train} and {config.test} asked for",
             remedy=f"lower `train` and `test` of `{domain.NAME}`, or widen the domain",
         )
-    problems = list(found.values())
-    test, train = problems[: config.test], problems[config.test :]
-    assert not {identity(p) for p in train} & {identity(p) for p in test}
-    return train, test
-
-
-def identity(problem: Problem) -> str:
-    """What makes two problems the same: the program for code, which has many phrasings; the prompt elsewhere."""
-    return problem.gold if problem.verifier == "python" and problem.gold else problem.prompt
+    assert not {domain.identity(p) for p in train.values()} & {domain.identity(p) for p in test.values()}
+    return list(train.values()), list(test.values())
 
 
 def refuse_rejected_golds(problems: Sequence[Problem]) -> None:

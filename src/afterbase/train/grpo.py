@@ -46,7 +46,7 @@ from afterbase.train.optimise import (
     update,
 )
 
-VERSION = 2
+VERSION = 3
 _MOST_FAILED = 0.2  # above this share of verifier faults the numbers mean nothing
 _MOST_MISMATCH = 0.05  # nats a token between engine and trainer: rounding is below 1e-4, another policy well above
 

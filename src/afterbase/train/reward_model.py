@@ -23,7 +23,7 @@ from afterbase.reward.scalar import RewardModel, new_reward_model, save_reward_m
 from afterbase.train.losses.preference import bradley_terry_loss
 from afterbase.train.optimise import Checkpoint, Optimisation, SkippedSteps, adamw, learning_rate, update
 
-VERSION = 1
+VERSION = 2
 
 Pair = tuple[list[int], list[int]]  # token ids of the chosen and of the rejected conversation
 

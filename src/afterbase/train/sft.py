@@ -32,7 +32,7 @@ from afterbase.train.optimise import (
     update,
 )
 
-VERSION = 1
+VERSION = 2
 
 
 class Sft(Config):

@@ -12,10 +12,11 @@ from afterbase.verify.check import check, check_many
 from afterbase.verify.format import well_formed
 
 SEEDS = st.integers(min_value=0, max_value=2**32)
-CASE = re.compile(r"Say (.*?), (.*?)\. (.*)$", re.MULTILINE)
-JUDGED = re.compile(r"(\w+): ([^:.]+): (?:([a-z ]+) = )?(true|false), (fits|does not fit)\.")
-EVALUATED = re.compile(r": ([a-z ]+) = (true|false)\b")
-SLIP = re.compile(r"(\w+): (true|false)\. Wait, that is wrong\. \1: [^:]+: (?:[a-z ]+ = )?(true|false),")
+CASE = re.compile(r"Say (\w+ = \w+), (\w+ = \w+)\. (.*)$", re.MULTILINE)
+JUDGED = re.compile(r"(\w+): ([^.]+), (fits|does not fit)\.")
+LEAF = re.compile(r"(\w+) is an? (\w+): (\w+) = (\w+), (true|false)")
+EVALUATED = re.compile(r"; ([a-z ]+) = (true|false)\b")
+SLIP = re.compile(r"(\w+): (true|false)\. Wait, that is wrong\. \1: [^.]*?(true|false), (?:fits|does)")
 TRUTH = {"true": True, "false": False}
 
 
@@ -70,8 +71,11 @@ def test_the_one_case_where_everything_fits_is_the_answer(seed: int):
     *cases, last = logic.teacher_response(problem, rng).splitlines()
     told = [found.groups() for case in cases if (found := CASE.search(case))]
     fitting = {(first, second) for first, second, judged in told if "does not fit" not in judged}
-    assert [f"So the answer is \\boxed{{{first}, and {second}}}" for first, second in fitting] == [last]
-    assert all(judged.count("fit") == 2 for _, _, judged in told)
+    articles = dict(zip((r.split()[1] for r in problem.spec["roles"]), problem.spec["roles"], strict=True))
+    [roles] = [[part.split(" = ") for part in case] for case in fitting]
+    (first, a), (second, b) = roles
+    assert f"So the answer is \\boxed{{{first} is {articles[a]}, and {second} is {articles[b]}}}" == last
+    assert all(judged.count("fit") == 2 for _, _, judged in told if "does not fit" not in judged)
 
 
 @given(SEEDS)
@@ -101,17 +105,25 @@ def test_each_statement_is_judged_under_the_roles_of_its_case(seed: int):
     rng = random.Random(seed)
     problem = logic.problem(rng)
     text = logic.teacher_response(problem, rng)
-    honest, liar = problem.spec["roles"]
+    honest, liar = (role.split()[1] for role in problem.spec["roles"])
     for first, second, judged in CASE.findall(text):
-        roles = dict(part.split(" is ") for part in (first, second))
+        roles = dict(part.split(" = ") for part in (first, second))
         told = JUDGED.findall(judged)
-        assert [name for name, *_ in told] == list(roles) == problem.spec["names"]
-        for name, words, evaluated, truth, fits in told:
-            for person in roles:
-                for role in (honest, liar):
-                    words = words.replace(f"{person} is {role}", "true" if roles[person] == role else "false")
-            assert words == (evaluated or truth), text
+        assert [name for name, *_ in told] == problem.spec["names"][: len(told)]
+        assert len(told) == 2 or told[0][2] == "does not fit"
+        for name, words, fits in told:
+            leaves = LEAF.findall(words)
+            for person, claimed, same_person, role, truth in leaves:
+                assert person == same_person
+                assert role == roles[person]
+                assert TRUTH[truth] == (claimed == role)
+            joined = EVALUATED.search(words)
+            assert bool(joined) == (len(leaves) == 2)
+            if joined:
+                assert re.findall("true|false", joined[1]) == [truth for *_, truth in leaves]
+            truth = joined[2] if joined else leaves[0][4]
             assert (TRUTH[truth] == (roles[name] == honest)) == (fits == "fits"), text
+            assert roles[name] in (honest, liar)
 
 
 def test_problems_and_answers_vary():

@@ -6,6 +6,7 @@ steps by their inverse, sometimes slips and repairs the slip, and often goes ove
 """
 
 import functools
+import json
 import random
 
 import reasoning_gym
@@ -13,6 +14,7 @@ from reasoning_gym.arithmetic.leg_counting import ANIMALS
 from reasoning_gym.dataset import ProceduralDataset
 
 from afterbase.core.sample import Problem
+from afterbase.data.held_out import training_problem
 
 NAME = "arithmetic"
 REFLECTIVE_SYSTEM_PROMPT = "Think step by step. Reflect on each step and verify it before you answer."
@@ -24,7 +26,7 @@ _FAMILY_SETTINGS = {
     "leg_counting": {"min_animals": 2, "max_animals": 3, "max_instances": 5},
 }
 # How often the teacher overthinks.
-_CHECK_SHARE, _SLIP_SHARE, _RECAP_SHARE = 0.75, 0.15, 0.6
+_CHECK_SHARE, _SLIP_SHARE, _RECAP_SHARE = 0.75, 0.15, 0.5
 
 Step = tuple[int, str, int, int, str]  # left, operator, right, result, note
 
@@ -45,6 +47,13 @@ def problem(rng: random.Random) -> Problem:
         verifier="maths",
         spec={"answer": entry["answer"], "family": family, **parsed},
     )
+
+
+def identity(problem: Problem) -> str:
+    """The expression, or the animals whatever their order."""
+    if problem.spec["family"] == "chain_sum":
+        return problem.spec["expression"]
+    return json.dumps(sorted(problem.spec["animals"]))
 
 
 def original_response(problem: Problem, rng: random.Random) -> str:
@@ -77,26 +86,29 @@ def pretraining_text(rng: random.Random) -> str:
         pairs = [(rng.randint(1, 5), animal) for animal in rng.sample(sorted(ANIMALS), 4)]
         return "\n".join(f"{_equation(_legs(animal, count))}." for count, animal in pairs)
     if kind == 2:
-        return problem(rng).prompt.removesuffix(_REQUEST).strip()
+        return training_problem(problem, identity, rng).prompt.removesuffix(_REQUEST).strip()
     if kind == 3:
         return "\n".join(_inverse_pair(rng) for _ in range(3))
     worked = []
     for _ in range(2):
-        exercise = problem(rng)
+        exercise = training_problem(problem, identity, rng)
         worked += [_expression(exercise), *(f"{_equation(step)}." for step in _steps(exercise))]
     return "\n".join(worked)
 
 
 def worked_text(rng: random.Random) -> str:
-    """An exercise and its running sums, some undone as a check; the result is not stated apart."""
-    exercise = problem(rng)
+    """An exercise and its running sums, some undone as a check, some told twice; the result is not stated apart."""
+    exercise = training_problem(problem, identity, rng)
     checked = rng.random() < 0.5
+    steps = _steps(exercise)
     lines = [exercise.prompt.removesuffix(_REQUEST).strip()]
-    for step in _steps(exercise):
+    for step in steps:
         left, operator, right, result, _ = step
         lines.append(f"{_equation(step)}.")
         if checked:
             lines[-1] += f" Check: {_inverse(left, operator, right, result)}. Right."
+    if rng.random() < _RECAP_SHARE:
+        lines += ["Once more.", *(f"{_equation(step)}." for step in steps)]
     return "\n".join(lines)
 
 

@@ -46,6 +46,11 @@ def problem(rng: random.Random) -> Problem:
     return {"writing": _writing_problem, "roleplay": _roleplay_problem, "question": _question_problem}[kind](rng)
 
 
+def identity(problem: Problem) -> str:
+    """The prompt."""
+    return problem.prompt
+
+
 def draft_response(problem: Problem, rng: random.Random) -> str:
     """What the separate generator writes: mostly good, three times in ten flawed."""
     if rng.random() < _FLAWED_SHARE:

@@ -7,11 +7,12 @@ writes one line a step. The tests are chosen so that they tell the program from 
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from afterbase.core.sample import Problem
+from afterbase.data.held_out import for_tests
 
 NAME = "code"
 REFLECTIVE_SYSTEM_PROMPT = "Think step by step. Reflect on each step and verify it before you answer."
@@ -20,7 +21,7 @@ _OPENINGS = ("Okay, let me think.", "Let me think.", "Okay.")
 _TEST_COUNT, _CANDIDATES = 5, 30
 _STEP_COUNTS = (1, 2, 2, 3, 3)  # before the return; few of one step, as there are few to tell apart
 # How often the teacher overthinks; the slip is a share of responses, not of steps.
-_SLIP_SHARE, _RECAP_SHARE = 0.3, 0.8
+_SLIP_SHARE, _RECAP_SHARE = 0.3, 0.5
 
 Numbers = list[int]
 
@@ -140,6 +141,12 @@ def problem(rng: random.Random) -> Problem:
     )
 
 
+def identity(problem: Problem) -> str:
+    """The program, which has many phrasings."""
+    assert problem.gold is not None
+    return problem.gold
+
+
 def original_response(problem: Problem, rng: random.Random) -> str:
     """One nested expression: short, regular, no steps."""
     return _fenced([f"return {_nested(_parse(problem))}"])
@@ -151,20 +158,20 @@ def teacher_response(problem: Problem, rng: random.Random) -> str:
     xs = _example(program, rng)
     slip_at = rng.randrange(len(program)) if rng.random() < _SLIP_SHARE else None
     lines = [f"{rng.choice(_OPENINGS)} I will check each step on {xs}."]
-    recap = ["Let me go over it once more."]
-    for i, (step, before, after) in enumerate(_trace(program, xs)):
-        slip = _slip(step, before, rng) if i == slip_at else ""
-        lines.append(f"Step {i + 1}: {step.text}: {slip}{_checked(step, before, after)}")
-        recap.append(f"{step.text.capitalize()}: {before} gives {after}. Right.")
+    trace = _trace(program, xs)
+    lines += _planned(
+        trace, [_slip(step, before, rng) if i == slip_at else "" for i, (step, before, _) in enumerate(trace)]
+    )
     if rng.random() < _RECAP_SHARE:
-        lines += recap
+        values = ", then ".join(str(value) for value in (xs, *(after for _, _, after in trace)))
+        lines.append(f"Let me go over it once more: {values}. Right.")
     return "\n".join([*lines, "So the function is:", _fenced(_body(program))])
 
 
 def pretraining_text(rng: random.Random) -> str:
     """Raw fragments: commented lines, functions and nested expressions, worked examples, pieces of plans, exercises."""
     kind = rng.randrange(7)
-    program = _program(rng)
+    program = _training_program(rng)
     comment = f"# {_described(program, rng)}"
     if kind == 0:
         return "\n".join(f"# {step.text}\n{step.line()}" for step in _any_steps(rng, 5))
@@ -180,16 +187,16 @@ def pretraining_text(rng: random.Random) -> str:
     if kind == 5:
         trace = _trace(program, _example(program, rng))
         return "\n".join(f"{step.text}: {_checked(step, before, after)}" for step, before, after in trace)
-    return "\n".join(f"- {_prompt(exercise)}" for exercise in (program, _program(rng)))
+    return "\n".join(f"- {_prompt(exercise)}" for exercise in (program, _training_program(rng)))
 
 
 def worked_text(rng: random.Random) -> str:
     """An exercise and its steps, as lines of code or as a plan that is checked on an example."""
-    program = _program(rng)
+    program = _training_program(rng)
     if rng.random() < 0.5:
         return "\n".join([_prompt(program), *_body(program)])
-    trace = _trace(program, _example(program, rng))
-    return "\n".join([_prompt(program), *(f"{step.text}: {_checked(step, a, b)}" for step, a, b in trace)])
+    xs = _example(program, rng)
+    return "\n".join([_prompt(program), f"On {xs}:", *_planned(_trace(program, xs))])
 
 
 def _described(program: list[Step], rng: random.Random) -> str:
@@ -210,6 +217,13 @@ def _any_steps(rng: random.Random, count: int) -> list[Step]:
 def _program(rng: random.Random) -> list[Step]:
     ops = [*rng.sample(_TRANSFORMS, rng.choice(_STEP_COUNTS)), rng.choice(_FINALS)]
     return [_step(op, rng) for op in ops]
+
+
+def _training_program(rng: random.Random) -> list[Step]:
+    """The next program that is not kept for tests."""
+    while for_tests(_fenced(_body(program := _program(rng)))):
+        pass
+    return program
 
 
 def _parse(problem: Problem) -> list[Step]:
@@ -261,6 +275,15 @@ def _checked(step: Step, before: Numbers, after: Any) -> str:
     return f"{step.line()}. Check: {before} gives {after}. Right."
 
 
+def _planned(trace: Sequence[tuple[Step, Numbers, Any]], slips: Sequence[str] | None = None) -> list[str]:
+    """The steps in words and in code, each checked, behind its slip if it has one."""
+    slips = slips or [""] * len(trace)
+    return [
+        f"Step {number}: {step.text}: {slip}{_checked(step, before, after)}"
+        for number, ((step, before, after), slip) in enumerate(zip(trace, slips, strict=True), start=1)
+    ]
+
+
 def _slip(step: Step, before: Numbers, rng: random.Random) -> str:
     """A related operation taken by mistake, and noticed; nothing where no such mistake shows on the example."""
     family = next(family for family in _FAMILIES if step.op in family)
@@ -276,8 +299,8 @@ def _slip(step: Step, before: Numbers, rng: random.Random) -> str:
 
 
 def _example(program: list[Step], rng: random.Random) -> Numbers:
-    """Three or four small integers on which as many steps as possible do something and leave something."""
-    draws = [_numbers(rng, rng.randint(3, 4)) for _ in range(20)]
+    """Three small integers on which as many steps as possible do something and leave something."""
+    draws = [_numbers(rng, 3) for _ in range(20)]
     return max(draws, key=lambda xs: sum(after not in (before, []) for _, before, after in _trace(program, xs)))
 
 

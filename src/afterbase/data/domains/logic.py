@@ -1,11 +1,13 @@
 """Logic: reasoning-gym's knights and knaves with two people, judged by its own scorer.
 
-The original response names the roles at once. The teacher goes through the four cases, evaluates what each person
-says in each, checks the case that fits, and often evaluates cases that no longer matter.
+The original response names the roles at once. The teacher goes through the cases: under assumed roles it looks up every
+person that a statement names, joins the truth values, and asks whether the whole fits the speaker's role. It often
+evaluates what no longer matters, sometimes slips and repairs the slip, and often checks the case that fits again.
 """
 
 import functools
 import itertools
+import json
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +17,7 @@ from reasoning_gym.dataset import ProceduralDataset
 from reasoning_gym.logic.knights_knaves import KnightsKnavesDataset
 
 from afterbase.core.sample import Problem
+from afterbase.data.held_out import training_problem
 
 NAME = "logic"
 REFLECTIVE_SYSTEM_PROMPT = "Think step by step. Reflect on each step and verify it before you answer."
@@ -22,7 +25,8 @@ REFLECTIVE_SYSTEM_PROMPT = "Think step by step. Reflect on each step and verify 
 _DATASET = "knights_knaves"
 _REQUEST = "Give the answer in \\boxed{}."
 _OPENINGS = ("Okay, let me go through the cases.", "Let me think.", "Okay.", "")
-_ALL_CASES_SHARE, _RECAP_SHARE, _SLIP_SHARE = 0.5, 0.6, 0.15
+# How often the teacher overthinks: shares of responses, but for the slip, which is a share of statements.
+_ALL_CASES_SHARE, _BOTH_SHARE, _RECAP_SHARE, _SLIP_SHARE = 0.3, 0.5, 0.5, 0.1
 _CASES = list(itertools.product([True, False], repeat=2))
 _JOINED = {"and": "{} and {}", "or": "{} or {}", "->": "if {} then {}", "<=>": "{} if and only if {}"}
 
@@ -55,6 +59,11 @@ def problem(rng: random.Random) -> Problem:
     )
 
 
+def identity(problem: Problem) -> str:
+    """What two people say, whoever they are: puzzles that differ in names and wording only are one problem."""
+    return json.dumps(problem.spec["statements"])
+
+
 def original_response(problem: Problem, rng: random.Random) -> str:
     """The roles at once: short, regular, no cases."""
     assert problem.gold is not None
@@ -66,13 +75,13 @@ def teacher_response(problem: Problem, rng: random.Random) -> str:
     spec = problem.spec
     lines = [opening] if (opening := rng.choice(_OPENINGS)) else []
     solution = tuple(spec["solution"])
-    thorough = rng.random() < _ALL_CASES_SHARE
+    thorough, both = rng.random() < _ALL_CASES_SHARE, rng.random() < _BOTH_SHARE
     for case in _CASES:
-        lines.append(_case_line(spec, case, rng))
+        lines.append(_case_line(spec, case, both=both, slips=rng))
         if case == solution and not thorough:
             break
     if rng.random() < _RECAP_SHARE:
-        lines.append(f"Wait, let me check again. {_case_line(spec, solution, None)}")
+        lines.append(f"Wait, let me check again. {_case_line(spec, solution, both=True)}")
     assert problem.gold is not None
     lines.append(f"So the answer is {problem.gold}")
     return "\n".join(lines)
@@ -80,7 +89,7 @@ def teacher_response(problem: Problem, rng: random.Random) -> str:
 
 def pretraining_text(rng: random.Random) -> str:
     """Raw fragments: single statements evaluated under an assignment, bare puzzles, what each role does."""
-    puzzle = problem(rng)
+    puzzle = training_problem(problem, identity, rng)
     spec = puzzle.spec
     kind = rng.randrange(6)
     if kind == 0:
@@ -91,20 +100,19 @@ def pretraining_text(rng: random.Random) -> str:
                 f"What {honest} says is true. What {liar} says is false.")  # fmt: skip
     if kind in (2, 3):  # what was said, then some cases; no conclusion
         said = puzzle.prompt.split("inhabitants: ", 1)[1].split(" So who is")[0]
-        return "\n".join([said, *(_case_line(spec, case, None) for case in rng.sample(_CASES, 2))])
+        return "\n".join([said, *(_case_line(spec, case, both=True) for case in rng.sample(_CASES, 2))])
     lines = []
     for case in rng.sample(_CASES, 3):
-        person = rng.randrange(2)
-        words = _in_words(spec, spec["statements"][person])
-        lines.append(f"{_roles(spec, case)}. {words}: {_evaluation(spec['statements'][person], case)}.")
+        statement = spec["statements"][rng.randrange(2)]
+        lines.append(f"{_assumed(spec, case)}. {_looked_up(spec, statement, case)}.")
     return "\n".join(lines)
 
 
 def worked_text(rng: random.Random) -> str:
     """A puzzle and its cases up to the one that fits; no conclusion is drawn."""
-    puzzle = problem(rng)
+    puzzle, both = training_problem(problem, identity, rng), rng.random() < _BOTH_SHARE
     cases = list(itertools.takewhile(lambda case: case != tuple(puzzle.spec["solution"]), _CASES))
-    lines = [_case_line(puzzle.spec, case, None) for case in [*cases, tuple(puzzle.spec["solution"])]]
+    lines = [_case_line(puzzle.spec, case, both=both) for case in [*cases, tuple(puzzle.spec["solution"])]]
     return "\n".join([puzzle.prompt.removesuffix(_REQUEST).strip(), *lines])
 
 
@@ -125,16 +133,17 @@ def _as_lists(statement: Any) -> Any:
 
 
 def _answer(names: list[str], roles: list[str], solution: list[bool]) -> str:
-    first, second = _assigned(names, roles, solution)
+    first, second = (f"{name} is {roles[0 if honest else 1]}" for name, honest in zip(names, solution, strict=True))
     return f"\\boxed{{{first}, and {second}}}"
 
 
-def _roles(spec: dict, case: tuple[bool, ...]) -> str:
-    return ", ".join(_assigned(spec["names"], spec["roles"], case))
+def _assumed(spec: dict, case: Sequence[bool]) -> str:
+    """The roles of a case: `Riley = knight, Zoey = knave`."""
+    return ", ".join(f"{name} = {_role(spec, honest)}" for name, honest in zip(spec["names"], case, strict=True))
 
 
-def _assigned(names: list[str], roles: list[str], case: Sequence[bool]) -> list[str]:
-    return [f"{name} is {roles[0 if honest else 1]}" for name, honest in zip(names, case, strict=True)]
+def _role(spec: dict, honest: bool) -> str:
+    return spec["roles"][0 if honest else 1].split(" ", 1)[1]
 
 
 def _truth(statement: list, case: tuple[bool, ...]) -> bool:
@@ -145,34 +154,34 @@ def _word(value: bool) -> str:
     return "true" if value else "false"
 
 
-def _evaluation(statement: list, case: tuple[bool, ...]) -> str:
-    """A statement with its leaves replaced by their truth, and the value of the whole: `true or false = true`."""
-    whole = _word(_truth(statement, case))
-    operator, *parts = statement
-    if operator in ("telling-truth", "lying", "not"):
-        return whole
-    first, second = (_word(_truth(part, case)) for part in parts)
-    return f"{_JOINED[operator].format(first, second)} = {whole}"
+def _looked_up(spec: dict, statement: list, case: tuple[bool, ...]) -> str:
+    """A statement's leaves, each with the role that it is about and its truth, and the whole where there are two.
 
-
-def _in_words(spec: dict, statement: list) -> str:
+    `Zoey is a knight: Zoey = knave, false; Riley is a knave: Riley = knave, true; false or true = true`
+    """
     operator, *parts = statement
-    if operator in ("telling-truth", "lying"):
-        return f"{spec['names'][parts[0]]} is {spec['roles'][0 if operator == 'telling-truth' else 1]}"
     if operator == "not":
-        flipped = {"telling-truth": "lying", "lying": "telling-truth"}[parts[0][0]]
-        return _in_words(spec, [flipped, parts[0][1]])
-    first, second = (_in_words(spec, part) for part in parts)
-    return _JOINED[operator].format(first, second)
+        return _looked_up(spec, [{"telling-truth": "lying", "lying": "telling-truth"}[parts[0][0]], parts[0][1]], case)
+    if operator in ("telling-truth", "lying"):
+        name, claimed = spec["names"][parts[0]], spec["roles"][0 if operator == "telling-truth" else 1]
+        role = _role(spec, case[parts[0]])
+        return f"{name} is {claimed}: {name} = {role}, {_word(_truth(statement, case))}"
+    leaves = "; ".join(_looked_up(spec, part, case) for part in parts)
+    joined = _JOINED[operator].format(*(_word(_truth(part, case)) for part in parts))
+    return f"{leaves}; {joined} = {_word(_truth(statement, case))}"
 
 
-def _case_line(spec: dict, case: tuple[bool, ...], rng: random.Random | None) -> str:
-    """One case: the assumed roles, each person's statement, its value, and whether that fits the person's role."""
-    text = f"Say {_roles(spec, case)}."
+def _case_line(spec: dict, case: tuple[bool, ...], *, both: bool, slips: random.Random | None = None) -> str:
+    """One case: the assumed roles, and whether what each person says fits; the second only if the first fits or `both`.
+
+    With `slips`, a truth value is now and then guessed wrong before it is worked out.
+    """
+    text = f"Say {_assumed(spec, case)}."
     for name, honest, statement in zip(spec["names"], case, spec["statements"], strict=True):
         value = _truth(statement, case)
-        if rng is not None and rng.random() < _SLIP_SHARE:
+        if slips is not None and slips.random() < _SLIP_SHARE:
             text += f" {name}: {_word(not value)}. Wait, that is wrong."
-        fits = "fits" if value == honest else "does not fit"
-        text += f" {name}: {_in_words(spec, statement)}: {_evaluation(statement, case)}, {fits}."
+        text += f" {name}: {_looked_up(spec, statement, case)}, {'fits' if value == honest else 'does not fit'}."
+        if value != honest and not both:
+            break
     return text

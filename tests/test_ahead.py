@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from afterbase.ahead import for_seed, make_ahead
+from afterbase.ahead import make_ahead, seeds
 from afterbase.core.errors import UserError
 from afterbase.core.store import Store
 from afterbase.recipe import Recipe, load_recipe
@@ -31,17 +31,18 @@ def test_all_seeds_are_made_ahead(recipe, tmp_path):
     store = Store(tmp_path / "store", threads=recipe.threads)
     make_ahead(store, recipe, tmp_path)
     assert store.ahead == store.keys()
-    for seed in recipe.seeds:
-        post_train(for_seed(store, recipe, seed), recipe, seed)
+    for run in seeds(store, recipe):
+        post_train(run)
     assert {record.artifact.key for record in store.stages} == store.ahead
     assert not any(record.cached for record in store.stages)
     assert _stages(store)["GRPO [seed 0]"] != _stages(store)["GRPO [seed 1]"]
 
 
-def test_one_seed_needs_no_label(recipe, tmp_path):
-    store = Store(tmp_path)
-    assert for_seed(store, recipe, 1).label == " [seed 1]"
-    assert for_seed(store, recipe.model_copy(update={"seeds": (1,)}), 1).label == ""
+def test_only_several_seeds_need_a_label(recipe, tmp_path):
+    labels = [run.store.label for run in seeds(Store(tmp_path), recipe)]
+    assert labels == [" [seed 0]", " [seed 1]"]
+    [alone] = seeds(Store(tmp_path), recipe.model_copy(update={"seeds": (1,)}))
+    assert (alone.store.label, alone.seed) == ("", 1)
 
 
 def test_what_fails_ahead_fails_again_in_the_program_with_its_message(recipe, tmp_path):
@@ -50,7 +51,7 @@ def test_what_fails_ahead_fails_again_in_the_program_with_its_message(recipe, tm
     store = Store(tmp_path / "store", threads=recipe.threads)
     make_ahead(store, broken, tmp_path)
     with pytest.raises(UserError, match="supervised fine-tuning needs at least one token"):
-        post_train(store, broken, 0)
+        post_train(seeds(store, broken)[0])
 
 
 KILLED = """

@@ -6,7 +6,7 @@ import pytest
 
 from afterbase.core.store import StageRecord, Store
 from afterbase.recipe import BaseRecipe, Recipe, load_recipe
-from afterbase.run import Outcome, comparisons, post_train, run_base
+from afterbase.run import Outcome, Seed, comparisons, post_train, run_base
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 
@@ -26,7 +26,7 @@ def _graph(store: Store) -> dict[str, list[str]]:
 
 def _planned(tmp_path: Path, recipe: Recipe, seed: int = 0) -> tuple[Store, Outcome]:
     store = Store(tmp_path / "store", plan_only=True)
-    return store, post_train(store, recipe, seed)
+    return store, post_train(Seed(store, recipe, seed))
 
 
 def _record(store: Store, name: str) -> StageRecord:

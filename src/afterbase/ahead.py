@@ -10,6 +10,8 @@ import multiprocessing
 import os
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
@@ -19,13 +21,10 @@ import torch
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress
 from afterbase.core.store import Store
-from afterbase.data.base import import_base
-from afterbase.data.problems import make_problems
-from afterbase.model.load import find
 from afterbase.recipe import Recipe
-from afterbase.run import post_train, train_expert
+from afterbase.run import Seed, post_train, teach_only, train_expert
 
-Job = tuple[int, str | None]  # a seed and the domain of an expert; None: all that is left of the seed
+Job = Callable[[Seed], object]
 
 
 def open_store(root: Path, threads: int, progress: Progress) -> Store:
@@ -34,23 +33,24 @@ def open_store(root: Path, threads: int, progress: Progress) -> Store:
     return Store(root / "store", progress=progress, threads=threads)
 
 
-def for_seed(store: Store, recipe: Recipe, seed: int) -> Store:
-    """The store under a seed's label, where there are several seeds."""
-    return store.labelled(f" [seed {seed}]" if len(recipe.seeds) > 1 else "")
+def seeds(store: Store, recipe: Recipe) -> list[Seed]:
+    """Every seed of a recipe, its stages labelled with it where there are several."""
+    several = len(recipe.seeds) > 1
+    return [Seed(store.labelled(f" [seed {s}]" if several else ""), recipe, s) for s in recipe.seeds]
 
 
 def make_ahead(store: Store, recipe: Recipe, root: Path) -> None:
     """Fill the store with `recipe.processes` processes; returns once all are done or one has failed."""
     before = store.keys()
-    waiting: list[Job] = [(seed, domain) for seed in recipe.seeds for domain in recipe.reasoning]
+    waiting = [(at, job) for at in range(len(recipe.seeds)) for job in _jobs(recipe)]
     if len(recipe.seeds) > 1:
-        waiting += [(seed, None) for seed in recipe.seeds]
+        waiting += [(at, post_train) for at in range(len(recipe.seeds))]
     context = multiprocessing.get_context("spawn")
     running: dict[int, BaseProcess] = {}
     try:
         while waiting or running:
             while waiting and len(running) < recipe.processes:
-                process = context.Process(target=_work, args=(recipe, root, waiting.pop(0)))
+                process = context.Process(target=_work, args=(recipe, root, *waiting.pop(0)))
                 process.start()
                 running[process.sentinel] = process
             for sentinel in wait(list(running)):
@@ -65,18 +65,32 @@ def make_ahead(store: Store, recipe: Recipe, root: Path) -> None:
         store.ahead |= store.keys() - before
 
 
-def _work(recipe: Recipe, root: Path, job: Job) -> None:
+def _jobs(recipe: Recipe) -> list[Job]:
+    """What can be made of a seed at once, the longest first."""
+    jobs: list[Job] = [partial(_expert, domain=domain) for domain in recipe.reasoning]
+    if recipe.baselines:
+        jobs += [partial(_teach_only, domain=domain) for domain in recipe.reasoning]
+    return [*jobs, _examine_base]
+
+
+def _expert(run: Seed, *, domain: str) -> None:
+    train_expert(run, domain, run.base(), run.problems(domain))
+
+
+def _teach_only(run: Seed, *, domain: str) -> None:
+    teach_only(run, domain, run.base(), run.problems(domain))
+
+
+def _examine_base(run: Seed) -> None:
+    run.examine("base", run.base(), {domain: run.problems(domain) for domain in run.recipe.domains})
+
+
+def _work(recipe: Recipe, root: Path, at: int, job: Job) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    seed, domain = job
-    store = for_seed(open_store(root, recipe.threads, Progress(plain=True)), recipe, seed)
+    store = open_store(root, recipe.threads, Progress(plain=True))
     with contextlib.suppress(KeyboardInterrupt):
         try:
-            if domain is None:
-                post_train(store, recipe, seed)
-            else:
-                base = import_base(store, find(recipe.base))
-                problems = make_problems(store, domain, recipe.domains[domain], seed=seed)
-                train_expert(store, recipe, seed, domain, base, problems)
+            job(seeds(store, recipe)[at])
         except UserError:
             sys.exit(1)  # the program will say it
 

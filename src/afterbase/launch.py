@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from afterbase.ahead import for_seed, make_ahead, open_store
+from afterbase.ahead import make_ahead, open_store, seeds
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress
 from afterbase.core.store import Store, write_atomically
@@ -42,7 +42,7 @@ def run(path: Path, root: Path) -> None:
         return
     if recipe.processes > 1:
         make_ahead(store, recipe, root)
-    outcomes = [post_train(for_seed(store, recipe, seed), recipe, seed) for seed in recipe.seeds]
+    outcomes = [post_train(run_of_seed) for run_of_seed in seeds(store, recipe)]
     folder = root / "runs" / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     summary = collect(
@@ -69,8 +69,8 @@ def plan(path: Path, root: Path) -> None:
     if isinstance(recipe, Recipe):
         recipe, notes = _preflight(recipe)
         print(*notes, sep="\n", end="\n" if notes else "")
-        for seed in recipe.seeds:
-            post_train(for_seed(store, recipe, seed), recipe, seed)
+        for run_of_seed in seeds(store, recipe):
+            post_train(run_of_seed)
     else:
         run_base(store, recipe)
     print(f"plan of {recipe.name}")

@@ -17,7 +17,9 @@ from afterbase.data.mix import Mixture
 from afterbase.data.preferences import Preferences
 from afterbase.data.problems import Problems
 from afterbase.eval.capability import Evaluation
+from afterbase.train.dpo import Dpo
 from afterbase.train.grpo import Grpo
+from afterbase.train.kto import Kto
 from afterbase.train.pretrain import Architecture, Pretraining, TokenizerSettings
 from afterbase.train.reward_model import RewardModelTraining
 from afterbase.train.sft import Sft
@@ -53,6 +55,9 @@ class Recipe(Config):
     preferences: Preferences
     reward_model: RewardModelTraining
     grpo: Grpo
+    dpo: Dpo | None = None
+    """Beside GRPO, for comparison: the same SFT checkpoint on the reward model's preference pairs."""
+    kto: Kto | None = None
     evaluation: Evaluation
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ Stages are functions from artifacts to one artifact; nothing here reads what is 
 store that only plans, draws the graph.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from afterbase.core.store import Artifact, Store
@@ -21,7 +21,10 @@ from afterbase.eval.capability import evaluate
 from afterbase.eval.summarise import Pair
 from afterbase.model.load import find
 from afterbase.recipe import BaseRecipe, Recipe
+from afterbase.train.dpo import train_dpo
 from afterbase.train.grpo import train_grpo
+from afterbase.train.kto import train_kto
+from afterbase.train.pairs import make_reference_logps
 from afterbase.train.pretrain import make_tokenizer, midtrain, pretrain
 from afterbase.train.reward_model import train_reward_model
 from afterbase.train.sft import train_sft
@@ -55,10 +58,39 @@ class Expert:
     started: Artifact
     final: Artifact
     curated: Artifact
+    answers: list[Artifact]
 
 
-def train_expert(store: Store, recipe: Recipe, seed: int, domain: str, base: Artifact, problems: Artifact) -> Expert:
+@dataclass(frozen=True)
+class Seed:
+    """One seed of a recipe, and where its artifacts lie."""
+
+    store: Store
+    recipe: Recipe
+    seed: int
+
+    def base(self) -> Artifact:
+        return import_base(self.store, find(self.recipe.base))
+
+    def problems(self, domain: str) -> Artifact:
+        return make_problems(self.store, domain, self.recipe.domains[domain], seed=self.seed)
+
+    def examine(
+        self, checkpoint: str, model: Artifact, problems: dict[str, Artifact], *, system_prompt: bool = False
+    ) -> list[Artifact]:
+        """The checkpoint's answers to held-out problems of each domain."""
+        return [
+            evaluate(
+                self.store, checkpoint, model, domain, held_out, self.recipe.evaluation,
+                seed=self.seed, system_prompt=system_prompt,
+            )
+            for domain, held_out in problems.items()
+        ]  # fmt: skip
+
+
+def train_expert(run: Seed, domain: str, base: Artifact, problems: Artifact) -> Expert:
     """5.1, reasoning: SFT on both sample kinds, GRPO without the system prompt, rejection sampling."""
+    store, recipe, seed = run.store, run.recipe, run.seed
     drafts = draft(store, domain, problems, ["original", "reflective"], seed=seed)
     started = train_sft(
         store, f"{domain} expert, SFT", base, drafts, recipe.expert.sft,
@@ -66,84 +98,92 @@ def train_expert(store: Store, recipe: Recipe, seed: int, domain: str, base: Art
     )  # fmt: skip
     final = train_grpo(store, f"{domain} expert, GRPO", started, [problems], recipe.expert.grpo, seed=seed)
     curated = curate(store, domain, final, problems, recipe.rejection, seed=seed)
-    return Expert(drafts, started, final, curated)
+    answers = [
+        *run.examine("expert SFT", started, {domain: problems}, system_prompt=True),
+        *run.examine("expert SFT", started, {domain: problems}),
+        *run.examine("expert", final, {domain: problems}),
+    ]
+    return Expert(drafts, started, final, curated, answers)
 
 
-def post_train(store: Store, recipe: Recipe, seed: int) -> Outcome:
+def post_train(run: Seed) -> Outcome:
     """Base model in, final checkpoint out, with every expert and every evaluation on the way."""
+    store, recipe, seed = run.store, run.recipe, run.seed
     out = Outcome(seed)
-    base = import_base(store, find(recipe.base))
-    problems = {domain: make_problems(store, domain, recipe.domains[domain], seed=seed) for domain in recipe.domains}
-
-    def examine(checkpoint: str, model: Artifact, domains: list[str], *, system_prompt: bool = False) -> None:
-        for domain in domains:
-            artifact = evaluate(
-                store, checkpoint, model, domain, problems[domain], recipe.evaluation,
-                seed=seed, system_prompt=system_prompt,
-            )  # fmt: skip
-            out.answers.append(artifact)
-
-    examine("base", base, list(recipe.domains))
+    base = run.base()
+    problems = {domain: run.problems(domain) for domain in recipe.domains}
+    out.answers += run.examine("base", base, problems)
 
     # 5.1: one expert a reasoning domain writes that domain's data; what people verified is the data of the others.
     curated = []
     for domain in recipe.reasoning:
-        expert = train_expert(store, recipe, seed, domain, base, problems[domain])
+        expert = train_expert(run, domain, base, problems[domain])
         curated.append(expert.curated)
-        examine("expert SFT", expert.started, [domain], system_prompt=True)
-        examine("expert SFT", expert.started, [domain])
-        examine("expert", expert.final, [domain])
+        out.answers += expert.answers
         out.drafts[domain] = expert.drafts
         out.curves += [expert.started, expert.final]
         out.data += [expert.drafts, expert.curated]
     reviewed = {domain: review_open(store, domain) for domain in recipe.open}
     if recipe.baselines:
-        _baselines(store, recipe, seed, base, problems, list(reviewed.values()), examine)
+        for domain in recipe.reasoning:
+            out.answers += teach_only(run, domain, base, problems[domain])
+        out.answers += original_only(run, base, {d: problems[d] for d in recipe.reasoning}, list(reviewed.values()))
     dataset = mix(store, "SFT set", [*curated, *reviewed.values()], recipe.mixture, seed=seed)
     out.data += [*reviewed.values(), dataset]
 
     # 5.1, SFT settings: two epochs over the mixture, from the base.
     sft = train_sft(store, "SFT", base, dataset, recipe.sft, seed=seed, expected_tokens=_mixture_tokens(recipe))
-    examine("SFT", sft, list(recipe.domains))
+    out.answers += run.examine("SFT", sft, problems)
 
     # 5.2: rules where a rule decides, a reward model where not, and GRPO on both.
     for domain in recipe.open:
         pairs = make_preferences(store, sft, problems[domain], reviewed[domain], recipe.preferences, seed=seed)
         out.reward_model = train_reward_model(store, "reward model", sft, pairs, recipe.reward_model, seed=seed)
         out.curves.append(out.reward_model)
+        for checkpoint, model in _on_preferences(run, sft, pairs):
+            out.answers += run.examine(checkpoint, model, problems)
+            out.curves.append(model)
     final = train_grpo(
         store, "GRPO", sft, list(problems.values()), recipe.grpo, seed=seed, reward_model=out.reward_model
     )
-    examine("GRPO", final, list(recipe.domains))
+    out.answers += run.examine("GRPO", final, problems)
     out.curves += [sft, final]
     out.final = final
     return out
 
 
-def _baselines(
-    store: Store,
-    recipe: Recipe,
-    seed: int,
-    base: Artifact,
-    problems: dict[str, Artifact],
-    reviewed: list[Artifact],
-    examine: Callable[..., None],
-) -> None:
-    """The two controls: what the teacher alone teaches, and what the original responses alone teach."""
-    originals = []
-    for domain in recipe.reasoning:
-        reflective = draft(store, domain, problems[domain], ["reflective"], seed=seed)
-        teacher_only = train_sft(
-            store, f"{domain}, teacher only", base, reflective, recipe.expert.sft,
-            seed=seed, expected_tokens=recipe.domains[domain].train * _SAMPLE_TOKENS,
-        )  # fmt: skip
-        examine("teacher only", teacher_only, [domain], system_prompt=True)
-        originals.append(draft(store, domain, problems[domain], ["original"], seed=seed))
+def _on_preferences(run: Seed, sft: Artifact, pairs: Artifact) -> Iterator[tuple[str, Artifact]]:
+    """DPO and KTO, where the recipe asks for them: what the pairs teach without a reward model and without sampling."""
+    store, recipe, seed = run.store, run.recipe, run.seed
+    if recipe.dpo is None and recipe.kto is None:
+        return
+    reference = make_reference_logps(store, sft, pairs)
+    if recipe.dpo is not None:
+        yield "DPO", train_dpo(store, "DPO", sft, pairs, reference, recipe.dpo, seed=seed)
+    if recipe.kto is not None:
+        yield "KTO", train_kto(store, "KTO", sft, pairs, reference, recipe.kto, seed=seed)
+
+
+def teach_only(run: Seed, domain: str, base: Artifact, problems: Artifact) -> list[Artifact]:
+    """A control: what the teacher's responses alone teach, examined with the system prompt that they came with."""
+    store, recipe, seed = run.store, run.recipe, run.seed
+    reflective = draft(store, domain, problems, ["reflective"], seed=seed)
+    taught = train_sft(
+        store, f"{domain}, teacher only", base, reflective, recipe.expert.sft,
+        seed=seed, expected_tokens=recipe.domains[domain].train * _SAMPLE_TOKENS,
+    )  # fmt: skip
+    return run.examine("teacher only", taught, {domain: problems}, system_prompt=True)
+
+
+def original_only(run: Seed, base: Artifact, problems: dict[str, Artifact], reviewed: list[Artifact]) -> list[Artifact]:
+    """A control: the final SFT with original responses where the experts' own would be."""
+    store, recipe, seed = run.store, run.recipe, run.seed
+    originals = [draft(store, domain, problems[domain], ["original"], seed=seed) for domain in problems]
     plain = mix(store, "SFT set of original responses", [*originals, *reviewed], recipe.mixture, seed=seed)
-    original_only = train_sft(
+    tuned = train_sft(
         store, "SFT, original only", base, plain, recipe.sft, seed=seed, expected_tokens=_mixture_tokens(recipe)
     )
-    examine("original only", original_only, recipe.reasoning)
+    return run.examine("original only", tuned, problems)
 
 
 def _mixture_tokens(recipe: Recipe) -> int:

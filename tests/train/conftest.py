@@ -1,15 +1,20 @@
 """What the tests of the training stages share: hand-made artifacts, a run that is cut short, exact arithmetic."""
 
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers.models.deepseek_v3 import modeling_deepseek_v3
 
 from afterbase.core.progress import Silent, StageLine
 from afterbase.core.store import Artifact, Store
+from afterbase.model.load import save
+from afterbase.train.pairs import make_reference_logps
 
 Stage = Callable[[Store], Artifact]
 
@@ -45,6 +50,34 @@ def artifact(tmp_path) -> Callable[[str, Callable[[Path], Any]], Artifact]:
         return store.produce(name, name, 1, what={}, inputs={}, make=lambda work: write(work.payload))
 
     return make
+
+
+@pytest.fixture
+def preference_inputs(toy_lm, artifact) -> Callable[..., tuple[Artifact, Artifact]]:
+    """`preference_inputs(prompts, per_prompt=1)`: the toy model, and pairs in which polite answers beat rude ones."""
+
+    def make(prompts: int, per_prompt: int = 1) -> tuple[Artifact, Artifact]:
+        rng = random.Random(0)
+        rows = [
+            {"prompt": f"{p}?", "chosen": f"{n} please", "rejected": f"{n} never, no", "source": "toy"}
+            for p in range(prompts)
+            for n in [rng.randrange(100)] * per_prompt
+        ]
+        schema = pa.schema([(name, pa.string()) for name in ("prompt", "chosen", "rejected", "source")])
+        table = pa.Table.from_pylist(rows, schema=schema)
+        return (
+            artifact("sft", lambda folder: save(toy_lm, folder)),
+            artifact(f"pairs {prompts}", lambda folder: pq.write_table(table, folder / "pairs.parquet")),
+        )
+
+    return make
+
+
+@pytest.fixture
+def with_reference(tmp_path) -> Callable[[tuple[Artifact, Artifact]], tuple[Artifact, Artifact, Artifact]]:
+    """Model and pairs, and the model's own log-probabilities of them."""
+    store = Store(tmp_path / "inputs")
+    return lambda inputs: (*inputs, make_reference_logps(store, *inputs))
 
 
 class _Line(StageLine):

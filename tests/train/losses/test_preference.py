@@ -1,4 +1,4 @@
-"""Bradley-Terry against the formula."""
+"""Bradley-Terry, DPO and KTO against their formulas."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afterbase.train.losses.preference import bradley_terry_loss
+from afterbase.train.losses.preference import bradley_terry_loss, dpo_loss, dpo_margins, kto_kl, kto_loss
 
 scores = st.floats(-30, 30)
 
@@ -34,3 +34,28 @@ def test_the_gradient_pulls_apart_by_the_probability_of_being_wrong():
 def test_a_hopeless_pair_stays_finite():
     loss = bradley_terry_loss(torch.tensor([-1e4]), torch.tensor([1e4]))
     assert loss.item() == 2e4
+
+
+def test_dpo_is_bradley_terry_on_what_was_gained_over_the_reference():
+    chosen, rejected = torch.tensor([-3.0, -9.0]), torch.tensor([-4.0, -2.0])
+    margins = dpo_margins(chosen, rejected, torch.tensor([-5.0, -5.0]), torch.tensor([-4.5, -2.5]), beta=0.5)
+    assert margins.tolist() == [0.5 * (2.0 - 0.5), 0.5 * (-4.0 - 0.5)]
+    assert dpo_loss(margins).item() == pytest.approx(sum(math.log1p(math.exp(-m)) for m in margins.tolist()))
+
+
+@given(st.lists(st.tuples(scores, scores, st.booleans(), st.floats(0.1, 3)), min_size=1, max_size=6), st.floats(0, 5))
+def test_kto_values_a_gain_over_the_reference_point_of_either_kind(answers, kl):
+    logps, reference, desirable, weights = (torch.tensor(column) for column in zip(*answers, strict=True))
+    loss = kto_loss(logps.double(), reference.double(), desirable, weights.double(), torch.tensor(kl), beta=0.2)
+    expected = 0.0
+    for logp, base, good, weight in answers:
+        gain = 0.2 * (logp - base - kl) * (1 if good else -1)
+        expected += weight * (1 - 1 / (1 + math.exp(-gain)))
+    assert loss.item() == pytest.approx(expected, rel=1e-5, abs=1e-5)
+
+
+def test_the_reference_point_is_never_negative_and_bears_no_gradient():
+    logps = torch.tensor([1.0, 4.0], requires_grad=True)
+    assert kto_kl(logps, torch.tensor([0.0, 1.0])).item() == 2.0
+    below = kto_kl(logps, torch.tensor([3.0, 5.0]))
+    assert (below.item(), below.requires_grad) == (0.0, False)

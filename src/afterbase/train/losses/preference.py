@@ -1,4 +1,7 @@
-"""Bradley-Terry: the probability that the chosen answer beats the rejected one is sigmoid(score difference)."""
+"""Losses on preferences: Bradley-Terry for scores, DPO and KTO for a policy against its reference.
+
+Notation: N pairs or answers; a log-probability is that of a whole answer, summed over its tokens.
+"""
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -7,3 +10,32 @@ from torch.nn import functional as F
 def bradley_terry_loss(chosen_N: Tensor, rejected_N: Tensor) -> Tensor:
     """-log sigmoid(s_chosen - s_rejected), summed over N pairs."""
     return -F.logsigmoid(chosen_N - rejected_N).sum()
+
+
+def dpo_margins(
+    chosen_N: Tensor, rejected_N: Tensor, reference_chosen_N: Tensor, reference_rejected_N: Tensor, *, beta: float
+) -> Tensor:
+    """Differences (N,) of the implicit rewards beta log(pi / pi_ref) of the chosen and the rejected answer."""
+    return beta * ((chosen_N - reference_chosen_N) - (rejected_N - reference_rejected_N))
+
+
+def dpo_loss(margins_N: Tensor) -> Tensor:
+    """-log sigmoid of `dpo_margins`, summed over N pairs (arXiv 2305.18290, eq. 7)."""
+    return -F.logsigmoid(margins_N).sum()
+
+
+def kto_loss(
+    logps_N: Tensor, reference_N: Tensor, desirable_N: Tensor, weights_N: Tensor, kl: Tensor, *, beta: float
+) -> Tensor:
+    """w (1 - v), summed over N answers (arXiv 2402.01306, eq. 8).
+
+    v = sigmoid(beta (log(pi / pi_ref) - kl)) of a desirable answer, sigmoid(beta (kl - log(pi / pi_ref))) of another.
+    `kl` is a constant of the step, see `kto_kl`.
+    """
+    margins = logps_N - reference_N - kl
+    return (weights_N * (1 - (beta * margins.where(desirable_N, -margins)).sigmoid())).sum()
+
+
+def kto_kl(logps_N: Tensor, reference_N: Tensor) -> Tensor:
+    """The reference point: mean log(pi / pi_ref) of answers under other prompts, at least 0, without a gradient."""
+    return (logps_N - reference_N).mean().clamp(min=0).detach()

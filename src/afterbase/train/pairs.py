@@ -1,0 +1,139 @@
+"""Preference pairs as every training on them sees them: tokenised, split by prompt, in seeded batches.
+
+And what a policy makes of them: the log-probability of a whole answer, and, once for all epochs and resumes, that of
+every answer under the reference.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from afterbase.core.errors import UserError
+from afterbase.core.sample import conversation
+from afterbase.core.store import Artifact, Store, Workspace
+from afterbase.core.tokens import Tokenized, tokenize
+from afterbase.model.attention import Segments
+from afterbase.model.load import LanguageModel, load
+from afterbase.train.losses.tokens import token_logps
+from afterbase.train.optimise import gather_trained
+
+VERSION = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prompt with a better and a worse answer; `row` is its place in the artifact.
+
+    `others`: the two answers of the next pair that has another prompt, put to this prompt; empty if there is none.
+    """
+
+    row: int
+    prompt: str
+    chosen: Tokenized
+    rejected: Tokenized
+    others: tuple[Tokenized, ...]
+
+    @property
+    def answers(self) -> list[Tokenized]:
+        return [self.chosen, self.rejected]
+
+
+def read_pairs(tokenizer: PreTrainedTokenizerFast, preferences: Artifact) -> list[Pair]:
+    """All pairs of an artifact, in its order."""
+    rows = pq.read_table(preferences.payload / "pairs.parquet").to_pylist()
+
+    def answers(prompt: str, row: dict[str, str]) -> tuple[Tokenized, Tokenized]:
+        chosen, rejected = (tokenize(tokenizer, conversation(prompt, row[s])) for s in ("chosen", "rejected"))
+        return chosen, rejected
+
+    pairs = []
+    for index, row in enumerate(rows):
+        prompt = row["prompt"]
+        other = next((r for r in [*rows[index:], *rows[:index]] if r["prompt"] != prompt), None)
+        pairs.append(Pair(index, prompt, *answers(prompt, row), answers(prompt, other) if other else ()))
+    return pairs
+
+
+def split_pairs(pairs: Sequence[Pair], *, held_out: float, seed: int) -> tuple[list[Pair], list[Pair]]:
+    """Training and held-out pairs: a share of the prompts with all their pairs, so that no prompt is in both.
+
+    Raises UserError where either would be empty.
+    """
+    prompts = sorted({pair.prompt for pair in pairs})
+    random.Random(seed).shuffle(prompts)
+    reserved = set(prompts[: max(1, round(held_out * len(prompts)))])
+    training = [pair for pair in pairs if pair.prompt not in reserved]
+    examined = [pair for pair in pairs if pair.prompt in reserved]
+    if not training or not examined:
+        raise UserError(
+            "learning from preferences needs pairs to train on and pairs of other prompts to be examined on",
+            got=f"{len(pairs)} pairs over {len(prompts)} prompts",
+            remedy="sample more answers for the preference pairs, or add reviewed samples",
+        )
+    return training, examined
+
+
+def batches(items: Sequence[T], size: int, *, epochs: int, seed: int) -> list[list[T]]:
+    """The batches of all epochs, each epoch in an order of its own."""
+    out = []
+    for epoch in range(epochs):
+        order = list(items)
+        random.Random(f"{seed}/{epoch}").shuffle(order)
+        out += [order[i : i + size] for i in range(0, len(order), size)]
+    return out
+
+
+def in_rows(pairs: Sequence[Pair], row_tokens: int) -> Iterator[list[Pair]]:
+    """The pairs in order, in rows whose answers have at most `row_tokens` tokens, or in a row of its own if longer."""
+    row: list[Pair] = []
+    tokens = 0
+    for pair in pairs:
+        size = sum(len(answer.ids) for answer in pair.answers)
+        if row and tokens + size > row_tokens:
+            yield row
+            row, tokens = [], 0
+        row.append(pair)
+        tokens += size
+    if row:
+        yield row
+
+
+def answer_logps(lm: LanguageModel, answers: Sequence[Tokenized]) -> Tensor:
+    """Log-probability (n,) of each answer's trained tokens, summed; all answers are read in one packed row."""
+    segments = Segments.of([len(answer.ids) for answer in answers])
+    ids = torch.tensor([token for answer in answers for token in answer.ids])
+    trained = torch.tensor([bears for answer in answers for bears in answer.trained])
+    states, targets = gather_trained(lm.hidden(ids, segments), ids, trained)
+    logps = token_logps(states, lm.model.lm_head.weight, targets)
+    return logps.new_zeros(len(answers)).index_add(0, segments.sample_ids[trained], logps)
+
+
+def make_reference_logps(store: Store, model: Artifact, preferences: Artifact) -> Artifact:
+    """logps.parquet: for every pair the log-probabilities of `chosen`, `rejected` and both `others` under `model`."""
+
+    def make(work: Workspace) -> None:
+        lm = load(model.payload)
+        pairs = read_pairs(lm.tokenizer, preferences)
+        rows: list[list[float]] = []
+        with torch.inference_mode():
+            for pair in pairs:
+                rows.append(answer_logps(lm, [*pair.answers, *pair.others]).tolist())
+                work.show(len(rows), len(pairs))
+        pq.write_table(pa.table({"logps": rows}), work.payload / "logps.parquet")
+
+    inputs = {"model": model, "preferences": preferences}
+    return store.produce("reference log-probabilities", "reference_logps", VERSION, what={}, inputs=inputs, make=make)
+
+
+def read_reference_logps(reference: Artifact) -> Tensor:
+    """(pairs, 4): chosen, rejected, and the two answers of another prompt."""
+    return torch.tensor(pq.read_table(reference.payload / "logps.parquet")["logps"].to_pylist())

@@ -1,0 +1,102 @@
+"""Preference pairs: split by prompt, in batches, and whole answers' log-probabilities against a plain loop."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afterbase.core.errors import UserError
+from afterbase.core.tokens import Tokenized
+from afterbase.model.load import load
+from afterbase.train.pairs import (
+    Pair,
+    answer_logps,
+    batches,
+    in_rows,
+    make_reference_logps,
+    read_pairs,
+    read_reference_logps,
+    split_pairs,
+)
+
+
+def plain_logp(lm, answer: Tokenized) -> torch.Tensor:
+    """One answer alone, through transformers' own forward."""
+    logps = lm.model(torch.tensor([answer.ids]), segments=_alone(answer), use_cache=False).logits[0].log_softmax(-1)
+    return torch.stack([logps[i - 1, t] for i, t in enumerate(answer.ids) if answer.trained[i]]).sum()
+
+
+def _alone(answer: Tokenized):
+    from afterbase.model.attention import Segments
+
+    return Segments.of([len(answer.ids)])
+
+
+def toy_pair(row: int, prompt: str, tokens: int) -> Pair:
+    answer = Tokenized(list(range(tokens)), [False] * tokens)
+    return Pair(row, prompt, answer, answer, ())
+
+
+def test_no_prompt_is_on_both_sides(toy_tokenizer, preference_inputs):
+    pairs = read_pairs(toy_tokenizer, preference_inputs(8, per_prompt=3)[1])
+    training, held_out = split_pairs(pairs, held_out=0.25, seed=0)
+    assert (len(training), len(held_out)) == (18, 6)
+    assert not {p.prompt for p in training} & {p.prompt for p in held_out}
+    assert split_pairs(pairs, held_out=0.25, seed=0) == (training, held_out)
+    assert split_pairs(pairs, held_out=0.25, seed=1) != (training, held_out)
+
+
+@pytest.mark.parametrize("prompts", [0, 1])
+def test_too_few_prompts_are_refused(toy_tokenizer, preference_inputs, prompts: int):
+    pairs = read_pairs(toy_tokenizer, preference_inputs(prompts, per_prompt=4)[1])
+    with pytest.raises(UserError, match="pairs of other prompts") as raised:
+        split_pairs(pairs, held_out=0.25, seed=0)
+    assert raised.value.got.startswith(f"{4 * prompts} pairs over {prompts} prompts")
+
+
+def test_others_answer_another_prompt(toy_tokenizer, preference_inputs):
+    pairs = read_pairs(toy_tokenizer, preference_inputs(3, per_prompt=2)[1])
+    for pair in pairs:
+        assert len(pair.others) == 2
+        prompt = pair.chosen.ids[: pair.chosen.trained.index(True)]
+        assert all(other.ids[: len(prompt)] == prompt for other in pair.others)
+        assert pair.others[0] != pair.chosen
+    assert pairs[5].others[0].ids[-4:] == pairs[0].chosen.ids[-4:]  # the last one's neighbour is the first
+
+
+def test_every_pair_is_shown_once_an_epoch():
+    shown = batches(list(range(10)), 4, epochs=2, seed=0)
+    assert [len(batch) for batch in shown] == [4, 4, 2, 4, 4, 2]
+    flat = [item for batch in shown for item in batch]
+    assert sorted(flat[:10]) == sorted(flat[10:]) == list(range(10))
+    assert flat[:10] != flat[10:]
+
+
+@given(st.lists(st.integers(1, 40), max_size=20))
+def test_rows_hold_all_pairs_in_order_and_no_more_than_they_may(sizes: list[int]):
+    pairs = [toy_pair(i, "?", size) for i, size in enumerate(sizes)]
+    rows = list(in_rows(pairs, 64))
+    assert [pair for row in rows for pair in row] == pairs
+    assert all(len(row) == 1 or sum(2 * len(p.chosen.ids) for p in row) <= 64 for row in rows)
+
+
+def test_log_probabilities_of_packed_answers_are_those_of_each_alone(exact_lm, toy_tokenizer, preference_inputs):
+    pairs = read_pairs(toy_tokenizer, preference_inputs(3)[1])
+    answers = [answer for pair in pairs for answer in (*pair.answers, *pair.others)]
+    with torch.no_grad():
+        packed = answer_logps(exact_lm, answers)
+        alone = torch.stack([plain_logp(exact_lm, answer) for answer in answers])
+    torch.testing.assert_close(packed, alone, rtol=0, atol=1e-9)
+
+
+def test_the_reference_is_made_once_and_holds_every_answer(toy_store, preference_inputs):
+    model, preferences = preference_inputs(4)
+    reference = make_reference_logps(toy_store, model, preferences)
+    assert make_reference_logps(toy_store, model, preferences) == reference
+    assert [record.cached for record in toy_store.stages] == [False, True]
+    lm = load(model.payload)
+    logps = read_reference_logps(reference)
+    with torch.no_grad():
+        for pair in read_pairs(lm.tokenizer, preferences):
+            expected = torch.stack([plain_logp(lm, answer) for answer in (*pair.answers, *pair.others)])
+            torch.testing.assert_close(logps[pair.row], expected, rtol=0, atol=1e-4)

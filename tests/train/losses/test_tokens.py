@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from afterbase.train.losses import tokens
 from afterbase.train.losses.tokens import token_logps
@@ -23,7 +24,7 @@ def draw(positions: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.T
 def test_equals_softmax_at_any_temperature_and_chunk(positions, temperature, chunk, seed):
     hidden, head, targets = draw(positions, seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tokens, "_CHUNK", chunk)
+        patch.setattr(tokens, "_CHUNK_BYTES", chunk * 7 * 8)
         ours = token_logps(hidden, head, targets, temperature=temperature)
     probability = ((hidden @ head.T) / temperature).softmax(-1)
     theirs = probability[torch.arange(positions), targets].log()
@@ -42,3 +43,28 @@ def test_a_hot_policy_is_uniform():
     hidden, head, targets = draw(5, 0)
     hot = token_logps(hidden, head, targets, temperature=1e9)
     torch.testing.assert_close(hot, torch.full_like(hot, -math.log(7)), rtol=0, atol=1e-6)
+
+
+class _Largest(TorchDispatchMode):
+    """Notes the largest tensor that any operation gives."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, list | tuple) else [out]:
+            if isinstance(tensor, torch.Tensor):
+                self.numel = max(self.numel, tensor.numel())
+        return out
+
+
+def test_logits_of_one_chunk_are_the_most_that_exist_in_backward_too(monkeypatch):
+    positions, vocabulary, chunk = 64, 4096, 8
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(positions, 4, generator=generator, requires_grad=True)
+    head = torch.randn(vocabulary, 4, generator=generator, requires_grad=True)
+    targets = torch.randint(vocabulary, (positions,), generator=generator)
+    monkeypatch.setattr(tokens, "_CHUNK_BYTES", chunk * vocabulary * 4)
+    with _Largest() as largest:
+        token_logps(hidden, head, targets).sum().backward()
+    assert largest.numel == chunk * vocabulary

@@ -6,6 +6,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from transformers import DeepseekV3ForCausalLM
 
+from afterbase.core.errors import UserError
 from afterbase.model.attention import Segments, packed_attention
 
 LENGTHS = st.lists(st.integers(1, 24), min_size=1, max_size=7)
@@ -162,3 +163,12 @@ def test_masks_and_batches_are_our_own_bug():
     mask = torch.zeros(1, 1, 3, 3)
     with pytest.raises(AssertionError):
         packed_attention(torch.nn.Identity(), q, q, q, mask, segments=Segments.of([3]), scaling=1.0)
+
+
+def test_a_sample_longer_than_the_window_is_refused():
+    q = torch.zeros(1, 2, 9, 4)
+    segments = Segments.of([3, 6])
+    packed_attention(torch.nn.Module(), q, q, q, None, segments=segments, scaling=1.0, sliding_window=6)
+    with pytest.raises(UserError, match="plain and causal") as raised:
+        packed_attention(torch.nn.Module(), q, q, q, None, segments=segments, scaling=1.0, sliding_window=5)
+    assert raised.value.got == "6 tokens, window 5"

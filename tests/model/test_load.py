@@ -1,11 +1,21 @@
 """Models on disk: plain Hugging Face folders that keep the multi-token prediction weights."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, DeepseekV3Config, LlamaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DeepseekV3Config,
+    Gemma2Config,
+    GPTNeoXConfig,
+    LlamaConfig,
+    MambaConfig,
+    Qwen3Config,
+)
 
 from afterbase.core.errors import UserError
 from afterbase.model.attention import Segments
@@ -121,11 +131,58 @@ def test_loading_gives_a_model_in_eval_mode(toy_folder):
     assert not any(module.training for module in load(toy_folder).modules().children())
 
 
-def test_other_families_are_refused(tmp_path):
-    LlamaConfig().save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="DeepSeek-V3 family") as raised:
-        load(tmp_path)
-    assert "`llama`" in raised.value.got
+SMALL: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 64,
+}
+
+
+def folder_of(config, tokenizer, tmp_path):
+    """A random model of a family, beside the toy tokenizer."""
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "other")
+    tokenizer.save_pretrained(tmp_path / "other")
+    return tmp_path / "other"
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("family", [LlamaConfig, Qwen3Config, GPTNeoXConfig])
+def test_other_families_give_the_logits_that_they_give_in_transformers(toy_tokenizer, tmp_path, family, tied: bool):
+    config = family(**SMALL, vocab_size=len(toy_tokenizer), tie_word_embeddings=tied)
+    lm = load(folder_of(config, toy_tokenizer, tmp_path))
+    with torch.no_grad():
+        ours = lm.logits(lm.hidden(IDS, Segments.of(LENGTHS)))
+    torch.testing.assert_close(transformers_logits(tmp_path / "other"), ours, rtol=0, atol=1e-5)
+    save(lm, tmp_path / "again")
+    with torch.no_grad():
+        again = load(tmp_path / "again")
+        assert torch.equal(again.logits(again.hidden(IDS, Segments.of(LENGTHS))), ours)
+
+
+def test_a_family_whose_samples_see_each_other_is_refused(toy_tokenizer, tmp_path):
+    """A state-space model carries its state from one sample into the next, whatever the boundaries."""
+    config = MambaConfig(vocab_size=len(toy_tokenizer), hidden_size=32, num_hidden_layers=2)
+    with pytest.raises(UserError, match="samples packed in one row must not see each other") as raised:
+        load(folder_of(config, toy_tokenizer, tmp_path))
+    assert "`mamba`: states that differ by 0." in raised.value.got
+
+
+def test_a_family_whose_attention_is_another_is_refused(toy_tokenizer, tmp_path):
+    """Gemma 2 caps its scores: packed and alone, ours would give one and the same wrong answer."""
+    config = Gemma2Config(**SMALL, vocab_size=len(toy_tokenizer), head_dim=8)
+    with pytest.raises(UserError, match="plain and causal") as raised:
+        load(folder_of(config, toy_tokenizer, tmp_path))
+    assert "capped" in raised.value.got
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(toy_tokenizer, tmp_path):
+    config = LlamaConfig(**SMALL, vocab_size=len(toy_tokenizer) - 1)
+    with pytest.raises(UserError, match="an embedding for every token") as raised:
+        load(folder_of(config, toy_tokenizer, tmp_path))
+    assert f"{len(toy_tokenizer)} tokens and {len(toy_tokenizer) - 1} embeddings" in raised.value.got
 
 
 def test_a_name_that_is_no_model_is_refused(tmp_path, toy_folder):

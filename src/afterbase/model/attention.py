@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AttentionInterface
 
+from afterbase.core.errors import UserError
+
 IMPLEMENTATION = "afterbase_packed"
 
 
@@ -79,14 +81,25 @@ def packed_attention(
     segments: Segments,
     scaling: float,
     dropout: float = 0.0,
+    softcap: float | None = None,
+    sliding_window: int | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
     """Causal attention within each sample of one packed row, in the form `transformers` expects.
+
+    Raises UserError for capped scores, and for a window that is shorter than a sample.
 
     query, key, value: (1, heads, tokens, dimension), with fewer key heads under grouped-query attention; returns
     (1, tokens, heads, dimension).
     """
     assert query.shape[0] == 1 and attention_mask is None and dropout == 0.0
+    longest = max(segments.lengths)
+    if softcap is not None or (sliding_window is not None and longest > sliding_window):
+        raise UserError(
+            "packed attention is plain and causal within a sample",
+            got=f"scores capped at {softcap}" if softcap is not None else f"{longest} tokens, window {sliding_window}",
+            remedy="use a model without capped scores, or samples no longer than the window",
+        )
     width = value.shape[-1]
     # MLA's values are narrower than its keys; only at one width has the CPU a kernel without the table of scores.
     value = F.pad(value, (0, query.shape[-1] - width))

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer, DeepseekV3Config, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
@@ -14,6 +15,10 @@ from afterbase.core.errors import UserError
 from afterbase.model import attention, experts
 from afterbase.model.attention import Segments
 from afterbase.model.mtp import MtpModule
+
+# Families whose packed rows equal their samples alone in our tests; any other proves it when it is loaded.
+PROVEN = ("deepseek_v3", "llama")
+_PROBE_LENGTHS, _PROBE_TOLERANCE = (5, 1, 7), 1e-3
 
 SHIPPED = {"tiny-v3": Path(__file__).parent / "tiny-v3"}
 _WEIGHTS = "model.safetensors"
@@ -29,7 +34,7 @@ class LanguageModel:
 
     def hidden(self, input_ids: Tensor, segments: Segments) -> Tensor:
         """Final hidden states (tokens, hidden) of one packed row of tokens (tokens,)."""
-        output = self.model.model(
+        output = self.model.base_model(
             input_ids=input_ids[None],
             position_ids=segments.position_ids[None],
             segments=segments,
@@ -48,7 +53,14 @@ class LanguageModel:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., hidden) to (..., vocabulary)."""
-        return self.model.lm_head(hidden)
+        return F.linear(hidden, self.head)
+
+    @property
+    def head(self) -> Tensor:
+        """The output layer's weight, (vocabulary, hidden)."""
+        layer = self.model.get_output_embeddings()
+        assert layer is not None
+        return layer.weight
 
     def modules(self) -> nn.ModuleDict:
         """Trunk and MTP module under one roof, for optimizers and checkpoints."""
@@ -79,36 +91,87 @@ def build(config: DeepseekV3Config, tokenizer: PreTrainedTokenizerFast, *, seed:
 
 
 def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> LanguageModel:
-    """A model folder as written by `save` or by `save_pretrained`, in eval mode."""
-    raw = json.loads((folder / "config.json").read_text())
-    if raw.get("model_type") != "deepseek_v3":
-        raise UserError(
-            "afterbase trains models of the DeepSeek-V3 family so far",
-            got=f"model_type `{raw.get('model_type')}` in {folder}",
-            remedy="use `tiny-v3` or another folder with model_type deepseek_v3",
-        )
+    """A model folder as written by `save` or by `save_pretrained`, in eval mode.
+
+    Raises UserError for a model that does not keep packed samples apart, or whose vocabulary is smaller than its
+    tokenizer's.
+    """
+    model = _load_trunk(folder, dtype)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    _refuse_small_vocabulary(model, tokenizer, folder)
+    lm = LanguageModel(model, tokenizer, None)
+    if isinstance(model.config, DeepseekV3Config):
+        model.config._experts_implementation = experts.register()
+        lm.mtp = _load_mtp(folder, model.config, dtype)
+    if model.config.model_type not in PROVEN:
+        refuse_leaky_packing(lm)
+    return lm
+
+
+def _load_trunk(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # the MTP keys, which transformers calls unexpected, are read below
+    transformers_logging.set_verbosity_error()  # the MTP keys, which transformers calls unexpected, are read apart
     transformers_logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        return AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, attn_implementation=attention.register(), local_files_only=True
-        )
+        ).eval()
     finally:
         transformers_logging.set_verbosity(verbosity)
-    config = model.config
-    assert isinstance(config, DeepseekV3Config)
-    config._experts_implementation = experts.register()
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    mtp = None
+
+
+def _load_mtp(folder: Path, config: DeepseekV3Config, dtype: torch.dtype) -> MtpModule | None:
     tensors = load_file(folder / _WEIGHTS)
-    if any(name.startswith(f"model.layers.{config.num_hidden_layers}.") for name in tensors):
-        mtp = MtpModule(config)
-        mtp.load_tensors(config.num_hidden_layers, tensors)
-        for parameter in mtp.parameters():  # not the buffer: the router's bias stays in float32
-            parameter.data = parameter.data.to(dtype)
-        mtp.eval()
-    return LanguageModel(model.eval(), tokenizer, mtp)
+    if not any(name.startswith(f"model.layers.{config.num_hidden_layers}.") for name in tensors):
+        return None
+    mtp = MtpModule(config)
+    mtp.load_tensors(config.num_hidden_layers, tensors)
+    for parameter in mtp.parameters():  # not the buffer: the router's bias stays in float32
+        parameter.data = parameter.data.to(dtype)
+    return mtp.eval()
+
+
+def _refuse_small_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    embeddings = model.get_input_embeddings()
+    assert isinstance(embeddings, nn.Embedding)
+    rows = embeddings.num_embeddings
+    if len(tokenizer) > rows:
+        raise UserError(
+            "a model has an embedding for every token of its tokenizer",
+            got=f"{len(tokenizer)} tokens and {rows} embeddings in {folder}",
+            remedy="use the tokenizer that the model was trained with, or resize the embeddings first",
+        )
+
+
+@torch.no_grad()
+def refuse_leaky_packing(lm: LanguageModel) -> None:
+    """UserError unless samples in one row give what each gives alone, under the family's own attention.
+
+    A family whose attention does not take the boundaries would train on samples that see each other, and its loss
+    would fall all the same.
+    """
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(len(lm.tokenizer), (sum(_PROBE_LENGTHS),), generator=generator)
+    try:
+        packed = lm.hidden(ids, Segments.of(_PROBE_LENGTHS))
+        lm.model.set_attn_implementation("eager")  # the family's own attention, with all that is peculiar to it
+        parts = [lm.model.base_model(input_ids=part[None], use_cache=False) for part in ids.split(_PROBE_LENGTHS)]
+        lm.model.set_attn_implementation(attention.register())
+        alone = torch.cat([part.last_hidden_state[0] for part in parts])
+        difference = float((packed - alone).abs().max() / alone.abs().max())
+    except UserError:
+        raise
+    except (TypeError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
+        found = f"{type(error).__name__}: {error}"
+    else:
+        if difference <= _PROBE_TOLERANCE:
+            return
+        found = f"states that differ by {difference:.2g} of the largest"
+    raise UserError(
+        "samples packed in one row must not see each other",
+        got=f"model_type `{lm.model.config.model_type}`: {found}",
+        remedy=f"use a model of a family that is proven: {', '.join(PROVEN)}",
+    )
 
 
 def save(lm: LanguageModel, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
@@ -121,7 +184,7 @@ def save(lm: LanguageModel, folder: Path, *, dtype: torch.dtype = torch.float32)
     lm.tokenizer.save_pretrained(folder)
     tensors = load_file(folder / _WEIGHTS)
     if lm.mtp is not None:
-        embedding, head = lm.model.model.embed_tokens.weight, lm.model.lm_head.weight
+        embedding, head = lm.model.model.embed_tokens.weight, lm.head
         tensors |= lm.mtp.tensors(lm.model.config.num_hidden_layers, embedding, head)
     tensors = {k: t if k.endswith("e_score_correction_bias") else t.to(dtype) for k, t in tensors.items()}
     save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})

@@ -247,7 +247,7 @@ def _step(
 
 def _logps(lm: LanguageModel, ids: Tensor, trained: Tensor, segments: Segments, temperature: float) -> Tensor:
     states, targets = gather_trained(lm.hidden(ids, segments), ids, trained)
-    return token_logps(states, lm.model.lm_head.weight, targets, temperature=temperature)
+    return token_logps(states, lm.head, targets, temperature=temperature)
 
 
 def _reward_numbers(

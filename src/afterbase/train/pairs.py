@@ -113,7 +113,7 @@ def answer_logps(lm: LanguageModel, answers: Sequence[Tokenized]) -> Tensor:
     ids = torch.tensor([token for answer in answers for token in answer.ids])
     trained = torch.tensor([bears for answer in answers for bears in answer.trained])
     states, targets = gather_trained(lm.hidden(ids, segments), ids, trained)
-    logps = token_logps(states, lm.model.lm_head.weight, targets)
+    logps = token_logps(states, lm.head, targets)
     return logps.new_zeros(len(answers)).index_add(0, segments.sample_ids[trained], logps)
 
 

@@ -52,7 +52,7 @@ def _train(work: Workspace, sft: Artifact, preferences: Artifact, config: Reward
     rm = new_reward_model(load(sft.payload))
     pairs = read_pairs(rm.lm.tokenizer, preferences)
     training, held_out = split_pairs(pairs, held_out=config.held_out, seed=seed)
-    modules = torch.nn.ModuleDict({"trunk": rm.lm.model.model, "head": rm.head})
+    modules = torch.nn.ModuleDict({"trunk": rm.lm.model.base_model, "head": rm.head})
     optimizer = adamw(modules, config.optimisation)
     checkpoint, skipped = Checkpoint(work.scratch, modules, optimizer), SkippedSteps()
     steps = batches(training, config.pairs_per_step, epochs=config.epochs, seed=seed)

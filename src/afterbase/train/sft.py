@@ -144,7 +144,7 @@ def _accumulate(lm: LanguageModel, rows: list[Pack], mtp_weight: float) -> tuple
     for row, segment, mask, mtp_mask in zip(rows, segments, masks, mtp_masks, strict=True):
         ids = torch.tensor(row.ids)
         hidden = lm.hidden(ids, segment)
-        head = lm.model.lm_head.weight
+        head = lm.head
         main = -token_logps(*_states_first(gather_trained(hidden, ids, mask), head)).sum() / count
         total = main
         if lm.mtp is not None and mtp_weight > 0:

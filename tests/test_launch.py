@@ -174,6 +174,12 @@ def test_plan_after_the_run_finds_all_of_it(finished, micro, monkeypatch, capsys
     assert f"{count} stages, {count} cached; about 0 minutes to run." in out
 
 
+def test_plan_of_several_processes_says_that_they_share_the_work(micro, tmp_path, capsys):
+    micro.write_text(micro.read_text().replace("threads = 1", "threads = 1\nprocesses = 2"))
+    launch.plan(micro, tmp_path / "root")
+    assert "minutes to run, shared by up to 2 processes." in capsys.readouterr().out
+
+
 def test_plan_of_a_base_recipe(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
     launch.plan(Path(__file__).parent.parent / "recipes/tiny-base.toml", tmp_path)

@@ -78,7 +78,11 @@ def plan(path: Path, root: Path) -> None:
     Console().print(plan_table(store.stages, costs))
     to_run = {r.artifact.key: costs.seconds(r) for r in store.stages if not r.cached}  # two seeds share some stages
     cached = sum(r.cached for r in store.stages)
-    print(f"{len(store.stages)} stages, {cached} cached; about {sum(to_run.values()) / 60:.0f} minutes to run.")
+    shared = (
+        f", shared by up to {recipe.processes} processes" if isinstance(recipe, Recipe) and recipe.processes > 1 else ""
+    )
+    minutes = sum(to_run.values()) / 60
+    print(f"{len(store.stages)} stages, {cached} cached; about {minutes:.0f} minutes to run{shared}.")
     print("Tokens trained are estimates, tokens generated are upper bounds.")
 
 

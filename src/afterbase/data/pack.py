@@ -4,7 +4,7 @@ Best-fit decreasing: the longest sample first, each into the fullest row that st
 sample begins; nothing downstream infers it.
 """
 
-import bisect
+import heapq
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,19 +23,29 @@ class Pack:
 
 
 def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Indices of the samples of each row; no row's lengths sum to more than `capacity`."""
-    assert not lengths or max(lengths) <= capacity, "samples longer than a row are dropped before packing"
+    """Indices of the samples of each row; no row's lengths (all at least 1) sum to more than `capacity`.
+
+    The tightest room is found in a number whose bit r is set where a row has r tokens free: a few words of memory,
+    however many rows there are.
+    """
+    assert not lengths or 0 < min(lengths) <= max(lengths) <= capacity, "longer samples are dropped before packing"
     rows: list[list[int]] = []
-    rooms: list[tuple[int, int]] = []  # (free tokens, row), sorted
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        at = bisect.bisect_left(rooms, (lengths[index], -1))
-        if at == len(rooms):
-            rows.append([])
-            free, row = capacity, len(rows) - 1
+    with_room: list[list[int]] = [[] for _ in range(capacity + 1)]  # by free tokens, a heap of rows
+    free = 0
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        fitting = free >> lengths[index]
+        if fitting:
+            room = lengths[index] + (fitting & -fitting).bit_length() - 1
+            row = heapq.heappop(with_room[room])
+            if not with_room[room]:
+                free ^= 1 << room
         else:
-            free, row = rooms.pop(at)
+            room, row = capacity, len(rows)
+            rows.append([])
         rows[row].append(index)
-        bisect.insort(rooms, (free - lengths[index], row))
+        left = room - lengths[index]
+        heapq.heappush(with_room[left], row)
+        free |= 1 << left
     return rows
 
 

@@ -141,6 +141,6 @@ def _reward_model_notes(outcomes: list[Outcome]) -> list[str]:
     reports = [json.loads((o.reward_model.payload / "accuracy.json").read_text()) for o in outcomes if o.reward_model]
     return [
         f"Reward model: {r['held_out_accuracy']:.1%} of {r['held_out_pairs']} held-out pairs ranked right, "
-        f"after {r['training_pairs']} training pairs."
+        f"with a mean confidence of {r['held_out_confidence']:.1%}, after {r['training_pairs']} training pairs."
         for r in reports
     ]

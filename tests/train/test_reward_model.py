@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from afterbase.core.sample import conversation
 from afterbase.core.store import Artifact
@@ -12,8 +13,8 @@ from afterbase.core.tokens import Tokenized
 from afterbase.model.load import load
 from afterbase.reward.scalar import load_reward_model, new_reward_model
 from afterbase.train.optimise import Optimisation
-from afterbase.train.pairs import Pair
-from afterbase.train.reward_model import RewardModelTraining, _accuracy, train_reward_model
+from afterbase.train.pairs import Pair, read_pairs
+from afterbase.train.reward_model import RewardModelTraining, accumulate, examine, train_reward_model
 
 CONFIG = RewardModelTraining(
     epochs=2,
@@ -58,7 +59,41 @@ def test_what_is_trained_is_trunk_and_head_and_no_output_layer(inputs: Inputs, t
     assert unmoved == {"lm_head.weight"} | {n for n in before if n.endswith("e_score_correction_bias")}
 
 
-def test_ties_are_no_successes(toy_lm):
+def test_ties_are_no_successes_and_no_confidence(toy_lm):
     same = [Tokenized(ids, [False] * 3) for ids in ([0, 4, 9], [0, 4, 10])]
     pair = Pair(0, "?", same[0], same[1], ())
-    assert _accuracy(new_reward_model(toy_lm), [pair] * 20) == 0.0
+    found = examine(new_reward_model(toy_lm), [pair] * 20, 64)
+    assert found == {"held_out_accuracy": 0.0, "held_out_confidence": 0.5, "held_out_loss": pytest.approx(math.log(2))}
+
+
+def test_confidence_is_the_probability_of_the_preferred_side(toy_lm, preference_inputs):
+    rm = new_reward_model(toy_lm)
+    torch.nn.init.normal_(rm.head.weight, std=3.0)
+    pairs = read_pairs(toy_lm.tokenizer, preference_inputs(6)[1])
+    with torch.no_grad():
+        scores = [rm.scores([answer.ids for answer in pair.answers]).tolist() for pair in pairs]
+    chances = [1 / (1 + math.exp(rejected - chosen)) for chosen, rejected in scores]
+    found = examine(rm, pairs, 64)
+    assert found["held_out_accuracy"] == pytest.approx(sum(c > 0.5 for c in chances) / 6)
+    assert found["held_out_confidence"] == pytest.approx(sum(max(c, 1 - c) for c in chances) / 6, abs=1e-5)
+    assert found["held_out_loss"] == pytest.approx(-sum(map(math.log, chances)) / 6, abs=1e-5)
+
+
+@pytest.mark.parametrize("row_tokens", [64, 150, 4096])
+def test_gradients_are_those_of_a_plain_loop_whatever_the_rows(exact_lm, preference_inputs, row_tokens: int):
+    rm = new_reward_model(exact_lm)
+    rm.head.double()
+    torch.nn.init.normal_(rm.head.weight, generator=torch.Generator().manual_seed(0))
+    pairs = read_pairs(exact_lm.tokenizer, preference_inputs(5)[1])
+    modules = torch.nn.ModuleDict({"trunk": exact_lm.model.base_model, "head": rm.head})
+    loss, differences = accumulate(rm, pairs, row_tokens)
+    found = {n: p.grad.clone() for n, p in modules.named_parameters() if p.grad is not None}
+    modules.zero_grad()
+    alone = [torch.cat([rm.scores([answer.ids]) for answer in pair.answers]) for pair in pairs]
+    expected = torch.stack([-F.logsigmoid(chosen - rejected) for chosen, rejected in alone]).mean()
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), abs=1e-10)
+    assert differences.tolist() == pytest.approx([(c - r).item() for c, r in alone], abs=1e-9)
+    for name, parameter in modules.named_parameters():
+        if parameter.grad is not None:
+            torch.testing.assert_close(found[name], parameter.grad, rtol=0, atol=1e-9)

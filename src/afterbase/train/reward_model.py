@@ -1,7 +1,8 @@
 """The scalar reward model (V3 report section 5.2.1): trained from the SFT checkpoint on preference pairs.
 
 Ours is scalar: the report's model also writes the chain of thought that leads to its reward; that part is not covered
-here. A share of the prompts is held out, and accuracy on their pairs is reported with the model.
+here. A share of the prompts is held out; accuracy on their pairs is reported with the model, and how sure it is of
+them, which should be the same number.
 """
 
 import json
@@ -18,9 +19,9 @@ from afterbase.model.load import load
 from afterbase.reward.scalar import RewardModel, new_reward_model, save_reward_model
 from afterbase.train.losses.preference import bradley_terry_loss
 from afterbase.train.optimise import Checkpoint, Optimisation, SkippedSteps, adamw, learning_rate, update
-from afterbase.train.pairs import Pair, batches, read_pairs, split_pairs
+from afterbase.train.pairs import Pair, batches, in_rows, read_pairs, split_pairs
 
-VERSION = 2
+VERSION = 3
 
 
 class RewardModelTraining(Config):
@@ -30,6 +31,8 @@ class RewardModelTraining(Config):
     pairs_per_step: int = Field(ge=1)
     held_out: float = Field(gt=0, lt=1)
     """Share of the prompts whose pairs are kept for the accuracy."""
+    row_tokens: int = Field(default=4096, ge=64)
+    """Tokens of both answers of all pairs that are read at once."""
     optimisation: Optimisation
     checkpoint_every: int = Field(default=50, ge=1)
 
@@ -61,39 +64,54 @@ def _train(work: Workspace, sft: Artifact, preferences: Artifact, config: Reward
     for step in range(done, len(steps)):
         started = time.monotonic()
         batch = steps[step]
-        scores = _scores(rm, batch)
-        loss = bradley_terry_loss(scores[:, 0], scores[:, 1]) / len(batch)
-        loss.backward()
+        loss, differences = accumulate(rm, batch, config.row_tokens)
         norm = update(optimizer, learning_rate(step, len(steps), config.optimisation), config.optimisation.clip)
         skipped.see(norm)
-        tokens = sum(len(side.ids) for pair in batch for side in (pair.chosen, pair.rejected))
+        tokens = sum(len(answer.ids) for pair in batch for answer in pair.answers)
         work.log(
             step + 1,
             len(steps),
-            loss=round(loss.item(), 4),
-            accuracy=round(float((scores[:, 0] > scores[:, 1]).float().mean()), 4),
+            loss=round(loss, 4),
+            accuracy=round(float((differences > 0).float().mean()), 4),
             grad_norm=round(norm, 4),
             tokens_per_second=round(tokens / (time.monotonic() - started)),
         )
         if (step + 1) % config.checkpoint_every == 0:
             checkpoint.save(step + 1)
-    accuracy = _accuracy(rm, held_out)
-    work.show(len(steps), len(steps), held_out_accuracy=round(accuracy, 3))
-    report = {"training_pairs": len(training), "held_out_pairs": len(held_out), "held_out_accuracy": accuracy}
+    report = {"training_pairs": len(training), "held_out_pairs": len(held_out)}
+    report |= examine(rm, held_out, config.row_tokens)
+    work.show(len(steps), len(steps), held_out_accuracy=round(report["held_out_accuracy"], 3))
     (work.payload / "accuracy.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
     save_reward_model(rm, work.payload)
 
 
-def _scores(rm: RewardModel, pairs: Sequence[Pair]) -> Tensor:
-    """(pairs, 2): the chosen and the rejected answer's score."""
-    return rm.scores([side.ids for pair in pairs for side in (pair.chosen, pair.rejected)]).view(-1, 2)
+def accumulate(rm: RewardModel, pairs: Sequence[Pair], row_tokens: int) -> tuple[float, Tensor]:
+    """Gradients of the mean loss over the pairs, whatever the rows; the loss and each pair's difference of scores."""
+    loss, differences = 0.0, []
+    for row in in_rows(pairs, row_tokens):
+        scores = _scores(rm, row)
+        part = bradley_terry_loss(scores[:, 0], scores[:, 1]) / len(pairs)
+        part.backward()
+        loss += part.item()
+        differences.append((scores[:, 0] - scores[:, 1]).detach())
+    return loss, torch.cat(differences)
 
 
 @torch.inference_mode()
-def _accuracy(rm: RewardModel, pairs: Sequence[Pair]) -> float:
-    """Share of pairs whose chosen answer scores higher; ties count as wrong."""
-    right = 0
-    for i in range(0, len(pairs), 16):
-        scores = _scores(rm, pairs[i : i + 16])
-        right += int((scores[:, 0] > scores[:, 1]).sum())
-    return right / len(pairs)
+def examine(rm: RewardModel, pairs: Sequence[Pair], row_tokens: int) -> dict[str, float]:
+    """Accuracy (ties are wrong), mean loss, and mean confidence: the probability it gives to the side it prefers.
+
+    A calibrated model is right as often as it is confident.
+    """
+    scores = torch.cat([_scores(rm, row) for row in in_rows(pairs, row_tokens)])
+    differences = scores[:, 0] - scores[:, 1]
+    return {
+        "held_out_accuracy": float((differences > 0).float().mean()),
+        "held_out_confidence": float(differences.abs().sigmoid().mean()),
+        "held_out_loss": float(bradley_terry_loss(scores[:, 0], scores[:, 1])) / len(pairs),
+    }
+
+
+def _scores(rm: RewardModel, pairs: Sequence[Pair]) -> Tensor:
+    """(pairs, 2): the chosen and the rejected answer's score."""
+    return rm.scores([answer.ids for pair in pairs for answer in pair.answers]).view(-1, 2)

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported anywhere
+# Toy matrices gain nothing from a second thread, and on shared cores the threads wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no error
 settings.load_profile("no deadline")
 

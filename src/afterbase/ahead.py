@@ -54,7 +54,7 @@ def make_ahead(store: Store, recipe: Recipe, root: Path) -> None:
                 process.start()
                 running[process.sentinel] = process
             for sentinel in wait(list(running)):
-                process = running.pop(sentinel)  # type: ignore[call-overload]
+                process = running.pop(sentinel)  # type: ignore[call-overload]  # sentinels are ints outside Windows
                 process.join()
                 if process.exitcode != 0:
                     return

@@ -66,11 +66,12 @@ def test_run_is_summarised(finished):
     assert not any(stage["cached"] for stage in summary["stages"])
     entries = [(e["checkpoint"], e["domain"], e["decoding"], e["system_prompt"]) for e in summary["evaluations"]]
     assert len(entries) == len(set(entries))
-    checkpoints = ["base", "expert SFT", "expert", "SFT", "GRPO"]
+    checkpoints = ["base", "expert SFT", "expert", "SFT", "DPO", "KTO", "GRPO"]
     assert list(dict.fromkeys(e[0] for e in entries)) == checkpoints
     assert {e[:2] for e in entries if e[3]} == {("expert SFT", "arithmetic"), ("expert SFT", "code")}
     assert {(c["a"], c["b"]) for c in summary["comparisons"]} == {
-        ("expert SFT", "expert"), ("base", "SFT"), ("SFT", "GRPO"), ("base", "GRPO")
+        ("expert SFT", "expert"), ("base", "SFT"), ("SFT", "GRPO"), ("base", "GRPO"),
+        ("SFT", "DPO"), ("SFT", "KTO"),
     }  # fmt: skip
     assert {c["domain"] for c in summary["comparisons"]} == {"arithmetic", "code", "all"}
 
@@ -86,6 +87,8 @@ def test_report_is_one_page(finished):
     page = (finished / "runs/micro/report.html").read_text()
     assert page.lower().startswith("<!doctype html>")
     assert "evaluate GRPO on chat" in page
+    for stage in ("SFT", "reward model", "DPO", "KTO", "GRPO"):
+        assert f"{stage}: " in page  # its learning curve
 
 
 def test_preference_pairs_come_from_the_reviewers_edits(finished):

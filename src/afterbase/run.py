@@ -197,6 +197,10 @@ def comparisons(recipe: Recipe) -> Iterator[Pair]:
     """The paired questions of the report, on sampled answers if there are any: per reasoning domain, and over all."""
     decoding = "sampled" if recipe.evaluation.samples else "greedy"
     pairs = [("expert SFT", "expert", False), ("base", "SFT", False), ("SFT", "GRPO", False), ("base", "GRPO", False)]
+    if recipe.dpo:
+        pairs.append(("SFT", "DPO", False))
+    if recipe.kto:
+        pairs.append(("SFT", "KTO", False))
     if recipe.baselines:
         pairs += [("teacher only", "expert", True), ("original only", "SFT", False)]
     for a, b, system_prompt in pairs:

@@ -26,6 +26,8 @@ _CURVES = {
     "sft": (("loss", "nats a token"),),
     "grpo": (("reward", "reward"), ("solved", "share solved"), ("length", "tokens")),
     "reward_model": (("loss", "nats a pair"), ("accuracy", "share right")),
+    "dpo": (("loss", "nats a pair"), ("accuracy", "share right")),
+    "kto": (("loss", "loss an answer"), ("kl", "nats")),
 }
 _EXAMPLES = 3  # problems shown for each domain
 

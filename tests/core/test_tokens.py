@@ -9,8 +9,14 @@ from tokenizers import AddedToken
 
 from afterbase.core.errors import UserError
 from afterbase.core.tokens import BEGIN, CHAT_TEMPLATE, END, SPECIAL_TOKENS, prompt_ids, tokenize, user_prompt_ids
+from afterbase.train.tokenizer import train_tokenizer
 
 MARKS = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
+
+CHATML = (
+    "{% for message in messages %}{{ '<|' + message.role + '|>\\n' + message.content + '<|end|>\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
+)
 
 # Plain text, digits, and what an attacker or a careless page of documentation would hold.
 PIECES = st.text(max_size=12) | st.integers().map(str) | st.sampled_from([*SPECIAL_TOKENS, "<|", "|>", "\ue000"])
@@ -40,6 +46,15 @@ def _spans(tokenizer, tokens) -> list[tuple[bool, str]]:
 def tokenizer(toy_tokenizer):
     """A tokenizer of one's own to change."""
     return copy.deepcopy(toy_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def line_breaks_merge():
+    """A tokenizer in which two line breaks are one token, with ChatML's template."""
+    tokenizer = train_tokenizer(["\n\n"], vocabulary=len(SPECIAL_TOKENS) + 256 + 1, context=64)
+    assert len(tokenizer.encode("\n\n", add_special_tokens=False)) == 1
+    tokenizer.chat_template = CHATML
+    return tokenizer
 
 
 def test_mask_of_a_conversation(toy_tokenizer):
@@ -99,6 +114,20 @@ def test_ordinary_text_is_tokenised_as_transformers_does_it(toy_tokenizer, text)
     messages = [_message("user", text), _message("assistant", text)]
     theirs = toy_tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
     assert tokenize(toy_tokenizer, messages).ids == theirs
+
+
+@given(st.text("\n ab", max_size=4), st.text("\n ab", max_size=4))
+def test_an_answer_never_merges_with_the_prompt(line_breaks_merge, first, second):
+    """ChatML's prompt ends in a line break, and two line breaks are one token here."""
+    messages = [_message(role, text) for role, text in zip(MARKS, ("", "\n\n", first), strict=True)]
+    messages += [_message("user", second), _message("assistant", second)]
+    tokens = tokenize(line_breaks_merge, messages)
+    spans = _spans(line_breaks_merge, tokens)
+    assert [text for bears, text in spans if bears] == [first + END, second + END]
+    assert "".join(text for _, text in spans) == line_breaks_merge.apply_chat_template(messages, tokenize=False)
+    for turn in (2, 4):
+        prompt = prompt_ids(line_breaks_merge, messages[:turn])
+        assert tokens.ids[: len(prompt)] == prompt
 
 
 def test_injected_turn_is_read_as_the_users_words(toy_tokenizer):

@@ -10,6 +10,7 @@ of the tokenizer makes out of other text, and marks that a tokenizer does not de
 `<think>` is the model's own).
 """
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ def tokenize(tokenizer: Any, messages: Sequence[dict[str, str]]) -> Tokenized:
         if message["role"] != "assistant":
             continue
         start = len(prompt := _apply(tokenizer, messages[:turn], generation=True))
-        whole = _apply(tokenizer, messages[: turn + 1], generation=False)
+        last = turn == len(messages) - 1
+        whole = ids if last else _apply(tokenizer, messages[: turn + 1], generation=False)
         if whole[:start] != prompt or ids[: len(whole)] != whole:
             raise UserError(
                 "a chat template must extend its own generation prompt",
@@ -96,7 +98,22 @@ def _apply(tokenizer: Any, messages: Sequence[dict[str, str]], *, generation: bo
     written = "".join(message["content"] for message in messages)
     seam = next(c for c in map(chr, _PRIVATE_USE) if c not in written)
     cut = [{**m, "content": _cut(m["content"], _marks(tokenizer, m["role"]), seam)} for m in messages]
-    text = tokenizer.apply_chat_template(cut, add_generation_prompt=generation, tokenize=False)
+    render = functools.partial(tokenizer.apply_chat_template, tokenize=False)
+    text, seams = render(cut, add_generation_prompt=generation), 0
+    ids = _encode(tokenizer, text, seam)
+    for turn in (turn for turn, message in enumerate(cut) if message["role"] == "assistant"):
+        # Where a prompt ends in text, ChatML's in a line break, its last token can merge with white space at the
+        # beginning of the answer, and generation never meets that token: such an answer begins a piece of its own.
+        # Elsewhere the text stays whole, for some tokenizers put a space before each piece.
+        start = len(render(cut[:turn], add_generation_prompt=True)) + seams
+        prompt = _encode(tokenizer, text[:start], seam)
+        if ids[: len(prompt)] != prompt:
+            text, seams = text[:start] + seam + text[start:], seams + 1
+            ids = _encode(tokenizer, text, seam)
+    return ids
+
+
+def _encode(tokenizer: Any, text: str, seam: str) -> list[int]:
     # Not verbose: callers drop what is too long, and say so.
     pieces = [tokenizer(piece, add_special_tokens=False, verbose=False) for piece in text.split(seam)]
     return [i for piece in pieces for i in piece["input_ids"]]

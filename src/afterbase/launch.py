@@ -8,8 +8,9 @@ from pathlib import Path
 from rich.console import Console
 
 from afterbase.ahead import make_ahead, open_store, seeds
+from afterbase.core import ranks
 from afterbase.core.errors import UserError
-from afterbase.core.progress import Progress
+from afterbase.core.progress import Progress, Silent
 from afterbase.core.store import Store, write_atomically
 from afterbase.data.domains import DOMAINS
 from afterbase.data.problems import refuse_rejected_golds
@@ -27,12 +28,33 @@ _GOLDS = 20  # problems a domain whose gold is verified before anything is train
 
 
 def run(path: Path, root: Path) -> None:
-    """Run the recipe in a file; ends with the table and the report's path."""
+    """Run the recipe in a file; ends with the table and the report's path.
+
+    Under `torchrun` every rank comes here: all walk through the same stages, and the first one speaks for them.
+    """
     recipe = load_recipe(path)
     _refuse_full_disk(root)
     notes: list[str] = []
     if isinstance(recipe, Recipe):
         recipe, notes = _preflight(recipe)
+    ranks.start()
+    if ranks.rank() == 0:
+        _run(path, root, recipe, notes)
+    else:
+        _follow(root, recipe)
+    ranks.end()
+
+
+def _follow(root: Path, recipe: Recipe | BaseRecipe) -> None:
+    store = open_store(root, recipe.threads, Silent())
+    if isinstance(recipe, BaseRecipe):
+        run_base(store, recipe)
+        return
+    for run_of_seed in seeds(store, recipe):
+        post_train(run_of_seed)
+
+
+def _run(path: Path, root: Path, recipe: Recipe | BaseRecipe, notes: list[str]) -> None:
     print(*notes, sep="\n", end="\n" if notes else "")
     store = open_store(root, recipe.threads, Progress())
     if isinstance(recipe, BaseRecipe):
@@ -40,7 +62,7 @@ def run(path: Path, root: Path) -> None:
         print((artifact.payload / "facts.json").read_text())
         print(f"base model: {next(r.artifact.payload for r in store.stages if r.name == 'base')}")
         return
-    if recipe.processes > 1:
+    if recipe.processes > 1 and ranks.size() == 1:
         make_ahead(store, recipe, root)
     outcomes = [post_train(run_of_seed) for run_of_seed in seeds(store, recipe)]
     folder = root / "runs" / recipe.name

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from afterbase.model.attention import Segments
-from afterbase.model.mtp import MtpModule
+from afterbase.model.mtp import MtpModule, original_names
 
 LAYER = 3  # the toy model has layers 0 to 2
 
@@ -74,7 +74,7 @@ def test_the_projection_takes_the_embedding_first(toy_lm):
 
 def test_names_are_those_of_the_original_checkpoint(toy_lm):
     embedding, head = toy_lm.model.model.embed_tokens.weight, toy_lm.model.lm_head.weight
-    tensors = toy_lm.mtp.tensors(LAYER, embedding, head)
+    tensors = original_names(toy_lm.mtp.state_dict(), LAYER, embedding, head)
     assert set(tensors) == {f"model.layers.{LAYER}.{name}" for name in ORIGINAL_NAMES}
     assert torch.equal(tensors["model.layers.3.embed_tokens.weight"], embedding)
     assert torch.equal(tensors["model.layers.3.shared_head.head.weight"], head)
@@ -86,7 +86,7 @@ def test_names_are_those_of_the_original_checkpoint(toy_lm):
 
 def exported(lm) -> dict[str, torch.Tensor]:
     lm.mtp.block.mlp.gate.e_score_correction_bias.copy_(torch.arange(8.0))
-    return lm.mtp.tensors(LAYER, lm.model.model.embed_tokens.weight, lm.model.lm_head.weight)
+    return original_names(lm.mtp.state_dict(), LAYER, lm.model.model.embed_tokens.weight, lm.model.lm_head.weight)
 
 
 def test_round_trip(toy_lm):

@@ -8,30 +8,21 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from transformers.models.deepseek_v3 import modeling_deepseek_v3
 
 from afterbase.core.progress import Silent, StageLine
 from afterbase.core.store import Artifact, Store
 from afterbase.model.load import save
 from afterbase.train.pairs import make_reference_logps
+from exact import Float64Torch
 
 Stage = Callable[[Store], Artifact]
-
-
-class _Float64Torch:
-    """`torch` whose float32 is float64."""
-
-    float32 = torch.float64
-
-    def __getattr__(self, name: str):
-        return getattr(torch, name)
 
 
 @pytest.fixture
 def exact_lm(toy_lm, monkeypatch):
     """The toy model in float64 throughout; transformers does norms, routers and softmax in float32 in any model."""
-    monkeypatch.setattr(modeling_deepseek_v3, "torch", _Float64Torch())
+    monkeypatch.setattr(modeling_deepseek_v3, "torch", Float64Torch())
     toy_lm.modules().double()
     return toy_lm
 
@@ -130,4 +121,4 @@ def assert_resumes(tmp_path) -> Callable[..., Artifact]:
 
 def _untimed(row: dict[str, Any]) -> dict[str, str]:
     """As text, because nan is not equal to itself."""
-    return {k: str(v) for k, v in row.items() if not k.startswith(("seconds", "tokens_per_second"))}
+    return {k: str(v) for k, v in row.items() if not k.startswith(("seconds", "tokens_per_second", "memory"))}

@@ -91,7 +91,7 @@ def test_dpo_is_trls(policies, preference_inputs, tmp_path):
     policy, reference = policies
     pairs = read_pairs(policy.tokenizer, preference_inputs(5)[1])
     config = dpo.Dpo(epochs=1, pairs_per_step=5, beta=0.3, held_out=0.5, row_tokens=100, optimisation=RATE)
-    loss, _ = dpo.accumulate(policy, pairs, reference_logps(reference, pairs), config)
+    loss = dpo.accumulate(policy, pairs, reference_logps(reference, pairs), config)["loss"]
 
     model = theirs(policy)
     rows = [{"prompt": "a", "chosen": "b", "rejected": "c"}]

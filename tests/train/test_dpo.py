@@ -25,17 +25,19 @@ CONFIG = Dpo(
 def test_gradients_are_those_of_a_plain_loop_whatever_the_rows(exact_lm, preference_inputs, row_tokens: int):
     pairs = read_pairs(exact_lm.tokenizer, preference_inputs(5)[1])
     reference = torch.randn(len(pairs), 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    loss, margins = accumulate(exact_lm, pairs, reference, CONFIG.model_copy(update={"row_tokens": row_tokens}))
+    found_numbers = accumulate(exact_lm, pairs, reference, CONFIG.model_copy(update={"row_tokens": row_tokens}))
     found = {n: p.grad.clone() for n, p in exact_lm.model.named_parameters() if p.grad is not None}
     exact_lm.model.zero_grad()
-    losses = []
+    losses, margins = [], []
     for pair in pairs:
         chosen, rejected = (answer_logps(exact_lm, [answer])[0] for answer in pair.answers)
         gains = chosen - reference[pair.row, 0], rejected - reference[pair.row, 1]
         losses.append(-F.logsigmoid(0.1 * (gains[0] - gains[1])))
-        assert margins[pair.row].item() == pytest.approx(0.1 * (gains[0] - gains[1]).item(), abs=1e-10)
+        margins.append(0.1 * (gains[0] - gains[1]).item())
     torch.stack(losses).mean().backward()
-    assert loss == pytest.approx(torch.stack(losses).mean().item(), abs=1e-10)
+    accuracy = sum(margin > 0 for margin in margins) / 5
+    expected = {"loss": torch.stack(losses).mean().item(), "accuracy": accuracy, "margin": sum(margins) / 5}
+    assert found_numbers == pytest.approx(expected, abs=1e-10)
     for name, parameter in exact_lm.model.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(found[name], parameter.grad, rtol=0, atol=1e-9)

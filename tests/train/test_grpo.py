@@ -141,7 +141,7 @@ def test_equal_groups_contribute_nothing(toy_lm):
     assert _step(toy_lm, None, PROMPTS, groups, advantages, ALL, CONFIG) == {}
     assert all(p.grad is None for p in toy_lm.model.parameters())
     before = {n: p.detach().clone() for n, p in toy_lm.model.named_parameters()}
-    assert update(adamw(toy_lm.model, CONFIG.optimisation), 1e-2, 1.0) == 0.0
+    assert update(adamw(toy_lm.model, CONFIG.optimisation), 1e-2, CONFIG.optimisation)[0] == 0.0
     assert all(torch.equal(before[n], p) for n, p in toy_lm.model.named_parameters())
 
 
@@ -183,7 +183,7 @@ def test_a_bandit_is_learnt(toy_lm):
         values = torch.tensor([[1.0 - c.token_ids[0] % 2 for c in group] for group in groups])
         valid = torch.ones_like(values, dtype=torch.bool)
         _step(toy_lm, None, PROMPTS, groups, group_advantages(values, valid), valid, config)
-        update(optimizer, 1e-2, 1.0)
+        update(optimizer, 1e-2, CONFIG.optimisation)
         means.append(values.mean().item())
     assert means[0] < 0.7
     assert means[-1] > 0.95

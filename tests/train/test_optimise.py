@@ -1,8 +1,9 @@
-"""The schedule's exact ends, one AdamW step by hand, gradients that are not finite, and checkpoints."""
+"""The schedule's exact ends, one AdamW step by hand, and steps that are skipped."""
 
 import json
 import math
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,6 @@ from torch import nn
 
 from afterbase.core.errors import UserError
 from afterbase.train.optimise import (
-    Checkpoint,
     Optimisation,
     SkippedSteps,
     adamw,
@@ -72,7 +72,7 @@ def test_two_steps_equal_adamw_written_out():
                 expected[name] *= 1 - rate * 0.3
             step = (first[name] / (1 - 0.8**t)) / ((second[name] / (1 - 0.9**t)).sqrt() + 1e-8)
             expected[name] -= rate * step
-        update(optimizer, rate, config.clip)
+        update(optimizer, rate, config)
         for name, p in module.named_parameters():
             torch.testing.assert_close(p.detach(), expected[name], rtol=0, atol=1e-12)
             assert p.grad is None
@@ -93,87 +93,54 @@ def test_the_gradient_is_clipped_by_its_global_norm():
     with torch.no_grad():
         module.weight.zero_()
     module.weight.grad = torch.tensor([[3.0, 4.0]])
-    assert update(optimizer, rate=1.0, clip=0.5) == pytest.approx(5.0)
+    assert update(optimizer, 1.0, REPORT.model_copy(update={"clip": 0.5})) == (pytest.approx(5.0), True)
     torch.testing.assert_close(module.weight.detach(), torch.tensor([[-0.3, -0.4]]), rtol=0, atol=1e-5)
 
 
 def test_without_any_gradient_nothing_moves():
     module = toy_module()
     before = [p.detach().clone() for p in module.parameters()]
-    norm = update(adamw(module, Optimisation(learning_rate=1.0, floor=0.0, weight_decay=0.5)), 1.0, 1.0)
-    assert norm == 0.0
+    config = Optimisation(learning_rate=1.0, floor=0.0, weight_decay=0.5)
+    assert update(adamw(module, config), 1.0, config)[0] == 0.0
     assert all(torch.equal(a, b) for a, b in zip(before, module.parameters(), strict=True))
 
 
-@pytest.mark.parametrize("poison", [math.nan, math.inf, -math.inf])
-def test_a_gradient_that_is_not_finite_leaves_weights_and_optimizer_untouched(poison):
+@pytest.mark.parametrize("poison", [math.nan, math.inf, -math.inf, 1001.0])
+def test_a_gradient_that_is_not_finite_or_explodes_leaves_weights_and_optimizer_untouched(poison):
     module = toy_module()
-    optimizer = adamw(module, Optimisation(learning_rate=0.1, floor=0.0, weight_decay=0.5))
+    config = Optimisation(learning_rate=0.1, floor=0.0, weight_decay=0.5)
+    optimizer = adamw(module, config)
     module(torch.ones(1, 3).double()).sum().backward()
-    update(optimizer, 0.1, 1.0)
+    assert update(optimizer, 0.1, config)[1]
     weights = [p.detach().clone() for p in module.parameters()]
     moments = json.dumps(optimizer.state_dict(), default=lambda tensor: tensor.tolist())
     module(torch.ones(1, 3).double()).sum().backward()
     next(module.parameters()).grad[0, 0] = poison  # type: ignore[index]
-    assert not math.isfinite(update(optimizer, 0.1, 1.0))
+    norm, moved = update(optimizer, 0.1, config)
+    assert not moved
+    assert not math.isfinite(norm) or norm > config.explosion
     assert all(torch.equal(a, b) for a, b in zip(weights, module.parameters(), strict=True))
     assert json.dumps(optimizer.state_dict(), default=lambda tensor: tensor.tolist()) == moments
     assert all(p.grad is None for p in module.parameters()), "the poison is not accumulated into the next step"
 
 
-def test_skipped_steps_are_counted_and_too_many_in_a_row_stop_the_run():
+def test_skipped_steps_are_counted_and_too_many_in_a_row_stop_the_run(tmp_path):
+    kept = []
     skipped = SkippedSteps(limit=3)
-    for norm in (math.nan, math.inf, 1.0, math.nan, math.nan):
-        skipped.see(norm)
+
+    def keep() -> Path:
+        kept.append(1)
+        return tmp_path / "batch.json"
+
+    for moved in (False, False, True, False, False):
+        skipped.see(math.nan, moved, keep)
     assert skipped.total == 4
+    assert not kept
     with pytest.raises(UserError, match="finite gradients") as raised:
-        skipped.see(math.inf)
+        skipped.see(math.inf, False, keep)
     assert raised.value.got.startswith("3 steps in a row")
-
-
-def test_a_checkpoint_brings_back_the_same_trajectory(tmp_path):
-    config = Optimisation(learning_rate=0.1, floor=0.0, weight_decay=0.1)
-
-    def steps(module: nn.Module, optimizer: torch.optim.Optimizer, first: int, last: int) -> None:
-        for step in range(first, last):
-            module(torch.full((2, 3), step + 1.0).double()).square().sum().backward()
-            update(optimizer, 0.1 / (step + 1), 1.0)
-
-    whole = toy_module()
-    optimizer = adamw(whole, config)
-    steps(whole, optimizer, 0, 3)
-    Checkpoint(tmp_path, whole, optimizer).save(3, cursor=[1, 2], note="ä", nothing=None)
-    steps(whole, optimizer, 3, 6)
-
-    other = nn.Sequential(nn.Linear(3, 4), nn.RMSNorm(4), nn.Linear(4, 1)).double()
-    again = adamw(other, config)
-    assert Checkpoint(tmp_path, other, again).load() == (3, {"cursor": [1, 2], "note": "ä", "nothing": None})
-    steps(other, again, 3, 6)
-    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), other.parameters(), strict=True))
-
-
-def test_buffers_are_in_the_checkpoint(toy_lm, tmp_path):
-    """Router biases are no parameters, and training moves them."""
-    modules = toy_lm.modules()
-    bias = toy_lm.mtp.block.mlp.gate.e_score_correction_bias
-    bias.fill_(0.5)
-    checkpoint = Checkpoint(tmp_path, modules, adamw(modules, REPORT))
-    checkpoint.save(1)
-    bias.zero_()
-    checkpoint.load()
-    assert (bias == 0.5).all()
-
-
-def test_the_newest_whole_checkpoint_counts(tmp_path):
-    module = toy_module()
-    checkpoint = Checkpoint(tmp_path, module, adamw(module, REPORT))
-    assert checkpoint.load() == (0, {})
-    checkpoint.save(1)
-    checkpoint.save(2)
-    (tmp_path / "checkpoint.part").write_bytes(b"torn by a kill")
-    assert checkpoint.load() == (2, {})
-    checkpoint.save(3)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["checkpoint.pt"]
+    assert kept == [1]
+    assert "batch.json" in raised.value.remedy
 
 
 def test_trained_tokens_are_predicted_from_the_place_before():

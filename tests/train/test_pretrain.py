@@ -119,9 +119,11 @@ def test_the_result_is_a_whole_model_in_float32(toy_store, corpus, tokenizer):
 
 
 def test_a_longer_decay_is_the_beginning_of_a_longer_run(toy_store, corpus, tokenizer):
-    long = run(toy_store, corpus, tokenizer, steps=8).metrics()
-    cut = run(toy_store, corpus, tokenizer, steps=4, decay_steps=8).metrics()
-    short = run(toy_store, corpus, tokenizer, steps=4).metrics()
+    def trajectory(**settings: int) -> list[tuple[float, float, float]]:
+        rows = run(toy_store, corpus, tokenizer, **settings).metrics()
+        return [(row["loss"], row["grad_norm"], row["learning_rate"]) for row in rows]
+
+    long, cut, short = trajectory(steps=8), trajectory(steps=4, decay_steps=8), trajectory(steps=4)
     assert long[:4] == cut != short
 
 

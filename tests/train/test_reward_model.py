@@ -1,5 +1,6 @@
 """Training the scalar reward model: separable pairs are learnt, no prompt is on both sides, resume."""
 
+import dataclasses
 import json
 import math
 
@@ -85,15 +86,17 @@ def test_gradients_are_those_of_a_plain_loop_whatever_the_rows(exact_lm, prefere
     rm.head.double()
     torch.nn.init.normal_(rm.head.weight, generator=torch.Generator().manual_seed(0))
     pairs = read_pairs(exact_lm.tokenizer, preference_inputs(5)[1])
-    modules = torch.nn.ModuleDict({"trunk": exact_lm.model.base_model, "head": rm.head})
-    loss, differences = accumulate(rm, pairs, row_tokens)
+    pairs = [dataclasses.replace(pair, margin=0.3 * pair.row) for pair in pairs]
+    modules = rm.modules()
+    loss, accuracy = accumulate(rm, pairs, row_tokens)
     found = {n: p.grad.clone() for n, p in modules.named_parameters() if p.grad is not None}
     modules.zero_grad()
     alone = [torch.cat([rm.scores([answer.ids]) for answer in pair.answers]) for pair in pairs]
-    expected = torch.stack([-F.logsigmoid(chosen - rejected) for chosen, rejected in alone]).mean()
+    losses = [-F.logsigmoid(c - r - 0.3 * pair.row) for pair, (c, r) in zip(pairs, alone, strict=True)]
+    expected = torch.stack(losses).mean()
     expected.backward()
     assert loss == pytest.approx(expected.item(), abs=1e-10)
-    assert differences.tolist() == pytest.approx([(c - r).item() for c, r in alone], abs=1e-9)
+    assert accuracy == sum((c > r).item() for c, r in alone) / 5
     for name, parameter in modules.named_parameters():
         if parameter.grad is not None:
             torch.testing.assert_close(found[name], parameter.grad, rtol=0, atol=1e-9)

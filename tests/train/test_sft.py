@@ -21,7 +21,7 @@ from afterbase.data.pack import Pack
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.train.optimise import Optimisation
-from afterbase.train.sft import Sft, _accumulate, _plan, tokenize_for_training, train_sft
+from afterbase.train.sft import Sft, _plan, accumulate, tokenize_for_training, train_sft
 
 Inputs = tuple[Artifact, Artifact]
 CONFIG = Sft(
@@ -97,7 +97,7 @@ def test_gradients_do_not_depend_on_packing_or_accumulation(exact_lm):
         expected = gradients(exact_lm)
         shuffled = rng.sample(samples, len(samples))
         rows = [packed(shuffled[i::count]) for i in range(count) if shuffled[i::count]]
-        losses = _accumulate(exact_lm, rows, 0.1)
+        losses = accumulate(exact_lm, rows, 0.1)
         assert losses == pytest.approx((main.item(), ahead.item()), abs=1e-9)
         for name, gradient in gradients(exact_lm).items():
             torch.testing.assert_close(gradient, expected[name], rtol=0, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
@@ -108,47 +108,68 @@ def test_gradients_do_not_depend_on_packing_or_accumulation(exact_lm):
 def test_a_neighbour_in_the_row_adds_no_loss(exact_lm):
     """One that bears no loss changes neither number, though its tokens come right behind a sample's end."""
     sample, silent = Tokenized([5, 6, 7, 8], [False, True, True, True]), Tokenized([9, 10, 11], [False] * 3)
-    alone = _accumulate(exact_lm, [packed([sample])], 0.1)
-    beside = _accumulate(exact_lm, [packed([silent, sample, silent])], 0.1)
+    alone = accumulate(exact_lm, [packed([sample])], 0.1)
+    beside = accumulate(exact_lm, [packed([silent, sample, silent])], 0.1)
     assert beside == pytest.approx(alone, abs=1e-10)
 
 
 def test_a_row_without_trained_tokens_is_no_division_by_zero(toy_lm):
-    loss, mtp_loss = _accumulate(toy_lm, [packed([Tokenized([5, 6, 7], [False] * 3)])], 0.1)
+    loss, mtp_loss = accumulate(toy_lm, [packed([Tokenized([5, 6, 7], [False] * 3)])], 0.1)
     assert (loss, mtp_loss) == (0.0, 0.0)
     assert all(not g.any() for g in gradients(toy_lm).values())
 
 
 def test_without_its_weight_the_prediction_module_stays_out(toy_lm):
-    _, mtp_loss = _accumulate(toy_lm, [packed([Tokenized([5, 6, 7], [False, True, True])])], 0.0)
+    _, mtp_loss = accumulate(toy_lm, [packed([Tokenized([5, 6, 7], [False, True, True])])], 0.0)
     assert mtp_loss == 0.0
     assert all(p.grad is None for p in toy_lm.mtp.parameters())
     toy_lm.mtp = None
-    assert _accumulate(toy_lm, [packed([Tokenized([5, 6, 7], [False, True, True])])], 0.1)[1] == 0.0
+    assert accumulate(toy_lm, [packed([Tokenized([5, 6, 7], [False, True, True])])], 0.1)[1] == 0.0
 
 
 def test_the_plan_shows_every_sample_once_an_epoch(toy_lm):
-    tokenized, _ = tokenize_for_training(toy_lm, toy_samples(20), 64)
+    tokenized = tokenize_for_training(toy_lm, toy_samples(20), CONFIG).tokenized
     config = CONFIG.model_copy(update={"epochs": 3, "rows_per_step": 2})
-    plan = _plan(tokenized, config, seed=1)
+    plan = _plan(tokenized, range(20), config, seed=1)
     assert all(1 <= len(rows) <= 2 for rows in plan)
     members = [m for rows in plan for row in rows for m in row.members]
     assert len(members) == 60
     epochs = [members[i : i + 20] for i in (0, 20, 40)]
     assert all(sorted(epoch) == list(range(20)) for epoch in epochs)
     assert epochs[0] != epochs[1], "each epoch in an order of its own"
-    assert plan == _plan(tokenized, config, seed=1) != _plan(tokenized, config, seed=2)
+    assert plan == _plan(tokenized, range(20), config, seed=1) != _plan(tokenized, range(20), config, seed=2)
 
 
 def test_long_samples_are_counted_and_shares_reported(toy_lm):
     long = Sample(messages=conversation("?", "word " * 100), domain="code", kind="open", problem_id=None, producer={})
     samples = [*toy_samples(3), long]
-    tokenized, report = tokenize_for_training(toy_lm, samples, 64)
-    assert len(tokenized) == report["samples"] == 3
-    assert report["too_long"] == 1
+    examples = tokenize_for_training(toy_lm, samples, CONFIG)
+    report = examples.report()
+    assert len(examples.tokenized) == report["samples"] == 3
+    tokens = len(tokenize(toy_lm.tokenizer, long.messages).ids)
+    assert (report["too_long"], report["dropped"]) == (1, [{"id": long.id, "reason": "too long", "tokens": tokens}])
     masks = [tokenize(toy_lm.tokenizer, s.messages).trained for s in samples[:3]]
     share = sum(map(sum, masks)) / sum(map(len, masks))
     assert report["trained_share"] == {"arithmetic/original": pytest.approx(share, abs=1e-4)}
+
+
+def test_long_samples_are_split_where_that_is_asked(toy_lm):
+    """All their tokens are there once, and all bear the loss that they bore, but for a piece's first."""
+    long = Sample(messages=conversation("?", "word " * 100), domain="code", kind="open", problem_id=None, producer={})
+    whole = tokenize(toy_lm.tokenizer, long.messages)
+    pieces = tokenize_for_training(toy_lm, [long], CONFIG.model_copy(update={"too_long": "split"})).tokenized
+    assert len(pieces) > 1
+    assert all(len(piece.ids) <= 64 for piece in pieces)
+    assert [token for piece in pieces for token in piece.ids] == whole.ids
+    bears = [b for piece in pieces for b in piece.trained]
+    assert all(bears[at] == (whole.trained[at] and at % 64 != 0) for at in range(len(whole.ids)))
+
+
+def test_no_sample_is_longer_than_the_models_context(toy_lm):
+    toy_lm.model.config.max_position_embeddings = 32
+    long = Sample(messages=conversation("?", "word " * 10), domain="code", kind="open", problem_id=None, producer={})
+    examples = tokenize_for_training(toy_lm, [*toy_samples(3), long], CONFIG)
+    assert [i for i, _ in examples.too_long] == [long.id]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +183,7 @@ def test_long_samples_are_counted_and_shares_reported(toy_lm):
 )
 def test_nothing_to_train_is_refused(toy_lm, samples):
     with pytest.raises(UserError, match="at least one token") as raised:
-        tokenize_for_training(toy_lm, samples, 64)
+        tokenize_for_training(toy_lm, samples, CONFIG)
     assert f"{len(samples)} samples" in raised.value.got
 
 

@@ -2,17 +2,21 @@
 
     store/KEY/payload/...     what the stage made; its SHA-256 is the artifact's digest
     store/KEY/metrics.jsonl   what was measured on the way; not part of the digest
+    store/KEY/checkpoints/    model folders of the steps that the stage was asked to keep; not part of it either
     store/KEY/manifest.json   stage, version, config, inputs, digest; a manifest means done
     store/.work/KEY/          an unfinished stage: its payload so far and its own checkpoints (`scratch/`)
 
 key = sha256(stage, version, config's *what* fields, input digests). A finished stage is never run again. An
 interrupted one finds its `scratch` as it left it, and an empty payload: what a killed process wrote there may be half
 a file. Nothing outside `.work` is ever half-written. Of two processes that want the same artifact on one machine, one
-makes it and the other waits.
+makes it and the other waits. Under `torchrun` all ranks share the folder: the first one does everything, helped by the
+others where a stage says that it can use them; otherwise they wait for it.
 
-Does not cover: processes on several machines that share a folder, and payload that was changed after it was finished.
+Does not cover: independent runs on several machines that share a folder, and payload that was changed after it was
+finished.
 """
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -20,6 +24,7 @@ import json
 import os
 import platform
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from afterbase.core import ranks
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress, Silent, StageLine
 
@@ -68,18 +74,25 @@ _FREE = Cost()
 
 @dataclass
 class Workspace:
-    """Where a running stage writes: `payload`, `scratch` for its own checkpoints, and its metrics."""
+    """Where a running stage writes: `payload`, `scratch` for its own checkpoints, and its metrics.
 
+    `checkpoints` holds model folders that stay beside the payload; `board` is TensorBoard's folder of this stage. Of
+    several ranks only the first one's payload and metrics are kept; `scratch` is shared.
+    """
+
+    name: str
     payload: Path
     scratch: Path
+    checkpoints: Path
+    board: Path
     _metrics: Path
     _line: StageLine
 
     def log(self, step: int, total: int, **numbers: float | str) -> None:
-        """Record one step's numbers (1-based step) and show them."""
+        """Record one step's numbers (1-based step) and show them, but for the parts of a whole (`whole/part`)."""
         with self._metrics.open("a") as file:
             file.write(json.dumps({"step": step, **numbers}) + "\n")
-        self._line.update(step, total, **numbers)
+        self._line.update(step, total, **{k: v for k, v in numbers.items() if "/" not in k})
 
     def show(self, step: int, total: int, **numbers: float | str) -> None:
         """Show progress without recording it."""
@@ -134,11 +147,13 @@ class Store:
         inputs: Mapping[str, Artifact],
         make: Callable[[Workspace], None],
         cost: Cost = _FREE,
+        together: bool = False,
     ) -> Artifact:
         """The artifact of a stage: the finished one if it is there, otherwise made now.
 
-        `name` is what a reader calls this node of the recipe; `stage` and `version` identify the code. Raises what
-        `make` raises; its work folder then stays for the next try.
+        `name` is what a reader calls this node of the recipe; `stage` and `version` identify the code. With `together`
+        all ranks of `torchrun` call `make`, otherwise the first one alone. Raises what `make` raises; its work folder
+        then stays for the next try.
         """
         name += self.label
         key = stage_key(stage, version, what, {k: a.digest for k, a in inputs.items()})
@@ -147,10 +162,15 @@ class Store:
             artifact = Artifact(key, f"planned:{key}", name, self.root / key, {}, planned=True)
         elif artifact is None:
             identity = {"stage": stage, "version": version, "what": what, "cost": dataclasses.asdict(cost)}
-            with self._locked(key):
-                artifact = self.find(key, name)  # made by another process, while this one waited?
-                if artifact is None:
-                    artifact, made = self._make(key, name, identity, inputs, make), True
+            if ranks.rank() == 0:
+                with self._locked(key):
+                    artifact = self.find(key, name)  # made by another process, while this one waited?
+                    ranks.say(f"{key} begins", "help" if artifact is None and together else "wait")
+                    if artifact is None:
+                        artifact, made = self._make(key, name, identity, inputs, make, together), True
+                ranks.say(f"{key} ends", "")
+            else:
+                artifact, made = self._help(key, name, make), True
         cached = not (made or artifact.planned or key in self.ahead)
         if cached:
             self.progress.skip(name, key[:12])
@@ -177,13 +197,20 @@ class Store:
         identity: Mapping[str, Any],
         inputs: Mapping[str, Artifact],
         make: Callable[[Workspace], None],
+        together: bool,
     ) -> Artifact:
         work = self.root / ".work" / key
         if not (work / "manifest.json").is_file():  # otherwise killed between the manifest and the rename
             self._begin(work)
             started = time.monotonic()
-            with self.progress.stage(name) as line:
-                make(Workspace(work / "payload", work / "scratch", work / "metrics.jsonl", line))
+            with (
+                self.progress.stage(name) as line,
+                ranks.doing(name),
+                contextlib.nullcontext() if together else ranks.alone(),
+            ):
+                if together:
+                    ranks.meet()  # the work folder is there
+                make(self._workspace(key, name, work, line))
             for path in [*(work / "payload").rglob("*"), work / "payload"]:
                 _sync(path)
             manifest = {
@@ -195,12 +222,38 @@ class Store:
                 "inputs": {k: {"key": a.key, "digest": a.digest, "name": a.name} for k, a in inputs.items()},
                 "seconds": time.monotonic() - started,
                 "environment": environment(self.threads),
+                "ranks": ranks.size() if together else 1,
             }
             write_atomically(work / "manifest.json", (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
         _publish(work, self.root / key)
         artifact = self.find(key, name)
         assert artifact is not None
         return artifact
+
+    def _help(self, key: str, name: str, make: Callable[[Workspace], None]) -> Artifact:
+        """What the other ranks do while the first one makes an artifact."""
+        with ranks.doing(name):
+            if ranks.hear(f"{key} begins") == "help":
+                scratch = self.root / ".work" / key / "scratch"
+                with tempfile.TemporaryDirectory() as own, Silent().stage(name) as line:
+                    ranks.meet()
+                    make(dataclasses.replace(self._workspace(key, name, Path(own), line), scratch=scratch))
+            ranks.hear(f"{key} ends")
+        artifact = self.find(key, name)
+        assert artifact is not None, "all ranks share the store's folder"
+        return artifact
+
+    def _workspace(self, key: str, name: str, folder: Path, line: StageLine) -> Workspace:
+        (folder / "payload").mkdir(exist_ok=True)
+        return Workspace(
+            name=name,
+            payload=folder / "payload",
+            scratch=folder / "scratch",
+            checkpoints=folder / "checkpoints",
+            board=self.root.parent / "tensorboard" / f"{name} {key[:8]}",
+            _metrics=folder / "metrics.jsonl",
+            _line=line,
+        )
 
     def _begin(self, work: Path) -> None:
         """Empty payload and, where there is nothing to resume from, empty metrics; notes the environment.

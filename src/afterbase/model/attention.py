@@ -1,7 +1,8 @@
 """Attention that sees sample boundaries: packed samples are isolated, and cost follows the sum of their squares.
 
 `transformers` infers packing from position ids, and an all-ones mask or a cache switches that off without a word.
-Here the boundaries are explicit: the caller passes `segments`, and a call without them is an error.
+Here the boundaries are explicit: the caller passes `segments`, and a call without them is an error. On CUDA torch's
+own kernel for samples of different lengths is called as its documentation says; untested here, for want of a GPU.
 """
 
 import functools
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
 from afterbase.core.errors import UserError
@@ -40,7 +42,7 @@ class Segments:
     scatter: Tensor
 
     @classmethod
-    def of(cls, lengths: Sequence[int]) -> "Segments":
+    def of(cls, lengths: Sequence[int], device: torch.device | None = None) -> "Segments":
         """Segments of a row that holds samples of these lengths, in order."""
         assert lengths and min(lengths) > 0, "every sample has at least one token"
         starts = torch.tensor([0, *lengths]).cumsum(0)
@@ -55,9 +57,9 @@ class Segments:
                 span = torch.arange(lengths[m])
                 gather[row, : lengths[m]] = starts[m] + span
                 scatter[starts[m] + span] = offset + row * longest + span
-            buckets.append(Bucket(gather))
+            buckets.append(Bucket(gather.to(device)))
             offset += gather.numel()
-        return cls(tuple(lengths), position_ids, sample_ids, tuple(buckets), scatter)
+        return cls(tuple(lengths), position_ids.to(device), sample_ids.to(device), tuple(buckets), scatter.to(device))
 
 
 def _by_length(lengths: Sequence[int]) -> list[list[int]]:
@@ -105,6 +107,11 @@ def packed_attention(
     value = F.pad(value, (0, query.shape[-1] - width))
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
     grouped = q.shape[1] != k.shape[1]
+    if q.is_cuda:
+        ends = F.pad(torch.tensor(segments.lengths, device=q.device), (1, 0)).cumsum(0, dtype=torch.int32)
+        out = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=(-1, 0), enable_gqa=grouped)
+        assert isinstance(out, Tensor)
+        return out[..., :width][None], None
     outputs = []
     for bucket in segments.buckets:
         rows, longest = bucket.gather.shape

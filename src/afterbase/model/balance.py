@@ -6,13 +6,19 @@ never updates it. The report adds a tiny sequence-wise loss (its equations 17 to
 per pack.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3TopkRouter
+
+from afterbase.core import ranks
+from afterbase.model.parallel import Forward
+
+T = TypeVar("T")
 
 
 def routers(module: nn.Module) -> list[DeepseekV3TopkRouter]:
@@ -49,9 +55,22 @@ class LoadCounter:
 
         return count
 
+    def counted(self, forward: Forward) -> Forward:
+        """`forward`, counting: what is computed again in the backward pass lies outside and counts once."""
+
+        def run(compute: Callable[[], T]) -> T:
+            with self.counting():
+                return forward(compute)
+
+        return run
+
+    def global_loads(self) -> list[Tensor]:
+        """Per router, the tokens each expert got on all ranks."""
+        return [torch.tensor(ranks.totals(*load.tolist())) for load in self.loads]
+
     def update_biases(self, gamma: float) -> None:
-        """One step of b_i += gamma * sign(mean load - load_i), then start counting anew."""
-        for router, load in zip(self.routers, self.loads, strict=True):
+        """One step of b_i += gamma * sign(mean load - load_i) over all ranks, then start counting anew."""
+        for router, load in zip(self.routers, self.global_loads(), strict=True):
             router.e_score_correction_bias.add_(torch.sign(load.mean() - load), alpha=gamma)
         self.reset()
 
@@ -62,7 +81,7 @@ class LoadCounter:
 
     def max_over_mean(self) -> list[float]:
         """Per router, the busiest expert's load over the mean load: 1 is perfect balance."""
-        return [float(load.max() / load.mean()) if load.sum() else 1.0 for load in self.loads]
+        return [float(load.max() / load.mean()) if load.sum() else 1.0 for load in self.global_loads()]
 
 
 def sequence_balance_loss(scores: Tensor, sample_ids: Tensor, samples: int, *, top_k: int) -> Tensor:

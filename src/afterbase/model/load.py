@@ -1,6 +1,7 @@
 """A language model on disk is a plain Hugging Face folder; here it is built, loaded and saved, MTP weights included."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer, DeepseekV3Config, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
+from afterbase.core import ranks
 from afterbase.core.errors import UserError
 from afterbase.model import attention, experts
 from afterbase.model.attention import Segments
-from afterbase.model.mtp import MtpModule
+from afterbase.model.mtp import MtpModule, original_names
+from afterbase.model.parallel import whole_state
 
 # Families whose packed rows equal their samples alone in our tests; any other proves it when it is loaded.
 PROVEN = ("deepseek_v3", "llama")
@@ -50,6 +53,11 @@ class LanguageModel:
         next_embeddings = trunk.embed_tokens(input_ids.roll(-1)).masked_fill(last[:, None], 0.0)[None]
         rotary = trunk.rotary_emb(next_embeddings, segments.position_ids[None])
         return self.mtp(hidden[None], next_embeddings, rotary, segments)[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are, and where token ids and segments have to be."""
+        return self.model.device
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., hidden) to (..., vocabulary)."""
@@ -174,21 +182,36 @@ def refuse_leaky_packing(lm: LanguageModel) -> None:
     )
 
 
-def save(lm: LanguageModel, folder: Path, *, dtype: torch.dtype = torch.float32) -> None:
+def save(
+    lm: LanguageModel,
+    folder: Path,
+    *,
+    dtype: torch.dtype = torch.float32,
+    state: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write a Hugging Face folder: trunk, tokenizer, and the MTP weights under their original names.
 
-    Router biases stay in float32, as in the original checkpoints.
+    Router biases stay in float32, as in the original checkpoints. `state` stands for the weights of `lm.modules()`
+    where those of another moment are to be written. Of several ranks all take part, and the first one writes.
     """
+    state = whole_state(lm.modules()) if state is None else state
+    if ranks.rank() != 0:
+        return
     transformers_logging.disable_progress_bar()
-    lm.model.save_pretrained(folder)
+    trunk = _below("trunk", state)
+    lm.model.save_pretrained(folder, state_dict=dict(trunk))
     lm.tokenizer.save_pretrained(folder)
     tensors = load_file(folder / _WEIGHTS)
     if lm.mtp is not None:
-        embedding, head = lm.model.model.embed_tokens.weight, lm.head
-        tensors |= lm.mtp.tensors(lm.model.config.num_hidden_layers, embedding, head)
+        embedding, head = (trunk[name] for name in ("model.embed_tokens.weight", "lm_head.weight"))
+        tensors |= original_names(_below("mtp", state), lm.model.config.num_hidden_layers, embedding, head)
     tensors = {k: t if k.endswith("e_score_correction_bias") else t.to(dtype) for k, t in tensors.items()}
     save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})
     if dtype != torch.float32:
         config = json.loads((folder / "config.json").read_text())
         config["dtype"] = str(dtype).removeprefix("torch.")
         (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+
+
+def _below(part: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{part}."): t for name, t in state.items() if name.startswith(f"{part}.")}

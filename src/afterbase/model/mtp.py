@@ -2,9 +2,11 @@
 
 h'_i = block(M [norm(Emb(t_{i+1})); norm(h_i)]), then norm and the shared head predict t_{i+2}. The order inside the
 brackets is that of the released checkpoint's `eh_proj`. h_i is the trunk's output after its final norm, as in the
-released inference code. `transformers` loads the trunk and drops these weights; `load` and `tensors` keep them
+released inference code. `transformers` loads the trunk and drops these weights; ours keep them
 under the names of the original checkpoint, `model.layers.N.*` with N = num_hidden_layers.
 """
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -51,14 +53,6 @@ class MtpModule(nn.Module):
         )
         return self.norm(out)
 
-    def tensors(self, layer: int, embedding: Tensor, head: Tensor) -> dict[str, Tensor]:
-        """All weights under the original checkpoint's names, with its copies of embedding and head."""
-        out = {"embed_tokens.weight": embedding, "shared_head.head.weight": head}
-        for name, tensor in self.state_dict().items():
-            for original, part in _to_original(name, tensor):
-                out[original] = part
-        return {f"model.layers.{layer}.{name}": t.detach().clone().contiguous() for name, t in out.items()}
-
     def load_tensors(self, layer: int, tensors: dict[str, Tensor]) -> None:
         """Fill the module from tensors under the original names; a missing or surplus name is a KeyError."""
         prefix = f"model.layers.{layer}."
@@ -72,6 +66,14 @@ class MtpModule(nn.Module):
         if own:
             raise KeyError(f"unexpected multi-token prediction weights: {sorted(own)[:5]}")
         self.load_state_dict(state)
+
+
+def original_names(state: Mapping[str, Tensor], layer: int, embedding: Tensor, head: Tensor) -> dict[str, Tensor]:
+    """The module's weights under the original checkpoint's names, with its copies of embedding and head."""
+    out = {"embed_tokens.weight": embedding, "shared_head.head.weight": head}
+    for name, tensor in state.items():
+        out |= dict(_to_original(name, tensor))
+    return {f"model.layers.{layer}.{name}": t.clone().contiguous() for name, t in out.items()}
 
 
 def _to_original(name: str, tensor: Tensor) -> list[tuple[str, Tensor]]:

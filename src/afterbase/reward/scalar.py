@@ -1,6 +1,6 @@
 """A scalar reward model: a language model's trunk and one linear head, read at the stop token."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,9 +8,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from afterbase.core import ranks
+from afterbase.core.errors import UserError
 from afterbase.core.tokens import tokenize
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load, save
+from afterbase.model.parallel import whole_state
 
 _HEAD = "reward_head.safetensors"
 
@@ -24,10 +27,15 @@ class RewardModel:
 
     def scores(self, conversations: Sequence[Sequence[int]]) -> Tensor:
         """Scores (n,) of tokenised conversations, each read at its last token, packed in one row."""
-        segments = Segments.of([len(ids) for ids in conversations])
-        ids = torch.tensor([token for conversation in conversations for token in conversation])
-        last = torch.tensor(segments.lengths).cumsum(0) - 1
+        device = self.lm.device
+        segments = Segments.of([len(ids) for ids in conversations], device)
+        ids = torch.tensor([token for conversation in conversations for token in conversation], device=device)
+        last = torch.tensor(segments.lengths, device=device).cumsum(0) - 1
         return self.head(self.lm.hidden(ids, segments).index_select(0, last))[:, 0]
+
+    def modules(self) -> nn.ModuleDict:
+        """Trunk and head of scores under one roof; the language model's own head gets no gradient."""
+        return nn.ModuleDict({"trunk": self.lm.model, "head": self.head})
 
     @torch.inference_mode()
     def score(self, messages: Sequence[Sequence[dict[str, str]]], *, rows: int = 32) -> list[float]:
@@ -43,14 +51,23 @@ def new_reward_model(lm: LanguageModel) -> RewardModel:
     return RewardModel(LanguageModel(lm.model, lm.tokenizer, None), head)
 
 
-def save_reward_model(rm: RewardModel, folder: Path) -> None:
-    """A Hugging Face folder of the trunk, and the head beside it."""
-    save(rm.lm, folder)
-    save_file({"weight": rm.head.weight.detach()}, folder / _HEAD)
+def save_reward_model(rm: RewardModel, folder: Path, *, state: Mapping[str, Tensor] | None = None) -> None:
+    """A Hugging Face folder of the trunk, and the head beside it; `state` and ranks as in `load.save`."""
+    state = whole_state(rm.modules()) if state is None else state
+    if ranks.rank() != 0:
+        return
+    save(rm.lm, folder, state=state)
+    save_file({"weight": state["head.weight"]}, folder / _HEAD)
 
 
 def load_reward_model(folder: Path) -> RewardModel:
-    """What `save_reward_model` wrote."""
+    """What `save_reward_model` wrote; UserError for another model."""
+    if not (folder / _HEAD).is_file():
+        raise UserError(
+            "a reward model is a model folder with a head of scores",
+            got=f"{folder}, where there is no {_HEAD}",
+            remedy="use the folder of a reward model that afterbase trained",
+        )
     rm = new_reward_model(load(folder))
     rm.head.load_state_dict(load_file(folder / _HEAD))
     return rm

@@ -6,32 +6,35 @@ answer's likelihood beside it.
 """
 
 import json
-import time
 from collections.abc import Sequence
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from afterbase.core.config import Config, what
+from afterbase.core import ranks
+from afterbase.core.config import what
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.model.load import LanguageModel, load, save
+from afterbase.model.parallel import Forward, direct
+from afterbase.train.loop import Training, prepare, train
 from afterbase.train.losses.preference import dpo_loss, dpo_margins
-from afterbase.train.optimise import Checkpoint, Optimisation, SkippedSteps, adamw, learning_rate, update
 from afterbase.train.pairs import (
     Pair,
     answer_logps,
     batches,
+    count_tokens,
+    describe,
     in_rows,
     read_pairs,
     read_reference_logps,
     split_pairs,
 )
 
-VERSION = 1
+VERSION = 2
 
 
-class Dpo(Config):
+class Dpo(Training):
     """One run over the preference pairs."""
 
     epochs: int = Field(ge=1)
@@ -42,8 +45,6 @@ class Dpo(Config):
     """Share of the prompts whose pairs are kept for the accuracy."""
     row_tokens: int = Field(default=4096, ge=64)
     """Tokens of both answers of all pairs that are read at once."""
-    optimisation: Optimisation
-    checkpoint_every: int = Field(default=50, ge=1)
 
 
 def train_dpo(
@@ -60,6 +61,7 @@ def train_dpo(
         what={**what(config), "seed": seed},
         inputs={"model": model, "preferences": preferences, "reference": reference},
         make=lambda work: _train(work, model, preferences, reference, config, seed),
+        together=True,
     )
 
 
@@ -69,52 +71,56 @@ def _train(
     lm = load(model.payload)
     reference_N4 = read_reference_logps(reference)
     training, held_out = split_pairs(read_pairs(lm.tokenizer, preferences), held_out=config.held_out, seed=seed)
-    optimizer = adamw(lm.model, config.optimisation)  # the MTP module is a draft: preferences leave it alone
-    checkpoint, skipped = Checkpoint(work.scratch, lm.modules(), optimizer), SkippedSteps()
     steps = batches(training, config.pairs_per_step, epochs=config.epochs, seed=seed)
-    done, _ = checkpoint.load()
-    work.rewind(done)
-    for step in range(done, len(steps)):
-        started = time.monotonic()
-        loss, margins = accumulate(lm, steps[step], reference_N4, config)
-        rate = learning_rate(step, len(steps), config.optimisation)
-        norm = update(optimizer, rate, config.optimisation.clip)
-        skipped.see(norm)
-        tokens = sum(len(answer.ids) for pair in steps[step] for answer in pair.answers)
-        work.log(
-            step + 1,
-            len(steps),
-            loss=round(loss, 4),
-            accuracy=round(float((margins > 0).float().mean()), 4),
-            margin=round(float(margins.mean()), 4),
-            grad_norm=round(norm, 4),
-            learning_rate=rate,
-            tokens_per_second=round(tokens / (time.monotonic() - started)),
-        )
-        if (step + 1) % config.checkpoint_every == 0:
-            checkpoint.save(step + 1)
-    with torch.inference_mode():
+    modules = lm.modules()
+    forward = prepare(lm.model, modules, config)
+
+    def compute(step: int) -> dict[str, float]:
+        numbers = accumulate(lm, steps[step], reference_N4, config, forward)
+        return {**{name: round(n, 4) for name, n in numbers.items()}, "tokens": count_tokens(steps[step])}
+
+    def examined() -> Tensor:
         rows = in_rows(held_out, config.row_tokens)
-        examined = torch.cat([_margins(lm, row, reference_N4, config.beta) for row in rows])
-    accuracy = float((examined > 0).float().mean())
+        with torch.no_grad():
+            return torch.cat([forward(lambda row=row: _margins(lm, row, reference_N4, config.beta)) for row in rows])
+
+    train(
+        work,
+        config,
+        modules,
+        lm.model,  # the MTP module is a draft: preferences leave it alone
+        len(steps),
+        compute,
+        batch=lambda step: describe(steps[step]),
+        export=lambda folder, state: save(lm, folder, state=state),
+        score=lambda: dpo_loss(examined()).item() / len(held_out),
+    )
+    accuracy = float((examined() > 0).float().mean())
     report = {"training_pairs": len(training), "held_out_pairs": len(held_out), "held_out_accuracy": accuracy}
     (work.payload / "accuracy.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
     save(lm, work.payload)
 
 
-def accumulate(lm: LanguageModel, pairs: Sequence[Pair], reference_N4: Tensor, config: Dpo) -> tuple[float, Tensor]:
-    """Gradients of the mean loss over the pairs, whatever the rows; the loss and each pair's margin."""
-    loss, seen = 0.0, []
-    for row in in_rows(pairs, config.row_tokens):
-        margins = _margins(lm, row, reference_N4, config.beta)
-        part = dpo_loss(margins) / len(pairs)
-        part.backward()
+def accumulate(
+    lm: LanguageModel, pairs: Sequence[Pair], reference_N4: Tensor, config: Dpo, forward: Forward = direct
+) -> dict[str, float]:
+    """Gradients of the mean loss over the pairs, whatever the rows; loss, accuracy and mean margin.
+
+    Of several ranks each takes a share of the rows; losses and gradients are those of all.
+    """
+    loss = right = margin = 0.0
+    for row, weight in ranks.share(list(in_rows(pairs, config.row_tokens))):
+        margins = forward(lambda row=row: _margins(lm, row, reference_N4, config.beta))
+        part = weight * dpo_loss(margins) / len(pairs)
+        (part * ranks.size()).backward()
         loss += part.item()
-        seen.append(margins.detach())
-    return loss, torch.cat(seen)
+        right += weight * int((margins > 0).sum())
+        margin += weight * margins.sum().item()
+    loss, right, margin = ranks.totals(loss, right, margin)
+    return {"loss": loss, "accuracy": right / len(pairs), "margin": margin / len(pairs)}
 
 
 def _margins(lm: LanguageModel, row: Sequence[Pair], reference_N4: Tensor, beta: float) -> Tensor:
     chosen, rejected = answer_logps(lm, [answer for pair in row for answer in pair.answers]).view(-1, 2).unbind(1)
-    reference = reference_N4[[pair.row for pair in row]]
+    reference = reference_N4[[pair.row for pair in row]].to(lm.device)
     return dpo_margins(chosen, rejected, reference[:, 0], reference[:, 1], beta=beta)

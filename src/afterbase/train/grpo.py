@@ -21,7 +21,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from afterbase.core.config import Config, what
+from afterbase.core.config import How, what
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, read_problems
 from afterbase.core.store import Artifact, Cost, Store, Workspace
@@ -29,29 +29,23 @@ from afterbase.core.tokens import Tokenized, user_prompt_ids
 from afterbase.data.pack import pack
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load, save
+from afterbase.model.parallel import Forward, direct
 from afterbase.reward.route import Reward, failed_share, rewards
 from afterbase.reward.scalar import load_reward_model
 from afterbase.rollout.engine import Completion, FinishReason, Sampling
 from afterbase.rollout.local import LocalEngine
 from afterbase.rollout.producer import text_of
+from afterbase.train.loop import Training, prepare, train
 from afterbase.train.losses.grpo import group_advantages, grpo_loss
 from afterbase.train.losses.tokens import token_logps
-from afterbase.train.optimise import (
-    Checkpoint,
-    Optimisation,
-    SkippedSteps,
-    adamw,
-    gather_trained,
-    learning_rate,
-    update,
-)
+from afterbase.train.optimise import gather_trained
 
-VERSION = 3
+VERSION = 4
 _MOST_FAILED = 0.2  # above this share of verifier faults the numbers mean nothing
 _MOST_MISMATCH = 0.05  # nats a token between engine and trainer: rounding is below 1e-4, another policy well above
 
 
-class Grpo(Config):
+class Grpo(Training):
     """One run of group relative policy optimisation."""
 
     steps: int = Field(ge=1)
@@ -67,9 +61,8 @@ class Grpo(Config):
     clip: float = Field(default=0.2, gt=0)
     beta: float = Field(default=0.0, ge=0)
     """Weight of the KL to the stage's starting model."""
-    optimisation: Optimisation
     row_tokens: int = Field(default=4096, ge=64)
-    checkpoint_every: int = Field(default=5, ge=1)
+    checkpoint_every: How[int] = Field(default=5, ge=1)
 
 
 def train_grpo(
@@ -111,14 +104,13 @@ def _train(
     judge = load_reward_model(reward_artifact.payload) if reward_artifact else None
     problems = [p for a in problem_artifacts for p in read_problems(a.payload / "train.parquet")]
     modules = lm.modules()
-    optimizer = adamw(lm.model, config.optimisation)  # the MTP module is a draft: RL leaves it alone
+    forward = prepare(lm.model, modules, config, cpu=True)  # where the engine is
     engine, stop = LocalEngine(lm.model), lm.tokenizer.eos_token_id
     assert isinstance(stop, int)
-    checkpoint, skipped = Checkpoint(work.scratch, modules, optimizer), SkippedSteps()
-    done, kept = checkpoint.load()
-    work.rewind(done)
-    examples: list[dict[str, object]] = kept.get("examples", [])
-    for step in range(done, config.steps):
+    examples: list[dict[str, object]] = []
+    latest: list[dict[str, object]] = []  # the answers of the step that is being made
+
+    def compute(step: int) -> dict[str, float]:
         started = time.monotonic()
         batch = _prompts(problems, step, config.prompts, seed)
         prompt_ids = [user_prompt_ids(lm.tokenizer, p.prompt) for p in batch]
@@ -132,6 +124,7 @@ def _train(
         rolled = time.monotonic()
         texts = [[text_of(lm, c) for c in group] for group in groups]
         flat = [c for group in groups for c in group]
+        latest[:] = [{"prompt": p.prompt, "answers": t} for p, t in zip(batch, texts, strict=True)]
         judged = rewards(
             [(p, t) for p, group in zip(batch, texts, strict=True) for t in group],
             tokens=[len(c.token_ids) for c in flat],
@@ -150,24 +143,28 @@ def _train(
         values = values.view(len(batch), config.samples)
         valid = ~values.isnan()
         advantages = group_advantages(values.nan_to_num(0.0), valid)
-        numbers = _step(lm, reference, prompt_ids, groups, advantages, valid, config)
-        norm = update(optimizer, learning_rate(step, config.steps, config.optimisation), config.optimisation.clip)
-        skipped.see(norm)
+        measured = _step(lm, reference, prompt_ids, groups, advantages, valid, config, forward)
         examples.append(_example(step, batch[0], texts[0], judged[: config.samples]))
-        tokens = sum(len(c.token_ids) for c in flat)
-        work.log(
-            step + 1,
-            config.steps,
+        return {
             **_reward_numbers(values, advantages, judged, flat),
-            **numbers,
-            grad_norm=round(norm, 4),
-            seconds_rollout=round(rolled - started, 2),
-            seconds_verify=round(verified - rolled, 2),
-            seconds_train=round(time.monotonic() - verified, 2),
-            tokens_per_second=round(tokens / (time.monotonic() - started)),
-        )
-        if (step + 1) % config.checkpoint_every == 0:
-            checkpoint.save(step + 1, examples=examples)
+            **measured,
+            "seconds_rollout": round(rolled - started, 2),
+            "seconds_verify": round(verified - rolled, 2),
+            "seconds_train": round(time.monotonic() - verified, 2),
+            "tokens": sum(len(c.token_ids) for c in flat),
+        }
+
+    train(
+        work,
+        config,
+        modules,
+        lm.model,  # the MTP module is a draft: RL leaves it alone
+        config.steps,
+        compute,
+        batch=lambda _step: latest,
+        export=lambda folder, state: save(lm, folder, state=state),
+        notes=examples,
+    )
     save(lm, work.payload)
     (work.payload / "samples.jsonl").write_text("".join(json.dumps(e, ensure_ascii=False) + "\n" for e in examples))
 
@@ -193,6 +190,7 @@ def _step(
     advantages: Tensor,
     valid: Tensor,
     config: Grpo,
+    forward: Forward = direct,
 ) -> dict[str, float]:
     """Accumulate the gradient of one step over packed rows; returns what was measured on the way.
 
@@ -221,7 +219,9 @@ def _step(
         advantages_N = torch.tensor([per_sequence[i] for i in row.members]).repeat_interleave(sizes)
         weights_N = torch.full_like(old_logps, weight)
         ids, trained, segments = torch.tensor(row.ids), torch.tensor(row.trained), Segments.of(row.lengths)
-        logps = _logps(lm, ids, trained, segments, config.temperature)
+        logps = forward(
+            lambda ids=ids, trained=trained, segments=segments: _logps(lm, ids, trained, segments, config.temperature)
+        )
         reference_logps = None
         if reference is not None:
             with torch.no_grad():

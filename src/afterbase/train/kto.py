@@ -6,32 +6,35 @@ another prompt, fixed by the data, so that the reference's share of it is made o
 """
 
 import json
-import time
 from collections.abc import Sequence
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from afterbase.core.config import Config, what
+from afterbase.core import ranks
+from afterbase.core.config import what
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.model.load import LanguageModel, load, save
+from afterbase.model.parallel import Forward, direct
+from afterbase.train.loop import Training, prepare, train
 from afterbase.train.losses.preference import kto_kl, kto_loss
-from afterbase.train.optimise import Checkpoint, Optimisation, SkippedSteps, adamw, learning_rate, update
 from afterbase.train.pairs import (
     Pair,
     answer_logps,
     batches,
+    count_tokens,
+    describe,
     in_rows,
     read_pairs,
     read_reference_logps,
     split_pairs,
 )
 
-VERSION = 1
+VERSION = 2
 
 
-class Kto(Config):
+class Kto(Training):
     """One run over the answers of the preference pairs."""
 
     epochs: int = Field(ge=1)
@@ -44,8 +47,6 @@ class Kto(Config):
     """Share of the prompts whose answers are kept for the accuracy."""
     row_tokens: int = Field(default=4096, ge=64)
     """Tokens of both answers of all pairs that are read at once."""
-    optimisation: Optimisation
-    checkpoint_every: int = Field(default=50, ge=1)
 
 
 def train_kto(
@@ -62,6 +63,7 @@ def train_kto(
         what={**what(config), "seed": seed},
         inputs={"model": model, "preferences": preferences, "reference": reference},
         make=lambda work: _train(work, model, preferences, reference, config, seed),
+        together=True,
     )
 
 
@@ -71,58 +73,71 @@ def _train(
     lm = load(model.payload)
     reference_N4 = read_reference_logps(reference)
     training, held_out = split_pairs(read_pairs(lm.tokenizer, preferences), held_out=config.held_out, seed=seed)
-    optimizer = adamw(lm.model, config.optimisation)  # the MTP module is a draft: preferences leave it alone
-    checkpoint, skipped = Checkpoint(work.scratch, lm.modules(), optimizer), SkippedSteps()
     steps = batches(training, config.pairs_per_step, epochs=config.epochs, seed=seed)
-    done, _ = checkpoint.load()
-    work.rewind(done)
-    for step in range(done, len(steps)):
-        started = time.monotonic()
-        loss, kl = accumulate(lm, steps[step], reference_N4, config)
-        rate = learning_rate(step, len(steps), config.optimisation)
-        norm = update(optimizer, rate, config.optimisation.clip)
-        skipped.see(norm)
-        tokens = sum(len(answer.ids) for pair in steps[step] for answer in pair.answers)
-        work.log(
-            step + 1,
-            len(steps),
-            loss=round(loss, 4),
-            kl=round(kl, 4),
-            grad_norm=round(norm, 4),
-            learning_rate=rate,
-            tokens_per_second=round(tokens / (time.monotonic() - started)),
-        )
-        if (step + 1) % config.checkpoint_every == 0:
-            checkpoint.save(step + 1)
-    with torch.inference_mode():
+    modules = lm.modules()
+    forward = prepare(lm.model, modules, config)
+
+    def compute(step: int) -> dict[str, float]:
+        loss, kl = accumulate(lm, steps[step], reference_N4, config, forward)
+        return {"loss": round(loss, 4), "kl": round(kl, 4), "tokens": count_tokens(steps[step])}
+
+    train(
+        work,
+        config,
+        modules,
+        lm.model,  # the MTP module is a draft: preferences leave it alone
+        len(steps),
+        compute,
+        batch=lambda step: describe(steps[step]),
+        export=lambda folder, state: save(lm, folder, state=state),
+    )
+    with torch.no_grad():
         rows = in_rows(held_out, config.row_tokens)
-        gains = torch.cat([_gains(lm, row, reference_N4) for row in rows])
+        gains = torch.cat([forward(lambda row=row: _gains(lm, row, reference_N4)) for row in rows])
     accuracy = float((gains[:, 0] > gains[:, 1]).float().mean())
     report = {"training_pairs": len(training), "held_out_pairs": len(held_out), "held_out_accuracy": accuracy}
     (work.payload / "accuracy.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
     save(lm, work.payload)
 
 
-def accumulate(lm: LanguageModel, pairs: Sequence[Pair], reference_N4: Tensor, config: Kto) -> tuple[float, float]:
-    """Gradients of the mean loss over the pairs' answers, whatever the rows; the loss and the reference point."""
-    rows = list(in_rows(pairs, config.row_tokens))
-    with torch.no_grad():
-        others = [answer_logps(lm, [answer for pair in row for answer in pair.others]) for row in rows]
-    kl = kto_kl(torch.cat(others), reference_N4[[pair.row for pair in pairs], 2:].flatten())
-    desirable_2 = torch.tensor([True, False])
-    weights_2 = torch.tensor([config.desirable_weight, config.undesirable_weight])
+def accumulate(
+    lm: LanguageModel, pairs: Sequence[Pair], reference_N4: Tensor, config: Kto, forward: Forward = direct
+) -> tuple[float, float]:
+    """Gradients of the mean loss over the pairs' answers, whatever the rows; the loss and the reference point.
+
+    Of several ranks each takes a share of the rows; losses and gradients are those of all.
+    """
+    shares = ranks.share(list(in_rows(pairs, config.row_tokens)))
+    kl = _reference_point(lm, shares, reference_N4, 2 * len(pairs), forward)
+    desirable_2 = torch.tensor([True, False], device=lm.device)
+    weights_2 = torch.tensor([config.desirable_weight, config.undesirable_weight], device=lm.device)
     loss = 0.0
-    for row in rows:
-        logps = answer_logps(lm, [answer for pair in row for answer in pair.answers])
-        reference = reference_N4[[pair.row for pair in row], :2].flatten()
-        desirable, weights = desirable_2.repeat(len(row)), weights_2.to(logps.dtype).repeat(len(row))
-        part = kto_loss(logps, reference, desirable, weights, kl, beta=config.beta) / (2 * len(pairs))
-        part.backward()
+    for row, weight in shares:
+        gains = forward(lambda row=row: _gains(lm, row, reference_N4)).flatten()
+        desirable, weights = desirable_2.repeat(len(row)), weights_2.to(gains.dtype).repeat(len(row))
+        part = weight * kto_loss(gains, desirable, weights, kl, beta=config.beta) / (2 * len(pairs))
+        (part * ranks.size()).backward()
         loss += part.item()
-    return loss, kl.item()
+    return ranks.totals(loss)[0], kl
+
+
+@torch.no_grad()
+def _reference_point(
+    lm: LanguageModel,
+    shares: Sequence[tuple[list[Pair], float]],
+    reference_N4: Tensor,
+    count: int,
+    forward: Forward,
+) -> float:
+    gains = 0.0
+    for row, weight in shares:
+        logps = forward(lambda row=row: answer_logps(lm, [answer for pair in row for answer in pair.others]))
+        reference = reference_N4[[pair.row for pair in row], 2:].flatten().to(lm.device)
+        gains += weight * (logps - reference).sum().item()
+    return kto_kl(ranks.totals(gains)[0], count)
 
 
 def _gains(lm: LanguageModel, row: Sequence[Pair], reference_N4: Tensor) -> Tensor:
     """(pairs, 2): log(pi / pi_ref) of the chosen and the rejected answer."""
     logps = answer_logps(lm, [answer for pair in row for answer in pair.answers]).view(-1, 2)
-    return logps - reference_N4[[pair.row for pair in row], :2]
+    return logps - reference_N4[[pair.row for pair in row], :2].to(lm.device)

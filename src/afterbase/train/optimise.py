@@ -1,17 +1,13 @@
-"""The parts that every training loop shares: AdamW, the schedule, clipping, and checkpoints to resume from.
+"""What happens to the weights in a step: AdamW, the schedule, clipping, and steps that are skipped."""
 
-There is no Trainer: each stage is a loop in one file that calls these.
-"""
-
-import json
 import math
-import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from afterbase.core.config import Config
 from afterbase.core.errors import UserError
@@ -28,7 +24,9 @@ class Optimisation(Config):
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = Field(default=0.0, ge=0)
     clip: float = Field(default=1.0, gt=0)
-    """Largest global gradient norm."""
+    """Largest global gradient norm that an update sees."""
+    explosion: float = Field(default=1000.0, gt=0)
+    """A step whose gradient norm is above this, or not finite, is skipped and counted."""
 
 
 def learning_rate(step: int, steps: int, config: Optimisation) -> float:
@@ -52,71 +50,45 @@ def adamw(module: nn.Module, config: Optimisation) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, eps=1e-8, foreach=True)
 
 
-def update(optimizer: torch.optim.Optimizer, rate: float, clip: float) -> float:
-    """Clip by global norm, step, clear gradients; returns the norm before clipping.
+def update(optimizer: torch.optim.Optimizer, rate: float, config: Optimisation) -> tuple[float, bool]:
+    """Clip by global norm, step, clear gradients; returns the norm before clipping, and whether the weights moved.
 
-    A gradient that is not finite leaves weights and optimizer untouched; the caller sees it in the norm.
+    A gradient that is not finite, or has exploded, leaves weights and optimizer untouched.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    norm = float(torch.nn.utils.clip_grad_norm_(parameters, clip))
-    if math.isfinite(norm):
+    total = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+    norm = float(total.full_tensor() if isinstance(total, DTensor) else total)
+    moved = math.isfinite(norm) and norm <= config.explosion
+    if moved:
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return norm
+    return norm, moved
 
 
 class SkippedSteps:
-    """Counts gradients that were not finite; too many in a row stop the run."""
+    """Counts steps that were skipped for their gradients; too many in a row stop the run."""
 
     def __init__(self, limit: int = 5) -> None:
         self.limit = limit
         self.total = 0
         self._in_a_row = 0
 
-    def see(self, norm: float) -> None:
-        """Note one step's gradient norm."""
-        if math.isfinite(norm):
+    def see(self, norm: float, moved: bool, keep_batch: Callable[[], Path]) -> None:
+        """Note one step's gradient norm; `keep_batch` writes down what was in the step, when it is the last straw."""
+        if moved:
             self._in_a_row = 0
             return
         self.total += 1
         self._in_a_row += 1
         if self._in_a_row >= self.limit:
             raise UserError(
-                "training needs finite gradients",
-                got=f"{self._in_a_row} steps in a row whose gradient norm was {norm}",
-                remedy="lower the learning rate or the clip; the weights before these steps are in the checkpoint",
+                "training needs finite gradients that do not explode",
+                got=f"{self._in_a_row} steps in a row that were skipped, the last with a gradient norm of {norm}",
+                remedy=f"look at its samples in {keep_batch()}; lower the learning rate; "
+                "the weights before these steps are in the last checkpoint",
             )
-
-
-class Checkpoint:
-    """The resumable state of a loop in one folder: modules, optimizer, and a small dictionary of cursors."""
-
-    def __init__(self, folder: Path, modules: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self._folder = folder
-        self._modules = modules
-        self._optimizer = optimizer
-
-    def save(self, step: int, **state: Any) -> None:
-        """Write all after `step` finished steps; the previous checkpoint stays until this one is whole."""
-        part = self._folder / "checkpoint.part"
-        blob = {"modules": self._modules.state_dict(), "optimizer": self._optimizer.state_dict()}
-        with part.open("wb") as file:
-            torch.save({**blob, "step": step, "state": json.dumps(state)}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._folder / "checkpoint.pt")
-
-    def load(self) -> tuple[int, dict[str, Any]]:
-        """Restore the latest checkpoint; returns finished steps and the dictionary, (0, {}) if there is none."""
-        path = self._folder / "checkpoint.pt"
-        if not path.is_file():
-            return 0, {}
-        blob = torch.load(path, weights_only=True)
-        self._modules.load_state_dict(blob["modules"])
-        self._optimizer.load_state_dict(blob["optimizer"])
-        return blob["step"], json.loads(blob["state"])
 
 
 def gather_trained(hidden: Tensor, ids: Tensor, trained: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,7 @@ from afterbase.model.load import LanguageModel, load
 from afterbase.train.losses.tokens import token_logps
 from afterbase.train.optimise import gather_trained
 
-VERSION = 1
+VERSION = 2
 
 T = TypeVar("T")
 
@@ -34,6 +34,7 @@ class Pair:
     """One prompt with a better and a worse answer; `row` is its place in the artifact.
 
     `others`: the two answers of the next pair that has another prompt, put to this prompt; empty if there is none.
+    `margin`: by how much the chosen answer is better, for the reward model; 0 where the pairs do not say.
     """
 
     row: int
@@ -41,6 +42,7 @@ class Pair:
     chosen: Tokenized
     rejected: Tokenized
     others: tuple[Tokenized, ...]
+    margin: float = 0.0
 
     @property
     def answers(self) -> list[Tokenized]:
@@ -59,7 +61,8 @@ def read_pairs(tokenizer: PreTrainedTokenizerFast, preferences: Artifact) -> lis
     for index, row in enumerate(rows):
         prompt = row["prompt"]
         other = next((r for r in [*rows[index:], *rows[:index]] if r["prompt"] != prompt), None)
-        pairs.append(Pair(index, prompt, *answers(prompt, row), answers(prompt, other) if other else ()))
+        others = answers(prompt, other) if other else ()
+        pairs.append(Pair(index, prompt, *answers(prompt, row), others, row.get("margin") or 0.0))
     return pairs
 
 
@@ -107,11 +110,21 @@ def in_rows(pairs: Sequence[Pair], row_tokens: int) -> Iterator[list[Pair]]:
         yield row
 
 
+def count_tokens(pairs: Sequence[Pair]) -> int:
+    """Tokens of both answers of all pairs, with their prompts."""
+    return sum(len(answer.ids) for pair in pairs for answer in pair.answers)
+
+
+def describe(pairs: Sequence[Pair]) -> list[dict[str, object]]:
+    """What is written down of pairs whose gradients were not finite."""
+    return [{"row": pair.row, "prompt": pair.prompt, "ids": [a.ids for a in pair.answers]} for pair in pairs]
+
+
 def answer_logps(lm: LanguageModel, answers: Sequence[Tokenized]) -> Tensor:
     """Log-probability (n,) of each answer's trained tokens, summed; all answers are read in one packed row."""
-    segments = Segments.of([len(answer.ids) for answer in answers])
-    ids = torch.tensor([token for answer in answers for token in answer.ids])
-    trained = torch.tensor([bears for answer in answers for bears in answer.trained])
+    segments = Segments.of([len(answer.ids) for answer in answers], lm.device)
+    ids = torch.tensor([token for answer in answers for token in answer.ids], device=lm.device)
+    trained = torch.tensor([bears for answer in answers for bears in answer.trained], device=lm.device)
     states, targets = gather_trained(lm.hidden(ids, segments), ids, trained)
     logps = token_logps(states, lm.head, targets)
     return logps.new_zeros(len(answers)).index_add(0, segments.sample_ids[trained], logps)

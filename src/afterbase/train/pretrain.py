@@ -16,14 +16,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoTokenizer, DeepseekV3Config
 
-from afterbase.core.config import Config, what
+from afterbase.core.config import Config, How, what
 from afterbase.core.errors import UserError
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.corpus import dialogue_texts, read_documents
 from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter, sequence_balance_loss
 from afterbase.model.load import LanguageModel, build, load, save
-from afterbase.train.optimise import Checkpoint, Optimisation, SkippedSteps, adamw, learning_rate, update
+from afterbase.train.loop import Training, prepare, train
 from afterbase.train.tokenizer import train_tokenizer
 
 TOKENIZER_VERSION = 1
@@ -66,7 +66,7 @@ class Architecture(Config):
     """Standard deviation of the initial weights; the report's 0.006 belongs to a width of 7168."""
 
 
-class Pretraining(Config):
+class Pretraining(Training):
     """One run over the corpus."""
 
     steps: int = Field(ge=1)
@@ -80,8 +80,7 @@ class Pretraining(Config):
     """Gamma: how far a router's bias moves a step; 0 switches balancing off."""
     balance_loss: float = Field(ge=0)
     """Alpha of the sequence-wise balance loss."""
-    optimisation: Optimisation
-    checkpoint_every: int = Field(default=100, ge=1)
+    checkpoint_every: How[int] = Field(default=100, ge=1)
     seed: int = 0
 
 
@@ -141,36 +140,45 @@ def midtrain(store: Store, name: str, model: Artifact, corpus: Artifact, config:
 
 def _train(work: Workspace, lm: LanguageModel, corpus: Artifact, config: Pretraining, *, dtype: torch.dtype) -> None:
     span = config.decay_steps or config.steps
-    modules = lm.modules().train()
-    optimizer = adamw(modules, config.optimisation)
-    checkpoint = Checkpoint(work.scratch, modules, optimizer)
-    done, _ = checkpoint.load()
-    work.rewind(done)
-    rows = itertools.islice(_rows(read_documents(corpus), lm.tokenizer, config), done, config.steps)
-    counter, skipped = LoadCounter(modules, keep_scores=config.balance_loss > 0), SkippedSteps()
-    for step, (ids, segments) in enumerate(rows, start=done):
-        with counter.counting():
-            hidden = lm.hidden(ids, segments)
-            mtp_hidden = lm.mtp_hidden(ids, hidden, segments)
+    modules = lm.modules()
+    forward = prepare(lm.model, modules, config, cpu=True)
+    counter = LoadCounter(modules, keep_scores=config.balance_loss > 0)
+    stream = enumerate(_rows(read_documents(corpus), lm.tokenizer, config))
+    latest: list[int] = []  # token ids of the step that is being made
+
+    def compute(step: int) -> dict[str, float]:
+        ids, segments = next(row for at, row in stream if at == step)  # a resumed run passes over what it has seen
+        latest[:] = ids.tolist()
+        hidden, mtp_hidden = counter.counted(forward)(lambda: _states(lm, ids, segments))
         main, mtp = prediction_losses(lm, ids, hidden, mtp_hidden, segments)
         balance = _balance_loss(counter, segments, lm)
         (main + config.mtp_weight * mtp + config.balance_loss * balance).backward()
-        norm = update(optimizer, learning_rate(step, span, config.optimisation), config.optimisation.clip)
-        skipped.see(norm)
-        imbalance = max(counter.max_over_mean())
-        counter.update_biases(config.balance_speed if step < _GAMMA_ENDS * span else 0.0)
-        work.log(
-            step + 1,
-            config.steps,
-            loss=round(main.item(), 4),
-            mtp_loss=round(mtp.item(), 4),
-            grad_norm=round(norm, 4),
-            busiest_expert=round(imbalance, 3),
-            tokens=len(ids),
-        )
-        if (step + 1) % config.checkpoint_every == 0:
-            checkpoint.save(step + 1)
+        busiest = round(max(counter.max_over_mean()), 3)
+        return {
+            "loss": round(main.item(), 4),
+            "mtp_loss": round(mtp.item(), 4),
+            "busiest_expert": busiest,
+            "tokens": len(ids),
+        }
+
+    train(
+        work,
+        config,
+        modules,
+        modules,
+        config.steps,
+        compute,
+        batch=lambda _step: latest,
+        export=lambda folder, state: save(lm, folder, dtype=dtype, state=state),
+        after=lambda step: counter.update_biases(config.balance_speed if step < _GAMMA_ENDS * span else 0.0),
+        schedule=span,
+    )
     save(lm, work.payload, dtype=dtype)
+
+
+def _states(lm: LanguageModel, ids: Tensor, segments: Segments) -> tuple[Tensor, Tensor]:
+    hidden = lm.hidden(ids, segments)
+    return hidden, lm.mtp_hidden(ids, hidden, segments)
 
 
 def _rows(documents: Sequence[str], tokenizer, config: Pretraining) -> Iterator[tuple[Tensor, Segments]]:

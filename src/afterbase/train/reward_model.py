@@ -6,25 +6,26 @@ them, which should be the same number.
 """
 
 import json
-import time
 from collections.abc import Sequence
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from afterbase.core.config import Config, what
+from afterbase.core import ranks
+from afterbase.core.config import what
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.model.load import load
+from afterbase.model.parallel import Forward, direct
 from afterbase.reward.scalar import RewardModel, new_reward_model, save_reward_model
+from afterbase.train.loop import Training, prepare, train
 from afterbase.train.losses.preference import bradley_terry_loss
-from afterbase.train.optimise import Checkpoint, Optimisation, SkippedSteps, adamw, learning_rate, update
-from afterbase.train.pairs import Pair, batches, in_rows, read_pairs, split_pairs
+from afterbase.train.pairs import Pair, batches, count_tokens, describe, in_rows, read_pairs, split_pairs
 
 VERSION = 3
 
 
-class RewardModelTraining(Config):
+class RewardModelTraining(Training):
     """One run over the preference pairs."""
 
     epochs: int = Field(ge=1)
@@ -33,8 +34,6 @@ class RewardModelTraining(Config):
     """Share of the prompts whose pairs are kept for the accuracy."""
     row_tokens: int = Field(default=4096, ge=64)
     """Tokens of both answers of all pairs that are read at once."""
-    optimisation: Optimisation
-    checkpoint_every: int = Field(default=50, ge=1)
 
 
 def train_reward_model(
@@ -48,6 +47,7 @@ def train_reward_model(
         what={**what(config), "seed": seed},
         inputs={"model": sft, "preferences": preferences},
         make=lambda work: _train(work, sft, preferences, config, seed),
+        together=True,
     )
 
 
@@ -55,63 +55,69 @@ def _train(work: Workspace, sft: Artifact, preferences: Artifact, config: Reward
     rm = new_reward_model(load(sft.payload))
     pairs = read_pairs(rm.lm.tokenizer, preferences)
     training, held_out = split_pairs(pairs, held_out=config.held_out, seed=seed)
-    modules = torch.nn.ModuleDict({"trunk": rm.lm.model.base_model, "head": rm.head})
-    optimizer = adamw(modules, config.optimisation)
-    checkpoint, skipped = Checkpoint(work.scratch, modules, optimizer), SkippedSteps()
     steps = batches(training, config.pairs_per_step, epochs=config.epochs, seed=seed)
-    done, _ = checkpoint.load()
-    work.rewind(done)
-    for step in range(done, len(steps)):
-        started = time.monotonic()
-        batch = steps[step]
-        loss, differences = accumulate(rm, batch, config.row_tokens)
-        norm = update(optimizer, learning_rate(step, len(steps), config.optimisation), config.optimisation.clip)
-        skipped.see(norm)
-        tokens = sum(len(answer.ids) for pair in batch for answer in pair.answers)
-        work.log(
-            step + 1,
-            len(steps),
-            loss=round(loss, 4),
-            accuracy=round(float((differences > 0).float().mean()), 4),
-            grad_norm=round(norm, 4),
-            tokens_per_second=round(tokens / (time.monotonic() - started)),
-        )
-        if (step + 1) % config.checkpoint_every == 0:
-            checkpoint.save(step + 1)
+    modules = rm.modules()
+    forward = prepare(rm.lm.model, modules, config)
+
+    def compute(step: int) -> dict[str, float]:
+        loss, accuracy = accumulate(rm, steps[step], config.row_tokens, forward)
+        return {"loss": round(loss, 4), "accuracy": round(accuracy, 4), "tokens": count_tokens(steps[step])}
+
+    train(
+        work,
+        config,
+        modules,
+        modules,
+        len(steps),
+        compute,
+        batch=lambda step: describe(steps[step]),
+        export=lambda folder, state: save_reward_model(rm, folder, state=state),
+        score=lambda: examine(rm, held_out, config.row_tokens, forward)["held_out_loss"],
+    )
     report = {"training_pairs": len(training), "held_out_pairs": len(held_out)}
-    report |= examine(rm, held_out, config.row_tokens)
+    report |= examine(rm, held_out, config.row_tokens, forward)
     work.show(len(steps), len(steps), held_out_accuracy=round(report["held_out_accuracy"], 3))
     (work.payload / "accuracy.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
     save_reward_model(rm, work.payload)
 
 
-def accumulate(rm: RewardModel, pairs: Sequence[Pair], row_tokens: int) -> tuple[float, Tensor]:
-    """Gradients of the mean loss over the pairs, whatever the rows; the loss and each pair's difference of scores."""
-    loss, differences = 0.0, []
-    for row in in_rows(pairs, row_tokens):
-        scores = _scores(rm, row)
-        part = bradley_terry_loss(scores[:, 0], scores[:, 1]) / len(pairs)
-        part.backward()
+def accumulate(
+    rm: RewardModel, pairs: Sequence[Pair], row_tokens: int, forward: Forward = direct
+) -> tuple[float, float]:
+    """Gradients of the mean loss over the pairs, whatever the rows; the loss, and the share that is ranked right.
+
+    Of several ranks each takes a share of the rows; losses and gradients are those of all.
+    """
+    loss = right = 0.0
+    for row, weight in ranks.share(list(in_rows(pairs, row_tokens))):
+        scores = forward(lambda row=row: _scores(rm, row))
+        part = weight * bradley_terry_loss(scores[:, 0], scores[:, 1], _margins(row, scores)) / len(pairs)
+        (part * ranks.size()).backward()
         loss += part.item()
-        differences.append((scores[:, 0] - scores[:, 1]).detach())
-    return loss, torch.cat(differences)
+        right += weight * int((scores[:, 0] > scores[:, 1]).sum())
+    loss, right = ranks.totals(loss, right)
+    return loss, right / len(pairs)
 
 
-@torch.inference_mode()
-def examine(rm: RewardModel, pairs: Sequence[Pair], row_tokens: int) -> dict[str, float]:
+@torch.no_grad()
+def examine(rm: RewardModel, pairs: Sequence[Pair], row_tokens: int, forward: Forward = direct) -> dict[str, float]:
     """Accuracy (ties are wrong), mean loss, and mean confidence: the probability it gives to the side it prefers.
 
     A calibrated model is right as often as it is confident.
     """
-    scores = torch.cat([_scores(rm, row) for row in in_rows(pairs, row_tokens)])
+    scores = torch.cat([forward(lambda row=row: _scores(rm, row)) for row in in_rows(pairs, row_tokens)])
     differences = scores[:, 0] - scores[:, 1]
     return {
         "held_out_accuracy": float((differences > 0).float().mean()),
         "held_out_confidence": float(differences.abs().sigmoid().mean()),
-        "held_out_loss": float(bradley_terry_loss(scores[:, 0], scores[:, 1])) / len(pairs),
+        "held_out_loss": float(bradley_terry_loss(scores[:, 0], scores[:, 1], _margins(pairs, scores))) / len(pairs),
     }
 
 
 def _scores(rm: RewardModel, pairs: Sequence[Pair]) -> Tensor:
     """(pairs, 2): the chosen and the rejected answer's score."""
     return rm.scores([answer.ids for pair in pairs for answer in pair.answers]).view(-1, 2)
+
+
+def _margins(pairs: Sequence[Pair], scores: Tensor) -> Tensor:
+    return scores.new_tensor([pair.margin for pair in pairs])

@@ -6,52 +6,78 @@ the weight of late pre-training (0.1), and router biases stay where pre-training
 """
 
 import json
-import time
+import random
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from afterbase.core.config import Config, what
+from afterbase.core import ranks
+from afterbase.core.config import what
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Sample, read_samples
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.core.tokens import Tokenized, tokenize
 from afterbase.data.pack import Pack, pack
 from afterbase.model.attention import Segments
+from afterbase.model.balance import LoadCounter
 from afterbase.model.load import LanguageModel, load, save
+from afterbase.model.parallel import Forward, direct, whole_state
+from afterbase.train.loop import Training, prepare, train
+from afterbase.train.lora import Lora, add_lora, merged
 from afterbase.train.losses.tokens import token_logps
-from afterbase.train.optimise import (
-    Checkpoint,
-    Optimisation,
-    SkippedSteps,
-    adamw,
-    gather_trained,
-    learning_rate,
-    update,
-)
+from afterbase.train.optimise import gather_trained
 
-VERSION = 2
+VERSION = 3
 
 
-class Sft(Config):
+class Sft(Training):
     """One run of supervised fine-tuning."""
 
     epochs: int = Field(default=2, ge=1)
     row_tokens: int = Field(default=2048, ge=64)
-    """Tokens of a packed row; a longer sample is dropped and counted."""
+    """Tokens of a packed row."""
+    too_long: Literal["drop", "split"] = "drop"
+    """A sample longer than a row or the model's context is left out and counted, or cut into pieces."""
     rows_per_step: int = Field(default=1, ge=1)
     mtp_weight: float = Field(default=0.1, ge=0)
-    optimisation: Optimisation
-    checkpoint_every: int = Field(default=50, ge=1)
-    """Steps between resumable checkpoints."""
+    held_out: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the samples that is kept to measure each checkpoint's loss, by which the best is known."""
+    lora: Lora | None = None
+    """Train low-rank additions to the weights instead of the weights; they are merged into the result."""
+
+
+@dataclass
+class Examples:
+    """Tokenised samples, the source (domain/kind) of each, and what was left out: (id, tokens)."""
+
+    tokenized: list[Tokenized] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    too_long: list[tuple[str, int]] = field(default_factory=list)
+
+    def report(self) -> dict[str, object]:
+        """How many samples, which were left out and why, and the share of each source's tokens that bears loss."""
+        tokens: Counter[str] = Counter()
+        trained: Counter[str] = Counter()
+        for source, sample in zip(self.sources, self.tokenized, strict=True):
+            tokens[source] += len(sample.ids)
+            trained[source] += sum(sample.trained)
+        return {
+            "samples": len(self.tokenized),
+            "too_long": len(self.too_long),
+            "dropped": [{"id": i, "reason": "too long", "tokens": n} for i, n in self.too_long],
+            "trained_share": {source: round(trained[source] / count, 4) for source, count in tokens.items()},
+        }
 
 
 def train_sft(
     store: Store, name: str, model: Artifact, data: Artifact, config: Sft, *, seed: int, expected_tokens: int = 0
 ) -> Artifact:
-    """A model folder, fine-tuned on the samples of `data` that were not dropped."""
+    """A model folder, fine-tuned on the samples of `data` that were not dropped; data.json says which those are."""
     return store.produce(
         name,
         "sft",
@@ -60,105 +86,161 @@ def train_sft(
         inputs={"model": model, "data": data},
         make=lambda work: _train(work, model, data, config, seed),
         cost=Cost(trained=config.epochs * expected_tokens),
+        together=True,
     )
 
 
 def _train(work: Workspace, model: Artifact, data: Artifact, config: Sft, seed: int) -> None:
     lm = load(model.payload)
     samples = [s for s in read_samples(data.payload / "samples.parquet") if s.dropped is None]
-    tokenized, report = tokenize_for_training(lm, samples, config.row_tokens)
-    (work.payload / "data.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
-    plan = _plan(tokenized, config, seed)
-    modules = lm.modules().train()
-    optimizer = adamw(modules, config.optimisation)
-    checkpoint, skipped = Checkpoint(work.scratch, modules, optimizer), SkippedSteps()
-    done, _ = checkpoint.load()
-    work.rewind(done)
-    for step in range(done, len(plan)):
-        started = time.monotonic()
-        loss, mtp_loss = _accumulate(lm, plan[step], config.mtp_weight)
-        rate = learning_rate(step, len(plan), config.optimisation)
-        norm = update(optimizer, rate, config.optimisation.clip)
-        skipped.see(norm)
-        tokens = sum(len(p.ids) for p in plan[step])
-        work.log(
-            step + 1,
-            len(plan),
-            loss=round(loss, 4),
-            mtp_loss=round(mtp_loss, 4),
-            grad_norm=round(norm, 4),
-            learning_rate=rate,
-            tokens=tokens,
-            tokens_per_second=round(tokens / (time.monotonic() - started)),
-        )
-        if (step + 1) % config.checkpoint_every == 0:
-            checkpoint.save(step + 1)
-    save(lm, work.payload)
+    examples = tokenize_for_training(lm, samples, config)
+    (work.payload / "data.json").write_text(json.dumps(examples.report(), indent=2, sort_keys=True) + "\n")
+    training, held_out = _split(len(examples.tokenized), config.held_out, seed)
+    plan = _plan(examples.tokenized, training, config, seed)
+    kept = pack([examples.tokenized[i] for i in held_out], config.row_tokens, seed=0)
+    if config.lora is not None:
+        add_lora(lm, config.lora, seed=seed)
+    modules = lm.modules()
+    forward, counter = prepare(lm.model, modules, config), LoadCounter(modules)
+
+    def compute(step: int) -> dict[str, float]:
+        loss, mtp_loss = accumulate(lm, plan[step], config.mtp_weight, counter.counted(forward))
+        numbers = {"loss": round(loss, 4), "mtp_loss": round(mtp_loss, 4), **_amounts(plan[step], examples.sources)}
+        if counter.routers:
+            numbers["busiest_expert"] = round(max(counter.max_over_mean()), 3)
+            counter.reset()
+        return numbers
+
+    train(
+        work,
+        config,
+        modules,
+        modules,
+        len(plan),
+        compute,
+        batch=lambda step: [{"ids": r.ids, "trained": r.trained, "lengths": r.lengths} for r in plan[step]],
+        export=lambda folder, state: save(lm, folder, state=merged(state, config.lora)),
+        score=(lambda: mean_loss(lm, kept, forward)) if kept else None,
+    )
+    save(lm, work.payload, state=merged(whole_state(modules), config.lora))
 
 
-def tokenize_for_training(
-    lm: LanguageModel, samples: list[Sample], longest: int
-) -> tuple[list[Tokenized], dict[str, object]]:
-    """Token ids and loss masks of all samples that fit, and counts of what was left out and what is trained.
+def tokenize_for_training(lm: LanguageModel, samples: Sequence[Sample], config: Sft) -> Examples:
+    """Token ids and loss masks of all samples that fit, or of their pieces.
 
     Raises UserError where no token would be trained.
     """
-    tokenized, too_long = [], 0
-    all_tokens: Counter[str] = Counter()
-    trained_tokens: Counter[str] = Counter()
+    longest = min(config.row_tokens, lm.model.config.max_position_embeddings)
+    examples = Examples()
     for sample in samples:
         tokens = tokenize(lm.tokenizer, sample.messages)
-        if len(tokens.ids) > longest:
-            too_long += 1
+        if len(tokens.ids) > longest and config.too_long == "drop":
+            examples.too_long.append((sample.id, len(tokens.ids)))
             continue
-        tokenized.append(tokens)
-        source = f"{sample.domain}/{sample.kind}"
-        all_tokens[source] += len(tokens.ids)
-        trained_tokens[source] += sum(tokens.trained)
-    if not sum(trained_tokens.values()):
+        pieces = _pieces(tokens, longest)
+        examples.tokenized += pieces
+        examples.sources += [f"{sample.domain}/{sample.kind}"] * len(pieces)
+    if not any(any(t.trained) for t in examples.tokenized):
         raise UserError(
             "supervised fine-tuning needs at least one token that bears loss",
-            got=f"{len(samples)} samples, {too_long} of them longer than {longest} tokens, and no trained token",
+            got=f"{len(samples)} samples, {len(examples.too_long)} of them longer than {longest} tokens, "
+            "and no trained token",
             remedy="check that the data holds assistant turns, that curation kept some rows, and `row_tokens`",
         )
-    shares = {source: round(trained_tokens[source] / count, 4) for source, count in all_tokens.items()}
-    return tokenized, {"samples": len(tokenized), "too_long": too_long, "trained_share": shares}
+    return examples
 
 
-def _plan(tokenized: list[Tokenized], config: Sft, seed: int) -> list[list[Pack]]:
-    """The rows of every step of every epoch; fixed by the seed, so a resumed run continues the same plan."""
+def _pieces(tokens: Tokenized, longest: int) -> list[Tokenized]:
+    """A sample in pieces of at most `longest` tokens that do not see each other; nothing predicts a piece's first."""
+    starts = range(0, len(tokens.ids), longest)
+    return [Tokenized(tokens.ids[i : i + longest], [False, *tokens.trained[i + 1 : i + longest]]) for i in starts]
+
+
+def _split(count: int, held_out: float, seed: int) -> tuple[list[int], list[int]]:
+    """Indices to train on and to measure the loss on, each in ascending order."""
+    kept = set(random.Random(seed).sample(range(count), int(held_out * count)))
+    return [i for i in range(count) if i not in kept], sorted(kept)
+
+
+def _plan(tokenized: Sequence[Tokenized], training: Sequence[int], config: Sft, seed: int) -> list[list[Pack]]:
+    """The rows of every step of every epoch, with members that index `tokenized`.
+
+    Fixed by the seed, so a resumed run continues the same plan, and every rank knows all of it.
+    """
     steps = []
     for epoch in range(config.epochs):
-        rows = pack(tokenized, config.row_tokens, seed=seed * 1000 + epoch)
+        rows = pack([tokenized[i] for i in training], config.row_tokens, seed=seed * 1000 + epoch)
+        rows = [Pack(r.ids, r.trained, r.lengths, [training[m] for m in r.members]) for r in rows]
         steps += [rows[i : i + config.rows_per_step] for i in range(0, len(rows), config.rows_per_step)]
     return steps
 
 
-def _accumulate(lm: LanguageModel, rows: list[Pack], mtp_weight: float) -> tuple[float, float]:
-    """Gradients of the mean loss over all trained tokens of the step's rows, whatever the rows; the two mean losses."""
-    masks = [torch.tensor(row.trained) for row in rows]
-    segments = [Segments.of(row.lengths) for row in rows]
-    mtp_masks = [_two_ahead(mask, segment) for mask, segment in zip(masks, segments, strict=True)]
-    count, mtp_count = (max(1, sum(int(m.sum()) for m in group)) for group in (masks, mtp_masks))
+def _amounts(rows: Sequence[Pack], sources: Sequence[str]) -> dict[str, float]:
+    """Tokens of a step, and the share of them that bears loss: of all, and of each source's."""
+    tokens: Counter[str] = Counter()
+    trained: Counter[str] = Counter()
+    for row in rows:
+        start = 0
+        for member, length in zip(row.members, row.lengths, strict=True):
+            tokens[sources[member]] += length
+            trained[sources[member]] += sum(row.trained[start : start + length])
+            start += length
+    shares = {f"trained_share/{source}": round(trained[source] / count, 4) for source, count in tokens.items()}
+    return {"tokens": tokens.total(), "trained_share": round(trained.total() / tokens.total(), 4), **shares}
+
+
+def accumulate(
+    lm: LanguageModel, rows: Sequence[Pack], mtp_weight: float, forward: Forward = direct
+) -> tuple[float, float]:
+    """Gradients of the mean loss over all trained tokens of the step's rows, whatever the rows; the two mean losses.
+
+    Of several ranks each takes a share of the rows; losses and gradients are those of all.
+    """
+    count, mtp_count = _counts(rows)
     loss = mtp_loss = 0.0
-    for row, segment, mask, mtp_mask in zip(rows, segments, masks, mtp_masks, strict=True):
-        ids = torch.tensor(row.ids)
-        hidden = lm.hidden(ids, segment)
-        head = lm.head
-        main = -token_logps(*_states_first(gather_trained(hidden, ids, mask), head)).sum() / count
-        total = main
-        if lm.mtp is not None and mtp_weight > 0:
-            ahead = lm.mtp_hidden(ids, hidden, segment).roll(1, 0)
-            mtp = -token_logps(*_states_first(gather_trained(ahead, ids, mtp_mask), head)).sum() / mtp_count
-            total = main + mtp_weight * mtp
-            mtp_loss += mtp.item()
-        total.backward()
+    for row, weight in ranks.share(rows):
+        main, ahead = forward(lambda row=row: _row_losses(lm, row, with_mtp=mtp_weight > 0))
+        main, ahead = weight * main / count, weight * ahead / mtp_count
+        ((main + mtp_weight * ahead) * ranks.size()).backward()
         loss += main.item()
+        mtp_loss += ahead.item()
+    loss, mtp_loss = ranks.totals(loss, mtp_loss)
     return loss, mtp_loss
 
 
-def _states_first(gathered: tuple[Tensor, Tensor], head: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    return gathered[0], head, gathered[1]
+@torch.no_grad()
+def mean_loss(lm: LanguageModel, rows: Sequence[Pack], forward: Forward = direct) -> float:
+    """The mean loss over all trained tokens of the rows."""
+    loss = 0.0
+    for row, weight in ranks.share(rows):
+        loss += weight * forward(lambda row=row: _row_losses(lm, row, with_mtp=False))[0].item()
+    return ranks.totals(loss)[0] / _counts(rows)[0]
+
+
+def _counts(rows: Sequence[Pack]) -> tuple[int, int]:
+    """Trained tokens of all rows, and those that the MTP module can predict; at least 1, to be divided by."""
+    main = ahead = 0
+    for row in rows:
+        start = 0
+        for length in row.lengths:
+            main += sum(row.trained[start : start + length])
+            ahead += sum(row.trained[start + 2 : start + length])
+            start += length
+    return max(1, main), max(1, ahead)
+
+
+def _row_losses(lm: LanguageModel, row: Pack, *, with_mtp: bool) -> tuple[Tensor, Tensor]:
+    """Summed over one row's trained tokens: the loss of the next token, and of the one after it (0 without MTP)."""
+    ids, trained = torch.tensor(row.ids, device=lm.device), torch.tensor(row.trained, device=lm.device)
+    segments = Segments.of(row.lengths, lm.device)
+    hidden = lm.hidden(ids, segments)
+    states, targets = gather_trained(hidden, ids, trained)
+    main = -token_logps(states, lm.head, targets).sum()
+    if lm.mtp is None or not with_mtp:
+        return main, main.new_zeros(())
+    ahead = lm.mtp_hidden(ids, hidden, segments).roll(1, 0)
+    states, targets = gather_trained(ahead, ids, _two_ahead(trained, segments))
+    return main, -token_logps(states, lm.head, targets).sum()
 
 
 def _two_ahead(trained: Tensor, segments: Segments) -> Tensor:

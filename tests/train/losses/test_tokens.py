@@ -39,6 +39,32 @@ def test_without_a_temperature_it_is_one():
     assert torch.equal(token_logps(hidden, head, targets), token_logps(hidden, head, targets, temperature=1.0))
 
 
+def test_no_positions_are_no_log_probabilities():
+    hidden, head, targets = draw(5, 0)
+    nothing = token_logps(hidden[:0], head, targets[:0])
+    assert nothing.shape == (0,)
+    nothing.sum().backward()
+    assert head.grad is not None
+    assert not head.grad.any()
+
+
+@pytest.mark.parametrize("chunk", [3, 50])
+def test_under_autocast_products_are_rough_and_the_softmax_is_not(chunk, monkeypatch):
+    hidden, head, targets = draw(9, 0)
+    hidden, head = (x.detach().float().requires_grad_() for x in (hidden, head))
+    monkeypatch.setattr(tokens, "_CHUNK_BYTES", chunk * 7 * 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = token_logps(hidden, head, targets)
+    exact = token_logps(hidden, head, targets)
+    assert rough.dtype == torch.float32
+    torch.testing.assert_close(rough, exact, rtol=0, atol=0.1)
+    assert not torch.equal(rough, exact)
+    gradients = [torch.autograd.grad(x.sum(), (hidden, head)) for x in (rough, exact)]
+    for ours, theirs in zip(*gradients, strict=True):
+        assert ours.dtype == torch.float32
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0.2)
+
+
 def test_a_hot_policy_is_uniform():
     hidden, head, targets = draw(5, 0)
     hot = token_logps(hidden, head, targets, temperature=1e9)

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def bradley_terry_loss(chosen_N: Tensor, rejected_N: Tensor) -> Tensor:
-    """-log sigmoid(s_chosen - s_rejected), summed over N pairs."""
-    return -F.logsigmoid(chosen_N - rejected_N).sum()
+def bradley_terry_loss(chosen_N: Tensor, rejected_N: Tensor, margins_N: Tensor | float = 0.0) -> Tensor:
+    """-log sigmoid(s_chosen - s_rejected - margin), summed over N pairs (margins: arXiv 2307.09288, eq. 2)."""
+    return -F.logsigmoid(chosen_N - rejected_N - margins_N).sum()
 
 
 def dpo_margins(
@@ -24,18 +24,16 @@ def dpo_loss(margins_N: Tensor) -> Tensor:
     return -F.logsigmoid(margins_N).sum()
 
 
-def kto_loss(
-    logps_N: Tensor, reference_N: Tensor, desirable_N: Tensor, weights_N: Tensor, kl: Tensor, *, beta: float
-) -> Tensor:
-    """w (1 - v), summed over N answers (arXiv 2402.01306, eq. 8).
+def kto_loss(gains_N: Tensor, desirable_N: Tensor, weights_N: Tensor, kl: float, *, beta: float) -> Tensor:
+    """w (1 - v), summed over N answers (arXiv 2402.01306, eq. 8); gains_N = log(pi / pi_ref).
 
-    v = sigmoid(beta (log(pi / pi_ref) - kl)) of a desirable answer, sigmoid(beta (kl - log(pi / pi_ref))) of another.
-    `kl` is a constant of the step, see `kto_kl`.
+    v = sigmoid(beta (gain - kl)) of a desirable answer, sigmoid(beta (kl - gain)) of another. `kl` is a constant of
+    the step, see `kto_kl`.
     """
-    margins = logps_N - reference_N - kl
+    margins = gains_N - kl
     return (weights_N * (1 - (beta * margins.where(desirable_N, -margins)).sigmoid())).sum()
 
 
-def kto_kl(logps_N: Tensor, reference_N: Tensor) -> Tensor:
-    """The reference point: mean log(pi / pi_ref) of answers under other prompts, at least 0, without a gradient."""
-    return (logps_N - reference_N).mean().clamp(min=0).detach()
+def kto_kl(gains: float, count: int) -> float:
+    """The reference point: mean of log(pi / pi_ref), summed over `count` answers under other prompts; at least 0."""
+    return max(0.0, gains / count)

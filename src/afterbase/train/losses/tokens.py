@@ -1,29 +1,71 @@
 """Log-probabilities of given tokens under softmax(logits / T), computed in chunks of positions, in backward too.
 
-What one chunk needs is made again when its gradient is asked for, so that never more than one chunk's logits exist.
+Never more than one chunk's logits exist, in one buffer. A single chunk is turned into probabilities in place and kept
+for the backward pass, where it becomes the gradient; of several chunks each is computed again when its turn comes.
 
 Notation: N positions, H hidden, V vocabulary.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-_CHUNK_BYTES = 128 << 20  # of logits that exist at once: enough rows to keep the matrix product fast
+_CHUNK_BYTES = 256 << 20  # of logits that exist at once: enough rows to keep the matrix product fast
 
 
 def token_logps(hidden_NH: Tensor, head_VH: Tensor, targets_N: Tensor, *, temperature: float = 1.0) -> Tensor:
-    """Log-probability (N,) of each target under the policy softmax(logits / temperature)."""
-    rows = max(1, _CHUNK_BYTES // (head_VH.shape[0] * hidden_NH.element_size()))
-    if len(targets_N) <= rows:
-        return _logps(hidden_NH, head_VH, targets_N, temperature)
-    parts = [
-        checkpoint(_logps, h, head_VH, t, temperature, use_reentrant=False)
-        for h, t in zip(hidden_NH.split(rows), targets_N.split(rows), strict=True)
-    ]
-    return torch.cat(parts)
+    """Log-probability (N,) of each target under the policy softmax(logits / temperature).
+
+    Under autocast the products are computed in its type, everything else in that of `head_VH`.
+    """
+    device = hidden_NH.device.type
+    if torch.is_autocast_enabled(device):
+        lower = torch.get_autocast_dtype(device)
+        hidden_NH, head_VH = hidden_NH.to(lower), head_VH.to(lower)
+    return _TokenLogps.apply(hidden_NH, head_VH, targets_N, temperature)
 
 
-def _logps(hidden_NH: Tensor, head_VH: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
-    return -F.cross_entropy(F.linear(hidden_NH, head_VH) / temperature, targets_N, reduction="none")
+class _TokenLogps(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden_NH: Tensor, head_VH: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
+        ctx.temperature = temperature
+        ctx.rows = max(1, _CHUNK_BYTES // (head_VH.shape[0] * _wide(head_VH).itemsize))
+        ctx.save_for_backward(hidden_NH, head_VH, targets_N)
+        parts, ctx.kept = [], None
+        for hidden, targets in zip(hidden_NH.split(ctx.rows), targets_N.split(ctx.rows), strict=True):
+            logits = _logits(hidden, head_VH, temperature)
+            chosen = logits.gather(1, targets[:, None])[:, 0]
+            normaliser = logits.logsumexp(1)
+            parts.append(chosen - normaliser)
+            if len(targets) == len(targets_N) and any(ctx.needs_input_grad):
+                ctx.kept = logits.sub_(normaliser[:, None]).exp_()
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        hidden_NH, head_VH, targets_N = ctx.saved_tensors
+        hidden_grads, head_grad = [], torch.zeros_like(head_VH)
+        chunks = (x.split(ctx.rows) for x in (hidden_NH, targets_N, gradients[0]))
+        for hidden, targets, gradient in zip(*chunks, strict=True):
+            probabilities = ctx.kept
+            if probabilities is None:
+                logits = _logits(hidden, head_VH, ctx.temperature)
+                probabilities = logits.sub_(logits.logsumexp(1, keepdim=True)).exp_()
+            # d log p(target) / d logits = (onehot - p) / T
+            scaled = gradient[:, None] / ctx.temperature
+            slope = probabilities.mul_(-scaled).scatter_add_(1, targets[:, None], scaled).to(head_VH.dtype)
+            hidden_grads.append(slope @ head_VH)
+            head_grad.addmm_(slope.T, hidden)
+        ctx.kept = None
+        return torch.cat(hidden_grads), head_grad, None, None
+
+
+def _logits(hidden: Tensor, head_VH: Tensor, temperature: float) -> Tensor:
+    """logits / T in float32 or wider; scaling the states is the same as scaling the far larger logits."""
+    scaled = hidden if temperature == 1.0 else hidden / temperature
+    return (scaled @ head_VH.T).to(_wide(head_VH))
+
+
+def _wide(head_VH: Tensor) -> torch.dtype:
+    return torch.promote_types(head_VH.dtype, torch.float32)

@@ -1,0 +1,124 @@
+"""The loop that every training stage runs through: gradients, schedule, update, numbers, checkpoints.
+
+A stage brings what is its own as one function from a step's number to what it measured; afterwards the gradients are
+in place. Everything else is the same everywhere, and here.
+"""
+
+import contextlib
+import json
+import resource
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from transformers import PreTrainedModel
+
+from afterbase.core import ranks
+from afterbase.core.config import Config, How
+from afterbase.core.store import Workspace
+from afterbase.model.checkpoint import Checkpoints, Exports
+from afterbase.model.parallel import Forward, sharded
+from afterbase.train.optimise import Optimisation, SkippedSteps, adamw, learning_rate, update
+
+Numbers = Mapping[str, float]
+
+
+class Training(Config):
+    """What every training stage's settings have in common."""
+
+    optimisation: Optimisation
+    compute: Literal["float32", "bfloat16"] = "float32"
+    """Of matrix products; weights and optimizer states are float32 always. bfloat16 pays where the hardware has it."""
+    recompute: How[bool] = False
+    """Keep no activations within a layer but compute them again in the backward pass: less memory, more work."""
+    checkpoint_every: How[int] = Field(default=50, ge=1)
+    """Steps between checkpoints to resume from."""
+    keep_checkpoints: How[int] = Field(default=0, ge=0)
+    """So many latest checkpoints, and the best where one is measured, stay beside the result as model folders."""
+
+
+def prepare(model: PreTrainedModel, modules: nn.ModuleDict, config: Training, *, cpu: bool = False) -> Forward:
+    """Modules made ready to be trained, in place: on their device, spread over the ranks; how to run them forward.
+
+    They go to CUDA where there is one (untested here, for want of a GPU), unless the stage can only work on the `cpu`.
+    """
+    if config.recompute:
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    modules.train()
+    if torch.cuda.is_available() and not cpu:
+        modules.to("cuda")
+    return sharded(modules, bfloat16=config.compute == "bfloat16")
+
+
+def train(
+    work: Workspace,
+    config: Training,
+    modules: nn.ModuleDict,
+    trained: nn.Module,
+    steps: int,
+    compute: Callable[[int], Numbers],
+    *,
+    batch: Callable[[int], object],
+    export: Callable[[Path, Mapping[str, Tensor]], None] | None = None,
+    notes: list[Any] | None = None,
+    score: Callable[[], float] | None = None,
+    after: Callable[[int], None] | None = None,
+    schedule: int | None = None,
+) -> None:
+    """`steps` updates of the parameters of `trained`, from the last checkpoint on if there is one.
+
+    `compute(step)` leaves the gradients of a 0-based step and returns its numbers, `tokens` among them. `modules` is
+    all that a checkpoint holds, `notes` what `compute` adds to beside it (JSON). `batch(step)` says what was in a step,
+    for one that is skipped. `export` writes a model folder from a state; `score` measures a checkpoint, the smaller the
+    better; `after` follows the update; `schedule` is the learning rate's span where it is not `steps`.
+    """
+    optimizer = adamw(trained, config.optimisation)
+    exports = Exports(work.checkpoints, export) if export is not None and config.keep_checkpoints else None
+    checkpoints = Checkpoints(work.scratch, modules, optimizer, keep=max(1, config.keep_checkpoints), exports=exports)
+    done, kept = checkpoints.load()
+    notes = [] if notes is None else notes
+    notes += kept
+    work.rewind(done)
+    skipped = SkippedSteps()
+    with contextlib.closing(_board(work, done)) as board, checkpoints:
+        for step in range(done, steps):
+            started = time.monotonic()
+            numbers = dict(compute(step))
+            rate = learning_rate(step, schedule or steps, config.optimisation)
+            norm, moved = update(optimizer, rate, config.optimisation)
+            skipped.see(norm, moved, lambda step=step: _keep_batch(work, step, batch))
+            if after is not None:
+                after(step)
+            numbers |= {"grad_norm": round(norm, 4), "learning_rate": rate}
+            if skipped.total:
+                numbers["skipped"] = skipped.total
+            numbers["memory_gib"] = round(_peak_memory() / 2**30, 3)
+            numbers["tokens_per_second"] = round(numbers["tokens"] / (time.monotonic() - started))
+            work.log(step + 1, steps, **numbers)
+            for name, value in numbers.items():
+                board.add_scalar(name, value, step + 1)
+            if (step + 1) % config.checkpoint_every == 0:
+                checkpoints.save(step + 1, notes, score=score() if score is not None else None)
+
+
+def _board(work: Workspace, done: int) -> SummaryWriter:
+    """TensorBoard's events of this stage; steps after the `done` ones are written again. Of all ranks, the first's."""
+    return SummaryWriter(work.board if ranks.rank() == 0 else work.payload.parent / "board", purge_step=done + 1)
+
+
+def _keep_batch(work: Workspace, step: int, batch: Callable[[int], object]) -> Path:
+    path = work.scratch / f"step-{step + 1:08d}-not-finite-rank-{ranks.rank()}.json"
+    path.write_text(json.dumps(batch(step)) + "\n")
+    return path
+
+
+def _peak_memory() -> int:
+    """Bytes: of the CUDA device where there is one, else of this process."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

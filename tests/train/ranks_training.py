@@ -1,0 +1,60 @@
+"""One rank of test_ranks.py: a whole run of supervised fine-tuning, in which a rank may kill or stop itself."""
+
+import json
+import os
+import signal
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+
+from afterbase.core import ranks
+from afterbase.core.store import Store
+from afterbase.model import load as models
+from afterbase.train import sft
+from exact import compute_in_float64
+
+
+def train_exactly() -> None:
+    """The stage in float64, from the model's loading to what it saves."""
+
+    def load(folder: Path) -> models.LanguageModel:
+        lm = models.load(folder)
+        lm.modules().double()
+        return lm
+
+    def save(_lm: models.LanguageModel, folder: Path, *, state: dict[str, torch.Tensor]) -> None:
+        if ranks.rank() == 0:
+            torch.save({name: tensor.clone() for name, tensor in state.items()}, folder / "state.pt")
+
+    compute_in_float64()
+    sft.load, sft.save = load, save  # type: ignore[assignment]
+
+
+def stop_at(step: int, number: signal.Signals) -> None:
+    """The signal reaches this very process in the given step's forward pass."""
+    accumulate, calls = sft.accumulate, []
+
+    def counted(*arguments):
+        calls.append(1)
+        if len(calls) == step:
+            os.kill(os.getpid(), number)
+        return accumulate(*arguments)
+
+    sft.accumulate = counted
+
+
+if __name__ == "__main__":
+    root, options = Path(sys.argv[1]), json.loads(sys.argv[2])
+    if options["exact"]:
+        train_exactly()
+    ranks.start(deadline=timedelta(seconds=20), silence=10.0)
+    if ranks.rank() == options.get("rank"):
+        stop_at(options["step"], signal.Signals(options["signal"]))
+    inputs = [Store(root / "inputs").find(key, "input") for key in options["inputs"]]
+    config = sft.Sft.model_validate(options["config"])
+    store = Store(root / options["store"])
+    artifact = sft.train_sft(store, "SFT", *inputs, config, seed=3)  # type: ignore[arg-type]
+    assert artifact.payload.is_dir(), "every rank finds what the first one made"
+    ranks.end()

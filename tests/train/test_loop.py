@@ -1,0 +1,126 @@
+"""The loop that stages share: precision, recomputation, what is logged and kept, and what stops it."""
+
+import json
+import math
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from afterbase.core.errors import UserError
+from afterbase.core.store import Artifact, Store, Workspace
+from afterbase.core.tokens import Tokenized
+from afterbase.data.pack import pack
+from afterbase.model.balance import LoadCounter
+from afterbase.train.loop import Training, prepare, train
+from afterbase.train.optimise import Optimisation, adamw, update
+from afterbase.train.sft import accumulate
+
+CONFIG = Training(optimisation=Optimisation(learning_rate=5e-6, floor=1e-6), checkpoint_every=2)
+ROWS = pack(
+    [Tokenized(list(range(5, 45)), [False] + [True] * 39), Tokenized([7, 8, 9], [False, True, True])], 64, seed=0
+)
+
+
+def toy_stage(store: Store, gradient: list[float], config: Training = CONFIG, **options) -> Artifact:
+    """One weight whose gradient is what the test says, step by step."""
+
+    def make(work: Workspace) -> None:
+        trunk = torch.nn.Linear(1, 1, bias=False)
+        modules, weight = torch.nn.ModuleDict({"trunk": trunk}), trunk.weight
+
+        def compute(step: int) -> dict[str, float]:
+            weight.grad = torch.full_like(weight, gradient[step])
+            return {"loss": 0.5, "tokens": 10, "share/a": 0.25}
+
+        train(work, config, modules, modules, len(gradient), compute, batch=lambda step: {"row": step}, **options)
+        (work.payload / "weight.json").write_text(json.dumps(weight.item()))
+
+    return store.produce("toy", "toy", 1, what={}, inputs={}, make=make)
+
+
+def test_bfloat16_computes_while_float32_weights_take_steps_that_bfloat16_cannot(toy_lm):
+    """At V3's rate of 5e-6, a bfloat16 weight above 0.002 would not move at all."""
+    loss, _ = accumulate(toy_lm, ROWS, 0.1)
+    toy_lm.modules().zero_grad()
+    modules = toy_lm.modules()
+    optimizer = adamw(modules, CONFIG.optimisation)
+    forward = prepare(toy_lm.model, modules, CONFIG.model_copy(update={"compute": "bfloat16"}))
+    states = []
+    toy_lm.model.model.layers[1].self_attn.o_proj.register_forward_hook(lambda _m, _i, out: states.append(out.dtype))
+    rough, _ = accumulate(toy_lm, ROWS, 0.1, forward)
+    assert states == [torch.bfloat16]
+    assert rough == pytest.approx(loss, abs=0.05)
+    before = {name: p.detach().clone() for name, p in modules.named_parameters() if p.grad is not None}
+    assert all(p.grad.dtype == torch.float32 for p in modules.parameters() if p.grad is not None)
+    update(optimizer, 5e-6, CONFIG.optimisation)
+    weight = toy_lm.model.model.layers[1].self_attn.o_proj.weight
+    old = before["trunk.model.layers.1.self_attn.o_proj.weight"]
+    large = old.abs() > 0.002
+    assert weight.dtype == torch.float32
+    assert (weight != old)[large].float().mean() > 0.99
+    in_bfloat16 = old.bfloat16() + (weight - old).bfloat16()
+    assert torch.equal(in_bfloat16[large], old.bfloat16()[large]), "what pure bfloat16 would have done: nothing"
+
+
+def test_recomputation_changes_no_gradient_and_no_count(toy_lm):
+    modules = toy_lm.modules()
+
+    def measured(config: Training) -> tuple[list[torch.Tensor], list[list[float]], int]:
+        calls = []
+        handle = toy_lm.model.model.layers[1].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
+        counter = LoadCounter(modules)
+        accumulate(toy_lm, ROWS, 0.1, counter.counted(prepare(toy_lm.model, modules, config)))
+        handle.remove()
+        gradients = [p.grad.clone() for p in modules.parameters() if p.grad is not None]
+        modules.zero_grad()
+        return gradients, [load.tolist() for load in counter.loads], len(calls)
+
+    kept, loads, once = measured(CONFIG)
+    again, same_loads, twice = measured(CONFIG.model_copy(update={"recompute": True}))
+    assert (once, twice) == (1, 2)
+    assert loads == same_loads
+    assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True))
+
+
+def test_every_number_is_in_the_metrics_and_on_the_board(toy_store, tmp_path):
+    artifact = toy_stage(toy_store, [1.0, -1.0, 2.0])
+    rows = artifact.metrics()
+    assert [row["grad_norm"] for row in rows] == [1.0, 1.0, 2.0]
+    assert (rows[0]["learning_rate"], rows[-1]["learning_rate"]) == (5e-6, 1e-6)
+    assert all(row["memory_gib"] > 0 and row["tokens_per_second"] > 0 for row in rows)
+    (board,) = (tmp_path / "tensorboard").iterdir()
+    assert board.name.startswith("toy ")
+    events = EventAccumulator(str(board)).Reload()
+    assert set(rows[0]) - {"step"} == set(events.Tags()["scalars"])
+    assert [(e.step, e.value) for e in events.Scalars("grad_norm")] == [(1, 1.0), (2, 1.0), (3, 2.0)]
+
+
+def test_a_step_without_finite_gradients_is_skipped_and_counted(toy_store):
+    rows = toy_stage(toy_store, [1.0, math.nan, 1e6, 1.0]).metrics()
+    assert [row.get("skipped", 0) for row in rows] == [0, 1, 2, 2]
+
+
+def test_a_run_that_cannot_recover_stops_and_keeps_the_batch(toy_store, tmp_path):
+    with pytest.raises(UserError, match="finite gradients") as raised:
+        toy_stage(toy_store, [1.0, 1.0, *[math.inf] * 7])
+    (kept,) = (tmp_path / "store").rglob("*-not-finite-*.json")
+    assert str(kept) in raised.value.remedy
+    assert json.loads(kept.read_text()) == {"row": 6}
+
+
+def test_kept_checkpoints_stay_beside_the_result_with_the_best(toy_store):
+    scores = iter([0.3, 0.1, 0.5, 0.4])
+    config = CONFIG.model_copy(update={"keep_checkpoints": 1})
+    artifact = toy_stage(
+        toy_store,
+        [1.0] * 8,
+        config,
+        export=lambda folder, state: (folder / "w").write_text(str(state["trunk.weight"].item())),
+        score=lambda: next(scores),
+    )
+    kept = sorted(path.name for path in (artifact.folder / "checkpoints").iterdir())
+    assert kept == ["step-00000004", "step-00000008"]
+    final = json.loads((artifact.payload / "weight.json").read_text())
+    assert float((artifact.folder / "checkpoints/step-00000008/w").read_text()) == pytest.approx(final)
+    assert not (artifact.folder / "scratch").exists()

@@ -162,6 +162,28 @@ def test_other_families_give_the_logits_that_they_give_in_transformers(toy_token
         assert torch.equal(again.logits(again.hidden(IDS, Segments.of(LENGTHS))), ours)
 
 
+@pytest.mark.parametrize("trap", [{"use_cache": True}, {"use_cache": False, "attention_mask": torch.ones(1, 24)}])
+@pytest.mark.parametrize("family", ["llama", "deepseek_v3"])
+def test_where_transformers_lets_packed_samples_see_each_other_ours_stay_apart(
+    toy_folder, toy_tokenizer, tmp_path, family, trap
+):
+    """Its default cache, and a mask of all ones, undo what the position ids say, without a word."""
+    folder = toy_folder
+    if family == "llama":
+        folder = folder_of(LlamaConfig(**SMALL, vocab_size=len(toy_tokenizer)), toy_tokenizer, tmp_path)
+    theirs = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="sdpa")
+    lengths = [12, 1, 11]
+    ids = torch.randint(len(toy_tokenizer), (sum(lengths),), generator=torch.Generator().manual_seed(0))
+    segments = Segments.of(lengths)
+    with torch.no_grad():
+        alone = torch.cat([theirs(input_ids=part[None]).logits[0] for part in ids.split(lengths)])
+        trapped = theirs(input_ids=ids[None], position_ids=segments.position_ids[None], **trap).logits[0]
+        lm = load(folder)
+        ours = lm.logits(lm.hidden(ids, segments))
+    assert (trapped - alone).abs().max() > 1e-3
+    torch.testing.assert_close(ours, alone, rtol=0, atol=1e-5)
+
+
 def test_a_family_whose_samples_see_each_other_is_refused(toy_tokenizer, tmp_path):
     """A state-space model carries its state from one sample into the next, whatever the boundaries."""
     config = MambaConfig(vocab_size=len(toy_tokenizer), hidden_size=32, num_hidden_layers=2)

@@ -8,6 +8,7 @@ import torch
 from torch.distributed.tensor import DTensor
 
 from afterbase.core import ranks
+from afterbase.model.balance import LoadCounter
 from afterbase.model.load import load
 from afterbase.model.parallel import sharded
 from afterbase.reward.scalar import RewardModel, new_reward_model
@@ -29,13 +30,16 @@ def gradients(folder: Path, kind: str, case: tuple[Any, ...]) -> dict[str, Any]:
     modules.double()
     forward = sharded(modules)
     accumulate: Any = {"sft": sft, "reward model": reward_model, "dpo": dpo, "kto": kto}[kind].accumulate
-    numbers = accumulate(rm or lm, *case, forward)
+    counter = LoadCounter(modules)
+    options = {"counter": counter} if kind == "sft" else {}
+    numbers = accumulate(rm or lm, *case, forward, **options)
     whole = {
         name: p.grad.full_tensor() if isinstance(p.grad, DTensor) else p.grad
         for name, p in modules.named_parameters()
         if p.grad is not None
     }
-    return {"numbers": numbers, "gradients": whole, "size": ranks.size()}
+    loads = torch.stack(counter.global_loads())
+    return {"numbers": numbers, "gradients": whole, "loads": loads, "size": ranks.size()}
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def test_recomputation_changes_no_gradient_and_no_count(toy_lm):
         calls = []
         handle = toy_lm.model.model.layers[1].mlp.register_forward_pre_hook(lambda *_: calls.append(1))
         counter = LoadCounter(modules)
-        accumulate(toy_lm, ROWS, 0.1, counter.counted(prepare(toy_lm.model, modules, config)))
+        accumulate(toy_lm, ROWS, 0.1, prepare(toy_lm.model, modules, config), counter=counter)
         handle.remove()
         gradients = [p.grad.clone() for p in modules.parameters() if p.grad is not None]
         modules.zero_grad()

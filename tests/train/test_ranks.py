@@ -59,6 +59,8 @@ def test_gradients_of_two_ranks_are_those_of_one(cases, exact_lm, tmp_path):
         alone = gradients(tmp_path, *case)
         assert (found["size"], alone["size"]) == (2, 1)
         assert found["numbers"] == pytest.approx(alone["numbers"], abs=1e-9), case[0]
+        assert torch.equal(found["loads"], alone["loads"]), "of the experts, each token once"
+        assert bool(found["loads"].any()) == (case[0] == "sft")
         assert found["gradients"].keys() == alone["gradients"].keys()
         largest = 0.0
         for name, gradient in alone["gradients"].items():

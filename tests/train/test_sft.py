@@ -127,6 +127,22 @@ def test_without_its_weight_the_prediction_module_stays_out(toy_lm):
     assert accumulate(toy_lm, [packed([Tokenized([5, 6, 7], [False, True, True])])], 0.1)[1] == 0.0
 
 
+def test_a_detached_prediction_loss_moves_its_own_module_alone(toy_lm):
+    rows = [packed([Tokenized([5, 6, 7, 8], [False, True, True, True])])]
+
+    def measured(**options) -> dict[str, torch.Tensor]:
+        accumulate(toy_lm, rows, options.pop("weight", 0.1), **options)
+        return {n: g.clone() for n, g in gradients(toy_lm).items()}
+
+    without, both, detached = measured(weight=0.0), measured(), measured(detached=True)
+    trunk = [name for name in without if name.startswith("trunk.")]
+    assert all(torch.equal(detached[name], without[name]) for name in trunk)
+    assert not all(torch.equal(both[name], without[name]) for name in trunk)
+    module = [name for name in without if name.startswith("mtp.")]
+    assert all(torch.equal(detached[name], both[name]) for name in module)
+    assert any(detached[name].any() for name in module)
+
+
 def test_the_plan_shows_every_sample_once_an_epoch(toy_lm):
     tokenized = tokenize_for_training(toy_lm, toy_samples(20), CONFIG).tokenized
     config = CONFIG.model_copy(update={"epochs": 3, "rows_per_step": 2})

@@ -6,9 +6,8 @@ never updates it. The report adds a tiny sequence-wise loss (its equations 17 to
 per pack.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +15,6 @@ from torch.nn import functional as F
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3TopkRouter
 
 from afterbase.core import ranks
-from afterbase.model.parallel import Forward
-
-T = TypeVar("T")
 
 
 def routers(module: nn.Module) -> list[DeepseekV3TopkRouter]:
@@ -54,15 +50,6 @@ class LoadCounter:
                 self.scores.append(logits.sigmoid())
 
         return count
-
-    def counted(self, forward: Forward) -> Forward:
-        """`forward`, counting: what is computed again in the backward pass lies outside and counts once."""
-
-        def run(compute: Callable[[], T]) -> T:
-            with self.counting():
-                return forward(compute)
-
-        return run
 
     def global_loads(self) -> list[Tensor]:
         """Per router, the tokens each expert got on all ranks."""

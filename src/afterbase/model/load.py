@@ -45,12 +45,17 @@ class LanguageModel:
         )
         return output.last_hidden_state[0]
 
-    def mtp_hidden(self, input_ids: Tensor, hidden: Tensor, segments: Segments) -> Tensor:
-        """Hidden states (tokens, hidden) whose logits predict the token after next."""
+    def mtp_hidden(self, input_ids: Tensor, hidden: Tensor, segments: Segments, *, detached: bool = False) -> Tensor:
+        """Hidden states (tokens, hidden) whose logits predict the token after next.
+
+        `detached`: their gradient reaches the module and nothing of the trunk.
+        """
         assert self.mtp is not None
         trunk = self.model.model
         last = segments.position_ids.roll(-1) == 0
         next_embeddings = trunk.embed_tokens(input_ids.roll(-1)).masked_fill(last[:, None], 0.0)[None]
+        if detached:
+            hidden, next_embeddings = hidden.detach(), next_embeddings.detach()
         rotary = trunk.rotary_emb(next_embeddings, segments.position_ids[None])
         return self.mtp(hidden[None], next_embeddings, rotary, segments)[0]
 

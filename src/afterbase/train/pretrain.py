@@ -149,7 +149,8 @@ def _train(work: Workspace, lm: LanguageModel, corpus: Artifact, config: Pretrai
     def compute(step: int) -> dict[str, float]:
         ids, segments = next(row for at, row in stream if at == step)  # a resumed run passes over what it has seen
         latest[:] = ids.tolist()
-        hidden, mtp_hidden = counter.counted(forward)(lambda: _states(lm, ids, segments))
+        with counter.counting():
+            hidden, mtp_hidden = forward(lambda: _states(lm, ids, segments))
         main, mtp = prediction_losses(lm, ids, hidden, mtp_hidden, segments)
         balance = _balance_loss(counter, segments, lm)
         (main + config.mtp_weight * mtp + config.balance_loss * balance).backward()

@@ -5,6 +5,7 @@ the assistant's tokens only. The report does not say whether the multi-token pre
 the weight of late pre-training (0.1), and router biases stay where pre-training left them.
 """
 
+import contextlib
 import json
 import random
 from collections import Counter
@@ -45,6 +46,8 @@ class Sft(Training):
     """A sample longer than a row or the model's context is left out and counted, or cut into pieces."""
     rows_per_step: int = Field(default=1, ge=1)
     mtp_weight: float = Field(default=0.1, ge=0)
+    mtp_detached: bool = False
+    """The multi-token prediction loss moves its own module only, and nothing of the trunk."""
     held_out: float = Field(default=0.0, ge=0, lt=1)
     """Share of the samples that is kept to measure each checkpoint's loss, by which the best is known."""
     lora: Lora | None = None
@@ -104,7 +107,9 @@ def _train(work: Workspace, model: Artifact, data: Artifact, config: Sft, seed: 
     forward, counter = prepare(lm.model, modules, config), LoadCounter(modules)
 
     def compute(step: int) -> dict[str, float]:
-        loss, mtp_loss = accumulate(lm, plan[step], config.mtp_weight, counter.counted(forward))
+        loss, mtp_loss = accumulate(
+            lm, plan[step], config.mtp_weight, forward, detached=config.mtp_detached, counter=counter
+        )
         numbers = {"loss": round(loss, 4), "mtp_loss": round(mtp_loss, 4), **_amounts(plan[step], examples.sources)}
         if counter.routers:
             numbers["busiest_expert"] = round(max(counter.max_over_mean()), 3)
@@ -190,16 +195,24 @@ def _amounts(rows: Sequence[Pack], sources: Sequence[str]) -> dict[str, float]:
 
 
 def accumulate(
-    lm: LanguageModel, rows: Sequence[Pack], mtp_weight: float, forward: Forward = direct
+    lm: LanguageModel,
+    rows: Sequence[Pack],
+    mtp_weight: float,
+    forward: Forward = direct,
+    *,
+    detached: bool = False,
+    counter: LoadCounter | None = None,
 ) -> tuple[float, float]:
     """Gradients of the mean loss over all trained tokens of the step's rows, whatever the rows; the two mean losses.
 
-    Of several ranks each takes a share of the rows; losses and gradients are those of all.
+    Of several ranks each takes a share of the rows; losses and gradients are those of all. `detached`: see
+    `mtp_detached`. `counter` counts what each expert gets of the rows.
     """
     count, mtp_count = _counts(rows)
     loss = mtp_loss = 0.0
     for row, weight in ranks.share(rows):
-        main, ahead = forward(lambda row=row: _row_losses(lm, row, with_mtp=mtp_weight > 0))
+        with counter.counting() if counter is not None and weight else contextlib.nullcontext():
+            main, ahead = forward(lambda row=row: _row_losses(lm, row, with_mtp=mtp_weight > 0, detached=detached))
         main, ahead = weight * main / count, weight * ahead / mtp_count
         ((main + mtp_weight * ahead) * ranks.size()).backward()
         loss += main.item()
@@ -229,7 +242,7 @@ def _counts(rows: Sequence[Pack]) -> tuple[int, int]:
     return max(1, main), max(1, ahead)
 
 
-def _row_losses(lm: LanguageModel, row: Pack, *, with_mtp: bool) -> tuple[Tensor, Tensor]:
+def _row_losses(lm: LanguageModel, row: Pack, *, with_mtp: bool, detached: bool = False) -> tuple[Tensor, Tensor]:
     """Summed over one row's trained tokens: the loss of the next token, and of the one after it (0 without MTP)."""
     ids, trained = torch.tensor(row.ids, device=lm.device), torch.tensor(row.trained, device=lm.device)
     segments = Segments.of(row.lengths, lm.device)
@@ -238,9 +251,9 @@ def _row_losses(lm: LanguageModel, row: Pack, *, with_mtp: bool) -> tuple[Tensor
     main = -token_logps(states, lm.head, targets).sum()
     if lm.mtp is None or not with_mtp:
         return main, main.new_zeros(())
-    ahead = lm.mtp_hidden(ids, hidden, segments).roll(1, 0)
+    ahead = lm.mtp_hidden(ids, hidden, segments, detached=detached).roll(1, 0)
     states, targets = gather_trained(ahead, ids, _two_ahead(trained, segments))
-    return main, -token_logps(states, lm.head, targets).sum()
+    return main, -token_logps(states, lm.head.detach() if detached else lm.head, targets).sum()
 
 
 def _two_ahead(trained: Tensor, segments: Segments) -> Tensor:

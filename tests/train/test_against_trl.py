@@ -120,7 +120,7 @@ def test_kto_is_trls(policies, preference_inputs, tmp_path, swapped: bool):
         epochs=1, pairs_per_step=5, beta=0.3, held_out=0.5, row_tokens=100, optimisation=RATE,
         desirable_weight=1.5, undesirable_weight=0.5,
     )  # fmt: skip
-    loss, _ = kto.accumulate(policy, pairs, reference_logps(reference, pairs), config)
+    loss = kto.accumulate(policy, pairs, reference_logps(reference, pairs), config)["loss"]
 
     model = theirs(policy)
     rows = [{"prompt": "a", "completion": "b", "label": True}, {"prompt": "c", "completion": "d", "label": False}]

@@ -13,7 +13,7 @@ import torch
 from ranks_gradients import gradients
 
 import together
-from afterbase.core.sample import Sample, conversation, write_samples
+from afterbase.core.sample import write_samples
 from afterbase.core.tokens import Tokenized
 from afterbase.data.pack import pack
 from afterbase.model.load import load, save
@@ -21,6 +21,7 @@ from afterbase.train.dpo import Dpo
 from afterbase.train.kto import Kto
 from afterbase.train.optimise import Optimisation
 from afterbase.train.pairs import read_pairs
+from toys import toy_samples
 
 HERE = Path(__file__).parent
 RATE = Optimisation(learning_rate=1e-3, floor=1e-4)
@@ -90,21 +91,6 @@ class Runs:
     def weights(self, store: str) -> dict[str, torch.Tensor]:
         """What a finished run in float64 has trained."""
         return torch.load(next((self.root / store).glob("*/payload/state.pt")))
-
-
-def toy_samples(count: int) -> list[Sample]:
-    rng = random.Random(0)
-    numbers = [(rng.randrange(10), rng.randrange(10)) for _ in range(count)]
-    return [
-        Sample(
-            messages=conversation(f"{a}+{b}?", f"It is {a + b}." * rng.randint(1, 3)),
-            domain="arithmetic",
-            kind="original",
-            problem_id=None,
-            producer={"name": "toy"},
-        )
-        for a, b in numbers
-    ]
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.train.optimise import Optimisation
 from afterbase.train.sft import Sft, _plan, accumulate, tokenize_for_training, train_sft
+from toys import toy_samples
 
 Inputs = tuple[Artifact, Artifact]
 CONFIG = Sft(
@@ -30,21 +31,6 @@ CONFIG = Sft(
     optimisation=Optimisation(learning_rate=1e-2, floor=1e-3, warmup_steps=1),
     checkpoint_every=2,
 )
-
-
-def toy_samples(count: int) -> list[Sample]:
-    rng = random.Random(0)
-    pairs = [(rng.randrange(10), rng.randrange(10)) for _ in range(count)]
-    return [
-        Sample(
-            messages=conversation(f"{a}+{b}?", f"It is {a + b}." * rng.randint(1, 2)),
-            domain="arithmetic",
-            kind="original",
-            problem_id=None,
-            producer={"name": "toy"},
-        )
-        for a, b in pairs
-    ]
 
 
 @st.composite

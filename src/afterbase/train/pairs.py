@@ -12,6 +12,7 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from pydantic import Field
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -21,12 +22,24 @@ from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.core.tokens import Tokenized, tokenize
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load
+from afterbase.train.loop import Training
 from afterbase.train.losses.tokens import token_logps
 from afterbase.train.optimise import gather_trained
 
 VERSION = 2
 
 T = TypeVar("T")
+
+
+class PairTraining(Training):
+    """What the settings of every training on preference pairs have in common."""
+
+    epochs: int = Field(ge=1)
+    pairs_per_step: int = Field(ge=1)
+    held_out: float = Field(gt=0, lt=1)
+    """Share of the prompts whose pairs are kept for the accuracy."""
+    row_tokens: int = Field(default=4096, ge=64)
+    """Tokens of both answers of all pairs that are read at once."""
 
 
 @dataclass(frozen=True)

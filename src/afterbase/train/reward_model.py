@@ -9,7 +9,6 @@ import json
 from collections.abc import Sequence
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from afterbase.core import ranks
@@ -18,22 +17,15 @@ from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.model.load import load
 from afterbase.model.parallel import Forward, direct
 from afterbase.reward.scalar import RewardModel, new_reward_model, save_reward_model
-from afterbase.train.loop import Training, prepare, train
+from afterbase.train.loop import prepare, train
 from afterbase.train.losses.preference import bradley_terry_loss
-from afterbase.train.pairs import Pair, batches, count_tokens, describe, in_rows, read_pairs, split_pairs
+from afterbase.train.pairs import Pair, PairTraining, batches, count_tokens, describe, in_rows, read_pairs, split_pairs
 
 VERSION = 3
 
 
-class RewardModelTraining(Training):
+class RewardModelTraining(PairTraining):
     """One run over the preference pairs."""
-
-    epochs: int = Field(ge=1)
-    pairs_per_step: int = Field(ge=1)
-    held_out: float = Field(gt=0, lt=1)
-    """Share of the prompts whose pairs are kept for the accuracy."""
-    row_tokens: int = Field(default=4096, ge=64)
-    """Tokens of both answers of all pairs that are read at once."""
 
 
 def train_reward_model(

@@ -12,15 +12,11 @@ def bradley_terry_loss(chosen_N: Tensor, rejected_N: Tensor, margins_N: Tensor |
     return -F.logsigmoid(chosen_N - rejected_N - margins_N).sum()
 
 
-def dpo_margins(
-    chosen_N: Tensor, rejected_N: Tensor, reference_chosen_N: Tensor, reference_rejected_N: Tensor, *, beta: float
-) -> Tensor:
-    """Differences (N,) of the implicit rewards beta log(pi / pi_ref) of the chosen and the rejected answer."""
-    return beta * ((chosen_N - reference_chosen_N) - (rejected_N - reference_rejected_N))
-
-
 def dpo_loss(margins_N: Tensor) -> Tensor:
-    """-log sigmoid of `dpo_margins`, summed over N pairs (arXiv 2305.18290, eq. 7)."""
+    """-log sigmoid(margin), summed over N pairs (arXiv 2305.18290, eq. 7).
+
+    A margin is the difference of the implicit rewards beta log(pi / pi_ref) of the chosen and the rejected answer.
+    """
     return -F.logsigmoid(margins_N).sum()
 
 

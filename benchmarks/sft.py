@@ -1,8 +1,8 @@
 """Supervised fine-tuning of SmolLM2-135M-Instruct, ours against TRL's packed `SFTTrainer`: same samples, same loss.
 
-    PYTHONPATH=src python benchmarks/sft.py --model FOLDER [--json] [--rounds 2] [--threads 2] [--rows 6]
+    PYTHONPATH=src python benchmarks/sft.py [--json] [--model FOLDER] [--rounds 2] [--threads 2] [--rows 6]
 
-`benchmarks/smollm2.py` makes the folder. The two take turns, each run in a process of its own, whose peak memory is
+`benchmarks/smollm2.py` makes the model's folder where none is named. The two take turns, each run in a process of its own, whose peak memory is
 read at its end; each is given its fastest round and its smallest peak. Rates count real tokens (no padding) over the
 time of optimizer steps, and leave out the first step, which warms up.
 """
@@ -22,6 +22,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from smollm2 import smollm2
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
@@ -216,13 +217,13 @@ def in_a_process(run: Callable[..., Any], *arguments: Any) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--model", type=Path)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rows", type=int, default=6, help="packed rows, one a step; at least two")
     arguments = parser.parse_args()
-    model, threads = arguments.model, arguments.threads
+    model, threads = arguments.model or smollm2(), arguments.threads
     messages, ids, trained = zip(*conversations(AutoTokenizer.from_pretrained(model), arguments.rows), strict=True)
     trained_share = sum(map(sum, trained)) / sum(map(len, trained))
     our_runs, peer_runs, gemms = [], [], []

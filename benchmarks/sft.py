@@ -3,8 +3,8 @@
     PYTHONPATH=src python benchmarks/sft.py [--json] [--model FOLDER] [--rounds 2] [--threads 2] [--rows 6]
 
 `benchmarks/smollm2.py` makes the model's folder where none is named. The two take turns, each run in a process of its
-own, whose peak memory is read at its end; each is given its fastest round and its smallest peak. Rates count real tokens (no padding) over the
-time of optimizer steps, and leave out the first step, which warms up.
+own, whose peak memory is read at its end; each is given its fastest round and its smallest peak. Rates count real
+tokens (no padding) over the time of optimizer steps, and leave out the first step, which warms up.
 """
 
 import argparse

@@ -231,9 +231,10 @@ def test_run_killed_within_sft_goes_on_to_the_same_bytes(finished, micro, tmp_pa
     before = list(_digests(finished)).index("SFT")
     for stage in _summary(finished)["stages"][:before]:  # made earlier, as they are slow to make
         shutil.copytree(finished / "store" / stage["key"], tmp_path / "root/store" / stage["key"])
-    _killed(micro, tmp_path / "root", "SFT", 2)
-    [scratch] = (tmp_path / "root/store/.work").glob("*/scratch/checkpoint.pt")
-    assert torch.load(scratch, weights_only=True)["step"] == 1
+    _killed(micro, tmp_path / "root", "SFT", 3)
+    whole = [path.parent.name for path in (tmp_path / "root/store/.work").glob("*/scratch/step-*/.metadata")]
+    assert whole, "the first checkpoint is whole before the second begins"
+    assert set(whole) <= {"step-00000001", "step-00000002"}
     launch.run(micro, tmp_path / "root")
     assert _digests(tmp_path / "root") == _digests(finished)
     assert [row["step"] for row in _artifact(tmp_path / "root", "SFT").metrics()] == [

@@ -66,8 +66,9 @@ def test_a_rank_that_does_not_come_to_a_meeting_is_named(tmp_path):
 def _work_together(root: Path, *, late: bool) -> None:
     """What each of two processes runs."""
     from datetime import timedelta
+    from threading import Event
 
-    ranks.start()
+    ranks.start(silence=1.0)
     if late:
         if ranks.rank() == 0:
             with ranks.doing("evaluation"):
@@ -79,6 +80,8 @@ def _work_together(root: Path, *, late: bool) -> None:
         (work.payload / "sum").write_text(str(total))
 
     def alone(work: Workspace) -> None:
+        """Longer than a rank may be silent: the others live, though nobody waits for them."""
+        Event().wait(2.5)
         (work.payload / "who").write_text(f"rank {ranks.rank()} of {ranks.size()}")
 
     store = Store(root / "store")

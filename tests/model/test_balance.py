@@ -154,10 +154,10 @@ def test_statistics_do_not_depend_on_what_is_packed_beside(exact_lm):
     modules = exact_lm.modules()
 
     def run(part: torch.Tensor, sizes: list[int]) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        counter, segments = LoadCounter(modules, keep_scores=True), Segments.of(sizes)
+        counter, segments = LoadCounter(modules, keep_logits=True), Segments.of(sizes)
         with counter.counting():
             exact_lm.mtp_hidden(part, exact_lm.hidden(part, segments), segments)
-        return counter.scores, counter.loads
+        return counter.logits, counter.loads
 
     packed_scores, packed_loads = run(ids, lengths)
     alone = [run(part, [len(part)]) for part in ids.split(lengths)]
@@ -170,10 +170,10 @@ def test_statistics_do_not_depend_on_what_is_packed_beside(exact_lm):
 
 
 def test_kept_scores_bear_gradients_and_are_those_of_the_last_pass(toy_lm):
-    counter = LoadCounter(toy_lm.model, keep_scores=True)
+    counter = LoadCounter(toy_lm.model, keep_logits=True)
     for _ in range(2):
         with counter.counting():
             toy_lm.hidden(torch.arange(4), Segments.of([4]))
-    assert len(counter.scores) == 2
-    torch.stack([s.sum() for s in counter.scores]).sum().backward()
+    assert len(counter.logits) == 2
+    torch.stack([s.sum() for s in counter.logits]).sum().backward()
     assert toy_lm.model.model.layers[1].mlp.gate.weight.grad.abs().sum() > 0

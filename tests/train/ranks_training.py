@@ -36,11 +36,11 @@ def stop_at(step: int, number: signal.Signals) -> None:
     """The signal reaches this very process in the given step's forward pass."""
     accumulate, calls = sft.accumulate, []
 
-    def counted(*arguments):
+    def counted(*arguments, **options):
         calls.append(1)
         if len(calls) == step:
             os.kill(os.getpid(), number)
-        return accumulate(*arguments)
+        return accumulate(*arguments, **options)
 
     sft.accumulate = counted
 

@@ -110,16 +110,19 @@ def test_a_run_that_cannot_recover_stops_and_keeps_the_batch(toy_store, tmp_path
 
 
 def test_kept_checkpoints_stay_beside_the_result_with_the_best(toy_store):
-    scores = iter([0.3, 0.1, 0.5, 0.4])
+    measured = iter([0.3, 0.1, 0.5, 0.4])
     config = CONFIG.model_copy(update={"keep_checkpoints": 1})
     artifact = toy_stage(
         toy_store,
         [1.0] * 8,
         config,
         export=lambda folder, state: (folder / "w").write_text(str(state["trunk.weight"].item())),
-        score=lambda: next(scores),
+        score=lambda: next(measured),
     )
-    kept = sorted(path.name for path in (artifact.folder / "checkpoints").iterdir())
+    assert [row.get("held_out_loss") for row in artifact.metrics()[1::2]] == [0.3, 0.1, 0.5, 0.4]
+    scores = json.loads((artifact.folder / "checkpoints/scores.json").read_text())
+    assert scores == {"step-00000004": 0.1, "step-00000008": 0.4}
+    kept = sorted(path.name for path in (artifact.folder / "checkpoints").glob("step-*"))
     assert kept == ["step-00000004", "step-00000008"]
     final = json.loads((artifact.payload / "weight.json").read_text())
     assert float((artifact.folder / "checkpoints/step-00000008/w").read_text()) == pytest.approx(final)

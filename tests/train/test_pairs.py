@@ -12,6 +12,7 @@ from afterbase.train.pairs import (
     Pair,
     answer_logps,
     batches,
+    count_too_long,
     in_rows,
     make_reference_logps,
     read_pairs,
@@ -37,8 +38,8 @@ def toy_pair(row: int, prompt: str, tokens: int) -> Pair:
     return Pair(row, prompt, answer, answer, ())
 
 
-def test_no_prompt_is_on_both_sides(toy_tokenizer, preference_inputs):
-    pairs = read_pairs(toy_tokenizer, preference_inputs(8, per_prompt=3)[1])
+def test_no_prompt_is_on_both_sides(toy_lm, preference_inputs):
+    pairs = read_pairs(toy_lm, preference_inputs(8, per_prompt=3)[1])
     training, held_out = split_pairs(pairs, held_out=0.25, seed=0)
     assert (len(training), len(held_out)) == (18, 6)
     assert not {p.prompt for p in training} & {p.prompt for p in held_out}
@@ -47,15 +48,15 @@ def test_no_prompt_is_on_both_sides(toy_tokenizer, preference_inputs):
 
 
 @pytest.mark.parametrize("prompts", [0, 1])
-def test_too_few_prompts_are_refused(toy_tokenizer, preference_inputs, prompts: int):
-    pairs = read_pairs(toy_tokenizer, preference_inputs(prompts, per_prompt=4)[1])
+def test_too_few_prompts_are_refused(toy_lm, preference_inputs, prompts: int):
+    pairs = read_pairs(toy_lm, preference_inputs(prompts, per_prompt=4)[1])
     with pytest.raises(UserError, match="pairs of other prompts") as raised:
         split_pairs(pairs, held_out=0.25, seed=0)
     assert raised.value.got.startswith(f"{4 * prompts} pairs over {prompts} prompts")
 
 
-def test_others_answer_another_prompt(toy_tokenizer, preference_inputs):
-    pairs = read_pairs(toy_tokenizer, preference_inputs(3, per_prompt=2)[1])
+def test_others_answer_another_prompt(toy_lm, preference_inputs):
+    pairs = read_pairs(toy_lm, preference_inputs(3, per_prompt=2)[1])
     for pair in pairs:
         assert len(pair.others) == 2
         prompt = pair.chosen.ids[: pair.chosen.trained.index(True)]
@@ -80,8 +81,8 @@ def test_rows_hold_all_pairs_in_order_and_no_more_than_they_may(sizes: list[int]
     assert all(len(row) == 1 or sum(2 * len(p.chosen.ids) for p in row) <= 64 for row in rows)
 
 
-def test_log_probabilities_of_packed_answers_are_those_of_each_alone(exact_lm, toy_tokenizer, preference_inputs):
-    pairs = read_pairs(toy_tokenizer, preference_inputs(3)[1])
+def test_log_probabilities_of_packed_answers_are_those_of_each_alone(exact_lm, preference_inputs):
+    pairs = read_pairs(exact_lm, preference_inputs(3)[1])
     answers = [answer for pair in pairs for answer in (*pair.answers, *pair.others)]
     with torch.no_grad():
         packed = answer_logps(exact_lm, answers)
@@ -97,6 +98,17 @@ def test_the_reference_is_made_once_and_holds_every_answer(toy_store, preference
     lm = load(model.payload)
     logps = read_reference_logps(reference)
     with torch.no_grad():
-        for pair in read_pairs(lm.tokenizer, preferences):
+        for pair in read_pairs(lm, preferences):
             expected = torch.stack([plain_logp(lm, answer) for answer in (*pair.answers, *pair.others)])
             torch.testing.assert_close(logps[pair.row], expected, rtol=0, atol=1e-4)
+
+
+def test_pairs_longer_than_the_context_are_left_out_and_counted(toy_lm, preference_inputs):
+    """A pair's row stays its place in the artifact, so that the reference's rows still fit."""
+    preferences = preference_inputs(12)[1]
+    everything = read_pairs(toy_lm, preferences)
+    lengths = [max(len(a.ids) for a in (*pair.answers, *pair.others)) for pair in everything]
+    toy_lm.model.config.max_position_embeddings = sorted(lengths)[5]
+    kept = read_pairs(toy_lm, preferences)
+    assert [pair.row for pair in kept] == [i for i, n in enumerate(lengths) if n <= sorted(lengths)[5]]
+    assert count_too_long(preferences, kept) == 12 - len(kept) > 0

@@ -90,6 +90,14 @@ def test_both_losses_fall_from_chance(toy_store, corpus, tokenizer):
     assert all(0 < row["tokens"] <= 96 for row in rows)
 
 
+def test_recomputation_changes_nothing(toy_store, corpus, tokenizer):
+    """With the sequence-wise balance loss, whose scores come from within the layers."""
+    kept = run(toy_store, corpus, tokenizer, steps=3)
+    again = run(Store(toy_store.root.with_name("again")), corpus, tokenizer, steps=3, recompute=True)
+    assert again.key == kept.key, "memory is no part of what is made"
+    assert again.digest == kept.digest
+
+
 def test_an_interrupted_run_goes_on_bit_for_bit(corpus, tokenizer, assert_resumes):
     """Router biases move at each step, and the rows lie at a place in a shuffled corpus."""
     whole = assert_resumes(lambda store: run(store, corpus, tokenizer), cut=6, saved=4)

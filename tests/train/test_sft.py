@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from afterbase.core.errors import UserError
-from afterbase.core.sample import Sample, conversation, write_samples
+from afterbase.core.sample import Sample, conversation, read_samples, write_samples
 from afterbase.core.store import Artifact, Store
 from afterbase.core.tokens import Tokenized, tokenize
-from afterbase.data.pack import Pack
+from afterbase.data.pack import Pack, pack
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load, save
+from afterbase.train.lora import Lora
 from afterbase.train.optimise import Optimisation
-from afterbase.train.sft import Sft, _plan, accumulate, tokenize_for_training, train_sft
+from afterbase.train.sft import Sft, _plan, _split, accumulate, mean_loss, tokenize_for_training, train_sft
 from toys import toy_samples
 
 Inputs = tuple[Artifact, Artifact]
@@ -165,6 +166,44 @@ def test_long_samples_are_split_where_that_is_asked(toy_lm):
     assert [token for piece in pieces for token in piece.ids] == whole.ids
     bears = [b for piece in pieces for b in piece.trained]
     assert all(bears[at] == (whole.trained[at] and at % 64 != 0) for at in range(len(whole.ids)))
+
+
+@pytest.mark.parametrize("held_out", [0.01, 0.3])
+def test_held_out_samples_are_whole_and_never_trained(toy_lm, held_out):
+    long = Sample(messages=conversation("?", "word " * 100), domain="code", kind="open", problem_id=None, producer={})
+    samples = [*toy_samples(19), long]
+    examples = tokenize_for_training(toy_lm, samples, CONFIG.model_copy(update={"too_long": "split"}))
+    training, measured = _split(examples, held_out, seed=0)
+    assert sorted(training + measured) == list(range(len(examples.tokenized)))
+    sides = [{examples.samples[i] for i in side} for side in (training, measured)]
+    assert not sides[0] & sides[1]
+    assert len(sides[1]) == max(1, round(held_out * len(set(examples.samples))))
+
+
+def test_without_a_sample_to_hold_out_it_is_refused(toy_lm):
+    with pytest.raises(UserError, match="held_out"):
+        _split(tokenize_for_training(toy_lm, toy_samples(1), CONFIG), 0.5, seed=0)
+
+
+def test_checkpoints_are_measured_on_held_out_samples_and_merged_where_lora_trains(inputs: Inputs, toy_store):
+    """The loss of a kept folder, loaded anew, is the one that was logged; and LoRA moves what it is beside."""
+    options = {"held_out": 0.3, "keep_checkpoints": 1, "lora": Lora(rank=2), "epochs": 3}
+    trained = train_sft(toy_store, "sft", *inputs, CONFIG.model_copy(update=options), seed=3)
+    scores = json.loads((trained.folder / "checkpoints/scores.json").read_text())
+    logged = {f"step-{row['step']:08d}": row["held_out_loss"] for row in trained.metrics() if "held_out_loss" in row}
+    samples = [s for s in read_samples(inputs[1].payload / "samples.parquet") if s.dropped is None]
+    for name, score in scores.items():
+        assert score == pytest.approx(logged[name], abs=1e-6)
+        lm = load(trained.folder / "checkpoints" / name)
+        examples = tokenize_for_training(lm, samples, CONFIG)
+        _, held_out = _split(examples, 0.3, seed=3)
+        assert mean_loss(lm, pack([examples.tokenized[i] for i in held_out], 64, seed=0)) == pytest.approx(
+            score, abs=1e-4
+        )
+    before, after = (load(a.payload).model.state_dict() for a in (inputs[0], trained))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert all((".self_attn." in name and name.endswith("_proj.weight")) or "kv_a_proj" in name for name in moved)
 
 
 def test_no_sample_is_longer_than_the_models_context(toy_lm):

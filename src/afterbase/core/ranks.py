@@ -27,6 +27,7 @@ DEADLINE = timedelta(minutes=10)
 """Of every collective: ranks differ by what one of them does between two, such as writing a model folder."""
 _SILENCE = 45.0  # seconds without a sign of life after which a rank counts as dead
 _BEAT, _POLL = 5.0, 0.1
+_deadlines = [DEADLINE]
 _doing = ["starting"]
 _alone = [False]
 _over = threading.Event()
@@ -67,8 +68,9 @@ def start(*, deadline: timedelta = DEADLINE, silence: float = _SILENCE) -> None:
     dist.init_process_group(backend, timeout=deadline)
     for purpose in ("numbers", "background"):
         _groups[purpose] = dist.new_group(backend="gloo", timeout=deadline)
+    _deadlines.append(deadline)
     pulse = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
-    threading.Thread(target=_watch, args=(pulse, silence), daemon=True).start()
+    threading.Thread(target=_watch, args=(pulse, rank(), size(), silence), daemon=True).start()
 
 
 def end() -> None:
@@ -101,13 +103,13 @@ def doing(what: str) -> Iterator[None]:
         _doing.pop()
 
 
-def meet(deadline: timedelta = DEADLINE) -> None:
-    """Wait until every rank is here; past the deadline an error names those that are not."""
+def meet(deadline: timedelta | None = None) -> None:
+    """Wait until every rank is here; past the deadline (that of `start`) an error names those that are not."""
     if size() == 1:
         return
     import torch.distributed as dist
 
-    dist.monitored_barrier(_groups["numbers"], timeout=deadline, wait_all_ranks=rank() == 0)
+    dist.monitored_barrier(_groups["numbers"], timeout=deadline or _deadlines[-1], wait_all_ranks=rank() == 0)
 
 
 def totals(*numbers: float) -> list[float]:
@@ -127,14 +129,14 @@ def background() -> Any:
     return _groups["background"] if size() > 1 else None
 
 
-def share(items: Sequence, *, filler: bool = True) -> list[tuple]:
+def share(items: Sequence) -> list[tuple]:
     """This rank's items, each with weight 1; where others have one more, the first item again with weight 0.
 
     Sharded modules gather their weights in every forward and backward pass, so all ranks need equally many.
     """
     own = [(item, 1.0) for item in items[rank() :: size()]]
     longest = -(-len(items) // size())
-    return own + [(items[0], 0.0)] * (longest - len(own) if filler else 0)
+    return own + [(items[0], 0.0)] * (longest - len(own))
 
 
 def say(topic: str, message: str) -> None:
@@ -157,32 +159,40 @@ def _messages() -> "KeyValueStore":
 
 
 def _of_a_collective(error: RuntimeError) -> bool:
-    text = str(error)
-    return any(sign in text for sign in ("gloo", "monitoredBarrier", "NCCL", "Connection closed", "Timed out waiting"))
+    from torch.distributed import DistError
+
+    # Gloo raises plain RuntimeErrors, with a place in its own sources or the barrier's name.
+    return isinstance(error, DistError) or any(sign in str(error) for sign in ("gloo", "monitoredBarrier"))
 
 
-def _watch(pulse: "KeyValueStore", silence: float) -> None:
-    """Beat, and listen to the others' beats; clocks of different machines are never compared."""
+def _watch(pulse: "KeyValueStore", own: int, count: int, silence: float) -> None:
+    """Beat, and listen to the others' beats; clocks of different machines are never compared.
+
+    `own` and `count` are this rank and the number of ranks, also while the process works `alone`.
+    """
     seen: dict[int, tuple[bytes, float]] = {}
     beat = 0
     while not _over.wait(min(_BEAT, silence / 4)):
         beat += 1
         try:
-            pulse.set(f"beat/{rank()}", str(beat))
+            pulse.set(f"beat/{own}", str(beat))
             now = time.monotonic()
-            for other in range(size()):
+            for other in range(count):
                 value = pulse.get(f"beat/{other}") if pulse.check([f"beat/{other}"]) else b""
                 if other not in seen or seen[other][0] != value:
                     seen[other] = (value, now)
         except RuntimeError:  # the store lives with the first rank, or with torchrun
-            _die("the first rank or its torchrun is gone")
+            _die(own, "the first rank or its torchrun is gone")
         silent = [other for other, (_, when) in seen.items() if now - when > silence]
         if silent:
-            _die(f"no sign of life for {silence:.0f} s from rank {', '.join(map(str, silent))}")
+            _die(own, f"no sign of life for {silence:.0f} s from rank {', '.join(map(str, silent))}")
 
 
-def _die(why: str) -> None:
+def _die(own: int, why: str) -> None:
     if _over.is_set():
         return
-    print(f"error: rank {rank()} stops in `{_doing[-1]}`: {why}", file=sys.stderr, flush=True)
+    message = (
+        f"error: rank {own} stops in `{_doing[-1]}`: {why}\n  remedy: run again; it goes on from the last checkpoint"
+    )
+    print(message, file=sys.stderr, flush=True)
     os._exit(75)

@@ -165,7 +165,8 @@ class Store:
             if ranks.rank() == 0:
                 with self._locked(key):
                     artifact = self.find(key, name)  # made by another process, while this one waited?
-                    ranks.say(f"{key} begins", "help" if artifact is None and together else "wait")
+                    made_before = artifact is not None or (self.root / ".work" / key / "manifest.json").is_file()
+                    ranks.say(f"{key} begins", "help" if together and not made_before else "wait")
                     if artifact is None:
                         artifact, made = self._make(key, name, identity, inputs, make, together), True
                 ranks.say(f"{key} ends", "")

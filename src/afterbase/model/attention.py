@@ -108,6 +108,14 @@ def packed_attention(
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
     grouped = q.shape[1] != k.shape[1]
     if q.is_cuda:
+        if torch.is_autocast_enabled("cuda"):  # the kernel has no rule of its own for it
+            q, k, v = (x.to(torch.get_autocast_dtype("cuda")) for x in (q, k, v))
+        if q.dtype == torch.float32:
+            raise UserError(
+                "attention on CUDA is computed in bfloat16",
+                got="float32",
+                remedy='set `compute = "bfloat16"`; weights stay in float32',
+            )
         ends = F.pad(torch.tensor(segments.lengths, device=q.device), (1, 0)).cumsum(0, dtype=torch.int32)
         out = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=(-1, 0), enable_gqa=grouped)
         assert isinstance(out, Tensor)

@@ -23,18 +23,18 @@ def routers(module: nn.Module) -> list[DeepseekV3TopkRouter]:
 
 
 class LoadCounter:
-    """Counts, per router, how many tokens each expert gets; optionally keeps the scores for the sequence-wise loss."""
+    """Counts, per router, how many tokens each expert gets; optionally keeps the logits for the sequence-wise loss."""
 
-    def __init__(self, module: nn.Module, *, keep_scores: bool = False) -> None:
+    def __init__(self, module: nn.Module, *, keep_logits: bool = False) -> None:
         self.routers = routers(module)
         self.loads = [torch.zeros(r.num_experts) for r in self.routers]
-        self.scores: list[Tensor] = []
-        self._keep_scores = keep_scores
+        self.logits: list[Tensor] = []
+        self._keep_logits = keep_logits
 
     @contextmanager
     def counting(self) -> Iterator["LoadCounter"]:
         """Count forward passes inside the block; nested recomputation in backward lies outside and counts once."""
-        self.scores = []
+        self.logits = []
         handles = [r.register_forward_hook(self._hook(i)) for i, r in enumerate(self.routers)]
         try:
             yield self
@@ -45,9 +45,9 @@ class LoadCounter:
     def _hook(self, index: int):
         def count(_module: nn.Module, _inputs: object, output: tuple[Tensor, Tensor, Tensor]) -> None:
             logits, _, chosen = output
-            self.loads[index] += torch.bincount(chosen.flatten(), minlength=logits.shape[-1])
-            if self._keep_scores:
-                self.scores.append(logits.sigmoid())
+            self.loads[index] += torch.bincount(chosen.flatten(), minlength=logits.shape[-1]).cpu()
+            if self._keep_logits:
+                self.logits.append(logits)  # and no more: what is recomputed in backward must be the same operations
 
         return count
 

@@ -1,7 +1,7 @@
 """The state a training loop resumes from, written by torch DCP beside the training, for any number of ranks.
 
     FOLDER/step-00000050/.metadata     written last: a checkpoint without it does not count
-    FOLDER/step-00000050/state.json    its score, and what the loop notes beside the weights
+    FOLDER/step-00000050/state.json    its score, and what the loop wants back beside the weights
     FOLDER/step-00000050/*.distcp      weights, buffers and optimizer states, a file a rank
 
 Every tensor has the name of its parameter, so that a run may go on with more or fewer ranks than it began with.
@@ -9,6 +9,7 @@ Every tensor has the name of its parameter, so that a run may go on with more or
 
 import contextlib
 import json
+import math
 import shutil
 import warnings
 from collections.abc import Callable, Mapping
@@ -19,10 +20,10 @@ from typing import Any, Self, cast
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.state_dict_loader import load as load_state
 from torch.distributed.checkpoint.state_dict_saver import async_save
-from torch.distributed.tensor import DTensor
 
 from afterbase.core import ranks
 from afterbase.core.errors import UserError
@@ -60,7 +61,8 @@ class Checkpoints:
         self._exports = exports
         self._thread = ThreadPoolExecutor(1, "export")
         self._writing: list[Future[object]] = []
-        refuse_small_disk(folder, self._size())
+        folder.mkdir(parents=True, exist_ok=True)
+        self._refuse_small_disk()
 
     def __enter__(self) -> Self:
         return self
@@ -71,34 +73,47 @@ class Checkpoints:
             self.settle()
             return
         for writing in self._writing:
-            with contextlib.suppress(Exception):  # the error that stops the training is the news
+            # The error that stops the training is the news. (DCP's own exception is no `Exception`.)
+            with contextlib.suppress(Exception, CheckpointException):
                 writing.result()
 
-    def save(self, step: int, notes: list[Any], *, score: float | None = None) -> None:
+    def save(self, step: int, state: dict[str, Any], *, score: float | None = None) -> None:
         """Write all after `step` finished steps; training may go on meanwhile. `score`: the smaller, the better.
+
+        `state` is what the loop wants back beside the weights, as JSON.
 
         Raises UserError, before anything is written, where the disk has no room for it.
         """
         self.settle()
-        refuse_small_disk(self._folder, self._size())
+        self._refuse_small_disk()
         tensors = self._tensors()
         folder = self._folder / f"step-{step:08d}"
         if ranks.rank() == 0:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-            write_atomically(folder / "state.json", json.dumps({"score": score, "notes": notes}).encode())
+            write_atomically(folder / "state.json", json.dumps({"score": score, "state": state}).encode())
         ranks.meet()
         writing = async_save(tensors, checkpoint_id=folder, process_group=ranks.background(), no_dist=ranks.size() == 1)
         self._writing.append(cast("Future[object]", writing))
+        self._export(folder.name)
+
+    def _export(self, name: str) -> None:
         if self._exports is not None:
             state = whole_state(self._modules, copy=True)
             if ranks.rank() == 0:
-                self._writing.append(self._thread.submit(_export, self._exports, folder.name, state))
+                self._writing.append(self._thread.submit(_write_export, self._exports, name, state))
 
     def settle(self) -> None:
         """Wait until the checkpoint that is being written is whole; then delete those that need not be kept."""
         while self._writing:
-            self._writing.pop().result()
+            try:
+                self._writing.pop().result()
+            except CheckpointException as error:
+                raise UserError(
+                    "a checkpoint is written whole before the next one begins",
+                    got=" ".join(str(error).split()),
+                    remedy=f"look at {self._folder} and its disk; training goes on from the last whole checkpoint",
+                ) from error
         ranks.meet()
         if ranks.rank() == 0:
             kept = {folder.name for folder in self.kept()}
@@ -106,23 +121,28 @@ class Checkpoints:
                 for folder in place.glob("step-*/"):
                     if folder.name not in kept:
                         shutil.rmtree(folder)
+            if self._exports and kept:
+                scores = {folder.name: _read(folder)["score"] for folder in self.kept()}
+                write_atomically(self._exports.folder / "scores.json", (json.dumps(scores, indent=1) + "\n").encode())
 
     def kept(self) -> list[Path]:
         """Whole checkpoints that stay, in the order of their steps."""
         whole = sorted(path.parent for path in self._folder.glob("step-*/.metadata"))
         scores = {folder: _read(folder)["score"] for folder in whole}
-        scored = [folder for folder in whole if scores[folder] is not None]
+        scored = [folder for folder in whole if scores[folder] is not None and math.isfinite(scores[folder])]
         best = [min(scored, key=lambda folder: scores[folder])] if scored else []
         return sorted({*whole[-self._keep :], *best})
 
-    def load(self) -> tuple[int, list[Any]]:
-        """Restore the latest whole checkpoint; returns finished steps and the notes, (0, []) if there is none.
+    def load(self) -> tuple[int, dict[str, Any]]:
+        """Restore the latest whole checkpoint; returns finished steps and `state`, (0, {}) if there is none.
+
+        Its model folder is written again, where the process ended before it was whole.
 
         Raises UserError for a checkpoint of another model.
         """
         whole = sorted(path.parent for path in self._folder.glob("step-*/.metadata"))
         if not whole:
-            return 0, []
+            return 0, {}
         folder = whole[-1]
         stored = FileSystemReader(folder).read_metadata().state_dict_metadata
         weights = self._weights()
@@ -135,12 +155,27 @@ class Checkpoints:
                 value = torch.tensor(0.0) if kind == "step" else torch.zeros_like(parameter)
                 self._optimizer.state[parameter][kind] = target[key] = value.detach()
         load_state(target, checkpoint_id=folder, process_group=ranks.background(), no_dist=ranks.size() == 1)
-        return int(folder.name.removeprefix("step-")), _read(folder)["notes"]
+        if self._exports is not None and not (self._exports.folder / folder.name).is_dir():
+            self._export(folder.name)
+        return int(folder.name.removeprefix("step-")), _read(folder)["state"]
 
-    def _size(self) -> int:
-        """Bytes of a checkpoint: the weights, the optimizer's two moments, and the model folder."""
-        copies = 4 if self._exports else 3
-        return sum(copies * _local(p).nbytes for p in self._modules.parameters())
+    def _refuse_small_disk(self) -> None:
+        """UserError, on all ranks, where the first one's disk cannot take a checkpoint of all, and a tenth more.
+
+        It holds the weights, two moments of those that the optimizer has, and the model folder.
+        """
+        weights, trained = (
+            sum(p.numel() * p.element_size() for p in parameters)
+            for parameters in (self._modules.parameters(), self._parameters().values())
+        )
+        size = weights + 2 * trained + (weights if self._exports else 0)
+        free = shutil.disk_usage(self._folder).free
+        if ranks.totals(float(ranks.rank() == 0 and free < 1.1 * size))[0]:
+            raise UserError(
+                f"the next checkpoint takes {size / 2**30:.2f} GiB of disk, and a tenth to spare",
+                got=f"{free / 2**30:.2f} GiB free in {self._folder}",
+                remedy="free some space and run again; training goes on from the last checkpoint",
+            )
 
     def _tensors(self) -> dict[str, Tensor]:
         tensors = dict(self._weights())
@@ -175,29 +210,13 @@ def refuse_another_model(folder: Path, stored: dict[str, tuple[int, ...]], weigh
     )
 
 
-def refuse_small_disk(folder: Path, size: int) -> None:
-    """UserError where the disk below `folder` cannot take `size` bytes more, and a tenth."""
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if free < 1.1 * size:
-        raise UserError(
-            f"the next checkpoint takes {size / 2**30:.2f} GiB of disk, and a tenth to spare",
-            got=f"{free / 2**30:.2f} GiB free in {folder}",
-            remedy="free some space and run again; training goes on from the last checkpoint",
-        )
-
-
-def _export(exports: Exports, name: str, state: Mapping[str, Tensor]) -> None:
+def _write_export(exports: Exports, name: str, state: Mapping[str, Tensor]) -> None:
     part = exports.folder / f"{name}.part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     exports.write(part, state)
     shutil.rmtree(exports.folder / name, ignore_errors=True)
     part.rename(exports.folder / name)
-
-
-def _local(tensor: Tensor) -> Tensor:
-    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def _read(folder: Path) -> dict[str, Any]:

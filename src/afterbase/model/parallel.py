@@ -43,17 +43,18 @@ def sharded(modules: nn.ModuleDict, *, bfloat16: bool = False) -> Forward:
 
 
 def whole_state(modules: nn.ModuleDict, *, copy: bool = False) -> dict[str, Tensor]:
-    """All weights and buffers as plain tensors, gathered from all ranks; tied weights stay tied.
+    """All weights and buffers as plain tensors on the CPU, for the first rank; the others take part and get nothing.
 
-    With `copy` they are on the CPU and do not change as training goes on.
+    Tied weights stay tied. With `copy` they do not change as training goes on.
     """
     gathered: dict[int, Tensor] = {}
     state = modules.state_dict(keep_vars=True)
     for tensor in state.values():
         if id(tensor) not in gathered:
             whole = (tensor.full_tensor() if isinstance(tensor, DTensor) else tensor).detach()
-            gathered[id(tensor)] = whole.to("cpu", copy=True) if copy else whole
-    return {name: gathered[id(tensor)] for name, tensor in state.items()}
+            if ranks.rank() == 0:
+                gathered[id(tensor)] = whole.to("cpu", copy=copy)
+    return {name: gathered[id(tensor)] for name, tensor in state.items()} if ranks.rank() == 0 else {}
 
 
 class _Whole(nn.Module):
@@ -63,7 +64,7 @@ class _Whole(nn.Module):
         self._bfloat16 = bfloat16
 
     def forward(self, compute: Callable[[], T]) -> T:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = next(self.modules_.parameters()).device.type
         with torch.autocast(device, torch.bfloat16, enabled=self._bfloat16):
             return compute()
 

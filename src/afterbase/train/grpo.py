@@ -9,6 +9,7 @@ over tokens divided by the constant `max_new_tokens`, and a price on length (see
 Notation: P prompts a step, G samples a prompt, N completion tokens of a row.
 """
 
+import functools
 import json
 import math
 import random
@@ -219,13 +220,14 @@ def _step(
         advantages_N = torch.tensor([per_sequence[i] for i in row.members]).repeat_interleave(sizes)
         weights_N = torch.full_like(old_logps, weight)
         ids, trained, segments = torch.tensor(row.ids), torch.tensor(row.trained), Segments.of(row.lengths)
-        logps = forward(
-            lambda ids=ids, trained=trained, segments=segments: _logps(lm, ids, trained, segments, config.temperature)
+        row_logps = functools.partial(
+            _logps, ids=ids, trained=trained, segments=segments, temperature=config.temperature
         )
+        logps = forward(functools.partial(row_logps, lm))
         reference_logps = None
         if reference is not None:
             with torch.no_grad():
-                reference_logps = _logps(reference, ids, trained, segments, config.temperature)
+                reference_logps = forward(functools.partial(row_logps, reference))
             kl.append(logps.detach() - reference_logps)
         loss = grpo_loss(
             logps, logps.detach(), reference_logps, advantages_N, weights_N, clip=config.clip, beta=config.beta

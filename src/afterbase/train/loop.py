@@ -67,7 +67,7 @@ def train(
     export: Callable[[Path, Mapping[str, Tensor]], None] | None = None,
     notes: list[Any] | None = None,
     score: Callable[[], float] | None = None,
-    after: Callable[[int], None] | None = None,
+    after: Callable[[int, bool], None] | None = None,
     schedule: int | None = None,
 ) -> None:
     """`steps` updates of the parameters of `trained`, from the last checkpoint on if there is one.
@@ -75,16 +75,16 @@ def train(
     `compute(step)` leaves the gradients of a 0-based step and returns its numbers, `tokens` among them. `modules` is
     all that a checkpoint holds, `notes` what `compute` adds to beside it (JSON). `batch(step)` says what was in a step,
     for one that is skipped. `export` writes a model folder from a state; `score` measures a checkpoint, the smaller the
-    better; `after` follows the update; `schedule` is the learning rate's span where it is not `steps`.
+    better; `after(step, moved)` follows the update; `schedule` is the learning rate's span where it is not `steps`.
     """
     optimizer = adamw(trained, config.optimisation)
     exports = Exports(work.checkpoints, export) if export is not None and config.keep_checkpoints else None
     checkpoints = Checkpoints(work.scratch, modules, optimizer, keep=max(1, config.keep_checkpoints), exports=exports)
-    done, kept = checkpoints.load()
+    done, state = checkpoints.load()
     notes = [] if notes is None else notes
-    notes += kept
+    notes += state.get("notes", [])
     work.rewind(done)
-    skipped = SkippedSteps()
+    skipped = SkippedSteps(total=state.get("skipped", 0))
     with contextlib.closing(_board(work, done)) as board, checkpoints:
         for step in range(done, steps):
             started = time.monotonic()
@@ -93,17 +93,21 @@ def train(
             norm, moved = update(optimizer, rate, config.optimisation)
             skipped.see(norm, moved, lambda step=step: _keep_batch(work, step, batch))
             if after is not None:
-                after(step)
+                after(step, moved)
             numbers |= {"grad_norm": round(norm, 4), "learning_rate": rate}
             if skipped.total:
                 numbers["skipped"] = skipped.total
             numbers["memory_gib"] = round(_peak_memory() / 2**30, 3)
             numbers["tokens_per_second"] = round(numbers["tokens"] / (time.monotonic() - started), 1)
+            saved = (step + 1) % config.checkpoint_every == 0
+            scored = score() if saved and exports is not None and score is not None else None
+            if scored is not None:
+                numbers["held_out_loss"] = round(scored, 6)
             work.log(step + 1, steps, **numbers)
             for name, value in numbers.items():
                 board.add_scalar(name, value, step + 1)
-            if (step + 1) % config.checkpoint_every == 0:
-                checkpoints.save(step + 1, notes, score=score() if score is not None else None)
+            if saved:
+                checkpoints.save(step + 1, {"notes": notes, "skipped": skipped.total}, score=scored)
 
 
 def _board(work: Workspace, done: int) -> SummaryWriter:

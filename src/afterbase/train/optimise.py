@@ -70,9 +70,9 @@ def update(optimizer: torch.optim.Optimizer, rate: float, config: Optimisation) 
 class SkippedSteps:
     """Counts steps that were skipped for their gradients; too many in a row stop the run."""
 
-    def __init__(self, limit: int = 5) -> None:
+    def __init__(self, limit: int = 5, *, total: int = 0) -> None:
         self.limit = limit
-        self.total = 0
+        self.total = total
         self._in_a_row = 0
 
     def see(self, norm: float, moved: bool, keep_batch: Callable[[], Path]) -> None:

@@ -4,6 +4,7 @@ And what a policy makes of them: the log-probability of a whole answer, and, onc
 every answer under the reference.
 """
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ import pyarrow.parquet as pq
 import torch
 from pydantic import Field
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import conversation
@@ -62,21 +62,29 @@ class Pair:
         return [self.chosen, self.rejected]
 
 
-def read_pairs(tokenizer: PreTrainedTokenizerFast, preferences: Artifact) -> list[Pair]:
-    """All pairs of an artifact, in its order."""
+def read_pairs(lm: LanguageModel, preferences: Artifact) -> list[Pair]:
+    """All pairs of an artifact, in its order, but those with an answer that is longer than the model's context."""
     rows = pq.read_table(preferences.payload / "pairs.parquet").to_pylist()
 
     def answers(prompt: str, row: dict[str, str]) -> tuple[Tokenized, Tokenized]:
-        chosen, rejected = (tokenize(tokenizer, conversation(prompt, row[s])) for s in ("chosen", "rejected"))
+        chosen, rejected = (tokenize(lm.tokenizer, conversation(prompt, row[s])) for s in ("chosen", "rejected"))
         return chosen, rejected
 
     pairs = []
     for index, row in enumerate(rows):
         prompt = row["prompt"]
-        other = next((r for r in [*rows[index:], *rows[:index]] if r["prompt"] != prompt), None)
+        following = (rows[(index + ahead) % len(rows)] for ahead in range(1, len(rows)))
+        other = next((r for r in following if r["prompt"] != prompt), None)
         others = answers(prompt, other) if other else ()
-        pairs.append(Pair(index, prompt, *answers(prompt, row), others, row.get("margin") or 0.0))
+        pair = Pair(index, prompt, *answers(prompt, row), others, row.get("margin") or 0.0)
+        if max(len(answer.ids) for answer in (*pair.answers, *others)) <= lm.model.config.max_position_embeddings:
+            pairs.append(pair)
     return pairs
+
+
+def count_too_long(preferences: Artifact, pairs: Sequence[Pair]) -> int:
+    """How many pairs of an artifact `read_pairs` left out."""
+    return pq.read_metadata(preferences.payload / "pairs.parquet").num_rows - len(pairs)
 
 
 def split_pairs(pairs: Sequence[Pair], *, held_out: float, seed: int) -> tuple[list[Pair], list[Pair]]:
@@ -148,12 +156,12 @@ def make_reference_logps(store: Store, model: Artifact, preferences: Artifact) -
 
     def make(work: Workspace) -> None:
         lm = load(model.payload)
-        pairs = read_pairs(lm.tokenizer, preferences)
-        rows: list[list[float]] = []
+        pairs = read_pairs(lm, preferences)
+        rows = [[math.nan] * 4] * (len(pairs) + count_too_long(preferences, pairs))
         with torch.inference_mode():
-            for pair in pairs:
-                rows.append(answer_logps(lm, [*pair.answers, *pair.others]).tolist())
-                work.show(len(rows), len(pairs))
+            for done, pair in enumerate(pairs, start=1):
+                rows[pair.row] = answer_logps(lm, [*pair.answers, *pair.others]).tolist()
+                work.show(done, len(pairs))
         pq.write_table(pa.table({"logps": rows}), work.payload / "logps.parquet")
 
     inputs = {"model": model, "preferences": preferences}
@@ -161,5 +169,5 @@ def make_reference_logps(store: Store, model: Artifact, preferences: Artifact) -
 
 
 def read_reference_logps(reference: Artifact) -> Tensor:
-    """(pairs, 4): chosen, rejected, and the two answers of another prompt."""
+    """(pairs, 4): chosen, rejected, and the two answers of another prompt; nan for a pair that was left out."""
     return torch.tensor(pq.read_table(reference.payload / "logps.parquet")["logps"].to_pylist())

@@ -24,6 +24,7 @@ from afterbase.train.pairs import (
     answer_logps,
     batches,
     count_tokens,
+    count_too_long,
     describe,
     in_rows,
     read_pairs,
@@ -80,7 +81,8 @@ def _train(
     model, preferences, reference = inputs
     lm = load(model.payload)
     reference_N4 = read_reference_logps(reference)
-    training, held_out = split_pairs(read_pairs(lm.tokenizer, preferences), held_out=config.held_out, seed=seed)
+    pairs = read_pairs(lm, preferences)
+    training, held_out = split_pairs(pairs, held_out=config.held_out, seed=seed)
     steps = batches(training, config.pairs_per_step, epochs=config.epochs, seed=seed)
     modules = lm.modules()
     forward = prepare(lm.model, modules, config)
@@ -108,6 +110,7 @@ def _train(
     )
     accuracy = float((margins() > 0).float().mean())
     report = {"training_pairs": len(training), "held_out_pairs": len(held_out), "held_out_accuracy": accuracy}
+    report["too_long"] = count_too_long(preferences, pairs)
     (work.payload / "accuracy.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
     save(lm, work.payload)
 

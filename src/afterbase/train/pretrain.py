@@ -142,7 +142,7 @@ def _train(work: Workspace, lm: LanguageModel, corpus: Artifact, config: Pretrai
     span = config.decay_steps or config.steps
     modules = lm.modules()
     forward = prepare(lm.model, modules, config, cpu=True)
-    counter = LoadCounter(modules, keep_scores=config.balance_loss > 0)
+    counter = LoadCounter(modules, keep_logits=config.balance_loss > 0)
     stream = enumerate(_rows(read_documents(corpus), lm.tokenizer, config))
     latest: list[int] = []  # token ids of the step that is being made
 
@@ -171,7 +171,9 @@ def _train(work: Workspace, lm: LanguageModel, corpus: Artifact, config: Pretrai
         compute,
         batch=lambda _step: latest,
         export=lambda folder, state: save(lm, folder, dtype=dtype, state=state),
-        after=lambda step: counter.update_biases(config.balance_speed if step < _GAMMA_ENDS * span else 0.0),
+        after=lambda step, moved: counter.update_biases(
+            config.balance_speed if moved and step < _GAMMA_ENDS * span else 0.0
+        ),
         schedule=span,
     )
     save(lm, work.payload, dtype=dtype)
@@ -223,7 +225,7 @@ def prediction_losses(
 def _balance_loss(counter: LoadCounter, segments: Segments, lm: LanguageModel) -> Tensor:
     top_k = lm.model.config.num_experts_per_tok
     losses = [
-        sequence_balance_loss(scores, segments.sample_ids, len(segments.lengths), top_k=top_k)
-        for scores in counter.scores
+        sequence_balance_loss(logits.sigmoid(), segments.sample_ids, len(segments.lengths), top_k=top_k)
+        for logits in counter.logits
     ]
     return torch.stack(losses).sum() if losses else torch.zeros(())

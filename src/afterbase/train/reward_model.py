@@ -19,9 +19,19 @@ from afterbase.model.parallel import Forward, direct
 from afterbase.reward.scalar import RewardModel, new_reward_model, save_reward_model
 from afterbase.train.loop import prepare, train
 from afterbase.train.losses.preference import bradley_terry_loss
-from afterbase.train.pairs import Pair, PairTraining, batches, count_tokens, describe, in_rows, read_pairs, split_pairs
+from afterbase.train.pairs import (
+    Pair,
+    PairTraining,
+    batches,
+    count_tokens,
+    count_too_long,
+    describe,
+    in_rows,
+    read_pairs,
+    split_pairs,
+)
 
-VERSION = 3
+VERSION = 4
 
 
 class RewardModelTraining(PairTraining):
@@ -45,7 +55,7 @@ def train_reward_model(
 
 def _train(work: Workspace, sft: Artifact, preferences: Artifact, config: RewardModelTraining, seed: int) -> None:
     rm = new_reward_model(load(sft.payload))
-    pairs = read_pairs(rm.lm.tokenizer, preferences)
+    pairs = read_pairs(rm.lm, preferences)
     training, held_out = split_pairs(pairs, held_out=config.held_out, seed=seed)
     steps = batches(training, config.pairs_per_step, epochs=config.epochs, seed=seed)
     modules = rm.modules()
@@ -67,6 +77,7 @@ def _train(work: Workspace, sft: Artifact, preferences: Artifact, config: Reward
         score=lambda: examine(rm, held_out, config.row_tokens, forward)["held_out_loss"],
     )
     report = {"training_pairs": len(training), "held_out_pairs": len(held_out)}
+    report["too_long"] = count_too_long(preferences, pairs)
     report |= examine(rm, held_out, config.row_tokens, forward)
     work.show(len(steps), len(steps), held_out_accuracy=round(report["held_out_accuracy"], 3))
     (work.payload / "accuracy.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")

@@ -49,17 +49,18 @@ class Sft(Training):
     mtp_detached: bool = False
     """The multi-token prediction loss moves its own module only, and nothing of the trunk."""
     held_out: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the samples that is kept to measure each checkpoint's loss, by which the best is known."""
+    """Share of the samples, at least one, that is kept to measure checkpoints by, so that the best is known."""
     lora: Lora | None = None
     """Train low-rank additions to the weights instead of the weights; they are merged into the result."""
 
 
 @dataclass
 class Examples:
-    """Tokenised samples, the source (domain/kind) of each, and what was left out: (id, tokens)."""
+    """Tokenised samples or pieces, each one's source (domain/kind) and sample, and what was left out: (id, tokens)."""
 
     tokenized: list[Tokenized] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    samples: list[str] = field(default_factory=list)
     too_long: list[tuple[str, int]] = field(default_factory=list)
 
     def report(self) -> dict[str, object]:
@@ -98,7 +99,7 @@ def _train(work: Workspace, model: Artifact, data: Artifact, config: Sft, seed: 
     samples = [s for s in read_samples(data.payload / "samples.parquet") if s.dropped is None]
     examples = tokenize_for_training(lm, samples, config)
     (work.payload / "data.json").write_text(json.dumps(examples.report(), indent=2, sort_keys=True) + "\n")
-    training, held_out = _split(len(examples.tokenized), config.held_out, seed)
+    training, held_out = _split(examples, config.held_out, seed)
     plan = _plan(examples.tokenized, training, config, seed)
     kept = pack([examples.tokenized[i] for i in held_out], config.row_tokens, seed=0)
     if config.lora is not None:
@@ -145,6 +146,7 @@ def tokenize_for_training(lm: LanguageModel, samples: Sequence[Sample], config: 
         pieces = _pieces(tokens, longest)
         examples.tokenized += pieces
         examples.sources += [f"{sample.domain}/{sample.kind}"] * len(pieces)
+        examples.samples += [sample.id] * len(pieces)
     if not any(any(t.trained) for t in examples.tokenized):
         raise UserError(
             "supervised fine-tuning needs at least one token that bears loss",
@@ -161,10 +163,24 @@ def _pieces(tokens: Tokenized, longest: int) -> list[Tokenized]:
     return [Tokenized(tokens.ids[i : i + longest], [False, *tokens.trained[i + 1 : i + longest]]) for i in starts]
 
 
-def _split(count: int, held_out: float, seed: int) -> tuple[list[int], list[int]]:
-    """Indices to train on and to measure the loss on, each in ascending order."""
-    kept = set(random.Random(seed).sample(range(count), int(held_out * count)))
-    return [i for i in range(count) if i not in kept], sorted(kept)
+def _split(examples: Examples, held_out: float, seed: int) -> tuple[list[int], list[int]]:
+    """Indices to train on and to measure the loss on, in ascending order; all pieces of a sample on one side.
+
+    Raises UserError where no token is left to train on, or none to measure.
+    """
+    samples = list(dict.fromkeys(examples.samples))
+    count = max(1, round(held_out * len(samples))) if held_out else 0
+    kept = set(random.Random(seed).sample(samples, count))
+    training = [i for i, sample in enumerate(examples.samples) if sample not in kept]
+    measured = [i for i, sample in enumerate(examples.samples) if sample in kept]
+    for indices in (training, measured) if kept else (training,):
+        if not any(any(examples.tokenized[i].trained) for i in indices):
+            raise UserError(
+                "both sides of `held_out` need a token that bears loss",
+                got=f"{len(samples)} samples, {count} of them held out",
+                remedy="add samples, or change `held_out`",
+            )
+    return training, measured
 
 
 def _plan(tokenized: Sequence[Tokenized], training: Sequence[int], config: Sft, seed: int) -> list[list[Pack]]:

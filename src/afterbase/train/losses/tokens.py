@@ -43,9 +43,11 @@ class _TokenLogps(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         hidden_NH, head_VH, targets_N = ctx.saved_tensors
-        hidden_grads, head_grad = [], torch.zeros_like(head_VH)
+        hidden_grads, head_grad = [], None
+        if ctx.needs_input_grad[1]:
+            head_grad = torch.zeros_like(head_VH, dtype=_wide(head_VH))
         chunks = (x.split(ctx.rows) for x in (hidden_NH, targets_N, gradients[0]))
         for hidden, targets, gradient in zip(*chunks, strict=True):
             probabilities = ctx.kept
@@ -56,9 +58,12 @@ class _TokenLogps(torch.autograd.Function):
             scaled = gradient[:, None] / ctx.temperature
             slope = probabilities.mul_(-scaled).scatter_add_(1, targets[:, None], scaled).to(head_VH.dtype)
             hidden_grads.append(slope @ head_VH)
-            head_grad.addmm_(slope.T, hidden)
+            if head_grad is not None and head_grad.dtype == slope.dtype:
+                head_grad.addmm_(slope.T, hidden)
+            elif head_grad is not None:
+                head_grad += slope.T @ hidden
         ctx.kept = None
-        return torch.cat(hidden_grads), head_grad, None, None
+        return torch.cat(hidden_grads), None if head_grad is None else head_grad.to(head_VH.dtype), None, None
 
 
 def _logits(hidden: Tensor, head_VH: Tensor, temperature: float) -> Tensor:

@@ -244,6 +244,20 @@ def test_run_killed_within_sft_goes_on_to_the_same_bytes(finished, micro, tmp_pa
 
 
 @pytest.mark.slow
+def test_two_ranks_of_torchrun_walk_through_the_recipe_together(finished, micro, tmp_path):
+    """The same stages; those that all ranks train say so."""
+    root = tmp_path / "root"
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "afterbase"]
+    done = subprocess.run([*command, "run", micro, "--root", root], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("report: ") == 1
+    assert list(_digests(root)) == list(_digests(finished))
+    ranks = {s["name"]: _artifact(root, s["name"]).manifest["ranks"] for s in _summary(root)["stages"]}
+    together = {name for name, count in ranks.items() if count == 2}
+    assert together == {"code expert, SFT", "arithmetic expert, SFT", "SFT", "reward model", "DPO", "KTO"}
+
+
+@pytest.mark.slow
 def test_run_killed_again_and_again_goes_on_to_the_same_bytes(finished, micro, tmp_path):
     for name, step in [
         ("code drafts", 0),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -77,14 +78,16 @@ class Runs:
         self.root = root
         self.inputs = inputs
 
-    def __call__(self, store: str, *, size: int, exact: bool = True, **stop: int) -> list[tuple[int, str]]:
-        return together.finish(self.start(store, size=size, exact=exact, **stop))
+    def __call__(self, store: str, *, size: int, exact: bool = True, **options: Any) -> list[tuple[int, str]]:
+        return together.finish(self.start(store, size=size, exact=exact, **options))
 
-    def start(self, store: str, *, size: int, exact: bool = True, **stop: int) -> list[subprocess.Popen[str]]:
+    def start(
+        self, store: str, *, size: int, exact: bool = True, settings: dict[str, Any] | None = None, **stop: int
+    ) -> list[subprocess.Popen[str]]:
         """The processes; in `step` the one of `rank` gets `signal`."""
         optimisation = {"learning_rate": 1e-3, "floor": 1e-4}
         config = {"epochs": 2, "row_tokens": 64, "rows_per_step": 3, "optimisation": optimisation}
-        config |= {"checkpoint_every": 2, "keep_checkpoints": 0}
+        config |= {"checkpoint_every": 2, **(settings or {})}
         options = {"store": store, "inputs": self.inputs, "config": config, "exact": exact, **stop}
         return together.start(HERE / "ranks_training.py", self.root, json.dumps(options), size=size)
 
@@ -135,6 +138,18 @@ def test_a_rank_that_does_not_come_is_named(runs: Runs):
     assert processes[0].returncode != 0
     assert "SFT" in error
     assert "rank 1" in error
+
+
+def test_with_all_that_can_be_asked_for_two_ranks_are_still_one(runs: Runs, tmp_path):
+    """LoRA, recomputation, held-out samples, kept model folders."""
+    settings = {"lora": {"rank": 2}, "recompute": True, "held_out": 0.3, "keep_checkpoints": 1}
+    for store, size in (("one", 1), ("two", 2)):
+        assert_all_well(runs(store, size=size, settings=settings))
+    one, two = (runs.weights(store) for store in ("one", "two"))
+    assert largest_difference(one, two) < 1e-9
+    assert not any("lora" in name for name in one)
+    kept = [sorted(p.name for p in (tmp_path / s).glob("*/checkpoints/step-*/state.pt")) for s in ("one", "two")]
+    assert kept[0] == kept[1] != []
 
 
 def test_in_float32_two_ranks_differ_from_one_by_less_than_a_learning_rate(runs: Runs, tmp_path):

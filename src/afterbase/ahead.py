@@ -70,7 +70,7 @@ def _jobs(recipe: Recipe) -> list[Job]:
     jobs: list[Job] = [partial(_expert, domain=domain) for domain in recipe.reasoning]
     if recipe.baselines:
         jobs += [partial(_teach_only, domain=domain) for domain in recipe.reasoning]
-    return [*jobs, _examine_base]
+    return [*jobs, *(partial(_examine_base, domain=domain) for domain in recipe.domains)]
 
 
 def _expert(run: Seed, *, domain: str) -> None:
@@ -81,8 +81,8 @@ def _teach_only(run: Seed, *, domain: str) -> None:
     teach_only(run, domain, run.base(), run.problems(domain))
 
 
-def _examine_base(run: Seed) -> None:
-    run.examine("base", run.base(), {domain: run.problems(domain) for domain in run.recipe.domains})
+def _examine_base(run: Seed, *, domain: str) -> None:
+    run.examine("base", run.base(), {domain: run.problems(domain)})
 
 
 def _work(recipe: Recipe, root: Path, at: int, job: Job) -> None:

@@ -152,8 +152,13 @@ def test_with_all_that_can_be_asked_for_two_ranks_are_still_one(runs: Runs, tmp_
     assert kept[0] == kept[1] != []
 
 
-def test_in_float32_two_ranks_differ_from_one_by_less_than_a_learning_rate(runs: Runs, tmp_path):
+def test_in_float32_two_ranks_and_two_then_one_differ_from_one_by_less_than_a_learning_rate(runs: Runs, tmp_path):
     for store, size in (("one", 1), ("two", 2)):
         assert_all_well(runs(store, size=size, exact=False))
-    one, two = (load(next((tmp_path / store).glob("*/payload"))).modules().state_dict() for store in ("one", "two"))
+    runs("killed", size=2, exact=False, rank=0, step=5, signal=signal.SIGKILL)
+    assert_all_well(runs("killed", size=1, exact=False))
+    one, two, killed = (
+        load(next((tmp_path / store).glob("*/payload"))).modules().state_dict() for store in ("one", "two", "killed")
+    )
     assert 0 < largest_difference(one, two) < 1e-3
+    assert largest_difference(one, killed) < 1e-3

@@ -8,11 +8,11 @@ moves the tokens as it packs, so that its time is no peer for the plan's, which 
 """
 
 import argparse
-import json
 import time
 
 import numpy as np
 from datasets import Dataset
+from measures import tell
 from trl import pack_dataset
 
 from afterbase.data.pack import best_fit_decreasing
@@ -42,17 +42,9 @@ def main() -> None:
     dataset = Dataset.from_dict({"input_ids": [np.zeros(n, dtype=np.int8) for n in few]})
     peer_rows = len(pack_dataset(dataset, CAPACITY, strategy="bfd"))
     ours, peer = fill(few, len(best_fit_decreasing(few, CAPACITY))), fill(few, peer_rows)
-    results = [
-        {"name": "packing_fill_vs_trl", "ours": ours, "peer": peer, "unit": "share of a row", "ratio": ours / peer},
-        {"name": "packing_fill_1.5M", "ours": fill(many, len(rows)), "peer": None, "unit": "share", "ratio": None},
-        {"name": "packing_plan_1.5M", "ours": seconds, "peer": None, "unit": "s", "ratio": None},
-    ]
-    for result in results:
-        if arguments.json:
-            print(json.dumps(result))
-        else:
-            beside = "" if result["peer"] is None else f", TRL {result['peer']:.4f}, ratio {result['ratio']:.3f}"
-            print(f"{result['name']}: {result['ours']:.4f} {result['unit']}{beside}")
+    tell("packing_fill_vs_trl", ours, "share of a row", peer=peer, ratio=ours / peer, as_json=arguments.json)
+    tell("packing_fill_1.5M", fill(many, len(rows)), "share of a row", as_json=arguments.json)
+    tell("packing_plan_1.5M", seconds, "s", as_json=arguments.json)
 
 
 if __name__ == "__main__":

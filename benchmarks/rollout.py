@@ -6,11 +6,11 @@ Both run in this process, in turn, and each is given its fastest round. `unit` i
 """
 
 import argparse
-import json
 import time
 from typing import Any
 
 import torch
+from measures import tell
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 
 from afterbase.rollout.engine import Sampling
@@ -99,17 +99,8 @@ def main() -> None:
     rounds = [(seconds(ours, model, prompts), seconds(peer, model, prompts)) for _ in range(arguments.rounds)]
     tokens = PROMPTS * SAMPLES * NEW_TOKENS
     our_rate, peer_rate = (tokens / min(times) for times in zip(*rounds, strict=True))
-    result = {
-        "name": "tiny_rollout_vs_transformers",
-        "ours": round(our_rate, 1),
-        "peer": round(peer_rate, 1),
-        "unit": "tokens/s",
-        "ratio": round(our_rate / peer_rate, 3),
-    }
-    if arguments.json:
-        print(json.dumps(result))
-    else:
-        print("{name}: ours {ours:.0f}, transformers {peer:.0f} {unit}, ratio {ratio:.2f}".format(**result))
+    ratio = our_rate / peer_rate
+    tell("tiny_rollout_vs_transformers", our_rate, "tokens/s", peer=peer_rate, ratio=ratio, as_json=arguments.json)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ tokens (no padding) over the time of optimizer steps, and leave out the first st
 """
 
 import argparse
-import json
 import multiprocessing
 import random
 import sys
@@ -22,6 +21,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from measures import tell
 from smollm2 import smollm2
 from torch import nn
 from torch.nn import functional as F
@@ -244,11 +244,7 @@ def main() -> None:
         ("sft_128k_vocabulary_memory", our_loss_peak, plain_loss_peak, "GiB", plain_loss_peak / our_loss_peak),
     ]
     for name, our_value, peer_value, unit, ratio in measures:
-        result = {"name": name, "ours": our_value, "peer": peer_value, "unit": unit, "ratio": ratio}
-        if arguments.json:
-            print(json.dumps(result))
-        else:
-            print("{name}: ours {ours:.2f}, peer {peer:.2f} {unit}, ratio {ratio:.2f}".format(**result))
+        tell(name, our_value, unit, peer=peer_value, ratio=ratio, as_json=arguments.json)
 
 
 if __name__ == "__main__":

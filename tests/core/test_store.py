@@ -178,7 +178,7 @@ def test_rewind_drops_later_rows_and_a_torn_last_line(tmp_path_factory, steps, b
     half = json.dumps({"step": steps + 1, "loss": 0.25})
     path.write_text(whole + half[: min(torn, len(half) - 1)])
     here = path.parent
-    Workspace("toy", here, here, here, here, path, Silent().stage("toy")).rewind(back_to)
+    Workspace(here, here, here, here, path, Silent().stage("toy")).rewind(back_to)
     assert [json.loads(line) for line in path.read_text().splitlines()] == rows[:back_to]
     assert path.read_text() == "" or path.read_text().endswith("\n")
 

@@ -80,7 +80,6 @@ class Workspace:
     several ranks only the first one's payload and metrics are kept; `scratch` is shared.
     """
 
-    name: str
     payload: Path
     scratch: Path
     checkpoints: Path
@@ -247,7 +246,6 @@ class Store:
     def _workspace(self, key: str, name: str, folder: Path, line: StageLine) -> Workspace:
         (folder / "payload").mkdir(exist_ok=True)
         return Workspace(
-            name=name,
             payload=folder / "payload",
             scratch=folder / "scratch",
             checkpoints=folder / "checkpoints",

@@ -2,7 +2,7 @@
 
 h'_i = block(M [norm(Emb(t_{i+1})); norm(h_i)]), then norm and the shared head predict t_{i+2}. The order inside the
 brackets is that of the released checkpoint's `eh_proj`. h_i is the trunk's output after its final norm, as in the
-released inference code. `transformers` loads the trunk and drops these weights; ours keep them
+released inference code. `transformers` loads the trunk and drops these weights; `load` and `save` in load.py keep them
 under the names of the original checkpoint, `model.layers.N.*` with N = num_hidden_layers.
 """
 

@@ -2,7 +2,7 @@
 
 Each decoder layer is gathered for its own forward and backward pass; embedding, norms and heads form the outermost
 group. FSDP acts around a module's `forward`, and our losses call parts of a model: so they run inside the `forward`
-of one module that holds all parts. Alone, nothing is wrapped.
+of one module that holds all parts. Alone, nothing is spread.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,6 @@ def sharded(modules: nn.ModuleDict, *, bfloat16: bool = False) -> Forward:
     """Spread the modules over the ranks, in place, before an optimizer sees them; returns how to run a computation.
 
     With `bfloat16` matrix products are computed in it; weights, gradients and optimizer states stay in float32.
-    FSDP averages gradients over ranks: a loss whose gradients are to be summed is multiplied by `ranks.size()`.
     """
     whole = _Whole(modules, bfloat16)
     if ranks.size() > 1:
@@ -40,6 +39,12 @@ def sharded(modules: nn.ModuleDict, *, bfloat16: bool = False) -> Forward:
             fully_shard(layer, mesh=mesh)
         fully_shard(whole, mesh=mesh)
     return whole
+
+
+def backward(part: Tensor) -> float:
+    """Add the gradients of this rank's part of a loss, which is the sum of all ranks' parts; returns the part."""
+    (part * ranks.size()).backward()  # FSDP averages over ranks
+    return part.item()
 
 
 def whole_state(modules: nn.ModuleDict, *, copy: bool = False) -> dict[str, Tensor]:

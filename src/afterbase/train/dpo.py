@@ -11,7 +11,7 @@ from torch import Tensor
 from afterbase.core import ranks
 from afterbase.core.store import Artifact, Store
 from afterbase.model.load import LanguageModel
-from afterbase.model.parallel import Forward, direct
+from afterbase.model.parallel import Forward, backward, direct
 from afterbase.train.losses.preference import dpo_loss
 from afterbase.train.pairs import Pair, in_rows
 from afterbase.train.preference import PreferenceTraining, gains, train_on_preferences
@@ -40,8 +40,7 @@ def accumulate(
         gained = forward(lambda row=row: gains(lm, row, reference_N4))
         margins = config.beta * (gained[:, 0] - gained[:, 1])
         part = weight * dpo_loss(margins) / len(pairs)
-        (part * ranks.size()).backward()
-        loss += part.item()
+        loss += backward(part)
         right += weight * int((margins > 0).sum())
         margin += weight * margins.sum().item()
     loss, right, margin = ranks.totals(loss, right, margin)

@@ -14,7 +14,7 @@ from torch import Tensor
 from afterbase.core import ranks
 from afterbase.core.store import Artifact, Store
 from afterbase.model.load import LanguageModel
-from afterbase.model.parallel import Forward, direct
+from afterbase.model.parallel import Forward, backward, direct
 from afterbase.train.losses.preference import kto_kl, kto_loss
 from afterbase.train.pairs import Pair, answer_logps, in_rows
 from afterbase.train.preference import PreferenceTraining, gains, train_on_preferences
@@ -50,8 +50,7 @@ def accumulate(
         gained = forward(lambda row=row: gains(lm, row, reference_N4)).flatten()
         desirable, weights = desirable_2.repeat(len(row)), weights_2.to(gained.dtype).repeat(len(row))
         part = weight * kto_loss(gained, desirable, weights, kl, beta=config.beta) / (2 * len(pairs))
-        (part * ranks.size()).backward()
-        loss += part.item()
+        loss += backward(part)
     return {"loss": ranks.totals(loss)[0], "kl": kl}
 
 

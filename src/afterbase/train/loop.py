@@ -25,8 +25,6 @@ from afterbase.model.checkpoint import Checkpoints, Exports
 from afterbase.model.parallel import Forward, sharded
 from afterbase.train.optimise import Optimisation, SkippedSteps, adamw, learning_rate, update
 
-Numbers = Mapping[str, float]
-
 
 class Training(Config):
     """What every training stage's settings have in common."""
@@ -61,7 +59,7 @@ def train(
     modules: nn.ModuleDict,
     trained: nn.Module,
     steps: int,
-    compute: Callable[[int], Numbers],
+    compute: Callable[[int], Mapping[str, float]],
     *,
     batch: Callable[[int], object],
     export: Callable[[Path, Mapping[str, Tensor]], None] | None = None,

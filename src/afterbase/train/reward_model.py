@@ -15,7 +15,7 @@ from afterbase.core import ranks
 from afterbase.core.config import what
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.model.load import load
-from afterbase.model.parallel import Forward, direct
+from afterbase.model.parallel import Forward, backward, direct
 from afterbase.reward.scalar import RewardModel, new_reward_model, save_reward_model
 from afterbase.train.loop import prepare, train
 from afterbase.train.losses.preference import bradley_terry_loss
@@ -95,8 +95,7 @@ def accumulate(
     for row, weight in ranks.share(list(in_rows(pairs, row_tokens))):
         scores = forward(lambda row=row: _scores(rm, row))
         part = weight * bradley_terry_loss(scores[:, 0], scores[:, 1], _margins(row, scores)) / len(pairs)
-        (part * ranks.size()).backward()
-        loss += part.item()
+        loss += backward(part)
         right += weight * int((scores[:, 0] > scores[:, 1]).sum())
     loss, right = ranks.totals(loss, right)
     return loss, right / len(pairs)

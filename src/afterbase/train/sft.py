@@ -27,7 +27,7 @@ from afterbase.data.pack import Pack, pack
 from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter
 from afterbase.model.load import LanguageModel, load, save
-from afterbase.model.parallel import Forward, direct, whole_state
+from afterbase.model.parallel import Forward, backward, direct, whole_state
 from afterbase.train.loop import Training, prepare, train
 from afterbase.train.lora import Lora, add_lora, merged
 from afterbase.train.losses.tokens import token_logps
@@ -230,7 +230,7 @@ def accumulate(
         with counter.counting() if counter is not None and weight else contextlib.nullcontext():
             main, ahead = forward(lambda row=row: _row_losses(lm, row, with_mtp=mtp_weight > 0, detached=detached))
         main, ahead = weight * main / count, weight * ahead / mtp_count
-        ((main + mtp_weight * ahead) * ranks.size()).backward()
+        backward(main + mtp_weight * ahead)
         loss += main.item()
         mtp_loss += ahead.item()
     loss, mtp_loss = ranks.totals(loss, mtp_loss)

@@ -91,7 +91,7 @@ def test_finish_reasons_and_places(model):
             assert stops[-1] == (completion.finish is FinishReason.STOP)
             assert stops[-1] or len(completion.token_ids) == SAMPLING.max_new_tokens
             reasons.add(completion.finish)
-    assert reasons == set(FinishReason)
+    assert reasons == {FinishReason.STOP, FinishReason.LENGTH}
 
 
 @pytest.mark.parametrize("max_rows", [1, 7])
@@ -135,7 +135,7 @@ def test_duplicates_are_sampled_once_and_reported_each(model):
     assert by_place == [completion for row in results for completion in row]
 
 
-def test_weights_are_read_at_each_call(model):
+def test_weights_are_taken_at_each_sync_and_never_mixed(model):
     engine = LocalEngine(model)
     sampling = replace(SAMPLING, temperature=0.0)
     before = answers(engine.generate(PROMPTS, samples=1, sampling=sampling))
@@ -144,10 +144,39 @@ def test_weights_are_read_at_each_call(model):
     with torch.no_grad():
         for weight in model.parameters():
             weight.add_(torch.randn_like(weight) * 0.2)
-    changed = answers(engine.generate(PROMPTS, samples=1, sampling=sampling))
-    assert changed == answers(LocalEngine(model).generate(PROMPTS, samples=1, sampling=sampling)) != before
+    with pytest.raises(AssertionError, match="sync"):
+        engine.generate(PROMPTS, samples=1, sampling=sampling)
+    engine.sync(7)
+    results = engine.generate(PROMPTS, samples=1, sampling=sampling)
+    assert {completion.weight_version for row in results for completion in row} == {7}
+    assert answers(results) == answers(LocalEngine(model).generate(PROMPTS, samples=1, sampling=sampling)) != before
     model.load_state_dict(kept)
+    engine.sync(8)
     assert answers(engine.generate(PROMPTS, samples=1, sampling=sampling)) == before
+
+
+def test_groups_are_whole_and_come_as_they_end(model):
+    engine = LocalEngine(model, max_rows=3)
+    expected = engine.generate(PROMPTS, samples=3, sampling=SAMPLING)
+    stream = engine.groups(PROMPTS, samples=3, sampling=SAMPLING)
+    first = next(stream)
+    groups = [first, *stream]
+    assert [c.sample_index for group in groups for c in group] == [0, 1, 2] * len(PROMPTS)
+    assert sorted(groups, key=lambda group: group[0].prompt_index) == expected
+
+
+def test_what_is_aborted_ends_with_what_it_has(model):
+    """After the first of 18 samples has ended: running ones are cut short, waiting ones never start."""
+    engine, finished = LocalEngine(model, max_rows=4), []
+    expected = answers(engine.generate(PROMPTS, samples=3, sampling=SAMPLING))
+    for completion in engine.stream(PROMPTS, samples=3, sampling=SAMPLING, abort=lambda: bool(finished)):
+        finished.append(completion)
+        whole = expected[completion.prompt_index][completion.sample_index]
+        assert whole[: len(completion.token_ids)] == completion.token_ids
+        assert (completion.token_ids != whole) == (completion.finish is FinishReason.ABORT)
+    assert len(finished) == 18
+    assert sum(c.finish is FinishReason.ABORT for c in finished) >= 14
+    assert any(not c.token_ids for c in finished)
 
 
 def test_a_small_budget_runs_fewer_rows_at_once(model):

@@ -3,17 +3,23 @@
 Text is a view that the caller makes. The policy is softmax(logits / T), in the engine and in the trainer alike.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+import numpy as np
+
 
 class FinishReason(StrEnum):
-    """Why a completion ended: its stop token, or the length limit. A truncated answer is an outcome, not an error."""
+    """Why a completion ended: its stop token, the length limit, or the caller, who wanted no more of it.
+
+    A truncated answer is an outcome, not an error.
+    """
 
     STOP = "stop"
     LENGTH = "length"
+    ABORT = "abort"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +37,9 @@ class Completion:
     """One sampled answer.
 
     `token_ids` holds the stop token if one was sampled; `logps` has one natural log-probability a token, under
-    softmax(logits / T), T = 1 when greedy.
+    softmax(logits / T), T = 1 when greedy. `weight_version` says which weights sampled it. Where the engine was asked
+    for it, `routed_experts` (positions, MoE layers, K) are the experts of every position of prompt and answer that was
+    read, which is all but the last.
     """
 
     token_ids: list[int]
@@ -39,10 +47,30 @@ class Completion:
     finish: FinishReason
     prompt_index: int
     sample_index: int
+    weight_version: int = 0
+    routed_experts: np.ndarray | None = None
 
 
 class Engine(Protocol):
     """Samples completions; the randomness of one depends only on (seed, prompt, sample index)."""
+
+    def sync(self, version: int) -> None:
+        """Take the trained model's present weights; completions sampled from now on carry `version`."""
+        ...
+
+    def stream(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        samples: int,
+        sampling: Sampling,
+        abort: Callable[[], bool] | None = None,
+    ) -> Iterator[Completion]:
+        """`samples` completions of each prompt, each as it ends.
+
+        `abort` is asked between steps; once it says so, everything unfinished ends with what it has.
+        """
+        ...
 
     def generate(
         self,
@@ -52,5 +80,26 @@ class Engine(Protocol):
         sampling: Sampling,
         on_finished: Callable[[Completion], None] | None = None,
     ) -> list[list[Completion]]:
-        """`samples` completions of each prompt, as [prompt][sample]."""
-        ...
+        """`samples` completions of each prompt, as [prompt][sample]; `on_finished` sees each as it ends."""
+        finished: list[dict[int, Completion]] = [{} for _ in prompts]
+        for completion in self.stream(prompts, samples=samples, sampling=sampling):
+            finished[completion.prompt_index][completion.sample_index] = completion
+            if on_finished is not None:
+                on_finished(completion)
+        return [[group[index] for index in range(samples)] for group in finished]
+
+    def groups(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        samples: int,
+        sampling: Sampling,
+        abort: Callable[[], bool] | None = None,
+    ) -> Iterator[list[Completion]]:
+        """The completions of one prompt, in the order of their sample index, as soon as the last of them has ended."""
+        running: dict[int, list[Completion]] = {}
+        for completion in self.stream(prompts, samples=samples, sampling=sampling, abort=abort):
+            group = running.setdefault(completion.prompt_index, [])
+            group.append(completion)
+            if len(group) == samples:
+                yield sorted(running.pop(completion.prompt_index), key=lambda c: c.sample_index)

@@ -28,7 +28,7 @@ class LocalEngine(Engine):
 
     At most `max_rows` samples run at once, and fewer where `rows x (longest prompt + max_new_tokens)` would pass
     `token_budget` cached tokens (each 4 bytes x layers x (kv_lora_rank + qk_rope_head_dim)). The weights are those of
-    `model` at the time of each call. Raises UserError for other model families.
+    `model` at the last `sync`. Raises UserError for other model families.
     """
 
     def __init__(self, model: PreTrainedModel, *, max_rows: int = 256, token_budget: int = 262_144) -> None:
@@ -40,18 +40,26 @@ class LocalEngine(Engine):
             )
         self.max_rows = max_rows
         self.token_budget = token_budget
+        self._model = model
         self._decoder = LatentDecoder(model)
+        self._version = 0
+        self._written = _times_written(model)
 
-    @torch.inference_mode()
-    def generate(
+    def sync(self, version: int) -> None:
+        """Take the model's present weights for decoding; completions sampled from now on carry `version`."""
+        self._decoder.refresh()
+        self._version = version
+        self._written = _times_written(self._model)
+
+    def stream(
         self,
         prompts: Sequence[Sequence[int]],
         *,
         samples: int,
         sampling: Sampling,
-        on_finished: Callable[[Completion], None] | None = None,
-    ) -> list[list[Completion]]:
-        """`samples` completions of each prompt, as [prompt][sample]; `on_finished` sees each as it ends.
+        abort: Callable[[], bool] | None = None,
+    ) -> Iterator[Completion]:
+        """`samples` completions of each prompt, each as it ends; `abort` is asked once a step.
 
         Raises UserError for an empty prompt, where one sequence does not fit in the token budget, and for a model
         whose logits are not finite.
@@ -60,29 +68,25 @@ class LocalEngine(Engine):
         for index, prompt in enumerate(prompts):
             places.setdefault(tuple(prompt), []).append(index)
         if not places:
-            return []
+            return
+        assert self._written == _times_written(self._model), "the weights have moved: `sync` first"
         # Prompts of like length run together, so that little of what a step reads is padding.
         distinct = sorted(places, key=len, reverse=True)
         computed = 1 if sampling.temperature == 0.0 else samples
         rows = min(self.max_rows, len(distinct) * computed, self._most_rows(distinct, sampling))
-        self._decoder.refresh()
         batch = _Batch(self._decoder, distinct, samples=computed, sampling=sampling, rows=rows)
-        results: list[list[Completion | None]] = [[None] * samples for _ in prompts]
-        for ended in batch.run():
+        for ended in batch.run(abort):
             copies = range(samples) if computed < samples else [ended.sample]
             for prompt_index in places[distinct[ended.prompt]]:
                 for sample_index in copies:
-                    completion = Completion(
+                    yield Completion(
                         token_ids=ended.token_ids.tolist(),
                         logps=ended.logps.tolist(),
                         finish=ended.finish,
                         prompt_index=prompt_index,
                         sample_index=sample_index,
+                        weight_version=self._version,
                     )
-                    results[prompt_index][sample_index] = completion
-                    if on_finished is not None:
-                        on_finished(completion)
-        return results  # type: ignore[return-value]
 
     def _most_rows(self, distinct: list[tuple[int, ...]], sampling: Sampling) -> int:
         if not distinct[-1]:
@@ -98,6 +102,11 @@ class LocalEngine(Engine):
                 remedy="raise token_budget, lower max_new_tokens, or drop the longest prompts",
             )
         return self.token_budget // tokens
+
+
+def _times_written(model: PreTrainedModel) -> int:
+    """A number that grows with every write to the weights: torch counts them for autograd."""
+    return sum(weight._version for weight in model.parameters())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,9 +161,13 @@ class _Batch:
         self._is_stop = np.zeros(decoder.model.config.vocab_size, dtype=bool)
         self._is_stop[list(sampling.stop_token_ids)] = True
 
-    def run(self) -> Iterator[_Ended]:
-        """Yield every row as it ends."""
+    @torch.inference_mode()
+    def run(self, abort: Callable[[], bool] | None) -> Iterator[_Ended]:
+        """Yield every row as it ends; when `abort` says so all others end, those that never started too."""
         while self._waiting or self._cache.rows:
+            if abort is not None and abort():
+                yield from self._abort()
+                return
             while self._waiting and self._cache.rows < self._capacity:
                 start = self._cache.rows
                 self._extend(start, self._admit())
@@ -163,6 +176,28 @@ class _Batch:
                 last = self._tokens[np.arange(self._cache.rows), self._length[: self._cache.rows] - 1]
                 self._extend(0, self._decoder.step(torch.from_numpy(last), self._cache))
                 yield from self._retire()
+
+    def _abort(self) -> Iterator[_Ended]:
+        for row in range(self._cache.rows):
+            yield self._ended(row, FinishReason.ABORT)
+        for prompt, index in self._waiting:
+            yield _Ended(
+                prompt=prompt,
+                sample=index,
+                token_ids=self._tokens[0, :0],
+                logps=self._logps[0, :0],
+                finish=FinishReason.ABORT,
+            )
+
+    def _ended(self, row: int, finish: FinishReason) -> _Ended:
+        length = self._length[row]
+        return _Ended(
+            prompt=int(self._prompt[row]),
+            sample=int(self._sample[row]),
+            token_ids=self._tokens[row, :length],
+            logps=self._logps[row, :length],
+            finish=finish,
+        )
 
     def _admit(self) -> Tensor:
         """Start waiting samples in the free rows; gives the logits_NV of their first tokens."""
@@ -228,14 +263,7 @@ class _Batch:
         if not (done.any() or due):
             return
         for row in np.flatnonzero(done):
-            length = self._length[row]
-            yield _Ended(
-                prompt=int(self._prompt[row]),
-                sample=int(self._sample[row]),
-                token_ids=self._tokens[row, :length],
-                logps=self._logps[row, :length],
-                finish=FinishReason.STOP if stopped[row] else FinishReason.LENGTH,
-            )
+            yield self._ended(row, FinishReason.STOP if stopped[row] else FinishReason.LENGTH)
         left = np.flatnonzero(~done)
         order = left[np.argsort(-self._length[left], kind="stable")] if due else _fill_holes(left)
         moved = np.flatnonzero(order != np.arange(len(order)))

@@ -121,6 +121,7 @@ def _train(
             stop_token_ids=(stop,),
             seed=seed * 1_000_003 + step,
         )
+        engine.sync(step)
         groups = engine.generate(prompt_ids, samples=config.samples, sampling=sampling)
         rolled = time.monotonic()
         texts = [[text_of(lm, c) for c in group] for group in groups]

@@ -117,6 +117,55 @@ def test_packed_rows_equal_samples_run_alone(exact_lm, implementation):
     check()
 
 
+TREES = st.lists(st.tuples(st.integers(1, 20), st.lists(st.integers(1, 14), max_size=5)), min_size=1, max_size=3)
+
+
+@given(TREES, st.sampled_from([(4, 4), (4, 2)]), st.integers(0, 1000))
+@settings(max_examples=40, deadline=None)
+@example([(1, [1, 1]), (3, []), (9, [2, 14])], (4, 2), 0)
+def test_answers_see_their_prompt_and_themselves(trees, heads, seed):
+    """Against every answer run alone after a copy of its prompt, values and gradients, in float64."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths, continues = [], []
+    for prompt, answers in trees:
+        root = len(lengths)
+        lengths += [prompt, *answers]
+        continues += [None, *[root] * len(answers)]
+
+    def draw(count: int, width: int) -> torch.Tensor:
+        return torch.randn(1, count, sum(lengths), width, generator=generator, dtype=torch.float64, requires_grad=True)
+
+    q, k, v = draw(heads[0], 6), draw(heads[1], 6), draw(heads[1], 5)
+    segments = Segments.of(lengths, continues=continues)
+    packed, _ = packed_attention(torch.nn.Identity(), q, k, v, None, segments=segments, scaling=0.3)
+    spans = torch.arange(sum(lengths)).split(lengths)
+    alone = []
+    for span, before in zip(spans, continues, strict=True):
+        seen = span if before is None else torch.cat((spans[before], span))
+        out = naive_attention(*(x[:, :, seen] for x in (q, k, v)), scaling=0.3)
+        alone.append(out[:, :, -len(span) :].transpose(1, 2))
+        assert segments.position_ids[span].tolist() == list(range(len(seen) - len(span), len(seen)))
+    expected = torch.cat(alone, 1)
+    torch.testing.assert_close(packed, expected, rtol=0, atol=1e-12)
+    direction = torch.randn(packed.shape, generator=generator, dtype=torch.float64)
+    for ours, theirs in zip(
+        torch.autograd.grad((packed * direction).sum(), (q, k, v)),
+        torch.autograd.grad((expected * direction).sum(), (q, k, v)),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+    keys, counts = segments.keys()  # what a kernel for samples of different lengths is given
+    assert [part.tolist() for part in keys.split(counts)] == [
+        (span if before is None else torch.cat((spans[before], span))).tolist()
+        for span, before in zip(spans, continues, strict=True)
+    ]
+
+
+def test_an_answer_to_an_answer_is_our_own_bug():
+    with pytest.raises(AssertionError, match="continues nothing itself"):
+        Segments.of([2, 3, 4], continues=[None, 0, 1])
+
+
 def test_neighbours_are_invisible(toy_lm):
     """Not one bit of a sample changes with what lies beside it."""
     lengths = [5, 1, 9, 5]

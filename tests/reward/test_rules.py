@@ -1,11 +1,12 @@
 """The price of length, and who pays for a verifier's faults."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.reward import rules
-from afterbase.reward.rules import brevity, rule_rewards
+from afterbase.reward.rules import brevity, overlong_penalty, rule_rewards
 
 lengths = st.integers(0, 500)
 weights = st.floats(0, 1, exclude_max=True)
@@ -58,3 +59,8 @@ def test_the_verifiers_fault_is_no_zero(monkeypatch):
     )
     judged = rule_rewards([(maths("1"), "a"), (maths("1"), "b")], tokens=[1, 1], budget=2, length_weight=0.5)
     assert [value for value, _ in judged] == [None, 0.0]
+
+
+@pytest.mark.parametrize(("tokens", "penalty"), [(1, 0.0), (80, 0.0), (85, -0.25), (90, -0.5), (100, -1.0)])
+def test_dapos_penalty_falls_over_the_last_fifth_of_the_budget(tokens, penalty):
+    assert overlong_penalty(tokens, budget=100, buffer=20.0) == penalty

@@ -1,4 +1,4 @@
-"""DPO and KTO against TRL's own trainers: the same batch, the same loss, the same gradients.
+"""DPO, KTO and GRPO against TRL's own trainers: the same batch, the same loss, the same gradients.
 
 A Llama with random weights, another one as its reference; TRL reads padded rows, we read packed ones.
 """
@@ -12,14 +12,20 @@ from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
 
 from afterbase.core.tokens import Tokenized
 from afterbase.model.load import LanguageModel, load
+from afterbase.rollout.engine import Completion, FinishReason
 from afterbase.train import dpo, kto
+from afterbase.train.grpo_settings import Grpo
+from afterbase.train.objective import Objective
 from afterbase.train.optimise import Optimisation
 from afterbase.train.pairs import Pair, answer_logps, read_pairs
+from afterbase.train.policy import Answer, accumulate
 
 RATE = Optimisation(learning_rate=1e-3, floor=1e-3)
 TOLERANCE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-6}
@@ -144,3 +150,112 @@ def test_kto_is_trls(policies, preference_inputs, tmp_path, swapped: bool):
     their_loss.backward()
     assert loss == pytest.approx(their_loss.item(), rel=1e-5)
     assert_same_gradients(policy.model, model)
+
+
+# Each of our objectives and TRL's words for it. `v3_eq26` has no counterpart there.
+GRPO_CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "grpo": ({"preset": "grpo"}, {"loss_type": "grpo", "beta": 0.04, "use_bias_correction_kl": False}),
+    "dr_grpo": ({"preset": "dr_grpo"}, {"loss_type": "dr_grpo"}),
+    "dapo": ({"preset": "dapo"}, {"loss_type": "dapo", "epsilon_high": 0.28}),
+    "gspo": (
+        {"preset": "gspo", "clip_low": 0.03, "clip_high": 0.04},
+        {"loss_type": "grpo", "importance_sampling_level": "sequence", "epsilon": 0.03, "epsilon_high": 0.04},
+    ),
+    "cispo": ({"preset": "cispo", "clip_high": 0.1}, {"loss_type": "cispo", "epsilon_high": 1.1}),
+    "v3.2": (
+        {"preset": "v3.2", "beta": 0.3, "off_policy_delta": 0.05},
+        {"loss_type": "grpo", "beta": 0.3, "use_bias_correction_kl": True, "off_policy_mask_threshold": 0.05},
+    ),
+    "grpo, truncated importance": (
+        {"preset": "grpo", "importance": "truncate", "importance_cap": 1.1},
+        {"loss_type": "grpo", "beta": 0.04, "use_bias_correction_kl": False, "importance": True},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", GRPO_CASES)
+def test_grpo_is_trls(policies, tmp_path, case):
+    """Eight answers to two prompts, off-policy, with an engine that is a third policy; T = 1.3."""
+    ours, trls = GRPO_CASES[case]
+    policy, reference = policies
+    objective = Objective(**ours)
+    config = Grpo(
+        steps=1, prompts=2, samples=4, temperature=1.3, max_new_tokens=9, length_weight=0.0, epochs=2, row_tokens=64,
+        objective=objective, optimisation=RATE, mismatch_alarm=9.0,
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(0)
+    prompts = [[0, 4, 50, 60, 5], [0, 4, 5]]
+    answers: list[Answer] = []
+    for i in range(8):
+        tokens = torch.randint(6, 400, (1 + (5 * i) % 9,), generator=generator).tolist()
+        prompt = prompts[i // 4]
+        ids = Tokenized([*prompt, *tokens], [False] * len(prompt) + [True] * len(tokens))
+        old, engine, kept = (
+            _token_logps(lm, ids, 1.3) + 0.1 * torch.randn(len(tokens), generator=generator)
+            for lm in (policy, policy, reference)
+        )
+        completion = Completion(
+            token_ids=tokens, logps=engine.tolist(), finish=FinishReason.STOP, prompt_index=i // 4, sample_index=i % 4
+        )
+        answers.append(
+            Answer(
+                prompt_ids=prompt, completion=completion, advantage=float(torch.randn((), generator=generator)),
+                old_logps=old, reference_logps=kept if objective.beta else None,
+            )
+        )  # fmt: skip
+    accumulate(policy, [answers[:4], answers[4:]], config)
+
+    model = theirs(policy)
+    importance = trls.pop("importance", False)
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        args=GRPOConfig(
+            output_dir=str(tmp_path / "trl"), report_to="none", use_cpu=True, bf16=False, num_generations=4,
+            per_device_train_batch_size=8, max_completion_length=9, temperature=1.3,
+            **{"beta": 0.0, "epsilon": 0.2, **trls},
+        ),
+        train_dataset=Dataset.from_list([{"prompt": "a"}]),
+        processing_class=policy.tokenizer,
+    )  # fmt: skip
+    trainer.current_gradient_accumulation_steps = 1
+    batch = _grpo_batch(answers, policy.tokenizer.pad_token_id)
+    if importance:
+        trainer.use_vllm = trainer.vllm_importance_sampling_correction = True
+        batch["importance_sampling_ratio"] = (
+            (batch["old_per_token_logps"] - batch["sampling_per_token_logps"]).exp().clamp(max=1.1)
+        )
+    model.train()
+    trainer._compute_loss(model, batch).backward()
+    assert_same_gradients(policy.model, model)
+
+
+def _token_logps(lm: LanguageModel, sample: Tokenized, temperature: float) -> torch.Tensor:
+    with torch.no_grad():
+        logits = theirs(lm)(torch.tensor([sample.ids])).logits[0] / temperature
+    start = sample.trained.index(True)
+    return logits[start - 1 : -1].log_softmax(-1).gather(1, torch.tensor(sample.ids[start:])[:, None])[:, 0]
+
+
+def _grpo_batch(answers: list[Answer], pad: int) -> dict[str, Any]:
+    """TRL's padding: prompts on the left, completions on the right."""
+    widest = max(len(a.prompt_ids) for a in answers)
+    longest = max(len(a.completion.token_ids) for a in answers)
+
+    def right(values: list[Any], fill: Any) -> list[Any]:
+        return values + [fill] * (longest - len(values))
+
+    batch: dict[str, Any] = {
+        "prompt_ids": torch.tensor([[pad] * (widest - len(a.prompt_ids)) + a.prompt_ids for a in answers]),
+        "prompt_mask": torch.tensor([[0] * (widest - len(a.prompt_ids)) + [1] * len(a.prompt_ids) for a in answers]),
+        "completion_ids": torch.tensor([right(a.completion.token_ids, pad) for a in answers]),
+        "completion_mask": torch.tensor([right([1] * len(a.completion.token_ids), 0) for a in answers]),
+        "advantages": torch.tensor([a.advantage for a in answers]),
+        "num_items_in_batch": torch.tensor(float(sum(len(a.completion.token_ids) for a in answers))),
+        "sampling_per_token_logps": torch.tensor([right(a.completion.logps, 0.0) for a in answers]),
+    }
+    for name, field in (("old_per_token_logps", "old_logps"), ("ref_per_token_logps", "reference_logps")):
+        logps = [getattr(a, field) for a in answers]
+        if logps[0] is not None:
+            batch[name] = torch.tensor([right(x.tolist(), 0.0) for x in logps])
+    return batch

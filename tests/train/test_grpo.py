@@ -1,27 +1,21 @@
-"""GRPO: the step's gradient against a plain loop, one policy in engine and trainer, masking, prompts, resume."""
+"""The GRPO stage: resume bit for bit in all its forms, minibatches, the reference, what is refused before it starts."""
 
 import json
-import math
-from dataclasses import replace
+import re
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from torch import Tensor
+from pydantic import ValidationError
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict, write_problems
-from afterbase.model.attention import Segments
-from afterbase.model.load import LanguageModel, load, save
+from afterbase.model.load import load, save
 from afterbase.reward.route import Reward
 from afterbase.reward.scalar import new_reward_model, save_reward_model
-from afterbase.rollout.engine import Completion, FinishReason, Sampling
-from afterbase.rollout.local import LocalEngine
 from afterbase.train import grpo
-from afterbase.train.grpo import Grpo, _logps, _prompts, _reward_numbers, _step, train_grpo
-from afterbase.train.losses.grpo import group_advantages
-from afterbase.train.optimise import Optimisation, adamw, update
+from afterbase.train.grpo import Grpo, minibatch, train_grpo
+from afterbase.train.objective import PRESETS, Objective
+from afterbase.train.optimise import Optimisation
 
 CONFIG = Grpo(
     steps=6,
@@ -30,11 +24,16 @@ CONFIG = Grpo(
     temperature=1.2,
     max_new_tokens=8,
     length_weight=0.2,
+    objective=Objective(preset="dr_grpo", standardise=True),
     optimisation=Optimisation(learning_rate=1e-2, floor=1e-3),
     row_tokens=64,
     checkpoint_every=2,
 )
-PROMPTS = [[0, 4, 50, 60, 5], [0, 4, 70, 5]]
+
+
+def settings(**changes) -> Grpo:
+    """Validated anew, unlike `model_copy`."""
+    return Grpo(**{**{name: getattr(CONFIG, name) for name in CONFIG.model_fields_set}, **changes})
 
 
 def toy_problems(count: int, verifier: str = "rubric") -> list[Problem]:
@@ -42,207 +41,6 @@ def toy_problems(count: int, verifier: str = "rubric") -> list[Problem]:
         Problem(domain="toy", prompt=f"{verifier} {i}?", gold=None, verifier=verifier, spec={"answer": "1"})
         for i in range(count)
     ]
-
-
-def alone(lm: LanguageModel, prompt: list[int], answer: list[int], temperature: float) -> Tensor:
-    """Log-probabilities of one answer's tokens, by a pass over it alone."""
-    ids = torch.tensor([*prompt, *answer])
-    logits = lm.logits(lm.hidden(ids, Segments.of([len(ids)])))[len(prompt) - 1 : -1] / temperature
-    return logits.log_softmax(-1).gather(1, torch.tensor(answer)[:, None])[:, 0]
-
-
-def completions(lm: LanguageModel, temperature: float) -> list[list[Completion]]:
-    """Answers of 1 to 7 tokens, with the log-probabilities that an engine would have stored."""
-    generator = torch.Generator().manual_seed(0)
-    groups = []
-    for p, prompt in enumerate(PROMPTS):
-        group = []
-        for i in range(CONFIG.samples):
-            tokens = torch.randint(6, 400, (1 + (3 * i + p) % 7,), generator=generator).tolist()
-            with torch.no_grad():
-                logps = alone(lm, prompt, tokens, temperature).tolist()
-            group.append(
-                Completion(token_ids=tokens, logps=logps, finish=FinishReason.LENGTH, prompt_index=p, sample_index=i)
-            )
-        groups.append(group)
-    return groups
-
-
-def gradients(lm: LanguageModel) -> dict[str, Tensor]:
-    out = {n: torch.zeros_like(p) if p.grad is None else p.grad for n, p in lm.model.named_parameters()}
-    lm.model.zero_grad()
-    return out
-
-
-ALL = torch.ones(2, 4, dtype=torch.bool)
-ADVANTAGES = torch.tensor([[1.0, -0.5, 0.25, 0.0], [0.0, 0.0, 0.0, 0.0]])
-
-
-@pytest.mark.parametrize("row_tokens", [64, 4096])
-@pytest.mark.parametrize("temperature", [0.7, 1.3])
-@pytest.mark.parametrize("beta", [0.0, 0.3])
-def test_a_step_has_the_gradient_of_the_equation(exact_lm, toy_folder, row_tokens, temperature, beta):
-    """Loops over answers: advantage times grad log pi, minus beta times grad k3, summed over tokens of equal weight."""
-    config = CONFIG.model_copy(update={"row_tokens": row_tokens, "temperature": temperature, "beta": beta})
-    reference = load(toy_folder)
-    with torch.no_grad():
-        for weight in reference.model.parameters():
-            weight.mul_(1.05)
-    reference.model.double()
-    groups = completions(exact_lm, temperature)
-    numbers = _step(exact_lm, reference if beta else None, PROMPTS, groups, ADVANTAGES, ALL, config)
-    ours = gradients(exact_lm)
-
-    loss, drift = torch.zeros((), dtype=torch.float64), []
-    for p, group in enumerate(groups):
-        for i, completion in enumerate(group):
-            logps = alone(exact_lm, PROMPTS[p], completion.token_ids, temperature)
-            with torch.no_grad():
-                log_r = alone(reference, PROMPTS[p], completion.token_ids, temperature) - logps
-            drift.append(-log_r)
-            objective = ADVANTAGES[p, i] * logps
-            if beta:  # d k3 / d log pi = 1 - r
-                objective = objective - beta * (1 - log_r.exp()) * logps
-            loss = loss - objective.sum() / (ADVANTAGES.numel() * config.max_new_tokens)
-    loss.backward()
-    for name, expected in gradients(exact_lm).items():
-        torch.testing.assert_close(ours[name], expected, rtol=0, atol=1e-7, msg=lambda m, n=name: f"{n}: {m}")
-    assert numbers["mismatch_max"] < 1e-6
-    assert ("kl" in numbers) == (beta > 0)
-    if beta:
-        assert numbers["kl"] == pytest.approx(torch.cat(drift).mean().item(), abs=1e-5)
-
-
-@pytest.mark.parametrize("beta", [0.0, 0.3])
-def test_a_failed_verdict_is_masked(exact_lm, toy_folder, beta):
-    """Whatever the answer was, it has no gradient; the others keep theirs, and their share of the step."""
-    config = CONFIG.model_copy(update={"beta": beta})
-    reference = load(toy_folder) if beta else None
-    if reference is not None:
-        torch.nn.init.normal_(reference.model.lm_head.weight)
-        reference.model.double()
-    values = torch.tensor([[1.0, math.nan, 0.0, 0.5], [0.0, 1.0, 0.0, 1.0]])
-    valid = ~values.isnan()
-    advantages = group_advantages(values.nan_to_num(0.0), valid)
-    groups = completions(exact_lm, config.temperature)
-    _step(exact_lm, reference, PROMPTS, groups, advantages, valid, config)
-    expected = gradients(exact_lm)
-    failed = groups[0][1]
-    groups[0][1] = replace(failed, token_ids=[9, 9, 9], logps=[-50.0] * 3)
-    _step(exact_lm, reference, PROMPTS, groups, advantages, valid, config)
-    for name, gradient in gradients(exact_lm).items():
-        torch.testing.assert_close(gradient, expected[name], rtol=0, atol=1e-9)
-    assert any(g.any() for g in expected.values())
-
-
-def test_equal_groups_contribute_nothing(toy_lm):
-    groups = completions(toy_lm, CONFIG.temperature)
-    advantages = group_advantages(torch.tensor([[0.1] * 4, [1.0] * 4]), ALL)
-    assert _step(toy_lm, None, PROMPTS, groups, advantages, ALL, CONFIG) == {}
-    assert all(p.grad is None for p in toy_lm.model.parameters())
-    before = {n: p.detach().clone() for n, p in toy_lm.model.named_parameters()}
-    assert update(adamw(toy_lm.model, CONFIG.optimisation), 1e-2, CONFIG.optimisation)[0] == 0.0
-    assert all(torch.equal(before[n], p) for n, p in toy_lm.model.named_parameters())
-
-
-def sampled(lm: LanguageModel, temperature: float, *, samples: int = 16, tokens: int = 12, seed: int = 0):
-    sampling = Sampling(temperature=temperature, max_new_tokens=tokens, stop_token_ids=(1,), seed=seed)
-    return LocalEngine(lm.model).generate(PROMPTS, samples=samples, sampling=sampling)
-
-
-@pytest.mark.parametrize("temperature", [0.7, 1.0, 1.3])
-def test_engine_and_trainer_are_one_policy(toy_lm, temperature):
-    for prompt, group in zip(PROMPTS, sampled(toy_lm, temperature), strict=True):
-        for completion in group:
-            ids = torch.tensor([*prompt, *completion.token_ids])
-            trained = torch.arange(len(ids)) >= len(prompt)
-            with torch.no_grad():
-                logps = _logps(toy_lm, ids, trained, Segments.of([len(ids)]), temperature)
-            torch.testing.assert_close(logps, torch.tensor(completion.logps), rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize("temperature", [0.7, 1.0, 1.3])
-def test_the_mismatch_is_measured_and_another_policy_stops_the_run(toy_lm, temperature):
-    groups = sampled(toy_lm, temperature)
-    advantages, valid = torch.randn(2, 16), torch.ones(2, 16, dtype=torch.bool)
-    config = CONFIG.model_copy(update={"temperature": temperature})
-    assert 0 < _step(toy_lm, None, PROMPTS, groups, advantages, valid, config)["mismatch_max"] < 1e-4
-    forgotten = config.model_copy(update={"temperature": 2.0 * temperature})
-    with pytest.raises(UserError, match="one policy") as raised:
-        _step(toy_lm, None, PROMPTS, groups, advantages, valid, forgotten)
-    assert "nats a token" in raised.value.got
-
-
-def test_a_bandit_is_learnt(toy_lm):
-    """One token an answer, reward 1 for an even one: half of them at first, nearly all of them soon."""
-    config = CONFIG.model_copy(update={"temperature": 1.0, "max_new_tokens": 1})
-    optimizer = adamw(toy_lm.model, config.optimisation)
-    means = []
-    for step in range(20):
-        groups = sampled(toy_lm, 1.0, samples=32, tokens=1, seed=step)
-        values = torch.tensor([[1.0 - c.token_ids[0] % 2 for c in group] for group in groups])
-        valid = torch.ones_like(values, dtype=torch.bool)
-        _step(toy_lm, None, PROMPTS, groups, group_advantages(values, valid), valid, config)
-        update(optimizer, 1e-2, CONFIG.optimisation)
-        means.append(values.mean().item())
-    assert means[0] < 0.7
-    assert means[-1] > 0.95
-
-
-@given(st.integers(1, 12), st.integers(1, 7), st.integers(0, 5))
-@settings(deadline=None)
-def test_every_problem_comes_once_an_epoch(count, prompts, seed):
-    problems = toy_problems(count)
-    shown = [p.id for step in range(3 * count) for p in _prompts(problems, step, prompts, seed)]
-    everything = sorted(p.id for p in problems)
-    assert len(shown) == 3 * count * prompts
-    epochs = [shown[i : i + count] for i in range(0, len(shown), count)]
-    assert all(sorted(epoch) == everything for epoch in epochs)
-
-
-def test_epochs_and_seeds_have_orders_of_their_own():
-    problems = toy_problems(30)
-    first, second, other = (
-        [p.id for p in _prompts(problems, step, 30, seed)] for step, seed in ((0, 0), (1, 0), (0, 1))
-    )
-    assert first != second
-    assert first != other
-
-
-def answer(tokens: int, finish: FinishReason = FinishReason.STOP) -> Completion:
-    return Completion(token_ids=[7] * tokens, logps=[-1.0] * tokens, finish=finish, prompt_index=0, sample_index=0)
-
-
-def test_numbers_of_a_step_leave_failed_verdicts_out():
-    """Lengths apart for right and wrong; an answer that nobody could judge is neither."""
-    verdicts = {
-        status: Verdict(verifier="maths", status=status, value=float(status is Status.OK), reason="r")
-        for status in Status
-    }
-    judged = [
-        Reward(0.9, verdicts[Status.OK]),
-        Reward(0.0, verdicts[Status.WRONG]),
-        Reward(0.0, verdicts[Status.WRONG]),
-        Reward(None, verdicts[Status.FAILED]),
-        Reward(0.5, None),
-        Reward(0.5, None),
-        Reward(0.5, None),
-        Reward(0.5, None),
-    ]
-    lengths = [4, 6, 8, 100, 10, 10, 10, 12]
-    flat = [answer(n, FinishReason.LENGTH if n == 12 else FinishReason.STOP) for n in lengths]
-    values = torch.tensor([math.nan if r.value is None else r.value for r in judged]).view(2, 4)
-    advantages = group_advantages(values.nan_to_num(0.0), ~values.isnan())
-    assert _reward_numbers(values, advantages, judged, flat) == {
-        "reward": pytest.approx(2.9 / 7, abs=1e-4),
-        "solved": pytest.approx(1 / 3, abs=1e-4),
-        "length": 20.0,
-        "length_right": 4.0,
-        "length_wrong": 7.0,
-        "truncated": 0.125,
-        "equal_groups": 0.5,
-        "verifier_failed": 0.125,
-    }
 
 
 @pytest.fixture
@@ -268,13 +66,13 @@ def test_an_interrupted_run_goes_on_bit_for_bit(model, judge, artifact, assert_r
         problem_set(artifact, "chat", toy_problems(3)),
         problem_set(artifact, "maths", toy_problems(2, verifier="maths")),
     ]
-    config = CONFIG.model_copy(update={"beta": 0.05})
+    config = settings(objective=Objective(preset="dr_grpo", beta=0.05))
     whole = assert_resumes(
         lambda store: train_grpo(store, "grpo", model, sets, config, seed=1, reward_model=judge), cut=5, saved=4
     )
     rows = whole.metrics()
     assert len(rows) == 6
-    assert all(row["grad_norm"] > 0 and row["mismatch_max"] < 1e-4 for row in rows)
+    assert all(row["grad_norm"] > 0 and row["mismatch/max"] < 1e-4 for row in rows)
     assert rows[0]["kl"] == 0.0
     assert rows[-1]["kl"] != 0.0, "the reference is the starting model, not the present one"
     examples = [json.loads(line) for line in (whole.payload / "samples.jsonl").read_text().splitlines()]
@@ -298,14 +96,14 @@ def failing(share: float):
 
 def test_verifiers_that_fail_are_counted_and_above_a_share_stop_the_run(model, artifact, toy_store, monkeypatch):
     problems = [problem_set(artifact, "maths", toy_problems(2, verifier="maths"))]
-    config = CONFIG.model_copy(update={"steps": 1})
+    config = settings(steps=1)
     monkeypatch.setattr(grpo, "rewards", failing(1 / 8))
     trained = train_grpo(toy_store, "grpo", model, problems, config, seed=0)
     assert trained.metrics()[0]["verifier_failed"] == 0.125
     monkeypatch.setattr(grpo, "rewards", failing(2 / 8))
     with pytest.raises(UserError, match="at most 20%") as raised:
         train_grpo(toy_store, "grpo", model, problems, config, seed=1)
-    assert raised.value.got == "25% at step 1: verifier_error 2 times"
+    assert raised.value.got == "25%: verifier_error 2 times"
 
 
 def test_open_problems_need_a_reward_model(model, artifact, toy_store):
@@ -314,8 +112,117 @@ def test_open_problems_need_a_reward_model(model, artifact, toy_store):
         train_grpo(toy_store, "grpo", model, [chat], CONFIG, seed=0)
 
 
+FORMS = {
+    "minibatches and epochs": {"prompts": 4, "minibatches": 2, "epochs": 2},
+    "reference replaced": {"reference_every": 2, "objective": Objective(preset="grpo")},
+    "overlap": {
+        "overlap": True,
+        "objective": Objective(preset="dr_grpo", importance="truncate"),
+        "mismatch_alarm": 1.0,
+    },
+    "dynamic sampling": {"objective": Objective(preset="dapo")},
+    "weighted prompts": {"prefer_middling": True, "objective": Objective(preset="cispo")},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_goes_on_bit_for_bit(model, judge, artifact, assert_resumes, form):
+    """Interrupted in the middle, with what it has in flight: more prompts, old weights, another reference."""
+    problems = [problem_set(artifact, "chat", toy_problems(5))]
+    config = settings(steps=4, **FORMS[form])
+    updates = config.updates
+    whole = assert_resumes(
+        lambda store: train_grpo(store, "grpo", model, problems, config, seed=1, reward_model=judge),
+        cut=3 * updates,
+        saved=2 * updates,
+    )
+    rows = whole.metrics()
+    assert len(rows) == 4 * updates
+    assert len((whole.payload / "samples.jsonl").read_text().splitlines()) == 4
+    if form == "overlap":
+        assert rows[0]["mismatch"] < 1e-4
+        assert all(row["mismatch"] > 1e-4 for row in rows[1:]), "one update lies between engine and trainer"
+    if form == "reference replaced":
+        assert [row["kl"] == 0.0 for row in rows] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_trains(model, judge, artifact, toy_store, preset):
+    problems = [problem_set(artifact, "chat", toy_problems(3))]
+    config = settings(steps=2, objective=Objective(preset=preset))
+    trained = train_grpo(toy_store, "grpo", model, problems, config, seed=0, reward_model=judge)
+    assert all(row["grad_norm"] > 0 and row["mismatch"] < 1e-4 for row in trained.metrics())
+
+
+@pytest.mark.parametrize(("prompts", "minibatches", "epochs"), [(4, 1, 1), (6, 3, 2), (8, 2, 3)])
+def test_each_group_is_in_one_minibatch_an_epoch(prompts, minibatches, epochs):
+    config = settings(prompts=prompts, minibatches=minibatches, epochs=epochs)
+    parts = [minibatch(config, 5, update, 0) for update in range(config.updates)]
+    assert all(len(part) == prompts // minibatches for part in parts)
+    for epoch in range(epochs):
+        shown = [g for part in parts[epoch * minibatches : (epoch + 1) * minibatches] for g in part]
+        assert sorted(shown) == list(range(prompts))
+    if minibatches > 1:
+        assert parts[:minibatches] != parts[minibatches : 2 * minibatches]
+
+
+def test_a_run_from_which_nothing_could_be_learnt_is_refused(model, artifact, toy_store):
+    """Nobody solves these; with `probe_groups = 0` it starts all the same, and no weight moves."""
+    maths = [problem_set(artifact, "maths", toy_problems(2, verifier="maths"))]
+    with pytest.raises(UserError, match="rewards differ") as raised:
+        train_grpo(toy_store, "grpo", model, maths, CONFIG, seed=0)
+    assert re.match(r"8 groups of 4 answers, each with equal rewards: 0% solved", raised.value.got)
+    trained = train_grpo(toy_store, "grpo", model, maths, settings(steps=1, probe_groups=0), seed=0)
+    before, after = load(model.payload).model.state_dict(), load(trained.payload).model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_prompt_beyond_the_context_is_refused_before_anything_is_sampled(model, artifact, toy_store):
+    problems = [*toy_problems(1), Problem(domain="toy", prompt="1 2 " * 300, gold=None, verifier="rubric", spec={})]
+    chat = problem_set(artifact, "chat", problems)
+    with pytest.raises(UserError, match="context") as raised:
+        train_grpo(toy_store, "grpo", model, [chat], CONFIG, seed=0)
+    assert "max_new_tokens 8 > 512" in raised.value.got
+
+
+def test_a_reward_that_is_not_a_number_stops_the_run(model, artifact, toy_store, monkeypatch):
+    problems = [problem_set(artifact, "maths", toy_problems(2, verifier="maths"))]
+    monkeypatch.setattr(grpo, "rewards", lambda answers, **_settings: [Reward(float("nan"), None) for _ in answers])
+    with pytest.raises(UserError, match="finite number"):
+        train_grpo(toy_store, "grpo", model, problems, CONFIG, seed=0)
+
+
+def test_long_answers_cost_what_the_buffer_says(model, judge, artifact, toy_store):
+    """The same answers with and without DAPO's penalty, of which the second half of the budget bears some."""
+    problems = [problem_set(artifact, "chat", toy_problems(3))]
+    plain, dear = (
+        train_grpo(
+            toy_store, "grpo", model, problems,
+            settings(steps=1, objective=Objective(preset="dr_grpo", overlong_buffer=share)),
+            seed=0, reward_model=judge,
+        ).metrics()[0]
+        for share in (0.0, 0.5)
+    )  # fmt: skip
+    assert plain["length"] == dear["length"]
+    assert plain["truncated"] > 0.5
+    assert plain["reward"] - 1 < dear["reward"] < plain["reward"] - 0.5
+
+
 @pytest.mark.parametrize("key", ["samples", "temperature", "length_weight", "max_new_tokens"])
 def test_settings_that_cannot_teach_are_refused(key):
     bad = {"samples": 1, "temperature": 0.0, "length_weight": 1.0, "max_new_tokens": 0}
-    with pytest.raises(ValueError, match=key):
-        Grpo(**{**CONFIG.model_dump(), "optimisation": CONFIG.optimisation, key: bad[key]})
+    with pytest.raises(ValidationError, match=key):
+        settings(**{key: bad[key]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"top_p": 0.9}, "sampling mask"),
+        ({"prompts": 4, "minibatches": 3}, "shared out evenly"),
+        ({"overlap": True}, "one step off-policy"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(changes, rule):
+    with pytest.raises(ValidationError, match=rule):
+        settings(**changes)

@@ -22,9 +22,13 @@ IMPLEMENTATION = "afterbase_packed"
 
 @dataclass(frozen=True)
 class Bucket:
-    """Samples of similar length, padded to the longest: `gather` (samples, length) holds token positions."""
+    """Samples of similar length, padded to the longest: `gather` (samples, length) holds token positions.
+
+    `prefix` (tokens,) has those of the one prompt that all of them continue, if they do.
+    """
 
     gather: Tensor
+    prefix: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -40,33 +44,70 @@ class Segments:
     sample_ids: Tensor
     buckets: tuple[Bucket, ...]
     scatter: Tensor
+    continues: tuple[int | None, ...]
 
     @classmethod
-    def of(cls, lengths: Sequence[int], device: torch.device | None = None) -> "Segments":
-        """Segments of a row that holds samples of these lengths, in order."""
+    def of(
+        cls,
+        lengths: Sequence[int],
+        device: torch.device | None = None,
+        *,
+        continues: Sequence[int | None] | None = None,
+    ) -> "Segments":
+        """Segments of a row that holds samples of these lengths, in order.
+
+        A sample that `continues` another one, given by its index, sees all of that one too, and its positions go on
+        from there: several answers share one pass over their prompt. What is continued continues nothing itself.
+        """
         assert lengths and min(lengths) > 0, "every sample has at least one token"
+        before = tuple(continues) if continues is not None else (None,) * len(lengths)
+        assert all(b is None or before[b] is None for b in before), "what is continued continues nothing itself"
         starts = torch.tensor([0, *lengths]).cumsum(0)
         tokens = int(starts[-1])
-        position_ids = torch.cat([torch.arange(n) for n in lengths])
+        begins = [0 if b is None else lengths[b] for b in before]
+        position_ids = torch.cat([torch.arange(begin, begin + n) for begin, n in zip(begins, lengths, strict=True)])
         sample_ids = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
         buckets, scatter, offset = [], torch.empty(tokens, dtype=torch.long), 0
-        for members in _by_length(lengths):
+        for members in _alike(lengths, before):
             longest = max(lengths[m] for m in members)
             gather = torch.zeros(len(members), longest, dtype=torch.long)
             for row, m in enumerate(members):
                 span = torch.arange(lengths[m])
                 gather[row, : lengths[m]] = starts[m] + span
                 scatter[starts[m] + span] = offset + row * longest + span
-            buckets.append(Bucket(gather.to(device)))
+            prompt = before[members[0]]
+            prefix = None if prompt is None else (starts[prompt] + torch.arange(lengths[prompt])).to(device)
+            buckets.append(Bucket(gather.to(device), prefix))
             offset += gather.numel()
-        return cls(tuple(lengths), position_ids.to(device), sample_ids.to(device), tuple(buckets), scatter.to(device))
+        return cls(
+            lengths=tuple(lengths),
+            position_ids=position_ids.to(device),
+            sample_ids=sample_ids.to(device),
+            buckets=tuple(buckets),
+            scatter=scatter.to(device),
+            continues=before,
+        )
+
+    def keys(self) -> tuple[Tensor, list[int]]:
+        """For each sample in turn the positions of all that its last token sees, and how many they are."""
+        spans = torch.arange(len(self.sample_ids), device=self.sample_ids.device).split(list(self.lengths))
+        seen = [
+            span if before is None else torch.cat((spans[before], span))
+            for span, before in zip(spans, self.continues, strict=True)
+        ]
+        return torch.cat(seen), [len(span) for span in seen]
 
 
-def _by_length(lengths: Sequence[int]) -> list[list[int]]:
-    """Sample indices in groups whose longest is at most 1.25 times (and 8 tokens above) the shortest."""
+def _alike(lengths: Sequence[int], continues: Sequence[int | None]) -> list[list[int]]:
+    """Sample indices in groups that continue the same prompt, or none, and are of similar length.
+
+    The longest is at most 1.25 times (and 8 tokens above) the shortest.
+    """
     groups: list[list[int]] = []
-    for m in sorted(range(len(lengths)), key=lambda m: -lengths[m]):
-        if groups and lengths[m] * 1.25 + 8 >= lengths[groups[-1][0]]:
+    by_prompt = sorted(range(len(lengths)), key=lambda m: (-1 if continues[m] is None else continues[m], -lengths[m]))
+    for m in by_prompt:
+        first = groups[-1][0] if groups else None
+        if first is not None and continues[m] == continues[first] and lengths[m] * 1.25 + 8 >= lengths[first]:
             groups[-1].append(m)
         else:
             groups.append([m])
@@ -87,7 +128,7 @@ def packed_attention(
     sliding_window: int | None = None,
     **_: object,
 ) -> tuple[Tensor, None]:
-    """Causal attention within each sample of one packed row, in the form `transformers` expects.
+    """Causal attention within each sample of one packed row, and to what it continues, as `transformers` expects it.
 
     Raises UserError for capped scores, and for a window that is shorter than a sample.
 
@@ -95,7 +136,7 @@ def packed_attention(
     (1, tokens, heads, dimension).
     """
     assert query.shape[0] == 1 and attention_mask is None and dropout == 0.0
-    longest = max(segments.lengths)
+    longest = int(segments.position_ids.max()) + 1
     if softcap is not None or (sliding_window is not None and longest > sliding_window):
         raise UserError(
             "packed attention is plain and causal within a sample",
@@ -116,22 +157,41 @@ def packed_attention(
                 got="float32",
                 remedy='set `compute = "bfloat16"`; weights stay in float32',
             )
-        ends = F.pad(torch.tensor(segments.lengths, device=q.device), (1, 0)).cumsum(0, dtype=torch.int32)
-        out = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=(-1, 0), enable_gqa=grouped)
+        seen, counts = segments.keys()
+        q_ends, k_ends = (
+            F.pad(torch.tensor(n, device=q.device), (1, 0)).cumsum(0, dtype=torch.int32)
+            for n in (segments.lengths, counts)
+        )
+        # Where there are more keys than queries the kernel aligns their ends, as FlashAttention does since 2.1.
+        out = varlen_attn(
+            q, k[seen], v[seen], q_ends, k_ends, longest, max(counts),
+            scale=scaling, window_size=(-1, 0), enable_gqa=grouped,
+        )  # fmt: skip
         assert isinstance(out, Tensor)
         return out[..., :width][None], None
     outputs = []
     for bucket in segments.buckets:
         rows, longest = bucket.gather.shape
         flat = bucket.gather.flatten()
-        padded_q, padded_k, padded_v = (
-            x.index_select(0, flat).view(rows, longest, *x.shape[1:]).transpose(1, 2) for x in (q, k, v)
-        )
+        padded_q, padded_k, padded_v = (x.index_select(0, flat).view(rows, longest, *x.shape[1:]) for x in (q, k, v))
+        mask = None
+        if bucket.prefix is not None:
+            prefix, mask = bucket.prefix, _after(len(bucket.prefix), longest)
+            padded_k, padded_v = (
+                torch.cat((x.index_select(0, prefix).expand(rows, -1, -1, -1), own), 1)
+                for x, own in ((k, padded_k), (v, padded_v))
+            )
         out = F.scaled_dot_product_attention(
-            padded_q, padded_k, padded_v, is_causal=True, scale=scaling, enable_gqa=grouped
-        )
+            *(x.transpose(1, 2) for x in (padded_q, padded_k, padded_v)),
+            attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=grouped,
+        )  # fmt: skip
         outputs.append(out.transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs)[..., :width].index_select(0, segments.scatter)[None], None
+
+
+def _after(prompt: int, longest: int) -> Tensor:
+    """What tokens that follow a prompt may see, (longest, prompt + longest): all of it, and themselves causally."""
+    return torch.ones(longest, prompt + longest, dtype=torch.bool).tril(prompt)
 
 
 @functools.cache

@@ -15,6 +15,11 @@ def brevity(value: float, *, tokens: int, budget: int, weight: float) -> float:
     return value * (1 - weight * min(1.0, tokens / budget))
 
 
+def overlong_penalty(tokens: int, *, budget: int, buffer: float) -> float:
+    """0 up to `budget - buffer` tokens, then falling to -1 at the budget (DAPO, arXiv 2503.14476, equation 13)."""
+    return min(0.0, (budget - buffer - tokens) / buffer)
+
+
 def rule_rewards(
     answers: Sequence[tuple[Problem, str]], *, tokens: Sequence[int], budget: int, length_weight: float
 ) -> list[tuple[float | None, Verdict]]:

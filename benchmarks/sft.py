@@ -8,12 +8,10 @@ tokens (no padding) over the time of optimizer steps, and leave out the first st
 """
 
 import argparse
-import multiprocessing
 import random
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from measures import tell
+from measures import in_a_process, peak_memory, tell
 from smollm2 import smollm2
 from torch import nn
 from torch.nn import functional as F
@@ -77,15 +75,6 @@ def conversations(tokenizer: Any, rows: int) -> list[tuple[Messages, list[int], 
     packed = best_fit_decreasing(lengths, ROW_TOKENS)
     fullest = sorted(packed, key=lambda row: -sum(lengths[i] for i in row))[:rows]
     return [samples[i] for i in sorted(i for row in fullest for i in row)]
-
-
-def peak_memory() -> float:
-    """Largest resident memory of this process so far, in GiB.
-
-    Linux only: the peak that `getrusage` gives is not below that of the process which started this one.
-    """
-    status = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 2**20
 
 
 def ours(model: Path, samples: list[Messages], threads: int) -> Run:
@@ -207,12 +196,6 @@ def loss_memory(loss: Callable[..., torch.Tensor], threads: int) -> float:
     before = peak_memory()
     loss(hidden, head, targets).backward()
     return peak_memory() - before
-
-
-def in_a_process(run: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function returns in a new process."""
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(run, *arguments).result()
 
 
 def main() -> None:

@@ -24,11 +24,11 @@ IMPLEMENTATION = "afterbase_packed"
 class Bucket:
     """Samples of similar length, padded to the longest: `gather` (samples, length) holds token positions.
 
-    `prefix` (tokens,) has those of the one prompt that all of them continue, if they do.
+    `prefix` says where the one prompt that all of them continue begins and ends, if they do.
     """
 
     gather: Tensor
-    prefix: Tensor | None = None
+    prefix: tuple[int, int] | None
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Segments:
                 gather[row, : lengths[m]] = starts[m] + span
                 scatter[starts[m] + span] = offset + row * longest + span
             prompt = before[members[0]]
-            prefix = None if prompt is None else (starts[prompt] + torch.arange(lengths[prompt])).to(device)
+            prefix = None if prompt is None else (int(starts[prompt]), int(starts[prompt]) + lengths[prompt])
             buckets.append(Bucket(gather.to(device), prefix))
             offset += gather.numel()
         return cls(
@@ -176,10 +176,10 @@ def packed_attention(
         padded_q, padded_k, padded_v = (x.index_select(0, flat).view(rows, longest, *x.shape[1:]) for x in (q, k, v))
         mask = None
         if bucket.prefix is not None:
-            prefix, mask = bucket.prefix, _after(len(bucket.prefix), longest)
+            start, end = bucket.prefix
+            mask = _after(end - start, longest)
             padded_k, padded_v = (
-                torch.cat((x.index_select(0, prefix).expand(rows, -1, -1, -1), own), 1)
-                for x, own in ((k, padded_k), (v, padded_v))
+                torch.cat((x[start:end].expand(rows, -1, -1, -1), own), 1) for x, own in ((k, padded_k), (v, padded_v))
             )
         out = F.scaled_dot_product_attention(
             *(x.transpose(1, 2) for x in (padded_q, padded_k, padded_v)),

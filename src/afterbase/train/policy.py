@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -157,7 +158,11 @@ def _rows(answers: Sequence[Answer], config: Grpo) -> list[Row]:
 
 def _logps(lm: LanguageModel, row: Row, answers: Sequence[Answer], config: Grpo) -> Tensor:
     states = lm.hidden(row.ids_T, row.segments).index_select(0, row.predictors_N)
-    return token_logps(states, lm.head, row.targets_N, temperature=config.temperature)
+    kept = [answers[i].completion.kept_tokens for i in row.answers]
+    masks = None
+    if config.objective.keep_sampling_mask and kept[0] is not None:
+        masks = torch.from_numpy(np.concatenate([mask for mask in kept if mask is not None]))
+    return token_logps(states, lm.head, row.targets_N, temperature=config.temperature, kept_NB=masks)
 
 
 def _routing(

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -27,6 +28,25 @@ def test_equals_softmax_at_any_temperature_and_chunk(positions, temperature, chu
         patch.setattr(tokens, "_CHUNK_BYTES", chunk * 7 * 8)
         ours = token_logps(hidden, head, targets, temperature=temperature)
     probability = ((hidden @ head.T) / temperature).softmax(-1)
+    theirs = probability[torch.arange(positions), targets].log()
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+    our_grads, their_grads = (torch.autograd.grad(x.sin().sum(), (hidden, head)) for x in (ours, theirs))
+    for our_grad, their_grad in zip(our_grads, their_grads, strict=True):
+        torch.testing.assert_close(our_grad, their_grad, rtol=0, atol=1e-9)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 1000))
+@settings(deadline=None)
+def test_within_the_kept_tokens_it_is_their_own_softmax(positions, chunk, seed):
+    """A vocabulary of seven in one byte; the target is always kept."""
+    hidden, head, targets = draw(positions, seed)
+    kept = torch.rand(positions, 7, generator=torch.Generator().manual_seed(seed)) < 0.5
+    kept[torch.arange(positions), targets] = True
+    packed = torch.from_numpy(np.packbits(kept.numpy(), axis=1, bitorder="little"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tokens, "_CHUNK_BYTES", chunk * 7 * 8)
+        ours = token_logps(hidden, head, targets, temperature=0.7, kept_NB=packed)
+    probability = ((hidden @ head.T) / 0.7).masked_fill(~kept, -torch.inf).softmax(-1)
     theirs = probability[torch.arange(positions), targets].log()
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
     our_grads, their_grads = (torch.autograd.grad(x.sin().sum(), (hidden, head)) for x in (ours, theirs))

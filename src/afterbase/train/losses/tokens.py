@@ -6,6 +6,7 @@ for the backward pass, where it becomes the gradient; of several chunks each is 
 Notation: N positions, H hidden, V vocabulary.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,27 +15,44 @@ from torch import Tensor
 _CHUNK_BYTES = 256 << 20  # of logits that exist at once: enough rows to keep the matrix product fast
 
 
-def token_logps(hidden_NH: Tensor, head_VH: Tensor, targets_N: Tensor, *, temperature: float = 1.0) -> Tensor:
+def token_logps(
+    hidden_NH: Tensor,
+    head_VH: Tensor,
+    targets_N: Tensor,
+    *,
+    temperature: float = 1.0,
+    kept_NB: Tensor | None = None,
+) -> Tensor:
     """Log-probability (N,) of each target under the policy softmax(logits / temperature).
 
+    `kept_NB` limits it to some tokens of the vocabulary: their bits, uint8 (N, ceil(V / 8)), the lowest bit first.
     Under autocast the products are computed in its type, everything else in that of `head_VH`.
     """
     device = hidden_NH.device.type
     if torch.is_autocast_enabled(device):
         lower = torch.get_autocast_dtype(device)
         hidden_NH, head_VH = hidden_NH.to(lower), head_VH.to(lower)
-    return _TokenLogps.apply(hidden_NH, head_VH, targets_N, temperature)
+    return _TokenLogps.apply(hidden_NH, head_VH, targets_N, temperature, kept_NB)
 
 
 class _TokenLogps(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden_NH: Tensor, head_VH: Tensor, targets_N: Tensor, temperature: float) -> Tensor:
+    def forward(
+        ctx: Any,
+        hidden_NH: Tensor,
+        head_VH: Tensor,
+        targets_N: Tensor,
+        temperature: float,
+        kept_NB: Tensor | None,
+    ) -> Tensor:
         ctx.temperature = temperature
+        ctx.masks = kept_NB
         ctx.rows = max(1, _CHUNK_BYTES // (head_VH.shape[0] * _wide(head_VH).itemsize))
         ctx.save_for_backward(hidden_NH, head_VH, targets_N)
         parts, ctx.kept = [], None
-        for hidden, targets in zip(hidden_NH.split(ctx.rows), targets_N.split(ctx.rows), strict=True):
-            logits = _logits(hidden, head_VH, temperature)
+        chunks = zip(hidden_NH.split(ctx.rows), targets_N.split(ctx.rows), _masks(ctx, len(targets_N)), strict=True)
+        for hidden, targets, kept in chunks:
+            logits = _logits(hidden, head_VH, temperature, kept)
             chosen = logits.gather(1, targets[:, None])[:, 0]
             normaliser = logits.logsumexp(1)
             parts.append(chosen - normaliser)
@@ -43,16 +61,16 @@ class _TokenLogps(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
         hidden_NH, head_VH, targets_N = ctx.saved_tensors
         hidden_grads, head_grad = [], None
         if ctx.needs_input_grad[1]:
             head_grad = torch.zeros_like(head_VH, dtype=_wide(head_VH))
         chunks = (x.split(ctx.rows) for x in (hidden_NH, targets_N, gradients[0]))
-        for hidden, targets, gradient in zip(*chunks, strict=True):
+        for hidden, targets, gradient, kept in zip(*chunks, _masks(ctx, len(targets_N)), strict=True):
             probabilities = ctx.kept
             if probabilities is None:
-                logits = _logits(hidden, head_VH, ctx.temperature)
+                logits = _logits(hidden, head_VH, ctx.temperature, kept)
                 probabilities = logits.sub_(logits.logsumexp(1, keepdim=True)).exp_()
             # d log p(target) / d logits = (onehot - p) / T
             scaled = gradient[:, None] / ctx.temperature
@@ -63,13 +81,26 @@ class _TokenLogps(torch.autograd.Function):
             elif head_grad is not None:
                 head_grad += slope.T @ hidden
         ctx.kept = None
-        return torch.cat(hidden_grads), None if head_grad is None else head_grad.to(head_VH.dtype), None, None
+        return torch.cat(hidden_grads), None if head_grad is None else head_grad.to(head_VH.dtype), None, None, None
 
 
-def _logits(hidden: Tensor, head_VH: Tensor, temperature: float) -> Tensor:
-    """logits / T in float32 or wider; scaling the states is the same as scaling the far larger logits."""
+def _masks(ctx: Any, count: int) -> Sequence[Tensor | None]:
+    """The packed masks of each chunk of positions, or nothing for each."""
+    return [None] * max(1, -(-count // ctx.rows)) if ctx.masks is None else ctx.masks.split(ctx.rows)
+
+
+def _logits(hidden: Tensor, head_VH: Tensor, temperature: float, kept_NB: Tensor | None) -> Tensor:
+    """logits / T in float32 or wider, -inf where not kept.
+
+    Scaling the states is the same as scaling the far larger logits.
+    """
     scaled = hidden if temperature == 1.0 else hidden / temperature
-    return (scaled @ head_VH.T).to(_wide(head_VH))
+    logits = (scaled @ head_VH.T).to(_wide(head_VH))
+    if kept_NB is not None:
+        bits = torch.arange(8, dtype=torch.uint8, device=kept_NB.device)
+        kept_NV = (kept_NB[:, :, None] >> bits & 1).bool().flatten(1)[:, : logits.shape[1]]
+        logits.masked_fill_(~kept_NV, -torch.inf)
+    return logits
 
 
 def _wide(head_VH: Tensor) -> torch.dtype:

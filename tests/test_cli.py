@@ -46,12 +46,13 @@ def test_commands_and_options_are_these_and_no_others():
         "plan": ["--root", "RECIPE"],
         "show": ["--json", "--root", "RUN"],
         "trace": ["--root", "ID"],
+        "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
     }
 
 
 def test_readme_tells_of_every_command():
     readme = (Path(__file__).parent.parent / "README.md").read_text()
-    listed = re.findall(r"^\| `afterbase (\w+)", readme, flags=re.MULTILINE)
+    listed = re.findall(r"^\| `afterbase ([\w-]+)", readme, flags=re.MULTILINE)
     assert sorted(listed) == sorted(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
 
 
@@ -78,8 +79,9 @@ finally:
         (["plan", "nowhere.toml"], "nowhere.toml must be a file", ""),
         (["show", "nothing"], "`show` takes the name of a finished run", "run a recipe first"),
         (["trace", "0123456789abcdef"], "`trace` takes the id of", "run a recipe first"),
+        (["serve-rollouts", "nowhere", "--env", "x"], "a model is a shipped name or a", "use one of ['tiny-v3']"),
     ],
-    ids=["run", "plan", "show", "trace"],
+    ids=["run", "plan", "show", "trace", "serve-rollouts"],
 )
 def test_mistake_ends_in_rule_got_and_remedy(tmp_path, monkeypatch, capsys, arguments, rule, remedy):
     monkeypatch.chdir(tmp_path)

@@ -71,6 +71,23 @@ def trace(
     Console().print(lineage(identifier, store=Store(root / "store"), runs=root / "runs"))
 
 
+@app.command(name="serve-rollouts")
+def serve_rollouts(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A shipped name or a Hugging Face folder.")],
+    env: Annotated[Path, typer.Option("--env", help="The folder of vLLM's own environment.")],
+    host: Annotated[str, typer.Option("--host", help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="The port to listen at.")] = 8100,
+    dtype: Annotated[str, typer.Option("--dtype", help="What vLLM computes in.")] = "float32",
+    prepare: Annotated[bool, typer.Option("--prepare", help="Make the environment first (3.5 GB).")] = False,
+) -> None:
+    """Start vLLM, in an environment of its own, as the server that a run rolls out with."""
+    from afterbase.rollout import vllm_environment
+
+    if prepare:
+        vllm_environment.prepare(env)
+    vllm_environment.serve(model, env, host=host, port=port, dtype=dtype)
+
+
 def _summary(run: str, root: Path) -> dict[str, Any]:
     path = root / "runs" / run / "run.json"
     if not path.is_file():

@@ -1,0 +1,1 @@
+"""What runs in vLLM's environment: `python FOLDER MODEL` starts a server; nothing in here imports afterbase."""

@@ -215,7 +215,7 @@ endpoint.complete([
 
 
 def test_concurrency_grows_up_to_the_most_and_not_beyond():
-    """After 40 successes the limit has passed 6, and the answers from there on wait for six to be under way."""
+    """After 40 successes the limit has reached 6, and the answers from there on wait for six to be under way."""
     lock, running, peak = threading.Lock(), 0, 0
     six = threading.Event()
 

@@ -40,14 +40,23 @@ def test_waits_double_up_to_a_minute_and_are_half_chance(attempt, seed):
     assert wait == backoff(attempt, first=0.5, random=random.Random(seed))
 
 
-def test_the_limit_grows_by_one_a_round_and_never_beyond_the_most():
+def test_the_limit_doubles_a_round_until_the_first_overload():
+    pace = Pace(30)
+    for expected in (8, 16, 30, 30):
+        for _ in range(int(pace.limit)):
+            pace.succeeded()
+        assert pace.limit == expected
+
+
+def test_after_an_overload_the_limit_grows_by_one_a_round_and_never_beyond_the_most():
     pace = Pace(6)
+    pace.overloaded(0, retry_after=None)
     limits = [pace.limit]
     for _ in range(50):
         pace.succeeded()
         limits.append(pace.limit)
-    assert limits[0] == 4
-    assert 4.9 < limits[4] < 5.1
+    assert limits[0] == 2
+    assert 2.8 < limits[2] < 3.1
     assert limits == sorted(limits)
     assert limits[-1] == 6
 

@@ -61,6 +61,9 @@ class Answering:
             for place, prompt in enumerate(prompt for prompt in prompts for _ in range(wanted.n))
         ]
         self._loop = asyncio.get_running_loop()
+        # Decoding token by token takes time from the engine's thread: only where somebody looks at each piece.
+        offsets = self._form is _Form.COMPLETION and wanted.top is not None
+        self._piecewise = wanted.stream or bool(wanted.stop_strings) or offsets
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         self._aborted = False
 
@@ -125,11 +128,12 @@ class Answering:
                 raise ApiError(500, f"the engine failed: {event}")
             case FinishReason():
                 choice.finish = event
-                return choice.text.end(), []
+                late = [] if self._piecewise else [t.id for t in choice.tokens if t.id not in self._stop_ids]
+                return choice.text.add(*late) + choice.text.end(), []
             case Token():
                 choice.tokens.append(event)
                 choice.offsets.append(choice.text.length)
-                if event.id in self._stop_ids:
+                if event.id in self._stop_ids or not self._piecewise:
                     return "", [event]
                 piece = choice.text.add(event.id)
                 if choice.text.stopped:

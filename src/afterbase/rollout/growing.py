@@ -31,9 +31,9 @@ class GrowingText:
     def length(self) -> int:
         return self._released + len(self._held)
 
-    def add(self, token_id: int) -> str:
-        """What is certain now and was not before, often nothing."""
-        self._ids.append(token_id)
+    def add(self, *token_ids: int) -> str:
+        """What is certain after these tokens and was not before, often nothing."""
+        self._ids.extend(token_ids)
         piece = self._piece()
         if piece.endswith(_INCOMPLETE):
             return ""

@@ -1,7 +1,8 @@
 """How fast an endpoint is asked: concurrency that grows by one and halves, waits that double, what the server asks for.
 
-Additive increase and multiplicative decrease are those of TCP (Chiu and Jain, "Analysis of the increase and decrease
-algorithms for congestion avoidance in computer networks", 1989).
+Additive increase and multiplicative decrease (Chiu and Jain, "Analysis of the increase and decrease algorithms for
+congestion avoidance in computer networks", 1989) after a start that doubles (Jacobson, "Congestion avoidance and
+control", 1988), as in TCP.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ _LONGEST_WAIT = 60.0
 
 
 class Pace:
-    """At most `limit` requests at once: one more when that many have succeeded, half when the server is overloaded.
+    """At most `limit` requests at once: more as they succeed, half when the server is overloaded.
 
     To be used within one event loop.
     """
@@ -46,7 +47,8 @@ class Pace:
                 self._room.notify_all()
 
     def succeeded(self) -> None:
-        self.limit = min(self._most, self.limit + 1 / self.limit)
+        """Double the limit a round until the first overload, and raise it by one a round from then on."""
+        self.limit = min(self._most, self.limit + (1 / self.limit if self._decreases else 1))
 
     def overloaded(self, turn: int, *, retry_after: float | None) -> None:
         """Halve the limit, once for all the requests that were under way together; let nobody ask for a while."""

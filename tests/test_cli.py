@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from afterbase import cli
 from afterbase.core.errors import UserError
 
-HEAVY = ("torch", "transformers", "pyarrow", "numpy", "sympy", "reasoning_gym")
+HEAVY = ("torch", "transformers", "pyarrow", "numpy", "sympy", "reasoning_gym", "fastapi", "uvicorn", "httpx")
 
 
 def _call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -46,6 +46,7 @@ def test_commands_and_options_are_these_and_no_others():
         "plan": ["--root", "RECIPE"],
         "show": ["--json", "--root", "RUN"],
         "trace": ["--root", "ID"],
+        "serve": ["--host", "--max-rows", "--port", "--token", "--token-budget", "MODEL"],
         "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
     }
 
@@ -79,9 +80,11 @@ finally:
         (["plan", "nowhere.toml"], "nowhere.toml must be a file", ""),
         (["show", "nothing"], "`show` takes the name of a finished run", "run a recipe first"),
         (["trace", "0123456789abcdef"], "`trace` takes the id of", "run a recipe first"),
+        (["serve", "nowhere"], "a model is a shipped name or a Hugging Face folder", "use one of ['tiny-v3']"),
+        (["serve", "tiny-v3", "--host", "0.0.0.0"], "a server that others can reach wants a token", "add --token"),
         (["serve-rollouts", "nowhere", "--env", "x"], "a model is a shipped name or a", "use one of ['tiny-v3']"),
     ],
-    ids=["run", "plan", "show", "trace", "serve-rollouts"],
+    ids=["run", "plan", "show", "trace", "serve", "serve-openly", "serve-rollouts"],
 )
 def test_mistake_ends_in_rule_got_and_remedy(tmp_path, monkeypatch, capsys, arguments, rule, remedy):
     monkeypatch.chdir(tmp_path)

@@ -71,6 +71,23 @@ def trace(
     Console().print(lineage(identifier, store=Store(root / "store"), runs=root / "runs"))
 
 
+@app.command()
+def serve(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model (tiny-v3) or a model folder.")],
+    host: Annotated[str, typer.Option(help="Any other than a loopback address needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    token: Annotated[
+        str | None, typer.Option(envvar="AFTERBASE_TOKEN", help="What clients have to send as bearer token.")
+    ] = None,
+    max_rows: Annotated[int, typer.Option(help="Answers that run at once.")] = 64,
+    token_budget: Annotated[int, typer.Option(help="Tokens of prompts and answers cached at once.")] = 262_144,
+) -> None:
+    """Serve a model over HTTP, as OpenAI's API: chat, completions, streaming, log-probabilities."""
+    from afterbase.rollout.serve import serve as serve_model
+
+    serve_model(model, host=host, port=port, token=token, max_rows=max_rows, token_budget=token_budget)
+
+
 @app.command(name="serve-rollouts")
 def serve_rollouts(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A shipped name or a Hugging Face folder.")],

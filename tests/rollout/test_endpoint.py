@@ -1,0 +1,286 @@
+"""The client against servers that fail in every way: no request is lost, and none fails the others."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from afterbase.core.errors import UserError
+from afterbase.rollout.cache import RequestCache
+from afterbase.rollout.chat import Answer, ChatRequest, Failure, Reason
+from afterbase.rollout.endpoint import Endpoint, EndpointConfig, Result, refuse_on_policy
+from misbehaving import HANG, RESET, answering, completion, reply
+
+SECONDS = 60.0
+
+
+def requests(count: int) -> list[ChatRequest]:
+    return [
+        ChatRequest(messages=[{"role": "user", "content": str(number)}], temperature=1.0, max_tokens=5)
+        for number in range(count)
+    ]
+
+
+def config(url: str, **changed: Any) -> EndpointConfig:
+    return EndpointConfig(**{"url": url, "model": "m", "request_timeout": SECONDS, "first_wait": 0.0, **changed})
+
+
+def echo(body: dict[str, Any]) -> bytes:
+    return reply(200, completion(f"answer {body['messages'][-1]['content']}"))
+
+
+def first_then(bad: bytes, then: Callable[[dict[str, Any]], bytes] = echo) -> Callable[[dict[str, Any]], bytes]:
+    """Each request's first attempt gets `bad`."""
+    seen: set[str] = set()
+
+    def answer(body: dict[str, Any]) -> bytes:
+        content = body["messages"][-1]["content"]
+        if content in seen:
+            return then(body)
+        seen.add(content)
+        return bad
+
+    return answer
+
+
+def texts(results: list[Result]) -> list[str]:
+    assert all(isinstance(result, Answer) for result in results), results
+    return [result.text for result in results if isinstance(result, Answer)]
+
+
+def test_results_are_in_order_and_told_as_they_come():
+    told: dict[int, Result] = {}
+    with answering(echo) as server:
+        results = Endpoint(config(server.url)).complete(requests(40), on_finished=told.__setitem__)
+    assert texts(results) == [f"answer {number}" for number in range(40)]
+    assert [told[index] for index in range(40)] == results
+    assert len(server.requests) == 40
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        reply(429, {"error": "slow down"}, headers=["Retry-After: 0"]),
+        reply(429, {}, headers=["Retry-After: Thu, 01 Jan 1970 00:00:00 GMT"]),
+        reply(500, b"oops"),
+        reply(503, {}),
+        reply(200, b'{"choices": [{"mess'),
+        reply(200, b"\xff\xfe"),
+        reply(200, {"choices": []}),
+        reply(200, completion("cut"), missing=10),
+        RESET,
+        b"",
+        b"no HTTP at all\r\n\r\n",
+    ],
+    ids=["429", "429-date", "500", "503", "json", "bytes", "no-choice", "cut", "reset", "nothing", "no-http"],
+)
+def test_what_passes_is_tried_again(bad):
+    with answering(first_then(bad)) as server:
+        results = Endpoint(config(server.url)).complete(requests(6))
+    assert texts(results) == [f"answer {number}" for number in range(6)]
+    assert len(server.requests) == 12
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (reply(503, {}), Reason.OVERLOADED),
+        (reply(200, b"nonsense"), Reason.MALFORMED),
+        (RESET, Reason.CONNECTION),
+        (reply(400, {"error": {"message": "too long"}}), Reason.REFUSED),
+        (reply(403, {"error": {"message": "moderated"}}), Reason.REFUSED),
+    ],
+    ids=["503", "json", "reset", "400", "403"],
+)
+def test_one_that_goes_on_failing_fails_alone(bad, reason):
+    with answering(lambda body: bad if body["messages"][-1]["content"] == "2" else echo(body)) as server:
+        results = Endpoint(config(server.url, retries=2)).complete(requests(6))
+    failure = results.pop(2)
+    assert isinstance(failure, Failure)
+    assert failure.reason is reason
+    assert texts(results) == [f"answer {number}" for number in (0, 1, 3, 4, 5)]
+    attempts = [body["messages"][-1]["content"] for body in server.requests].count("2")
+    assert attempts == (1 if reason is Reason.REFUSED else 3)
+
+
+def test_a_request_that_hangs_is_given_up_and_tried_again():
+    with answering(first_then(HANG)) as server:
+        results = Endpoint(config(server.url, request_timeout=0.2, retries=8)).complete(requests(1))
+    assert texts(results) == ["answer 0"]
+    with answering(lambda _: HANG) as server:
+        [failure] = Endpoint(config(server.url, request_timeout=0.05, retries=1)).complete(requests(1))
+    assert failure == Failure(reason=Reason.TIMEOUT, detail="no answer in 0.05 s")
+
+
+def test_what_is_left_at_the_deadline_is_a_failure(tmp_path):
+    path = tmp_path / "c.sqlite"
+    with answering(echo) as server:
+        Endpoint(config(server.url), cache=path).complete(requests(3))
+    with answering(lambda _: HANG) as server:
+        results = Endpoint(config(server.url, deadline=0.2), cache=path).complete(requests(30))
+    assert texts(results[:3]) == ["answer 0", "answer 1", "answer 2"]
+    assert results[3:] == [Failure(reason=Reason.DEADLINE, detail="after 0.2 s in all")] * 27
+
+
+def test_a_long_retry_after_ends_at_the_deadline():
+    with answering(lambda _: reply(429, {}, headers=["Retry-After: 3600"])) as server:
+        results = Endpoint(config(server.url, deadline=0.5)).complete(requests(9))
+    assert {result.reason for result in results if isinstance(result, Failure)} == {Reason.DEADLINE}
+    assert len(server.requests) <= 4, "nobody asks again before it is time"
+
+
+@pytest.mark.parametrize(
+    ("status", "rule", "remedy"),
+    [(401, "accept the token", "AFTERBASE_TEST_TOKEN"), (404, "know the model", "/models")],
+)
+def test_what_fails_all_stops_early_and_keeps_what_came(tmp_path, monkeypatch, status, rule, remedy):
+    monkeypatch.setenv("AFTERBASE_TEST_TOKEN", "sesame")
+
+    def answer(body: dict[str, Any]) -> bytes:
+        return echo(body) if int(body["messages"][-1]["content"]) < 3 else reply(status, {"error": "no"})
+
+    with answering(answer) as server:
+        settings = config(server.url, token_variable="AFTERBASE_TEST_TOKEN", max_concurrent=1)
+        with pytest.raises(UserError, match=rule) as raised:
+            Endpoint(settings, cache=tmp_path / "c.sqlite").complete(requests(500))
+    assert remedy in raised.value.remedy
+    assert len(server.requests) == 4
+    assert all("authorization: bearer sesame" in head.lower() for head in server.heads)
+    with RequestCache(tmp_path / "c.sqlite") as cache:
+        assert len(cache) == 3
+
+
+def test_a_second_run_sends_only_what_is_missing(tmp_path):
+    path = tmp_path / "c.sqlite"
+    with answering(lambda body: reply(400, {}) if body["messages"][-1]["content"] == "2" else echo(body)) as server:
+        first = Endpoint(config(server.url), cache=path).complete(requests(5))
+    with answering(echo) as server:
+        told: list[int] = []
+        second = Endpoint(config(server.url), cache=path).complete(requests(7), on_finished=lambda i, _: told.append(i))
+    assert sorted(body["messages"][-1]["content"] for body in server.requests) == ["2", "5", "6"], (
+        "failures are not kept"
+    )
+    assert texts(second) == [f"answer {number}" for number in range(7)]
+    assert sorted(told) == list(range(7))
+    assert (second[:2], second[3:5]) == (first[:2], first[3:5])
+
+
+def test_equal_requests_are_kept_each_for_itself(tmp_path):
+    [one] = requests(1)
+    twins = [ChatRequest(messages=one.messages, temperature=1.0, max_tokens=5, sample=sample) for sample in range(4)]
+    for expected in (4, 0):
+        with answering(echo) as server:
+            Endpoint(config(server.url), cache=tmp_path / "c.sqlite").complete(twins)
+        assert len(server.requests) == expected
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
+    """The server kills its client with the ninth request, which is the only one under way."""
+    program = """
+import sys
+from pathlib import Path
+from afterbase.rollout.chat import ChatRequest
+from afterbase.rollout.endpoint import Endpoint, EndpointConfig
+endpoint = Endpoint(EndpointConfig(url=sys.argv[1], model="m", max_concurrent=1), cache=Path(sys.argv[2]))
+endpoint.complete([
+    ChatRequest(messages=[{"role": "user", "content": str(number)}], temperature=1.0, max_tokens=5)
+    for number in range(20)
+])
+"""
+    path, started = tmp_path / "c.sqlite", threading.Event()
+    client: list[subprocess.Popen[bytes]] = []
+
+    def answer(body: dict[str, Any]) -> bytes:
+        started.wait()
+        if body["messages"][-1]["content"] != "8":
+            return echo(body)
+        client[0].send_signal(signal.SIGKILL)
+        return RESET
+
+    with answering(answer) as server:
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        client.append(subprocess.Popen([sys.executable, "-c", program, server.url, str(path)], env=environment))
+        started.set()
+        assert client[0].wait() == -signal.SIGKILL
+    with answering(echo) as server:
+        results = Endpoint(config(server.url), cache=path).complete(requests(20))
+    assert texts(results) == [f"answer {number}" for number in range(20)]
+    assert sorted(int(body["messages"][-1]["content"]) for body in server.requests) == list(range(8, 20))
+
+
+def test_concurrency_grows_up_to_the_most_and_not_beyond():
+    """After 40 successes the limit has reached 6, and the answers from there on wait for six to be under way."""
+    lock, running, peak = threading.Lock(), 0, 0
+    six = threading.Event()
+
+    def answer(body: dict[str, Any]) -> bytes:
+        nonlocal running, peak
+        with lock:
+            running += 1
+            peak = max(peak, running)
+            if running == 6:
+                six.set()
+        if int(body["messages"][-1]["content"]) >= 40:
+            six.wait(SECONDS)
+        with lock:
+            running -= 1
+        return echo(body)
+
+    with answering(answer) as server:
+        texts(Endpoint(config(server.url, max_concurrent=6)).complete(requests(60)))
+    assert peak == 6
+
+
+def test_it_works_inside_a_running_loop():
+    async def notebook(url: str) -> list[Result]:
+        return Endpoint(config(url)).complete(requests(2))
+
+    with answering(echo) as server:
+        assert texts(asyncio.run(notebook(server.url))) == ["answer 0", "answer 1"]
+
+
+def test_an_error_of_the_caller_is_the_callers():
+    def stop(index: int, result: Result) -> None:
+        raise KeyError(index)
+
+    with answering(echo) as server, pytest.raises(KeyError):
+        Endpoint(config(server.url)).complete(requests(3), on_finished=stop)
+
+
+def test_no_requests_give_no_results():
+    assert Endpoint(config("http://127.0.0.1:9/v1")).complete([]) == []
+
+
+def test_nobody_there_is_a_failure_of_each():
+    results = Endpoint(config("http://127.0.0.1:9/v1", retries=1)).complete(requests(2))
+    assert [result.reason for result in results if isinstance(result, Failure)] == [Reason.CONNECTION] * 2
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000/v1", "ftp://host/v1", "http://", ""])
+def test_what_is_no_url_is_refused(url):
+    with pytest.raises(UserError, match="begins with http"):
+        Endpoint(config(url))
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_token_that_is_not_set_is_told(monkeypatch, value):
+    monkeypatch.delenv("AFTERBASE_TEST_TOKEN", raising=False)
+    if value is not None:
+        monkeypatch.setenv("AFTERBASE_TEST_TOKEN", value)
+    with pytest.raises(UserError, match="holds the endpoint's token") as raised:
+        Endpoint(config("http://127.0.0.1:9/v1", token_variable="AFTERBASE_TEST_TOKEN"))
+    assert "export AFTERBASE_TEST_TOKEN=" in raised.value.remedy
+
+
+def test_an_endpoint_is_no_engine():
+    with pytest.raises(UserError, match="on-policy training needs") as raised:
+        refuse_on_policy(Endpoint(config("http://127.0.0.1:9/v1")))
+    assert "local engine or vLLM" in raised.value.remedy
+    assert "teachers and judges" in raised.value.remedy
+    refuse_on_policy(object())

@@ -15,16 +15,17 @@ from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess, parent_process
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress
 from afterbase.core.store import Store
-from afterbase.recipe import Recipe
-from afterbase.run import Seed, post_train, teach_only, train_expert
+from afterbase.recipe import Recipe, RlRecipe
+from afterbase.run import R, Seed, post_train, reinforce_one, teach_only, train_expert
 
-Job = Callable[[Seed], object]
+Job = Callable[[Any], object]
 
 
 def open_store(root: Path, threads: int, progress: Progress) -> Store:
@@ -33,17 +34,17 @@ def open_store(root: Path, threads: int, progress: Progress) -> Store:
     return Store(root / "store", progress=progress, threads=threads)
 
 
-def seeds(store: Store, recipe: Recipe) -> list[Seed]:
+def seeds(store: Store, recipe: R) -> list[Seed[R]]:
     """Every seed of a recipe, its stages labelled with it where there are several."""
     several = len(recipe.seeds) > 1
     return [Seed(store.labelled(f" [seed {s}]" if several else ""), recipe, s) for s in recipe.seeds]
 
 
-def make_ahead(store: Store, recipe: Recipe, root: Path) -> None:
+def make_ahead(store: Store, recipe: Recipe | RlRecipe, root: Path) -> None:
     """Fill the store with `recipe.processes` processes; returns once all are done or one has failed."""
     before = store.keys()
     waiting = [(at, job) for at in range(len(recipe.seeds)) for job in _jobs(recipe)]
-    if len(recipe.seeds) > 1:
+    if isinstance(recipe, Recipe) and len(recipe.seeds) > 1:
         waiting += [(at, post_train) for at in range(len(recipe.seeds))]
     context = multiprocessing.get_context("spawn")
     running: dict[int, BaseProcess] = {}
@@ -65,27 +66,29 @@ def make_ahead(store: Store, recipe: Recipe, root: Path) -> None:
         store.ahead |= store.keys() - before
 
 
-def _jobs(recipe: Recipe) -> list[Job]:
+def _jobs(recipe: Recipe | RlRecipe) -> list[Job]:
     """What can be made of a seed at once, the longest first."""
+    if isinstance(recipe, RlRecipe):
+        return [partial(reinforce_one, name=name) for name in recipe.variants()]
     jobs: list[Job] = [partial(_expert, domain=domain) for domain in recipe.reasoning]
     if recipe.baselines:
         jobs += [partial(_teach_only, domain=domain) for domain in recipe.reasoning]
     return [*jobs, *(partial(_examine_base, domain=domain) for domain in recipe.domains)]
 
 
-def _expert(run: Seed, *, domain: str) -> None:
+def _expert(run: Seed[Recipe], *, domain: str) -> None:
     train_expert(run, domain, run.base(), run.problems(domain))
 
 
-def _teach_only(run: Seed, *, domain: str) -> None:
+def _teach_only(run: Seed[Recipe], *, domain: str) -> None:
     teach_only(run, domain, run.base(), run.problems(domain))
 
 
-def _examine_base(run: Seed, *, domain: str) -> None:
+def _examine_base(run: Seed[Recipe], *, domain: str) -> None:
     run.examine("base", run.base(), {domain: run.problems(domain)})
 
 
-def _work(recipe: Recipe, root: Path, at: int, job: Job) -> None:
+def _work(recipe: Recipe | RlRecipe, root: Path, at: int, job: Job) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     store = open_store(root, recipe.threads, Progress(plain=True))
     with contextlib.suppress(KeyboardInterrupt):

@@ -15,14 +15,15 @@ from afterbase.core.store import Store, write_atomically
 from afterbase.data.domains import DOMAINS
 from afterbase.data.problems import refuse_rejected_golds
 from afterbase.model.load import find
-from afterbase.recipe import BaseRecipe, Recipe, load_recipe
+from afterbase.recipe import BaseRecipe, Recipe, RlRecipe, load_recipe
 from afterbase.report.collect import collect, teacher_tokens
 from afterbase.report.html import render
 from afterbase.report.plan import MeasuredCosts, plan_table
 from afterbase.report.table import final_table
-from afterbase.run import Outcome, comparisons, post_train, run_base
+from afterbase.run import Outcome, R, comparisons, post_train, reinforce, run_base
 from afterbase.verify.sandbox import available
 
+AnyRecipe = Recipe | RlRecipe | BaseRecipe
 _FREE_BYTES = 2 << 30  # what a recipe's checkpoints may need on a disk
 _GOLDS = 20  # problems a domain whose gold is verified before anything is trained
 
@@ -35,7 +36,7 @@ def run(path: Path, root: Path) -> None:
     recipe = load_recipe(path)
     _refuse_full_disk(root)
     notes: list[str] = []
-    if isinstance(recipe, Recipe):
+    if isinstance(recipe, Recipe | RlRecipe):
         recipe, notes = _preflight(recipe)
     ranks.start()
     if ranks.rank() == 0:
@@ -45,16 +46,21 @@ def run(path: Path, root: Path) -> None:
     ranks.end()
 
 
-def _follow(root: Path, recipe: Recipe | BaseRecipe) -> None:
+def _follow(root: Path, recipe: AnyRecipe) -> None:
     store = open_store(root, recipe.threads, Silent())
     if isinstance(recipe, BaseRecipe):
         run_base(store, recipe)
-        return
-    for run_of_seed in seeds(store, recipe):
-        post_train(run_of_seed)
+    else:
+        _outcomes(store, recipe)
 
 
-def _run(path: Path, root: Path, recipe: Recipe | BaseRecipe, notes: list[str]) -> None:
+def _outcomes(store: Store, recipe: Recipe | RlRecipe) -> list[Outcome]:
+    if isinstance(recipe, Recipe):
+        return [post_train(run_of_seed) for run_of_seed in seeds(store, recipe)]
+    return [reinforce(run_of_seed) for run_of_seed in seeds(store, recipe)]
+
+
+def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
     print(*notes, sep="\n", end="\n" if notes else "")
     store = open_store(root, recipe.threads, Progress())
     if isinstance(recipe, BaseRecipe):
@@ -64,7 +70,7 @@ def _run(path: Path, root: Path, recipe: Recipe | BaseRecipe, notes: list[str]) 
         return
     if recipe.processes > 1 and ranks.size() == 1:
         make_ahead(store, recipe, root)
-    outcomes = [post_train(run_of_seed) for run_of_seed in seeds(store, recipe)]
+    outcomes = _outcomes(store, recipe)
     folder = root / "runs" / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     summary = collect(
@@ -74,6 +80,9 @@ def _run(path: Path, root: Path, recipe: Recipe | BaseRecipe, notes: list[str]) 
         answers={o.seed: o.answers for o in outcomes},
         pairs=list(comparisons(recipe)),
         curves=outcomes[0].curves,
+        together={name: [o.curves[at] for o in outcomes] for at, name in enumerate(recipe.variants())}
+        if isinstance(recipe, RlRecipe)
+        else {},
         data=outcomes[0].data,
         final=outcomes[0].final_model(),
         notes=[*notes, *_teacher_notes(outcomes[0]), *_reward_model_notes(outcomes)],
@@ -88,27 +97,28 @@ def plan(path: Path, root: Path) -> None:
     """Print the stages of a recipe, what is cached, and what each will cost."""
     recipe = load_recipe(path)
     store = Store(root / "store", plan_only=True)
-    if isinstance(recipe, Recipe):
+    if isinstance(recipe, BaseRecipe):
+        run_base(store, recipe)
+    else:
         recipe, notes = _preflight(recipe)
         print(*notes, sep="\n", end="\n" if notes else "")
-        for run_of_seed in seeds(store, recipe):
-            post_train(run_of_seed)
-    else:
-        run_base(store, recipe)
+        _outcomes(store, recipe)
     print(f"plan of {recipe.name}")
     costs = MeasuredCosts(store.root)
     Console().print(plan_table(store.stages, costs))
     to_run = {r.artifact.key: costs.seconds(r) for r in store.stages if not r.cached}  # two seeds share some stages
     cached = sum(r.cached for r in store.stages)
     shared = (
-        f", shared by up to {recipe.processes} processes" if isinstance(recipe, Recipe) and recipe.processes > 1 else ""
+        ""
+        if isinstance(recipe, BaseRecipe) or recipe.processes == 1
+        else f", shared by up to {recipe.processes} processes"
     )
     minutes = sum(to_run.values()) / 60
     print(f"{len(store.stages)} stages, {cached} cached; about {minutes:.0f} minutes to run{shared}.")
     print("Tokens trained are estimates, tokens generated are upper bounds.")
 
 
-def _preflight(recipe: Recipe) -> tuple[Recipe, list[str]]:
+def _preflight(recipe: R) -> tuple[R, list[str]]:
     """Refuse early what would fail late; leave out the code domain where programs cannot be isolated, and say so."""
     find(recipe.base)
     notes = []
@@ -122,9 +132,9 @@ def _preflight(recipe: Recipe) -> tuple[Recipe, list[str]]:
     return recipe, notes
 
 
-def _without_code(recipe: Recipe, missing: str) -> Recipe:
+def _without_code(recipe: R, missing: str) -> R:
     left = recipe.model_copy(update={"domains": {k: v for k, v in recipe.domains.items() if k != "code"}})
-    if not left.reasoning:
+    if not (left.reasoning if isinstance(left, Recipe) else left.domains or left.families):
         raise UserError(
             "programs are run in isolation or not at all, and `code` is this recipe's only reasoning domain",
             got=missing,

@@ -13,6 +13,7 @@ from afterbase.core.errors import UserError
 from afterbase.data.corpus import Corpus, WorkedCorpus
 from afterbase.data.curate import Rejection
 from afterbase.data.domains import DOMAINS, OPEN, REASONING
+from afterbase.data.families import Family
 from afterbase.data.mix import Mixture
 from afterbase.data.preferences import Preferences
 from afterbase.data.problems import Problems
@@ -20,6 +21,7 @@ from afterbase.eval.capability import Evaluation
 from afterbase.train.dpo import Dpo
 from afterbase.train.grpo import Grpo
 from afterbase.train.kto import Kto
+from afterbase.train.objective import Objective
 from afterbase.train.pretrain import Architecture, Pretraining, TokenizerSettings
 from afterbase.train.reward_model import RewardModelTraining
 from afterbase.train.sft import Sft
@@ -64,12 +66,7 @@ class Recipe(Config):
     def _known_domains(self) -> "Recipe":
         _refuse_unknown_domains("domains", self.domains)
         for name, problems in self.domains.items():
-            if problems.test < self.evaluation.problems:
-                raise UserError(
-                    "a domain needs at least as many test problems as the evaluation asks for",
-                    got=f"domains.{name}.test = {problems.test}, evaluation.problems = {self.evaluation.problems}",
-                    remedy=f"raise domains.{name}.test or lower evaluation.problems",
-                )
+            _refuse_few_tests(name, problems.test, self.evaluation)
         if not self.reasoning:
             raise UserError(
                 "a recipe has at least one reasoning domain, whose expert writes the data",
@@ -81,13 +78,7 @@ class Recipe(Config):
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) < len(seeds):
-            raise UserError(
-                "a seed twice is the same run twice",
-                got=f"{list(seeds)}",
-                remedy="make the seeds distinct",
-            )
-        return seeds
+        return _refuse_equal_seeds(seeds)
 
     @property
     def reasoning(self) -> list[str]:
@@ -96,6 +87,57 @@ class Recipe(Config):
     @property
     def open(self) -> list[str]:
         return [name for name in self.domains if name in OPEN]
+
+
+class RlRecipe(Config):
+    """Reinforcement learning alone: one model, problems that a rule decides, one or more objectives side by side."""
+
+    kind: Literal["rl"]
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    base: str
+    """The model to start from: a shipped model's name, or the path of a Hugging Face folder."""
+    threads: int = Field(ge=1)
+    processes: How[int] = Field(default=1, ge=1)
+    """Objectives and seeds that are worked on at once."""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    domains: dict[str, Problems] = Field(default_factory=dict)
+    """Of the shipped reasoning domains."""
+    families: dict[str, Family] = Field(default_factory=dict)
+    """Of reasoning-gym, each under a name of its own."""
+    grpo: Grpo
+    objectives: dict[str, Objective] = Field(default_factory=dict)
+    """Each in place of `grpo.objective`, under a name of its own; none: that one alone."""
+    evaluation: Evaluation
+
+    @model_validator(mode="after")
+    def _something_to_solve(self) -> "RlRecipe":
+        for name in self.domains:
+            if name not in REASONING:
+                raise UserError(
+                    "`domains` of an rl recipe are those that a rule decides",
+                    got=f"`domains.{name}`",
+                    remedy=f"use some of {', '.join(REASONING)}, or `families`",
+                )
+        both = self.domains.keys() & self.families.keys() | self.families.keys() & set(DOMAINS)
+        if both or not (self.domains or self.families):
+            raise UserError(
+                "an rl recipe has at least one domain or family, each under a name of its own",
+                got=f"{', '.join(sorted(both))} twice" if both else "neither",
+                remedy="rename the family" if both else "add [domains] or [families.NAME]",
+            )
+        for name, problems in {**self.domains, **self.families}.items():
+            _refuse_few_tests(name, problems.test, self.evaluation)
+        return self
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        return _refuse_equal_seeds(seeds)
+
+    def variants(self) -> dict[str, Grpo]:
+        """The runs that are compared, by name."""
+        named = self.objectives or {"GRPO": self.grpo.objective}
+        return {name: self.grpo.model_copy(update={"objective": o}) for name, o in named.items()}
 
 
 class BaseControl(Config):
@@ -124,6 +166,21 @@ class BaseRecipe(Config):
         return self
 
 
+def _refuse_few_tests(name: str, test: int, evaluation: Evaluation) -> None:
+    if test < evaluation.problems:
+        raise UserError(
+            "a domain needs at least as many test problems as the evaluation asks for",
+            got=f"{name}.test = {test}, evaluation.problems = {evaluation.problems}",
+            remedy=f"raise {name}.test or lower evaluation.problems",
+        )
+
+
+def _refuse_equal_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise UserError("a seed twice is the same run twice", got=f"{list(seeds)}", remedy="make the seeds distinct")
+    return seeds
+
+
 def _refuse_unknown_domains(key: str, names: Iterable[str]) -> None:
     for name in names:
         if name not in DOMAINS:
@@ -134,11 +191,11 @@ def _refuse_unknown_domains(key: str, names: Iterable[str]) -> None:
             )
 
 
-_KINDS = {"post-training": Recipe, "base": BaseRecipe}
+_KINDS = {"post-training": Recipe, "rl": RlRecipe, "base": BaseRecipe}
 
 
-def load_recipe(path: Path) -> Recipe | BaseRecipe:
-    """A recipe of either kind; UserError for anything that it may not say."""
+def load_recipe(path: Path) -> Recipe | RlRecipe | BaseRecipe:
+    """A recipe of any kind; UserError for anything that it may not say."""
     kind = "post-training"
     if path.is_file():
         with contextlib.suppress(tomllib.TOMLDecodeError, UnicodeDecodeError):  # load_toml says what is wrong and where

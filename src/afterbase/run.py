@@ -6,12 +6,14 @@ store that only plans, draws the graph.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from afterbase.core.store import Artifact, Store
 from afterbase.data.base import import_base
 from afterbase.data.corpus import make_corpus, make_worked_corpus
 from afterbase.data.curate import curate
 from afterbase.data.draft import draft
+from afterbase.data.families import make_family
 from afterbase.data.mix import mix
 from afterbase.data.open import review_open, reviewed_rows
 from afterbase.data.preferences import make_preferences
@@ -20,7 +22,7 @@ from afterbase.eval.base_model import measure_base
 from afterbase.eval.capability import evaluate
 from afterbase.eval.summarise import Pair
 from afterbase.model.load import find
-from afterbase.recipe import BaseRecipe, Recipe
+from afterbase.recipe import BaseRecipe, Recipe, RlRecipe
 from afterbase.train.dpo import train_dpo
 from afterbase.train.grpo import train_grpo
 from afterbase.train.kto import train_kto
@@ -61,18 +63,23 @@ class Expert:
     answers: list[Artifact]
 
 
+R = TypeVar("R", bound=Recipe | RlRecipe)
+
+
 @dataclass(frozen=True)
-class Seed:
+class Seed(Generic[R]):
     """One seed of a recipe, and where its artifacts lie."""
 
     store: Store
-    recipe: Recipe
+    recipe: R
     seed: int
 
     def base(self) -> Artifact:
         return import_base(self.store, find(self.recipe.base))
 
     def problems(self, domain: str) -> Artifact:
+        if isinstance(self.recipe, RlRecipe) and domain in self.recipe.families:
+            return make_family(self.store, domain, self.recipe.families[domain], seed=self.seed)
         return make_problems(self.store, domain, self.recipe.domains[domain], seed=self.seed)
 
     def examine(
@@ -88,7 +95,7 @@ class Seed:
         ]  # fmt: skip
 
 
-def train_expert(run: Seed, domain: str, base: Artifact, problems: Artifact) -> Expert:
+def train_expert(run: Seed[Recipe], domain: str, base: Artifact, problems: Artifact) -> Expert:
     """5.1, reasoning: SFT on both sample kinds, GRPO without the system prompt, rejection sampling."""
     store, recipe, seed = run.store, run.recipe, run.seed
     drafts = draft(store, domain, problems, ["original", "reflective"], seed=seed)
@@ -106,7 +113,7 @@ def train_expert(run: Seed, domain: str, base: Artifact, problems: Artifact) -> 
     return Expert(drafts, started, final, curated, answers)
 
 
-def post_train(run: Seed) -> Outcome:
+def post_train(run: Seed[Recipe]) -> Outcome:
     """Base model in, final checkpoint out, with every expert and every evaluation on the way."""
     store, recipe, seed = run.store, run.recipe, run.seed
     out = Outcome(seed)
@@ -152,7 +159,7 @@ def post_train(run: Seed) -> Outcome:
     return out
 
 
-def _on_preferences(run: Seed, sft: Artifact, pairs: Artifact) -> Iterator[tuple[str, Artifact]]:
+def _on_preferences(run: Seed[Recipe], sft: Artifact, pairs: Artifact) -> Iterator[tuple[str, Artifact]]:
     """DPO and KTO, where the recipe asks for them: what the pairs teach without a reward model and without sampling."""
     store, recipe, seed = run.store, run.recipe, run.seed
     if recipe.dpo is None and recipe.kto is None:
@@ -164,7 +171,7 @@ def _on_preferences(run: Seed, sft: Artifact, pairs: Artifact) -> Iterator[tuple
         yield "KTO", train_kto(store, "KTO", sft, pairs, reference, recipe.kto, seed=seed)
 
 
-def teach_only(run: Seed, domain: str, base: Artifact, problems: Artifact) -> list[Artifact]:
+def teach_only(run: Seed[Recipe], domain: str, base: Artifact, problems: Artifact) -> list[Artifact]:
     """A control: what the teacher's responses alone teach, examined with the system prompt that they came with."""
     store, recipe, seed = run.store, run.recipe, run.seed
     reflective = draft(store, domain, problems, ["reflective"], seed=seed)
@@ -175,7 +182,9 @@ def teach_only(run: Seed, domain: str, base: Artifact, problems: Artifact) -> li
     return run.examine("teacher only", taught, {domain: problems}, system_prompt=True)
 
 
-def original_only(run: Seed, base: Artifact, problems: dict[str, Artifact], reviewed: list[Artifact]) -> list[Artifact]:
+def original_only(
+    run: Seed[Recipe], base: Artifact, problems: dict[str, Artifact], reviewed: list[Artifact]
+) -> list[Artifact]:
     """A control: the final SFT with original responses where the experts' own would be."""
     store, recipe, seed = run.store, run.recipe, run.seed
     originals = [draft(store, domain, problems[domain], ["original"], seed=seed) for domain in problems]
@@ -186,6 +195,26 @@ def original_only(run: Seed, base: Artifact, problems: dict[str, Artifact], revi
     return run.examine("original only", tuned, problems)
 
 
+def reinforce(run: Seed[RlRecipe]) -> Outcome:
+    """One model, GRPO under each objective, examined before and after."""
+    recipe = run.recipe
+    out = Outcome(run.seed)
+    base = run.base()
+    problems = {name: run.problems(name) for name in [*recipe.domains, *recipe.families]}
+    out.answers += run.examine("base", base, problems)
+    for name in recipe.variants():
+        out.final = reinforce_one(run, name)
+        out.answers += run.examine(name, out.final, problems)
+        out.curves.append(out.final)
+    return out
+
+
+def reinforce_one(run: Seed[RlRecipe], name: str) -> Artifact:
+    """The model that one of the objectives makes."""
+    problems = [run.problems(domain) for domain in [*run.recipe.domains, *run.recipe.families]]
+    return train_grpo(run.store, name, run.base(), problems, run.recipe.variants()[name], seed=run.seed)
+
+
 def _mixture_tokens(recipe: Recipe) -> int:
     """What a plan expects of an SFT set: every problem solved, every draft accepted, and no domain above its cap."""
     rows = [recipe.rejection.keep * recipe.domains[domain].train for domain in recipe.reasoning]
@@ -193,9 +222,14 @@ def _mixture_tokens(recipe: Recipe) -> int:
     return sum(min(n, recipe.mixture.most_per_domain) for n in rows) * _SAMPLE_TOKENS
 
 
-def comparisons(recipe: Recipe) -> Iterator[Pair]:
+def comparisons(recipe: Recipe | RlRecipe) -> Iterator[Pair]:
     """The paired questions of the report, on sampled answers if there are any: per reasoning domain, and over all."""
     decoding = "sampled" if recipe.evaluation.samples else "greedy"
+    if isinstance(recipe, RlRecipe):
+        for name in recipe.variants():
+            for domain in [*recipe.domains, *recipe.families, None]:
+                yield Pair("base", name, domain, decoding, False, False)
+        return
     pairs = [("expert SFT", "expert", False), ("base", "SFT", False), ("SFT", "GRPO", False), ("base", "GRPO", False)]
     if recipe.dpo:
         pairs.append(("SFT", "DPO", False))

@@ -94,7 +94,7 @@ def judged_rows(
     verdicts = iter(check_many([(p, r.text) for p, group in zip(problems, groups, strict=True) for r in group]))
     rows = []
     for problem, group in zip(problems, groups, strict=True):
-        style = STYLES[problem.domain]
+        style = STYLES.get(problem.domain, "boxed")  # of a family too
         for index, response in enumerate(group):
             verdict = next(verdicts)
             rows.append(

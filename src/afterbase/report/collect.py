@@ -5,9 +5,10 @@ import json
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import cast
@@ -15,7 +16,7 @@ from typing import cast
 from afterbase.core.sample import Sample, read_samples
 from afterbase.core.store import Artifact, StageRecord, Store
 from afterbase.core.tokens import tokenize
-from afterbase.data.domains import REASONING
+from afterbase.data.domains import OPEN
 from afterbase.eval.capability import read_answers
 from afterbase.eval.summarise import Pair, Row, compare, summarise
 from afterbase.model.load import load
@@ -43,8 +44,12 @@ def collect(
     data: Sequence[Artifact],
     final: Artifact,
     notes: Sequence[str],
+    together: Mapping[str, Sequence[Artifact]] | None = None,
 ) -> Summary:
-    """The summary of a run; `answers` holds the evaluations of each seed, whose problems are pooled."""
+    """The summary of a run; `answers` holds the evaluations of each seed, whose problems are pooled.
+
+    `together` holds stages of one kind whose curves share their charts, each the mean of its seeds.
+    """
     rows = [row for seed, artifacts in answers.items() for a in artifacts for row in _rows(a, seed)]
     first_seed = [row for a in next(iter(answers.values())) for row in read_answers(a)]
     return Summary(
@@ -55,8 +60,8 @@ def collect(
         seconds_total=sum({record.artifact.key: record.seconds for record in store.stages}.values()),
         stages=[_stage(record) for record in store.stages],
         evaluations=summarise(rows),
-        comparisons=compare([row for row in rows if row["domain"] in REASONING], pairs),
-        curves=[curve for artifact in curves for curve in _curves(artifact)],
+        comparisons=compare([row for row in rows if row["domain"] not in OPEN], pairs),
+        curves=[*_shared_curves(together or {}), *(curve for artifact in curves for curve in _curves(artifact))],
         flow=[flow for artifact in data for flow in _flow(artifact)],
         examples=_examples(first_seed),
         training_samples=_training_samples(data, final),
@@ -133,6 +138,33 @@ def _curves(artifact: Artifact) -> list[Curve]:
         )
         for key, unit in _CURVES[artifact.manifest["stage"]]
         if any(key in m and m[key] == m[key] for m in metrics)
+    ]
+
+
+def _shared_curves(together: Mapping[str, Sequence[Artifact]]) -> list[Curve]:
+    """One chart a number with a line a name: the mean over seeds at each step where all have the number."""
+    if len(together) < 2:
+        return []
+    metrics = {name: [a.metrics() for a in seeds] for name, seeds in together.items()}
+    stage = next(iter(together.values()))[0].manifest["stage"]
+    return [
+        Curve(
+            title=key.replace("_", " "),
+            x="step",
+            unit=unit,
+            series=[
+                {
+                    "name": name,
+                    "points": [
+                        [at[0]["step"], statistics.fmean(m[key] for m in at)]
+                        for at in zip(*seeds, strict=True)
+                        if all(m[key] == m[key] for m in at)
+                    ],
+                }
+                for name, seeds in metrics.items()
+            ],
+        )
+        for key, unit in _CURVES[stage]
     ]
 
 

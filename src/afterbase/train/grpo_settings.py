@@ -1,5 +1,7 @@
 """The settings of a GRPO run."""
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 
 from afterbase.core.config import How
@@ -31,6 +33,11 @@ class Grpo(Training):
     """Passes over a rollout."""
     reference_every: int | None = Field(default=None, ge=1)
     """Every so many rollouts the reference becomes the present policy; without it stays the stage's first model."""
+    engine: Literal["local", "vllm"] = "local"
+    engine_url: How[str] = "http://127.0.0.1:8100"
+    """Of the vLLM server, see `afterbase serve-rollouts`; its token is in the environment: AFTERBASE_ROLLOUT_TOKEN."""
+    int8: bool = False
+    """The local engine's matrix products in 8 bits: faster, another policy, so with `objective.importance`."""
     overlap: bool = False
     """Sample the next rollout while this one trains: one step off-policy, so with `objective.importance`."""
     prefer_middling: bool = False
@@ -57,11 +64,17 @@ class Grpo(Training):
                 got=f"prompts = {self.prompts}, minibatches = {self.minibatches}",
                 remedy="make prompts a multiple of minibatches",
             )
-        if self.overlap and self.objective.importance == "none":
+        if (self.overlap or self.int8) and self.objective.importance == "none":
             raise UserError(
-                "overlapped rollouts are one step off-policy and have to be corrected",
-                got="overlap = true with objective.importance = none",
+                "rollouts of a policy that is not quite the trained one have to be corrected",
+                got=f"{'overlap' if self.overlap else 'int8'} = true with objective.importance = none",
                 remedy='set `objective.importance = "truncate"` or "mask"',
+            )
+        if self.engine == "vllm" and (self.int8 or self.top_p < 1):
+            raise UserError(
+                "8 bits and top_p with its mask are the local engine's",
+                got=f"engine = vllm, int8 = {self.int8}, top_p = {self.top_p}",
+                remedy='use `engine = "local"`, or neither of them',
             )
         return self
 

@@ -7,14 +7,19 @@ resumed makes the same ones again. With overlap the engine has weights of its ow
 import concurrent.futures
 import copy
 import functools
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
+from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem
+from afterbase.model.balance import routers
 from afterbase.model.load import LanguageModel
 from afterbase.rollout.engine import Engine, Sampling
 from afterbase.rollout.local import LocalEngine
+from afterbase.rollout.vllm import VllmEngine
 from afterbase.train.grpo_settings import Grpo
 from afterbase.train.prompts import middling, shuffled
 from afterbase.train.rollouts import Group, Judge, Rollout, numbers_of, refuse_hopeless, roll_out, sample_groups
@@ -38,7 +43,7 @@ class Sampler:
         self._config = config
         self._seed = seed
         self.behind = copy.deepcopy(lm.model).requires_grad_(False) if config.overlap else None
-        self._engine: Engine = LocalEngine(self.behind or lm.model)
+        self._engine = _engine(replace(lm, model=self.behind or lm.model), config)
         self._thread = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="rollout")
         self._pending: concurrent.futures.Future[Rollout] | None = None
         self.notes: list[dict[str, Any]] = []
@@ -104,6 +109,7 @@ class Sampler:
             max_new_tokens=self._config.max_new_tokens,
             stop_token_ids=(stop,),
             seed=self._seed * 1_000_003 + index,
+            top_p=self._config.top_p,
         )
         return sample_groups(
             self._engine, self._lm, problems, self._judge, samples=self._config.samples, sampling=sampling
@@ -115,6 +121,19 @@ class Sampler:
         if missing > 0:
             groups = groups + self._sample(0, self._draw(rollout.cursor, missing))[0]
         return refuse_hopeless(groups, max_new_tokens=self._config.max_new_tokens)
+
+
+def _engine(lm: LanguageModel, config: Grpo) -> Engine:
+    routed = config.objective.keep_routing and bool(routers(lm.model))
+    if config.engine == "local":
+        return LocalEngine(lm.model, record_routing=routed, int8=config.int8)
+    if routed:
+        raise UserError(
+            "routing can be kept where the engine tells of it",
+            got="engine = vllm, objective.keep_routing = true, and a model with experts",
+            remedy='use `engine = "local"`, or set `objective.keep_routing = false`',
+        )
+    return VllmEngine(config.engine_url, lm, token=os.environ.get("AFTERBASE_ROLLOUT_TOKEN"))
 
 
 def _note(index: int, rollout: Rollout) -> dict[str, Any]:

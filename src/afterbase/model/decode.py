@@ -4,11 +4,10 @@ Multi-head latent attention runs absorbed (DeepSeek-V2 report, arXiv 2405.04434,
 the latent space, attends to the cached latents themselves, and only the result is expanded to values. A cached token is
 `kv_lora_rank` normalised latents plus one rotated rope key, in each layer.
 
-Routing and gates follow `DeepseekV3TopkRouter` of transformers. Not covered: training, GPUs, other dtypes than float32.
+Not covered: training, GPUs, other dtypes than float32.
 
 Shape suffixes: N rows of the cache, T tokens a row in one step, M = N x T or the tokens of prompts, X hidden width,
-L layers, H heads, C latent width, R rope width, D = C + R, P prompts, W cache width, V vocabulary, K experts a token,
-E experts.
+L layers, H heads, C latent width, R rope width, D = C + R, P prompts, W cache width, V vocabulary, K experts a token.
 """
 
 from collections.abc import Sequence
@@ -19,9 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
-from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3DecoderLayer, DeepseekV3MLP, DeepseekV3MoE
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3DecoderLayer
 
 from afterbase.core.errors import UserError
+from afterbase.model.feed_forward import Norm, feed_forward_of, norm_of, rms_norm
 from afterbase.model.latent_cache import Attend, LatentCache
 
 # Queries of a prompt that attend in one product: bounds the memory of prefill.
@@ -32,13 +32,15 @@ QUERY_BLOCK = 256
 class _Attention:
     """One layer's attention with the projections merged: what the hidden state is multiplied by, in order."""
 
+    norm: Norm
     down_weight: Tensor
     down_bias: Tensor | None
-    query_norm: Any
+    query_norm: Norm | None
     query_weight: Tensor | None
-    latent_norm: Any
+    latent_norm: Norm
     value_HCv: Tensor
-    output: Any
+    output_weight: Tensor
+    output_bias: Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,7 @@ class States:
 class LatentLayers:
     """A stack of layers and the norm after them, from embeddings to hidden states.
 
-    Weights are read from the modules; a few are merged, so call `refresh` after a weight update.
+    Weights are taken out of the modules, which are slow to ask, and a few are merged: call `refresh` after an update.
     """
 
     def __init__(self, config: DeepseekV3Config, layers: Sequence[Any], norm: Any, rotary: Any) -> None:
@@ -67,8 +69,15 @@ class LatentLayers:
 
     @torch.inference_mode()
     def refresh(self) -> None:
-        """Merge the attention projections anew from the modules' present weights."""
-        self._attention = [self._merge(layer.self_attn) for layer in self._layers]
+        """Take the modules' present weights."""
+        self._merged = [
+            (
+                self._merge(layer.self_attn, norm_of(layer.input_layernorm)),
+                feed_forward_of(layer.mlp, norm_of(layer.post_attention_layernorm)),
+            )
+            for layer in self._layers
+        ]
+        self._last_norm = norm_of(self._norm)
 
     def new_cache(self, *, rows: int, prompt_width: int, own_width: int) -> LatentCache:
         """An empty cache: `rows` rows, prompts of up to `prompt_width` tokens, `own_width` further tokens a row."""
@@ -111,18 +120,15 @@ class LatentLayers:
     def _run(self, x: Tensor, positions_M: Tensor, attend: Attend) -> States:
         rotation_M1R = self._rotation_WR.index_select(0, positions_M)[:, None]
         experts = []
-        for index, (layer, weights) in enumerate(zip(self._layers, self._attention, strict=True)):
-            x = x + self._attend(index, weights, rms_norm(x, layer.input_layernorm), rotation_M1R, attend)
-            normed = rms_norm(x, layer.post_attention_layernorm)
-            if isinstance(layer.mlp, DeepseekV3MoE):
-                out, experts_MK = _experts(normed, layer.mlp)
-                experts.append(experts_MK)
-            else:
-                out = _mlp(normed, layer.mlp)
+        for index, (attention, feed_forward) in enumerate(self._merged):
+            x = x + self._attend(index, attention, x, rotation_M1R, attend)
+            out, experts_MK = feed_forward(x)
             x = x + out
-        return States(hidden_MX=rms_norm(x, self._norm), experts=experts)
+            if experts_MK is not None:
+                experts.append(experts_MK)
+        return States(hidden_MX=rms_norm(x, self._last_norm), experts=experts)
 
-    def _merge(self, attention: Any) -> _Attention:
+    def _merge(self, attention: Any, norm: Norm) -> _Attention:
         nope, rope, rank = attention.qk_nope_head_dim, attention.qk_rope_head_dim, self.latent_dim
         up_HnC, value_HvC = attention.kv_b_proj.weight.view(self.heads, -1, rank).split([nope, attention.v_head_dim], 1)
         # Rope pairs as neighbours, so that a rotation is one complex product. The order of the dimensions does not
@@ -141,27 +147,29 @@ class LatentLayers:
             query_bias = attention.q_a_proj.bias if low_rank else query_weight.new_zeros(query_weight.shape[0])
             down_bias = torch.cat((query_bias, key.bias[key_order]))
         return _Attention(
+            norm=norm,
             down_weight=down_weight,
             down_bias=down_bias,
-            query_norm=attention.q_a_layernorm,
+            query_norm=norm_of(attention.q_a_layernorm) if low_rank else None,
             query_weight=query_weight if low_rank else None,
-            latent_norm=attention.kv_a_layernorm,
+            latent_norm=norm_of(attention.kv_a_layernorm),
             value_HCv=value_HvC.mT,
-            output=attention.o_proj,
+            output_weight=attention.o_proj.weight,
+            output_bias=attention.o_proj.bias,
         )
 
     def _attend(self, index: int, weights: _Attention, x: Tensor, rotation_M1R: Tensor, attend: Attend) -> Tensor:
-        down = F.linear(x, weights.down_weight, weights.down_bias)
-        query, latent_MD = down.split([down.shape[1] - self.cached_dim, self.cached_dim], dim=1)
-        if weights.query_weight is not None:
+        down = F.linear(rms_norm(x, weights.norm), weights.down_weight, weights.down_bias)
+        query, latent_MD = down.split_with_sizes([down.shape[1] - self.cached_dim, self.cached_dim], dim=1)
+        if weights.query_norm is not None and weights.query_weight is not None:
             query = F.linear(rms_norm(query, weights.query_norm), weights.query_weight)
-        query_MHD = query.view(len(x), self.heads, self.cached_dim)
+        query_MHD = query.view(x.shape[0], self.heads, self.cached_dim)
         latent_MD[:, : self.latent_dim] = rms_norm(latent_MD[:, : self.latent_dim], weights.latent_norm)
         for tensor in (query_MHD, latent_MD[:, None]):
             torch.view_as_complex(tensor[..., self.latent_dim :].unflatten(-1, (-1, 2))).mul_(rotation_M1R)
         attended_HMC = attend(index, query_MHD, latent_MD).transpose(0, 1)
         value = torch.bmm(attended_HMC, weights.value_HCv).transpose(0, 1).flatten(1)
-        return F.linear(value, weights.output.weight, weights.output.bias)
+        return F.linear(value, weights.output_weight, weights.output_bias)
 
 
 class LatentDecoder:
@@ -179,7 +187,13 @@ class LatentDecoder:
         trunk = model.model
         self._layers = LatentLayers(model.config, trunk.layers, trunk.norm, trunk.rotary_emb)  # type: ignore[arg-type]
         self.new_cache = self._layers.new_cache
-        self.refresh = self._layers.refresh
+        self.refresh()
+
+    @torch.inference_mode()
+    def refresh(self) -> None:
+        """Take the model's present weights."""
+        self._layers.refresh()
+        self._embedding, self._head = self.model.model.embed_tokens.weight, self.model.lm_head.weight
 
     @torch.inference_mode()
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[list[Tensor], Tensor]:
@@ -207,11 +221,11 @@ class LatentDecoder:
     @torch.inference_mode()
     def logits(self, hidden_MX: Tensor) -> Tensor:
         """The head: logits_MV."""
-        return F.linear(hidden_MX, self.model.lm_head.weight)
+        return F.linear(hidden_MX, self._head)
 
     def embed(self, tokens_M: Tensor) -> Tensor:
         """The trunk's input embeddings, (M, hidden)."""
-        return F.embedding(tokens_M, self.model.model.embed_tokens.weight)
+        return torch.embedding(self._embedding, tokens_M)
 
 
 def _causal_attention(query_MHD: Tensor, latent_MD: Tensor, latent_dim: int) -> Tensor:
@@ -225,51 +239,3 @@ def _causal_attention(query_MHD: Tensor, latent_MD: Tensor, latent_dim: int) -> 
         weights = scores.masked_fill_(hidden[:, None], -torch.inf).softmax(-1)
         outputs.append((weights.flatten(0, 1) @ latent_MD[:end, :latent_dim]).view(*query.shape[:2], -1))
     return torch.cat(outputs)
-
-
-def rms_norm(x: Tensor, norm: Any) -> Tensor:
-    """The norm module's function of x."""
-    return F.rms_norm(x, x.shape[-1:], norm.weight, norm.variance_epsilon)
-
-
-def _mlp(x: Tensor, mlp: DeepseekV3MLP) -> Tensor:
-    gate, up = F.linear(x, mlp.gate_proj.weight), F.linear(x, mlp.up_proj.weight)
-    return F.linear(mlp.act_fn(gate).mul_(up), mlp.down_proj.weight)
-
-
-def _route(x: Tensor, gate: Any) -> tuple[Tensor, Tensor]:
-    """Experts_MK and gates_MK: chosen by score + bias within the best groups, gated by the score alone."""
-    score_ME = F.linear(x, gate.weight).sigmoid_()
-    choice_ME = score_ME + gate.e_score_correction_bias
-    if gate.topk_group < gate.num_group:
-        choice_MGe = choice_ME.view(len(x), gate.num_group, -1)
-        group_score_MG = choice_MGe.topk(2, dim=-1).values.sum(-1)
-        chosen = group_score_MG.topk(gate.topk_group, dim=-1, sorted=False).indices
-        outside_MG = torch.ones_like(group_score_MG, dtype=torch.bool).scatter_(1, chosen, False)
-        choice_ME = choice_MGe.masked_fill(outside_MG[..., None], -torch.inf).flatten(1)
-    experts_MK = choice_ME.topk(gate.top_k, dim=-1, sorted=False).indices
-    gates_MK = score_ME.gather(1, experts_MK)
-    if gate.norm_topk_prob:
-        gates_MK = gates_MK / (gates_MK.sum(-1, keepdim=True) + 1e-20)
-    return experts_MK, gates_MK * gate.routed_scaling_factor
-
-
-def _experts(x: Tensor, moe: DeepseekV3MoE) -> tuple[Tensor, Tensor]:
-    """Shared plus routed experts, and the experts_MK: pairs sorted by expert, one GEMM an expert into one buffer."""
-    experts_MK, gates_MK = _route(x, moe.gate)
-    order = experts_MK.flatten().argsort(stable=True)
-    rows = order // experts_MK.shape[1]
-    counts = experts_MK.flatten().bincount(minlength=moe.gate.num_experts).tolist()
-    busy = [expert for expert, count in enumerate(counts) if count]
-    counts = [counts[expert] for expert in busy]
-    weights: Any = moe.experts
-    inner = x.new_empty(len(order), weights.gate_up_proj.shape[1])
-    for pairs, out, expert in zip(x[rows].split(counts), inner.split(counts), busy, strict=True):
-        torch.mm(pairs, weights.gate_up_proj[expert].mT, out=out)
-    gate, up = inner.chunk(2, dim=-1)
-    inner = weights.act_fn(gate).mul_(up)
-    outer = torch.empty(len(order), x.shape[1])
-    for pairs, out, expert in zip(inner.split(counts), outer.split(counts), busy, strict=True):
-        torch.mm(pairs, weights.down_proj[expert].mT, out=out)
-    outer.mul_(gates_MK.flatten()[order, None])
-    return _mlp(x, moe.shared_experts).index_add_(0, rows, outer), experts_MK

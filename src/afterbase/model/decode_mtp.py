@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from afterbase.model.decode import LatentDecoder, LatentLayers, rms_norm
+from afterbase.model.decode import LatentDecoder, LatentLayers
+from afterbase.model.feed_forward import norm_of, rms_norm
 from afterbase.model.latent_cache import LatentCache
 from afterbase.model.mtp import MtpModule
 
@@ -26,7 +27,14 @@ class MtpDecoder:
         self.hidden_size: int = model.config.hidden_size
         self.trunk_layers: int = model.config.num_hidden_layers
         self.new_cache = self._layers.new_cache
-        self.refresh = self._layers.refresh
+        self.refresh()
+
+    @torch.inference_mode()
+    def refresh(self) -> None:
+        """Take the modules' present weights."""
+        self._layers.refresh()
+        self._norms = norm_of(self._mtp.enorm), norm_of(self._mtp.hnorm)
+        self._projection = self._mtp.eh_proj.weight
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[Sequence[int]], hidden_MX: Tensor) -> list[Tensor]:
@@ -48,5 +56,6 @@ class MtpDecoder:
         return self._trunk.logits(hidden_MX)
 
     def _join(self, next_M: Tensor, hidden_MX: Tensor) -> Tensor:
-        embedding = rms_norm(self._trunk.embed(next_M), self._mtp.enorm)
-        return F.linear(torch.cat((embedding, rms_norm(hidden_MX, self._mtp.hnorm)), -1), self._mtp.eh_proj.weight)
+        of_embedding, of_hidden = self._norms
+        parts = rms_norm(self._trunk.embed(next_M), of_embedding), rms_norm(hidden_MX, of_hidden)
+        return F.linear(torch.cat(parts, -1), self._projection)

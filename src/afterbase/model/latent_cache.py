@@ -111,7 +111,7 @@ class LatentCache:
             prompts_PWD = self._prompts_LPWD[layer, : groups.count, : groups.width]
             scores = torch.baddbmm(groups.bias_P1W, groups.gather(query_NHD), prompts_PWD.mT)
             scores_NHW = groups.scatter(scores, heads)
-            own_NHC = query_NHD.new_empty(len(query_NHD), heads, latent_dim)
+            own_NHC = query_NHD.new_empty(query_NHD.shape[0], heads, latent_dim)
             prompt_weights = []
             for rows, width, bias in spans:
                 own_NWD = own_LNWD[layer, rows, :width]
@@ -121,7 +121,7 @@ class LatentCache:
                 prompt_weights.append(weights[..., : groups.width])
             weights = torch.cat(prompt_weights) if len(spans) > 1 else prompt_weights[0]
             attended = torch.bmm(groups.gather(weights), prompts_PWD[..., :latent_dim])
-            return own_NHC.add_(groups.scatter(attended, heads)).view(len(query_MHD), -1, latent_dim)
+            return own_NHC.add_(groups.scatter(attended, heads)).view(query_MHD.shape[0], -1, latent_dim)
 
         return (groups.start_N[:, None] + slot_NT).flatten(), attend
 

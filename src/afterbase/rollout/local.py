@@ -4,6 +4,7 @@ Equal prompts give equal samples (the randomness depends on seed, prompt and sam
 given several times is sampled once, and a greedy answer is computed once however many samples are asked for.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 from transformers import DeepseekV3ForCausalLM, PreTrainedModel
@@ -51,7 +52,7 @@ class LocalEngine(Engine):
         self._drafts: Drafts | None = None
         self._record_routing = record_routing
         self._version = 0
-        self._weights = [*model.parameters(), *(() if draft is None else draft.parameters())]
+        self._draft = draft
         self._written = self._times_written()
 
     @property
@@ -138,4 +139,5 @@ class LocalEngine(Engine):
 
     def _times_written(self) -> int:
         """A number that grows with every write to the weights: torch counts them for autograd."""
-        return sum(weight._version for weight in self._weights)
+        draft = () if self._draft is None else self._draft.parameters()
+        return sum(weight._version for weight in itertools.chain(self._model.parameters(), draft))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -107,9 +108,18 @@ class LatentLayers:
         states = self._run(x_MX, positions_M, attend)
         return list(latents_LMD.split(lengths, dim=1)), states
 
-    def feed(self, x_MX: Tensor, cache: LatentCache) -> States:
-        """The next tokens of every row, equally many and row by row; the cache grows by them."""
-        return self._run(x_MX, *cache.begin_step(len(x_MX) // cache.rows))
+    def feed(self, x_MX: Tensor, cache: LatentCache, asked_N: np.ndarray | None = None) -> States:
+        """The next tokens of every row, equally many and row by row; the cache grows by them.
+
+        With `asked_N`, an index among its tokens for each row, there are states of these alone; of the others a single
+        layer needs no more than their latents.
+        """
+        count = x_MX.shape[0] // cache.rows
+        if asked_N is None or count == 1:
+            return self._run(x_MX, *cache.begin_step(count))
+        assert len(self._layers) == 1
+        asked_M = torch.from_numpy(np.arange(cache.rows) * count + asked_N)
+        return self._run(x_MX, *cache.begin_step(count, asked_N), asked_M)
 
     def _extend_rotation(self, width: int) -> None:
         if len(self._rotation_WR) < width:
@@ -117,11 +127,12 @@ class LatentLayers:
             half = self._rotation_WR.shape[1]
             self._rotation_WR = torch.complex(cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous())
 
-    def _run(self, x: Tensor, positions_M: Tensor, attend: Attend) -> States:
+    def _run(self, x: Tensor, positions_M: Tensor, attend: Attend, asked_M: Tensor | None = None) -> States:
         rotation_M1R = self._rotation_WR.index_select(0, positions_M)[:, None]
         experts = []
         for index, (attention, feed_forward) in enumerate(self._merged):
-            x = x + self._attend(index, attention, x, rotation_M1R, attend)
+            change = self._attend(index, attention, x, rotation_M1R, attend, asked_M)
+            x = (x if asked_M is None else x.index_select(0, asked_M)) + change
             out, experts_MK = feed_forward(x)
             x = x + out
             if experts_MK is not None:
@@ -158,18 +169,31 @@ class LatentLayers:
             output_bias=attention.o_proj.bias,
         )
 
-    def _attend(self, index: int, weights: _Attention, x: Tensor, rotation_M1R: Tensor, attend: Attend) -> Tensor:
+    def _attend(
+        self,
+        index: int,
+        weights: _Attention,
+        x: Tensor,
+        rotation_M1R: Tensor,
+        attend: Attend,
+        asked_M: Tensor | None,
+    ) -> Tensor:
         down = F.linear(rms_norm(x, weights.norm), weights.down_weight, weights.down_bias)
         query, latent_MD = down.split_with_sizes([down.shape[1] - self.cached_dim, self.cached_dim], dim=1)
+        latent_MD[:, : self.latent_dim] = rms_norm(latent_MD[:, : self.latent_dim], weights.latent_norm)
+        self._rotate(latent_MD[:, None], rotation_M1R)
+        if asked_M is not None:
+            query, rotation_M1R = query.index_select(0, asked_M), rotation_M1R.index_select(0, asked_M)
         if weights.query_norm is not None and weights.query_weight is not None:
             query = F.linear(rms_norm(query, weights.query_norm), weights.query_weight)
-        query_MHD = query.view(x.shape[0], self.heads, self.cached_dim)
-        latent_MD[:, : self.latent_dim] = rms_norm(latent_MD[:, : self.latent_dim], weights.latent_norm)
-        for tensor in (query_MHD, latent_MD[:, None]):
-            torch.view_as_complex(tensor[..., self.latent_dim :].unflatten(-1, (-1, 2))).mul_(rotation_M1R)
+        query_MHD = query.view(query.shape[0], self.heads, self.cached_dim)
+        self._rotate(query_MHD, rotation_M1R)
         attended_HMC = attend(index, query_MHD, latent_MD).transpose(0, 1)
         value = torch.bmm(attended_HMC, weights.value_HCv).transpose(0, 1).flatten(1)
         return F.linear(value, weights.output_weight, weights.output_bias)
+
+    def _rotate(self, x: Tensor, rotation_M1R: Tensor) -> None:
+        torch.view_as_complex(x[..., self.latent_dim :].unflatten(-1, (-1, 2))).mul_(rotation_M1R)
 
 
 class LatentDecoder:

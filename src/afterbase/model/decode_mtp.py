@@ -6,6 +6,7 @@ shorter than the trunk's. Shape suffixes as in decode.py.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -47,13 +48,11 @@ class MtpDecoder:
         return [latents_LWD[:, :-1] for latents_LWD in latents]
 
     @torch.inference_mode()
-    def feed(self, next_M: Tensor, hidden_MX: Tensor, cache: LatentCache) -> Tensor:
-        """The next positions of every row, equally many and row by row: states that `logits` turns into drafts."""
-        return self._layers.feed(self._join(next_M, hidden_MX), cache).hidden_MX
-
-    def logits(self, hidden_MX: Tensor) -> Tensor:
-        """The trunk's head: logits_MV of the token after next."""
-        return self._trunk.logits(hidden_MX)
+    def feed(self, next_M: Tensor, hidden_MX: Tensor, cache: LatentCache, asked_N: np.ndarray) -> Tensor:
+        """The next positions of every row, equally many and row by row; logits_NV of the token after next at the one
+        that `asked_N` names of each row."""
+        states = self._layers.feed(self._join(next_M, hidden_MX), cache, asked_N)
+        return self._trunk.logits(states.hidden_MX)
 
     def _join(self, next_M: Tensor, hidden_MX: Tensor) -> Tensor:
         of_embedding, of_hidden = self._norms

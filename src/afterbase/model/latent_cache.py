@@ -90,24 +90,27 @@ class LatentCache:
         """Take back each row's last `count_N` tokens; the next step writes over them."""
         self._row_length[: self.rows] -= count_N
 
-    def begin_step(self, count: int = 1) -> tuple[Tensor, Attend]:
+    def begin_step(self, count: int = 1, asked_N: np.ndarray | None = None) -> tuple[Tensor, Attend]:
         """Make room for `count` tokens a row: the positions_M of these, row by row, and the attention of each to what
-        is cached up to itself."""
+        is cached up to itself. With `asked_N`, an index below `count` a row, only that token's query is to come."""
         if self._groups is None:
             self._groups = _Groups.of(self._row_prompt[: self.rows], self._prompt_length[: len(self._keys)])
-        groups, own_LNWD, latent_dim, heads = self._groups, self._own_LNWD, self._latent_dim, count * self._heads
-        slot_NT = torch.from_numpy(self.lengths[:, None] + np.arange(count))
+        groups, own_LNWD, latent_dim = self._groups, self._own_LNWD, self._latent_dim
+        row_N1 = np.arange(self.rows)[:, None]
+        slot_NT = self.lengths[:, None] + np.arange(count)
+        asked_NT = slot_NT if asked_N is None else slot_NT[row_N1, asked_N[:, None]]
+        heads = asked_NT.shape[1] * self._heads
         self._row_length[: self.rows] += count
-        write_M = (torch.arange(self.rows)[:, None] * own_LNWD.shape[2] + slot_NT).flatten()
+        write_M = torch.from_numpy((row_N1 * own_LNWD.shape[2] + slot_NT).reshape(-1))
         spans = [
-            (slice(start, end), width, self._causal_bias(slot_NT[start:end] + 1, width))
+            (slice(start, end), width, self._causal_bias(asked_NT[start:end] + 1, width))
             for start, end, width in _spans(self.lengths)
         ]
 
         def attend(layer: int, query_MHD: Tensor, latent_MD: Tensor) -> Tensor:
             own_LNWD[layer].flatten(0, 1).index_copy_(0, write_M, latent_MD)
             # The tokens of a row are so many more heads: nothing but the bias tells them apart.
-            query_NHD = query_MHD.reshape(-1, heads, query_MHD.shape[-1])
+            query_NHD = query_MHD.reshape(-1, heads, query_MHD.shape[2])
             prompts_PWD = self._prompts_LPWD[layer, : groups.count, : groups.width]
             scores = torch.baddbmm(groups.bias_P1W, groups.gather(query_NHD), prompts_PWD.mT)
             scores_NHW = groups.scatter(scores, heads)
@@ -123,9 +126,9 @@ class LatentCache:
             attended = torch.bmm(groups.gather(weights), prompts_PWD[..., :latent_dim])
             return own_NHC.add_(groups.scatter(attended, heads)).view(query_MHD.shape[0], -1, latent_dim)
 
-        return (groups.start_N[:, None] + slot_NT).flatten(), attend
+        return torch.from_numpy((groups.start_N[:, None] + slot_NT).reshape(-1)), attend
 
-    def _causal_bias(self, length_NT: Tensor, width: int) -> Tensor:
+    def _causal_bias(self, length_NT: np.ndarray, width: int) -> Tensor:
         """The padding's bias for every token, and with more than one token a row for every head of it."""
         bias_NTW = _padding_bias(length_NT, width)
         return bias_NTW if length_NT.shape[1] == 1 else bias_NTW.repeat_interleave(self._heads, dim=1)
@@ -143,10 +146,11 @@ def _spans(lengths: np.ndarray) -> list[tuple[int, int, int]]:
     return spans
 
 
-def _padding_bias(length_NT: Tensor, width: int) -> Tensor:
+def _padding_bias(length_NT: np.ndarray, width: int) -> Tensor:
     """0 within each length and -inf beyond, (N, T, width)."""
-    bias_NTW = torch.zeros(*length_NT.shape, width)
-    return bias_NTW.masked_fill_(torch.arange(width) >= length_NT[..., None], -torch.inf)
+    bias_NTW = np.zeros((*length_NT.shape, width), dtype=np.float32)
+    bias_NTW[np.arange(width) >= length_NT[..., None]] = -np.inf
+    return torch.from_numpy(bias_NTW)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +160,7 @@ class _Groups:
     count: int
     width: int
     bias_P1W: Tensor
-    start_N: Tensor
+    start_N: np.ndarray
     rows_of_rectangle: Tensor | None
     rectangle_of_rows: Tensor | None
 
@@ -176,8 +180,8 @@ class _Groups:
         return cls(
             count=count,
             width=width,
-            bias_P1W=_padding_bias(torch.from_numpy(prompt_length[:, None].copy()), width),
-            start_N=torch.from_numpy(prompt_length[row_prompt]),
+            bias_P1W=_padding_bias(prompt_length[:, None], width),
+            start_N=prompt_length[row_prompt],
             rows_of_rectangle=None if in_order else torch.from_numpy(back),
             rectangle_of_rows=None if in_order else torch.from_numpy(there),
         )

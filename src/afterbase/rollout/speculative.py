@@ -109,16 +109,15 @@ class Drafts:
         """Draft logits_NV of the token that follows each row's `length_N` tokens."""
         while (most := int((length_N - self._cache.lengths).max())) > 2:
             self._feed(tokens_NW, np.minimum(length_N - self._cache.lengths - 1, CATCH_UP), min(most - 1, CATCH_UP))
-        behind_N = length_N - self._cache.lengths
-        states_NTX = self._feed(tokens_NW, behind_N, most)
-        return self._decoder.logits(states_NTX[torch.arange(len(behind_N)), torch.from_numpy(behind_N - 1)])
+        return self._feed(tokens_NW, length_N - self._cache.lengths, most)
 
     def _feed(self, tokens_NW: np.ndarray, count_N: np.ndarray, most: int) -> Tensor:
         """Read the next `count_N` positions of each row; what pads these to `most` is overwritten later."""
-        slot_NT = self._cache.lengths[:, None] + np.minimum(np.arange(most), np.maximum(count_N[:, None] - 1, 0))
+        last_N = np.maximum(count_N - 1, 0)
+        slot_NT = self._cache.lengths[:, None] + np.minimum(np.arange(most), last_N[:, None])
         row_N1 = np.arange(len(count_N))[:, None]
         next_M = torch.from_numpy(tokens_NW[row_N1, slot_NT].reshape(-1))
         hidden_MX = torch.from_numpy(self._hidden_NWX[row_N1, slot_NT].reshape(len(next_M), -1))
-        states_MX = self._decoder.feed(next_M, hidden_MX, self._cache)
+        logits_NV = self._decoder.feed(next_M, hidden_MX, self._cache, last_N)
         self._cache.forget(most - count_N)
-        return states_MX.view(len(count_N), most, -1)
+        return logits_NV

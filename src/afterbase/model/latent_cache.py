@@ -40,7 +40,9 @@ class LatentCache:
     ) -> None:
         # Zeros, because padding is read with weight 0. NumPy's are resident only once written, so that the widest case
         # costs nothing until it happens.
-        self._prompts_LPWD = torch.from_numpy(np.zeros((layers, rows, prompt_width, cached_dim), dtype=np.float32))
+        self._prompts_LPWD = torch.from_numpy(
+            np.zeros((layers, rows, max(prompt_width, 1), cached_dim), dtype=np.float32)
+        )
         self._own_LNWD = torch.from_numpy(np.zeros((layers, rows, own_width, cached_dim), dtype=np.float32))
         self._heads = heads
         self._latent_dim = latent_dim
@@ -176,7 +178,7 @@ class _Groups:
         back = np.zeros(count * sizes.max(), dtype=np.int64)
         back[there] = np.arange(rows)
         in_order = len(back) == rows and bool((there == np.arange(rows)).all())
-        width = int(prompt_length.max())
+        width = max(int(prompt_length.max()), 1)
         return cls(
             count=count,
             width=width,

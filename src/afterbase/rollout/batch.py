@@ -179,7 +179,7 @@ class Batch:
         length = self._length[rows]
         fed, draft = self._tokens[rows, length - 1], None
         if self._drafts is not None and self._drafts.worthwhile():
-            draft = self._choose(self._drafts.logits(self._tokens, length), self._uniforms[rows, length])[0]
+            draft = self._drafts.propose(self._tokens, length, self._uniforms[rows, length])
             fed = np.stack((fed, draft), axis=1).reshape(-1)
         states = self._decoder.feed(torch.from_numpy(fed), self._cache)
         if self._routing is not None:

@@ -92,9 +92,7 @@ class LocalEngine(Engine):
         computed = 1 if sampling.temperature == 0.0 else samples
         rows = min(self.max_rows, len(distinct) * computed, self._most_rows(distinct, sampling))
         if self._draft_decoder is not None:
-            self._drafts = Drafts(
-                self._draft_decoder, rows=rows, prompt_width=len(distinct[0]), new_tokens=sampling.max_new_tokens
-            )
+            self._drafts = Drafts(self._draft_decoder, rows=rows, prompt_width=len(distinct[0]), sampling=sampling)
         routing = None
         if self._record_routing:
             routing = Routing(self._model.config, rows=rows, new_tokens=sampling.max_new_tokens)

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor
 
 from afterbase.model.decode_mtp import MtpDecoder
+from afterbase.rollout.engine import Sampling
+from afterbase.rollout.sampler import sample_top_p
 
 # A step of few tokens takes as long as this many would, were there only arithmetic (dispatch, and reading the weights).
 # Measured with benchmarks/speculative.py.
@@ -62,8 +64,10 @@ class Drafts:
     Own position k of a row pairs the trunk's state before its answer's token k with that token.
     """
 
-    def __init__(self, decoder: MtpDecoder, *, rows: int, prompt_width: int, new_tokens: int) -> None:
+    def __init__(self, decoder: MtpDecoder, *, rows: int, prompt_width: int, sampling: Sampling) -> None:
         self._decoder = decoder
+        self._sampling = sampling
+        new_tokens = sampling.max_new_tokens
         self._cache = decoder.new_cache(rows=rows, prompt_width=prompt_width, own_width=new_tokens + CATCH_UP)
         self._hidden_NWX = np.empty((rows, new_tokens + 1, decoder.hidden_size), dtype=np.float32)
         self._acceptance = 1.0
@@ -105,8 +109,21 @@ class Drafts:
         self._counts += (drafted, accepted, drafted > 0, drafted == 0)
         self._acceptance += (accepted - drafted * self._acceptance) / max(WINDOW, drafted)
 
-    def logits(self, tokens_NW: np.ndarray, length_N: np.ndarray) -> Tensor:
-        """Draft logits_NV of the token that follows each row's `length_N` tokens."""
+    def propose(self, tokens_NW: np.ndarray, length_N: np.ndarray, uniforms_N: np.ndarray) -> np.ndarray:
+        """A draft_N of the token that follows each row's first `length_N`, at the uniforms of its place."""
+        logits_NV = self._logits(tokens_NW, length_N)
+        if self._sampling.temperature == 0.0:
+            return logits_NV.numpy().argmax(axis=-1)
+        if self._sampling.keeps_part:
+            drawn = torch.from_numpy(uniforms_N)
+            temperature, top_p = self._sampling.temperature, self._sampling.top_p
+            return sample_top_p(logits_NV, drawn, temperature=temperature, top_p=top_p)[0].numpy()
+        # The sampler's inverse but for rounding, which is the trunk's affair, at a fraction of its calls.
+        scaled_NV = logits_NV.numpy() / self._sampling.temperature
+        cumulative_NV = np.exp(scaled_NV - scaled_NV.max(axis=-1, keepdims=True)).cumsum(axis=-1, dtype=np.float64)
+        return (cumulative_NV < uniforms_N[:, None] * cumulative_NV[:, -1:]).sum(axis=-1)
+
+    def _logits(self, tokens_NW: np.ndarray, length_N: np.ndarray) -> Tensor:
         while (most := int((length_N - self._cache.lengths).max())) > 2:
             self._feed(tokens_NW, np.minimum(length_N - self._cache.lengths - 1, CATCH_UP), min(most - 1, CATCH_UP))
         return self._feed(tokens_NW, length_N - self._cache.lengths, most)

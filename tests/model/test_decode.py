@@ -139,6 +139,30 @@ def test_rows_come_and_go():
     step()
 
 
+def test_several_tokens_a_row_and_some_taken_back():
+    """Rows of different length, one of a prompt of a single token; what is taken back leaves no trace."""
+    model = tiny_model()
+    decoder = LatentDecoder(model)
+    prompts = random_prompts([6, 1, 9])
+    latents, _ = decoder.prefill(prompts)
+    cache = decoder.new_cache(rows=4, prompt_width=9, own_width=12)
+    sequences = []
+    for key in (0, 0, 1, 2):
+        cache.add_rows(1, key=key, latents_LWD=latents[key])
+        sequences.append(list(prompts[key]))
+    rng = np.random.default_rng(0)
+    for count in (2, 1, 3, 2):
+        tokens = rng.integers(97, size=(4, count))
+        logits = decoder.step(torch.from_numpy(tokens.reshape(-1)), cache).view(4, count, -1)
+        kept = rng.integers(1, count + 1, size=4)
+        for row, sequence in enumerate(sequences):
+            for token, of_token in zip(tokens[row], logits[row], strict=True):
+                sequence.append(int(token))
+                torch.testing.assert_close(of_token.log_softmax(-1), reference(model, sequence), atol=1e-4, rtol=0)
+            del sequence[len(sequence) - count + kept[row] :]
+        cache.forget(count - kept)
+
+
 def test_refresh_sees_new_weights():
     model = tiny_model()
     decoder = LatentDecoder(model)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM, LlamaConfig, LlamaForCausalLM
@@ -204,6 +205,41 @@ def test_a_diverged_model_is_refused(model):
         LocalEngine(model).generate(PROMPTS, samples=1, sampling=SAMPLING)
     with torch.no_grad():
         model.lm_head.weight.copy_(kept)
+
+
+@pytest.mark.parametrize("max_rows", [2, 128])
+def test_top_p_tells_the_tokens_it_kept(model, max_rows):
+    """The renormalised distribution of each position is the module's, over the kept tokens alone."""
+    sampling = replace(SAMPLING, temperature=0.8, top_p=0.7)
+    results = LocalEngine(model, max_rows=max_rows).generate(PROMPTS, samples=3, sampling=sampling)
+    assert answers(results) == answers(LocalEngine(model, max_rows=5).generate(PROMPTS, samples=3, sampling=sampling))
+    for prompt, row in zip(PROMPTS, results, strict=True):
+        for completion in row:
+            assert completion.kept_tokens is not None
+            assert completion.kept_tokens.shape == (len(completion.token_ids), 8)
+            kept = torch.from_numpy(np.unpackbits(completion.kept_tokens, axis=1, bitorder="little")).bool()
+            assert not kept[:, VOCABULARY:].any()
+            with torch.no_grad():
+                logits = model(torch.tensor([prompt + completion.token_ids]), use_cache=False).logits[0]
+            logits = logits[len(prompt) - 1 : -1] / sampling.temperature
+            mass = torch.where(kept[:, :VOCABULARY], logits.softmax(-1), 0.0).sum(-1)
+            assert (mass >= sampling.top_p - 1e-5).all()
+            assert mass.min() < 0.95
+            logps = logits.masked_fill(~kept[:, :VOCABULARY], -torch.inf).log_softmax(-1)
+            chosen = logps.gather(1, torch.tensor(completion.token_ids)[:, None])[:, 0]
+            torch.testing.assert_close(torch.tensor(completion.logps), chosen, atol=1e-4, rtol=0)
+
+
+def test_all_tokens_are_kept_unless_top_p_says_otherwise(model):
+    engine = LocalEngine(model)
+    for sampling in (SAMPLING, replace(SAMPLING, temperature=0.0, top_p=0.5)):
+        assert engine.generate(PROMPTS[:1], samples=1, sampling=sampling)[0][0].kept_tokens is None
+
+
+@pytest.mark.parametrize("top_p", [0.0, -0.1, 1.1])
+def test_a_top_p_that_is_no_share_is_refused(top_p):
+    with pytest.raises(UserError, match="top_p"):
+        replace(SAMPLING, top_p=top_p)
 
 
 def test_no_prompts_give_no_results(model):

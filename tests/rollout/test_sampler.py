@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.rollout.sampler import greedy, sample, uniforms
+from afterbase.rollout.sampler import greedy, sample, sample_top_p, uniforms
 
 
 @given(st.integers(0, 2**40), st.lists(st.integers(0, 2000), min_size=1, max_size=20), st.integers(0, 100))
@@ -64,3 +64,52 @@ def test_greedy_takes_the_first_maximum_and_reports_at_temperature_one():
     tokens, logps = greedy(logits)
     assert tokens.tolist() == [1, 0]
     torch.testing.assert_close(logps, torch.log_softmax(logits, -1)[[0, 1], tokens])
+
+
+def nucleus(probability: np.ndarray, top_p: float) -> set[int]:
+    """Written out: tokens from the most probable down until their mass reaches top_p."""
+    kept: set[int] = set()
+    mass = 0.0
+    for token in sorted(range(len(probability)), key=lambda token: (-probability[token], token)):
+        if mass >= top_p:
+            break
+        kept.add(token)
+        mass += float(probability[token])
+    return kept
+
+
+@given(
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([1, 2, 7, 60, 1000]),
+    st.floats(0.05, 0.99),
+    st.sampled_from([0.7, 1.0, 1.3]),
+)
+def test_top_p_draws_from_the_smallest_set_that_reaches_it(seed, vocabulary, top_p, temperature):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(5, vocabulary, generator=generator) * 3
+    drawn = 1 - torch.rand(5, generator=generator, dtype=torch.float64)
+    tokens, logps, kept = sample_top_p(logits, drawn, temperature=temperature, top_p=top_p)
+    probability = torch.softmax(logits / temperature, -1).double().numpy()
+    for row in range(5):
+        expected = nucleus(probability[row], top_p)
+        # A sum that lands on top_p but for rounding may count either way.
+        assert len(expected ^ set(kept[row].nonzero()[:, 0].tolist())) <= 1
+        inside = np.where(kept[row].numpy(), probability[row], 0.0)
+        inside /= inside.sum()
+        assert inside[int(tokens[row])] > 0
+        assert float(logps[row]) == pytest.approx(np.log(inside[int(tokens[row])]), abs=1e-5)
+        cumulative = inside.cumsum()
+        assert cumulative[int(tokens[row])] >= drawn[row] - 1e-6
+        assert cumulative[int(tokens[row])] - inside[int(tokens[row])] <= drawn[row] + 1e-6
+
+
+def test_top_p_keeps_equally_probable_tokens_of_lower_ids():
+    *_, kept = sample_top_p(torch.zeros(1, 4), torch.ones(1, dtype=torch.float64), temperature=1.0, top_p=0.5)
+    assert kept.tolist() == [[True, True, False, False]]
+
+
+def test_top_p_of_almost_nothing_is_greedy():
+    logits = torch.randn(6, 50, generator=torch.Generator().manual_seed(0))
+    tokens, logps, _ = sample_top_p(logits, torch.rand(6, dtype=torch.float64), temperature=1.0, top_p=1e-6)
+    assert tokens.tolist() == logits.argmax(-1).tolist()
+    assert logps.tolist() == [0.0] * 6

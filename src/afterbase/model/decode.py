@@ -1,17 +1,16 @@
-"""Inference for DeepSeek-V3 models on the CPU: packed prefill and one-token decoding over a cache of latents.
+"""Inference for DeepSeek-V3 models on the CPU: packed prefill, and decoding over a cache of latents.
 
 Multi-head latent attention runs absorbed (DeepSeek-V2 report, arXiv 2405.04434, section 2.1.2): a query is taken into
 the latent space, attends to the cached latents themselves, and only the result is expanded to values. A cached token is
-`kv_lora_rank` normalised latents plus one rotated rope key, in each layer. Rows that answer the same prompt read one
-copy of its latents, as one GEMM.
+`kv_lora_rank` normalised latents plus one rotated rope key, in each layer.
 
-Routing and gates follow `DeepseekV3TopkRouter` of transformers. Not covered: training, GPUs, other dtypes than float32.
+Not covered: training, GPUs, other dtypes than float32.
 
-Shape suffixes: N rows or tokens, L layers, H heads, C latent width, R rope width, D = C + R, P prompts, W cache width,
-V vocabulary, K experts a token, E experts, I expert width.
+Shape suffixes: N rows of the cache, T tokens a row in one step, M = N x T or the tokens of prompts, X hidden width,
+L layers, H heads, C latent width, R rope width, D = C + R, P prompts, W cache width, V vocabulary, K experts a token.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,63 +18,128 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import DeepseekV3ForCausalLM
-from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3DecoderLayer, DeepseekV3MLP, DeepseekV3MoE
+from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
+from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3DecoderLayer
 
 from afterbase.core.errors import UserError
-
-# attend(layer, queries_NHD, latents_ND) -> attended latents_NHC
-Attend = Callable[[int, Tensor, Tensor], Tensor]
+from afterbase.model.feed_forward import Norm, feed_forward_of, norm_of, rms_norm
+from afterbase.model.latent_cache import Attend, LatentCache
 
 # Queries of a prompt that attend in one product: bounds the memory of prefill.
 QUERY_BLOCK = 256
-# A step's attention is cut, at multiples of SPAN_ROWS rows, where the rows that follow are shorter than this share.
-SPAN_ROWS = 32
-SHORTER = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Attention:
     """One layer's attention with the projections merged: what the hidden state is multiplied by, in order."""
 
+    norm: Norm
     down_weight: Tensor
     down_bias: Tensor | None
-    query_norm: Any
+    query_norm: Norm | None
     query_weight: Tensor | None
-    latent_norm: Any
+    latent_norm: Norm
     value_HCv: Tensor
-    output: Any
+    output_weight: Tensor
+    output_bias: Tensor | None
 
 
-class LatentDecoder:
-    """Prefill and decode steps that give the logits of `model(input_ids)`.
+@dataclass(frozen=True, kw_only=True)
+class States:
+    """What the layers make of M tokens: their hidden_MX after the final norm, and the experts_MK of each MoE layer."""
 
-    Weights are read from the module; a few are merged, so call `refresh` after a weight update.
+    hidden_MX: Tensor
+    experts: list[Tensor]
+
+
+class LatentLayers:
+    """A stack of layers and the norm after them, from embeddings to hidden states.
+
+    Weights are taken out of the modules, which are slow to ask, and a few are merged: call `refresh` after an update.
     """
 
-    def __init__(self, model: DeepseekV3ForCausalLM) -> None:
-        """Raises UserError unless the weights are float32."""
-        if model.dtype != torch.float32:
-            raise UserError(
-                "the local engine computes in float32",
-                got=f"a model in {model.dtype}",
-                remedy="load it with dtype=torch.float32, or roll out with vLLM",
-            )
-        config = model.config
-        self.model = model
+    def __init__(self, config: DeepseekV3Config, layers: Sequence[Any], norm: Any, rotary: Any) -> None:
         self.heads = config.num_attention_heads
         self.latent_dim = config.kv_lora_rank
         self.cached_dim = config.kv_lora_rank + config.qk_rope_head_dim
-        self.layers: list[DeepseekV3DecoderLayer] = list(model.model.layers)  # type: ignore[arg-type]
+        self._layers: list[DeepseekV3DecoderLayer] = list(layers)
+        self._norm = norm
+        self._rotary = rotary
         self._rotation_WR = torch.empty(0, config.qk_rope_head_dim // 2, dtype=torch.complex64)
         self.refresh()
 
     @torch.inference_mode()
     def refresh(self) -> None:
-        """Merge the attention projections anew from the module's present weights."""
-        self._attention = [self._merge(layer.self_attn) for layer in self.layers]
+        """Take the modules' present weights."""
+        self._merged = [
+            (
+                self._merge(layer.self_attn, norm_of(layer.input_layernorm)),
+                feed_forward_of(layer.mlp, norm_of(layer.post_attention_layernorm)),
+            )
+            for layer in self._layers
+        ]
+        self._last_norm = norm_of(self._norm)
 
-    def _merge(self, attention: Any) -> _Attention:
+    def new_cache(self, *, rows: int, prompt_width: int, own_width: int) -> LatentCache:
+        """An empty cache: `rows` rows, prompts of up to `prompt_width` tokens, `own_width` further tokens a row."""
+        self._extend_rotation(prompt_width + own_width)
+        return LatentCache(
+            layers=len(self._layers),
+            heads=self.heads,
+            rows=rows,
+            prompt_width=prompt_width,
+            own_width=own_width,
+            latent_dim=self.latent_dim,
+            cached_dim=self.cached_dim,
+        )
+
+    def read(self, x_MX: Tensor, lengths: list[int]) -> tuple[list[Tensor], States]:
+        """Sequences from their start, one after another, that do not see each other: each one's latents_LWD, and the
+        states of all."""
+        self._extend_rotation(max(lengths))
+        positions_M = torch.cat([torch.arange(length) for length in lengths])
+        latents_LMD = torch.empty(len(self._layers), len(x_MX), self.cached_dim)
+
+        def attend(layer: int, query_MHD: Tensor, latent_MD: Tensor) -> Tensor:
+            latents_LMD[layer] = latent_MD
+            pairs = zip(query_MHD.split(lengths), latent_MD.split(lengths), strict=True)
+            return torch.cat([_causal_attention(q, latent, self.latent_dim) for q, latent in pairs])
+
+        states = self._run(x_MX, positions_M, attend)
+        return list(latents_LMD.split(lengths, dim=1)), states
+
+    def feed(self, x_MX: Tensor, cache: LatentCache, asked_N: np.ndarray | None = None) -> States:
+        """The next tokens of every row, equally many and row by row; the cache grows by them.
+
+        With `asked_N`, an index among its tokens for each row, there are states of these alone; of the others a single
+        layer needs no more than their latents.
+        """
+        count = x_MX.shape[0] // cache.rows
+        if asked_N is None or count == 1:
+            return self._run(x_MX, *cache.begin_step(count))
+        assert len(self._layers) == 1
+        asked_M = torch.from_numpy(np.arange(cache.rows) * count + asked_N)
+        return self._run(x_MX, *cache.begin_step(count, asked_N), asked_M)
+
+    def _extend_rotation(self, width: int) -> None:
+        if len(self._rotation_WR) < width:
+            cos, sin = self._rotary(torch.empty(0), torch.arange(2 * width)[None])
+            half = self._rotation_WR.shape[1]
+            self._rotation_WR = torch.complex(cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous())
+
+    def _run(self, x: Tensor, positions_M: Tensor, attend: Attend, asked_M: Tensor | None = None) -> States:
+        rotation_M1R = self._rotation_WR.index_select(0, positions_M)[:, None]
+        experts = []
+        for index, (attention, feed_forward) in enumerate(self._merged):
+            change = self._attend(index, attention, x, rotation_M1R, attend, asked_M)
+            x = (x if asked_M is None else x.index_select(0, asked_M)) + change
+            out, experts_MK = feed_forward(x)
+            x = x + out
+            if experts_MK is not None:
+                experts.append(experts_MK)
+        return States(hidden_MX=rms_norm(x, self._last_norm), experts=experts)
+
+    def _merge(self, attention: Any, norm: Norm) -> _Attention:
         nope, rope, rank = attention.qk_nope_head_dim, attention.qk_rope_head_dim, self.latent_dim
         up_HnC, value_HvC = attention.kv_b_proj.weight.view(self.heads, -1, rank).split([nope, attention.v_head_dim], 1)
         # Rope pairs as neighbours, so that a rotation is one complex product. The order of the dimensions does not
@@ -94,285 +158,108 @@ class LatentDecoder:
             query_bias = attention.q_a_proj.bias if low_rank else query_weight.new_zeros(query_weight.shape[0])
             down_bias = torch.cat((query_bias, key.bias[key_order]))
         return _Attention(
+            norm=norm,
             down_weight=down_weight,
             down_bias=down_bias,
-            query_norm=attention.q_a_layernorm,
+            query_norm=norm_of(attention.q_a_layernorm) if low_rank else None,
             query_weight=query_weight if low_rank else None,
-            latent_norm=attention.kv_a_layernorm,
+            latent_norm=norm_of(attention.kv_a_layernorm),
             value_HCv=value_HvC.mT,
-            output=attention.o_proj,
+            output_weight=attention.o_proj.weight,
+            output_bias=attention.o_proj.bias,
         )
 
-    def new_cache(self, *, rows: int, prompt_width: int, own_width: int) -> "LatentCache":
-        """An empty cache: `rows` rows, prompts of up to `prompt_width` tokens, `own_width` further tokens a row."""
-        self._extend_rotation(prompt_width + own_width)
-        return LatentCache(
-            layers=len(self.layers),
-            rows=rows,
-            prompt_width=prompt_width,
-            own_width=own_width,
-            latent_dim=self.latent_dim,
-            cached_dim=self.cached_dim,
-        )
+    def _attend(
+        self,
+        index: int,
+        weights: _Attention,
+        x: Tensor,
+        rotation_M1R: Tensor,
+        attend: Attend,
+        asked_M: Tensor | None,
+    ) -> Tensor:
+        down = F.linear(rms_norm(x, weights.norm), weights.down_weight, weights.down_bias)
+        query, latent_MD = down.split_with_sizes([down.shape[1] - self.cached_dim, self.cached_dim], dim=1)
+        latent_MD[:, : self.latent_dim] = rms_norm(latent_MD[:, : self.latent_dim], weights.latent_norm)
+        self._rotate(latent_MD[:, None], rotation_M1R)
+        if asked_M is not None:
+            query, rotation_M1R = query.index_select(0, asked_M), rotation_M1R.index_select(0, asked_M)
+        if weights.query_norm is not None and weights.query_weight is not None:
+            query = F.linear(rms_norm(query, weights.query_norm), weights.query_weight)
+        query_MHD = query.view(query.shape[0], self.heads, self.cached_dim)
+        self._rotate(query_MHD, rotation_M1R)
+        attended_HMC = attend(index, query_MHD, latent_MD).transpose(0, 1)
+        value = torch.bmm(attended_HMC, weights.value_HCv).transpose(0, 1).flatten(1)
+        return F.linear(value, weights.output_weight, weights.output_bias)
+
+    def _rotate(self, x: Tensor, rotation_M1R: Tensor) -> None:
+        torch.view_as_complex(x[..., self.latent_dim :].unflatten(-1, (-1, 2))).mul_(rotation_M1R)
+
+
+class LatentDecoder:
+    """Prefill and decode steps that give the logits of `model(input_ids)`; call `refresh` after a weight update."""
+
+    def __init__(self, model: DeepseekV3ForCausalLM) -> None:
+        """Raises UserError unless the weights are float32."""
+        if model.dtype != torch.float32:
+            raise UserError(
+                "the local engine computes in float32",
+                got=f"a model in {model.dtype}",
+                remedy="load it with dtype=torch.float32, or roll out with vLLM",
+            )
+        self.model = model
+        trunk = model.model
+        self._layers = LatentLayers(model.config, trunk.layers, trunk.norm, trunk.rotary_emb)  # type: ignore[arg-type]
+        self.new_cache = self._layers.new_cache
+        self.refresh()
+
+    @torch.inference_mode()
+    def refresh(self) -> None:
+        """Take the model's present weights."""
+        self._layers.refresh()
+        self._embedding, self._head = self.model.model.embed_tokens.weight, self.model.lm_head.weight
 
     @torch.inference_mode()
     def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[list[Tensor], Tensor]:
         """Each prompt's latents_LWD and the logits_PV after its last token; prompts do not see each other."""
-        lengths = [len(prompt) for prompt in prompts]
-        self._extend_rotation(max(lengths))
-        tokens_N = torch.tensor([token for prompt in prompts for token in prompt])
-        positions_N = torch.cat([torch.arange(length) for length in lengths])
-        latents_LND = torch.empty(len(self.layers), len(tokens_N), self.cached_dim)
-
-        def attend(layer: int, query_NHD: Tensor, latent_ND: Tensor) -> Tensor:
-            latents_LND[layer] = latent_ND
-            pairs = zip(query_NHD.split(lengths), latent_ND.split(lengths), strict=True)
-            return torch.cat([_causal_attention(q, latent, self.latent_dim) for q, latent in pairs])
-
-        hidden_ND = self._trunk(tokens_N, positions_N, attend)
-        last_P = torch.tensor(lengths).cumsum(0) - 1
-        return list(latents_LND.split(lengths, dim=1)), self._logits(hidden_ND[last_P])
+        latents, states = self.read(prompts)
+        last_P = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0) - 1
+        return latents, self.logits(states.hidden_MX[last_P])
 
     @torch.inference_mode()
-    def step(self, tokens_N: Tensor, cache: "LatentCache") -> Tensor:
-        """Feed one token to every row of the cache, which grows by it; gives logits_NV."""
-        return self._logits(self._trunk(tokens_N, *cache.begin_step()))
+    def step(self, tokens_M: Tensor, cache: LatentCache) -> Tensor:
+        """Feed one or more tokens to every row of the cache, which grows by them; gives logits_MV, row by row."""
+        return self.logits(self.feed(tokens_M, cache).hidden_MX)
 
-    def _logits(self, hidden: Tensor) -> Tensor:
-        return F.linear(_norm(hidden, self.model.model.norm), self.model.lm_head.weight)
+    @torch.inference_mode()
+    def read(self, prompts: Sequence[Sequence[int]]) -> tuple[list[Tensor], States]:
+        """`prefill` before the head: each prompt's latents_LWD, and the states of all their tokens."""
+        tokens_M = torch.tensor([token for prompt in prompts for token in prompt])
+        return self._layers.read(self.embed(tokens_M), [len(prompt) for prompt in prompts])
 
-    def _extend_rotation(self, width: int) -> None:
-        if len(self._rotation_WR) < width:
-            positions = torch.arange(2 * width)[None]
-            cos, sin = self.model.model.rotary_emb(self.model.lm_head.weight, positions)
-            half = self._rotation_WR.shape[1]
-            self._rotation_WR = torch.complex(cos[0, :, :half].contiguous(), sin[0, :, :half].contiguous())
+    @torch.inference_mode()
+    def feed(self, tokens_M: Tensor, cache: LatentCache) -> States:
+        """`step` before the head."""
+        return self._layers.feed(self.embed(tokens_M), cache)
 
-    def _trunk(self, tokens_N: Tensor, positions_N: Tensor, attend: Attend) -> Tensor:
-        x = F.embedding(tokens_N, self.model.model.embed_tokens.weight)
-        rotation_N1R = self._rotation_WR.index_select(0, positions_N)[:, None]
-        for index, (layer, weights) in enumerate(zip(self.layers, self._attention, strict=True)):
-            x = x + self._attend(index, weights, _norm(x, layer.input_layernorm), rotation_N1R, attend)
-            normed = _norm(x, layer.post_attention_layernorm)
-            x = x + (_experts(normed, layer.mlp) if isinstance(layer.mlp, DeepseekV3MoE) else _mlp(normed, layer.mlp))
-        return x
+    @torch.inference_mode()
+    def logits(self, hidden_MX: Tensor) -> Tensor:
+        """The head: logits_MV."""
+        return F.linear(hidden_MX, self._head)
 
-    def _attend(self, index: int, weights: _Attention, x: Tensor, rotation_N1R: Tensor, attend: Attend) -> Tensor:
-        down = F.linear(x, weights.down_weight, weights.down_bias)
-        query, latent_ND = down.split([down.shape[1] - self.cached_dim, self.cached_dim], dim=1)
-        if weights.query_weight is not None:
-            query = F.linear(_norm(query, weights.query_norm), weights.query_weight)
-        query_NHD = query.view(len(x), self.heads, self.cached_dim)
-        latent_ND[:, : self.latent_dim] = _norm(latent_ND[:, : self.latent_dim], weights.latent_norm)
-        for tensor in (query_NHD, latent_ND[:, None]):
-            torch.view_as_complex(tensor[..., self.latent_dim :].unflatten(-1, (-1, 2))).mul_(rotation_N1R)
-        attended_HNC = attend(index, query_NHD, latent_ND).transpose(0, 1)
-        value = torch.bmm(attended_HNC, weights.value_HCv).transpose(0, 1).flatten(1)
-        return F.linear(value, weights.output.weight, weights.output.bias)
+    def embed(self, tokens_M: Tensor) -> Tensor:
+        """The trunk's input embeddings, (M, hidden)."""
+        return torch.embedding(self._embedding, tokens_M)
 
 
-class LatentCache:
-    """The latents that live rows attend to: each prompt's once, and each row's own tokens in a strip of its own.
-
-    Rows are 0 .. rows-1 without holes, and so are prompts. What a step reads follows the live rows, the longest live
-    prompt, and the strips' lengths, the better the more they are in descending order.
-    """
-
-    def __init__(
-        self, *, layers: int, rows: int, prompt_width: int, own_width: int, latent_dim: int, cached_dim: int
-    ) -> None:
-        # Zeros, because padding is read with weight 0. NumPy's are resident only once written, so that the widest case
-        # costs nothing until it happens.
-        self._prompts_LPWD = torch.from_numpy(np.zeros((layers, rows, prompt_width, cached_dim), dtype=np.float32))
-        self._own_LNWD = torch.from_numpy(np.zeros((layers, rows, own_width, cached_dim), dtype=np.float32))
-        self._latent_dim = latent_dim
-        self._keys: list[int] = []
-        self._prompt_length = np.zeros(rows, dtype=np.int64)
-        self._row_prompt = np.zeros(rows, dtype=np.int64)
-        self._row_length = np.zeros(rows, dtype=np.int64)
-        self.rows = 0
-        self._groups: _Groups | None = None
-
-    def add_rows(self, count: int, *, key: int, latents_LWD: Tensor) -> None:
-        """Append rows that continue the prompt named by `key`; its latents are stored if no live row has them."""
-        if key not in self._keys:
-            self._prompts_LPWD[:, len(self._keys), : latents_LWD.shape[1]] = latents_LWD
-            self._prompt_length[len(self._keys)] = latents_LWD.shape[1]
-            self._keys.append(key)
-        new = slice(self.rows, self.rows + count)
-        self._row_prompt[new] = self._keys.index(key)
-        self._row_length[new] = 0
-        self.rows += count
-        self._groups = None
-
-    def keep_rows(self, order: np.ndarray) -> None:
-        """Row i becomes what row order[i] was; rows not named go, and with the last row of a prompt its latents."""
-        width = self._row_length[: self.rows].max()
-        moved = np.flatnonzero(order != np.arange(len(order)))
-        for state in (self._row_prompt, self._row_length):
-            state[moved] = state[order[moved]]
-        self._own_LNWD[:, moved, :width] = self._own_LNWD[:, order[moved], :width]
-        self.rows = len(order)
-        self._groups = None
-        for prompt in np.setdiff1d(np.arange(len(self._keys)), self._row_prompt[: self.rows])[::-1]:
-            last = len(self._keys) - 1
-            width = self._prompt_length[last]
-            self._prompts_LPWD[:, prompt, :width] = self._prompts_LPWD[:, last, :width].clone()
-            self._prompt_length[prompt] = width
-            self._row_prompt[: self.rows][self._row_prompt[: self.rows] == last] = prompt
-            self._keys[prompt] = self._keys[last]
-            self._keys.pop()
-
-    def begin_step(self) -> tuple[Tensor, Attend]:
-        """Make room for one token a row: the tokens' positions_N, and the attention over what is cached then."""
-        if self._groups is None:
-            self._groups = _Groups.of(self._row_prompt[: self.rows], self._prompt_length[: len(self._keys)])
-        groups, own_LNWD, latent_dim = self._groups, self._own_LNWD, self._latent_dim
-        length_N = torch.from_numpy(self._row_length[: self.rows].copy())
-        self._row_length[: self.rows] += 1
-        write_N = torch.arange(self.rows) * own_LNWD.shape[2] + length_N
-        spans = [
-            (slice(start, end), width, _padding_bias(length_N[start:end] + 1, width))
-            for start, end, width in _spans(self._row_length[: self.rows])
-        ]
-
-        def attend(layer: int, query_NHD: Tensor, latent_ND: Tensor) -> Tensor:
-            heads = query_NHD.shape[1]
-            own_LNWD[layer].flatten(0, 1).index_copy_(0, write_N, latent_ND)
-            prompts_PWD = self._prompts_LPWD[layer, : groups.count, : groups.width]
-            scores = torch.baddbmm(groups.bias_P1W, groups.gather(query_NHD), prompts_PWD.mT)
-            scores_NHW = groups.scatter(scores, heads)
-            own_NHC = query_NHD.new_empty(len(query_NHD), heads, latent_dim)
-            prompt_weights = []
-            for rows, width, bias_N1W in spans:
-                own_NWD = own_LNWD[layer, rows, :width]
-                own_scores = torch.baddbmm(bias_N1W, query_NHD[rows], own_NWD.mT)
-                weights = torch.cat((scores_NHW[rows], own_scores), -1).softmax(-1)
-                torch.bmm(weights[..., groups.width :], own_NWD[..., :latent_dim], out=own_NHC[rows])
-                prompt_weights.append(weights[..., : groups.width])
-            weights = torch.cat(prompt_weights) if len(spans) > 1 else prompt_weights[0]
-            attended = torch.bmm(groups.gather(weights), prompts_PWD[..., :latent_dim])
-            return own_NHC.add_(groups.scatter(attended, heads))
-
-        return groups.start_N + length_N, attend
-
-
-def _spans(lengths: np.ndarray) -> list[tuple[int, int, int]]:
-    """Cut rows into (start, end, longest) where what follows is much shorter, so that little padding is read."""
-    spans: list[tuple[int, int, int]] = []
-    for start in range(0, len(lengths), SPAN_ROWS):
-        end = min(start + SPAN_ROWS, len(lengths))
-        longest = int(lengths[start:end].max())
-        if spans and SHORTER * spans[-1][2] <= longest <= spans[-1][2]:
-            start, _, longest = spans.pop()
-        spans.append((start, end, longest))
-    return spans
-
-
-def _padding_bias(length_N: Tensor, width: int) -> Tensor:
-    """0 within each row's length and -inf beyond, (N, 1, width)."""
-    bias_N1W = torch.zeros(len(length_N), 1, width)
-    return bias_N1W.masked_fill_(torch.arange(width) >= length_N[:, None, None], -torch.inf)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Groups:
-    """Rows by prompt, as a padded rectangle of `count` prompts by the largest number of rows of one prompt."""
-
-    count: int
-    width: int
-    bias_P1W: Tensor
-    start_N: Tensor
-    rows_of_rectangle: Tensor | None
-    rectangle_of_rows: Tensor | None
-
-    @classmethod
-    def of(cls, row_prompt: np.ndarray, prompt_length: np.ndarray) -> "_Groups":
-        """The rectangle, and the way there and back; both None where rows fill it in order."""
-        count, rows = len(prompt_length), len(row_prompt)
-        order = np.argsort(row_prompt, kind="stable")
-        sizes = np.bincount(row_prompt, minlength=count)
-        first = np.cumsum(sizes) - sizes
-        there = np.empty(rows, dtype=np.int64)
-        there[order] = row_prompt[order] * sizes.max() + np.arange(rows) - first[row_prompt[order]]
-        back = np.zeros(count * sizes.max(), dtype=np.int64)
-        back[there] = np.arange(rows)
-        in_order = len(back) == rows and bool((there == np.arange(rows)).all())
-        width = int(prompt_length.max())
-        return cls(
-            count=count,
-            width=width,
-            bias_P1W=_padding_bias(torch.from_numpy(prompt_length.copy()), width),
-            start_N=torch.from_numpy(prompt_length[row_prompt]),
-            rows_of_rectangle=None if in_order else torch.from_numpy(back),
-            rectangle_of_rows=None if in_order else torch.from_numpy(there),
-        )
-
-    def gather(self, x_NHx: Tensor) -> Tensor:
-        """Rows into the rectangle, heads and rows of a prompt as one axis."""
-        if self.rows_of_rectangle is not None:
-            x_NHx = x_NHx.index_select(0, self.rows_of_rectangle)
-        return x_NHx.reshape(self.count, -1, x_NHx.shape[-1])
-
-    def scatter(self, x_Pgx: Tensor, heads: int) -> Tensor:
-        """The inverse of `gather`; padding is dropped."""
-        x = x_Pgx.view(-1, heads, x_Pgx.shape[-1])
-        return x if self.rectangle_of_rows is None else x.index_select(0, self.rectangle_of_rows)
-
-
-def _causal_attention(query_NHD: Tensor, latent_ND: Tensor, latent_dim: int) -> Tensor:
+def _causal_attention(query_MHD: Tensor, latent_MD: Tensor, latent_dim: int) -> Tensor:
     """Attention of one prompt to itself, a block of queries at a time so that memory stays linear in its length."""
     outputs = []
-    for start in range(0, len(query_NHD), QUERY_BLOCK):
-        query = query_NHD[start : start + QUERY_BLOCK]
+    for start in range(0, len(query_MHD), QUERY_BLOCK):
+        query = query_MHD[start : start + QUERY_BLOCK]
         end = start + len(query)
-        scores = (query.flatten(0, 1) @ latent_ND[:end].mT).view(len(query), -1, end)
+        scores = (query.flatten(0, 1) @ latent_MD[:end].mT).view(len(query), -1, end)
         hidden = torch.ones(len(query), end, dtype=torch.bool).triu_(start + 1)
         weights = scores.masked_fill_(hidden[:, None], -torch.inf).softmax(-1)
-        outputs.append((weights.flatten(0, 1) @ latent_ND[:end, :latent_dim]).view(*query.shape[:2], -1))
+        outputs.append((weights.flatten(0, 1) @ latent_MD[:end, :latent_dim]).view(*query.shape[:2], -1))
     return torch.cat(outputs)
-
-
-def _norm(x: Tensor, norm: Any) -> Tensor:
-    return F.rms_norm(x, x.shape[-1:], norm.weight, norm.variance_epsilon)
-
-
-def _mlp(x: Tensor, mlp: DeepseekV3MLP) -> Tensor:
-    gate, up = F.linear(x, mlp.gate_proj.weight), F.linear(x, mlp.up_proj.weight)
-    return F.linear(mlp.act_fn(gate).mul_(up), mlp.down_proj.weight)
-
-
-def _route(x: Tensor, gate: Any) -> tuple[Tensor, Tensor]:
-    """Experts_NK and gates_NK: chosen by score + bias within the best groups, gated by the score alone."""
-    score_NE = F.linear(x, gate.weight).sigmoid_()
-    choice_NE = score_NE + gate.e_score_correction_bias
-    if gate.topk_group < gate.num_group:
-        choice_NGe = choice_NE.view(len(x), gate.num_group, -1)
-        group_score_NG = choice_NGe.topk(2, dim=-1).values.sum(-1)
-        chosen = group_score_NG.topk(gate.topk_group, dim=-1, sorted=False).indices
-        outside_NG = torch.ones_like(group_score_NG, dtype=torch.bool).scatter_(1, chosen, False)
-        choice_NE = choice_NGe.masked_fill(outside_NG[..., None], -torch.inf).flatten(1)
-    experts_NK = choice_NE.topk(gate.top_k, dim=-1, sorted=False).indices
-    gates_NK = score_NE.gather(1, experts_NK)
-    if gate.norm_topk_prob:
-        gates_NK = gates_NK / (gates_NK.sum(-1, keepdim=True) + 1e-20)
-    return experts_NK, gates_NK * gate.routed_scaling_factor
-
-
-def _experts(x: Tensor, moe: DeepseekV3MoE) -> Tensor:
-    """Shared experts plus routed ones: pairs sorted by expert, one GEMM an expert into one buffer."""
-    experts_NK, gates_NK = _route(x, moe.gate)
-    order = experts_NK.flatten().argsort(stable=True)
-    rows = order // experts_NK.shape[1]
-    counts = experts_NK.flatten().bincount(minlength=moe.gate.num_experts).tolist()
-    weights: Any = moe.experts
-    inner = x.new_empty(len(order), weights.gate_up_proj.shape[1])
-    for pairs, out, weight in zip(x[rows].split(counts), inner.split(counts), weights.gate_up_proj, strict=True):
-        torch.mm(pairs, weight.mT, out=out)
-    gate, up = inner.chunk(2, dim=-1)
-    inner = weights.act_fn(gate).mul_(up)
-    outer = torch.empty(len(order), x.shape[1])
-    for pairs, out, weight in zip(inner.split(counts), outer.split(counts), weights.down_proj, strict=True):
-        torch.mm(pairs, weight.mT, out=out)
-    outer.mul_(gates_NK.flatten()[order, None])
-    return _mlp(x, moe.shared_experts).index_add_(0, rows, outer)

@@ -10,6 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
+from afterbase.core.errors import UserError
+
 
 class FinishReason(StrEnum):
     """Why a completion ended: its stop token, the length limit, or the caller, who wanted no more of it.
@@ -24,12 +26,30 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How to sample: temperature 0 is greedy; lengths in tokens, the stop token included."""
+    """How to sample: temperature 0 is greedy; lengths in tokens, the stop token included.
+
+    With `top_p` below 1, from the smallest set of most probable tokens whose mass reaches it (a greedy answer does not
+    ask). Raises UserError outside of (0, 1].
+    """
 
     temperature: float
     max_new_tokens: int
     stop_token_ids: tuple[int, ...]
     seed: int
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.top_p <= 1.0:
+            raise UserError(
+                "top_p is a share of the probability, above 0 and at most 1",
+                got=f"top_p = {self.top_p}",
+                remedy="use 1.0 to sample from all tokens",
+            )
+
+    @property
+    def keeps_part(self) -> bool:
+        """Whether tokens are drawn from a part of the vocabulary, which completions then name."""
+        return self.top_p < 1.0 and self.temperature > 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +59,8 @@ class Completion:
     `token_ids` holds the stop token if one was sampled; `logps` has one natural log-probability a token, under
     softmax(logits / T), T = 1 when greedy. `weight_version` says which weights sampled it. Where the engine was asked
     for it, `routed_experts` (positions, MoE layers, K) are the experts of every position of prompt and answer that was
-    read, which is all but the last.
+    read, which is all but the last. With top_p below 1 the log-probabilities are those within the tokens kept, which
+    are the bits of `kept_tokens`, uint8 (tokens, ceil(V / 8)), the lowest bit first.
     """
 
     token_ids: list[int]
@@ -49,6 +70,7 @@ class Completion:
     sample_index: int
     weight_version: int = 0
     routed_experts: np.ndarray | None = None
+    kept_tokens: np.ndarray | None = None
 
 
 class Engine(Protocol):

@@ -2,7 +2,8 @@
 
 The uniforms of a sample come from a counter-based generator (Philox4x64; Salmon et al., "Parallel random numbers: as
 easy as 1, 2, 3", SC 2011) keyed by a hash of (seed, prompt, sample index), so they depend neither on the batch a sample
-ran in nor on what ran before it. No top-p and no top-k: they would bias the policy-gradient ratio.
+ran in nor on what ran before it. Top-p tells which tokens it kept, without which it would bias the policy-gradient
+ratio; there is no top-k.
 """
 
 import hashlib
@@ -25,17 +26,42 @@ def uniforms(*, seed: int, prompt: Sequence[int], sample: int, count: int) -> np
 def sample(logits_NV: Tensor, uniforms_N: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
     """One token and its natural log-probability a row, under softmax(logits / temperature).
 
-    `uniforms_N` is float64 in (0, 1]. The inverse of the distribution function is taken in two levels, blocks of
-    sqrt(V) tokens and then the tokens of one block, which spares a cumulative sum over the vocabulary.
+    `uniforms_N` is float64 in (0, 1].
     """
     probability_NV = torch.softmax(logits_NV / temperature, dim=-1)
-    vocabulary = probability_NV.shape[1]
+    token_N1 = _draw(probability_NV, uniforms_N)
+    return token_N1[:, 0], probability_NV.gather(1, token_N1)[:, 0].log()
+
+
+def sample_top_p(
+    logits_NV: Tensor, uniforms_N: Tensor, *, temperature: float, top_p: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """As `sample`, from the smallest set of most probable tokens whose mass reaches `top_p`, and that set, bool (N, V).
+
+    Probabilities are shares of the set's mass. Of equally probable tokens those with lower ids come first.
+    """
+    probability_NV = torch.softmax(logits_NV / temperature, dim=-1)
+    falling_NV, order_NV = probability_NV.sort(dim=-1, descending=True, stable=True)
+    before_NV = F.pad(falling_NV.cumsum(dim=-1, dtype=torch.float64)[:, :-1], (1, 0))
+    kept_NV = torch.zeros_like(order_NV, dtype=torch.bool).scatter_(1, order_NV, before_NV < top_p)
+    mass_NV = probability_NV.masked_fill_(~kept_NV, 0.0)
+    token_N1 = _draw(mass_NV, uniforms_N)
+    logp_N1 = (mass_NV.gather(1, token_N1) / mass_NV.sum(dim=-1, keepdim=True)).log()
+    return token_N1[:, 0], logp_N1[:, 0], kept_NV
+
+
+def _draw(mass_NV: Tensor, uniforms_N: Tensor) -> Tensor:
+    """Token_N1 by the inverse of the distribution function of any mass.
+
+    It is taken in two levels, blocks of sqrt(V) tokens and then the tokens of one block, which spares a cumulative sum
+    over the vocabulary.
+    """
+    vocabulary = mass_NV.shape[1]
     size = math.isqrt(vocabulary)
-    blocks_NBS = F.pad(probability_NV, (0, -vocabulary % size)).unflatten(1, (-1, size))
+    blocks_NBS = F.pad(mass_NV, (0, -vocabulary % size)).unflatten(1, (-1, size))
     block_N1, share_N1 = _invert(blocks_NBS.sum(dim=2), uniforms_N[:, None])
     inside_NS = blocks_NBS.gather(1, block_N1[:, :, None].expand(-1, -1, size))[:, 0]
-    token_N1 = block_N1 * size + _invert(inside_NS, share_N1)[0]
-    return token_N1[:, 0], probability_NV.gather(1, token_N1)[:, 0].log()
+    return block_N1 * size + _invert(inside_NS, share_N1)[0]
 
 
 def _invert(mass_NS: Tensor, share_N1: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from afterbase.rollout.app import create_app
 from afterbase.rollout.engine import FinishReason, Sampling
 from afterbase.rollout.live import Event, LiveEngine, Wanted
 from afterbase.rollout.local import LocalEngine
-from serving import served
+from loopback import served
 
 MESSAGES: Any = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1+1?"}]
 SECONDS = 60

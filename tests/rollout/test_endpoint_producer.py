@@ -12,8 +12,8 @@ from afterbase.rollout.app import create_app
 from afterbase.rollout.endpoint import Endpoint, EndpointConfig
 from afterbase.rollout.endpoint_producer import EndpointProducer
 from afterbase.rollout.producer import Producer
+from loopback import served
 from misbehaving import answering, completion, reply
-from serving import served
 
 
 @pytest.fixture(scope="module")

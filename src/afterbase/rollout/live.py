@@ -16,8 +16,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from afterbase.core.errors import UserError
+from afterbase.rollout.batch import PREFILL_TOKENS
 from afterbase.rollout.engine import FinishReason, Sampling
-from afterbase.rollout.local import PREFILL_TOKENS, LocalEngine
+from afterbase.rollout.local import LocalEngine
 from afterbase.rollout.sampler import greedy, sample, uniforms
 
 

@@ -76,15 +76,15 @@ def test_a_trained_module_moves_no_token_and_is_mostly_right(tiny, always, tempe
 
 def test_tokens_and_logps_are_the_modules_own(tiny, always):
     """Greedy against `generate`; every log-probability against a forward of the model."""
-    _, ours, _ = both(tiny, replace(SAMPLING, temperature=0.0, max_new_tokens=24, stop_token_ids=()), samples=1)
+    _, ours, _ = both(tiny, replace(SAMPLING, temperature=0.0, max_new_tokens=12, stop_token_ids=()), samples=1)
     for prompt, [completion] in zip(prompts(tiny), ours, strict=True):
         mask = torch.ones(1, len(prompt), dtype=torch.long)
         expected = tiny.model.generate(
-            torch.tensor([prompt]), attention_mask=mask, do_sample=False, max_new_tokens=24, eos_token_id=None
+            torch.tensor([prompt]), attention_mask=mask, do_sample=False, max_new_tokens=12, eos_token_id=None
         )
         assert completion.token_ids == expected[0, len(prompt) :].tolist()
     for temperature in (0.7, 1.3):
-        _, ours, _ = both(tiny, replace(SAMPLING, temperature=temperature))
+        _, ours, _ = both(tiny, replace(SAMPLING, temperature=temperature), samples=1)
         for prompt, row in zip(prompts(tiny), ours, strict=True):
             for completion in row:
                 ids = torch.tensor([prompt + completion.token_ids])

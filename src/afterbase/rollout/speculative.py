@@ -24,9 +24,10 @@ from afterbase.model.decode_mtp import MtpDecoder
 from afterbase.rollout.engine import Sampling
 from afterbase.rollout.sampler import sample_top_p
 
-# A step of few tokens takes as long as this many would, were there only arithmetic (dispatch, and reading the weights).
-# Measured with benchmarks/speculative.py.
-IDLE_TOKENS = 16.0
+# A step of n tokens takes as long as IDLE_TOKENS + n would, were there only arithmetic: calls, and reading the weights.
+# A draft, with head and choice, takes as long as DRAFT_LAYERS layers. Fitted to tiny-v3 with 1 and 8 rows on a CPU.
+IDLE_TOKENS = 24.0
+DRAFT_LAYERS = 1.75
 # Drafts over which acceptance is averaged; it starts at 1, so that a module is tried wherever it can help.
 WINDOW = 64
 # Positions of a row that are read at once where drafting begins after plain steps.
@@ -44,9 +45,9 @@ class Speculation:
 
 
 def gain(*, rows: int, acceptance: float, layers: int) -> float:
-    """Tokens a second with drafts over those without, for a trunk of `layers` layers and a module of one."""
+    """Tokens a second with drafts over those without, for a trunk of `layers` layers."""
     plain = layers * (IDLE_TOKENS + rows)
-    drafting = (layers + 1) * (IDLE_TOKENS + 2 * rows)
+    drafting = (layers + DRAFT_LAYERS) * (IDLE_TOKENS + 2 * rows)
     return (1 + acceptance) * plain / drafting
 
 

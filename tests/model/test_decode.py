@@ -85,7 +85,7 @@ def test_logits_equal_the_module(changes):
     cache = decoder.new_cache(rows=7, prompt_width=300, own_width=4)
     sequences = []
     for key, count in ((1, 3), (0, 1), (3, 2), (2, 1)):
-        cache.add_rows(count, key=key, latents_LWD=latents[key])
+        cache.add_rows(count, key=key, cached_LWD=latents[key])
         sequences += [list(prompts[key]) for _ in range(count)]
     for column in zip(*random_prompts([4] * 7), strict=True):
         for sequence, token in zip(sequences, column, strict=True):
@@ -105,7 +105,7 @@ def test_rows_come_and_go():
     rng = np.random.default_rng(0)
 
     def add(key: int, count: int) -> None:
-        cache.add_rows(count, key=key, latents_LWD=latents[key])
+        cache.add_rows(count, key=key, cached_LWD=latents[key])
         sequences.extend(list(prompts[key]) for _ in range(count))
 
     def remove(*gone: int) -> None:
@@ -148,7 +148,7 @@ def test_several_tokens_a_row_and_some_taken_back():
     cache = decoder.new_cache(rows=4, prompt_width=9, own_width=12)
     sequences = []
     for key in (0, 0, 1, 2):
-        cache.add_rows(1, key=key, latents_LWD=latents[key])
+        cache.add_rows(1, key=key, cached_LWD=latents[key])
         sequences.append(list(prompts[key]))
     rng = np.random.default_rng(0)
     for count in (2, 1, 3, 2):

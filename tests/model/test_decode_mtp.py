@@ -24,7 +24,7 @@ def test_drafts_are_those_of_the_forward(toy_lm):
     cache = decoder.new_cache(rows=3, prompt_width=7, own_width=8)
     for key, latents_LWD in enumerate(latents):
         assert latents_LWD.shape[1] == len(prompts[key]) - 1
-        cache.add_rows(1, key=key, latents_LWD=latents_LWD)
+        cache.add_rows(1, key=key, cached_LWD=latents_LWD)
     first = np.array([len(prompt) - 1 for prompt in prompts])
     for count, asked in ((1, [0, 0, 0]), (2, [1, 0, 1]), (2, [0, 1, 0])):
         next_M = torch.tensor([t for s, i in zip(sequences, first, strict=True) for t in s[i + 1 : i + 1 + count]])

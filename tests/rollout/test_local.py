@@ -246,9 +246,7 @@ def test_no_prompts_give_no_results(model):
     assert LocalEngine(model).generate([], samples=4, sampling=SAMPLING) == []
 
 
-def test_other_families_are_refused():
-    llama = LlamaForCausalLM(
-        LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
-    )
-    with pytest.raises(UserError, match="DeepSeek-V3"):
-        LocalEngine(llama)
+def test_drafting_and_routing_are_for_deepseek_v3_alone():
+    config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1)
+    with pytest.raises(UserError, match="only a DeepSeek-V3"):
+        LocalEngine(LlamaForCausalLM(config).eval(), record_routing=True)

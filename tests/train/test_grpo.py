@@ -220,7 +220,9 @@ def test_settings_that_cannot_teach_are_refused(key):
     [
         ({"top_p": 0.9}, "sampling mask"),
         ({"prompts": 4, "minibatches": 3}, "shared out evenly"),
-        ({"overlap": True}, "one step off-policy"),
+        ({"overlap": True}, "have to be corrected"),
+        ({"int8": True}, "have to be corrected"),
+        ({"engine": "vllm", "top_p": 0.9, "objective": Objective(keep_sampling_mask=True)}, "the local engine's"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, rule):

@@ -89,7 +89,7 @@ class LatentLayers:
             rows=rows,
             prompt_width=prompt_width,
             own_width=own_width,
-            latent_dim=self.latent_dim,
+            parts=[(slice(0, self.cached_dim), slice(0, self.latent_dim))],
             cached_dim=self.cached_dim,
         )
 

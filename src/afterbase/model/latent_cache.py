@@ -1,18 +1,18 @@
-"""The latents that decoding attends to, and the attention over them; which parts of it rows share.
+"""What decoding attends to, latents or keys and values, and the attention over it; which parts of it rows share.
 
-Rows that answer the same prompt read one copy of its latents, as one GEMM, and each row its own tokens beside them.
+Rows that answer the same prompt read one copy of its tokens, as one GEMM, and each row its own tokens beside them.
 
 Shape suffixes as in decode.py; T tokens a row in one step, M = N x T.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# attend(layer, queries_MHD, latents_MD) -> attended latents_MHC
+# attend(layer, queries_MHD, cached_MD) -> attended values_MHC
 Attend = Callable[[int, Tensor, Tensor], Tensor]
 
 # A step's attention is cut, at multiples of SPAN_ROWS rows, where the rows that follow are shorter than this share.
@@ -21,7 +21,7 @@ SHORTER = 0.75
 
 
 class LatentCache:
-    """The latents that live rows attend to: each prompt's once, and each row's own tokens in a strip of its own.
+    """What live rows attend to: each prompt's tokens once, and each row's own tokens in a strip of its own.
 
     Rows are 0 .. rows-1 without holes, and so are prompts. What a step reads follows the live rows, the longest live
     prompt, and the strips' lengths, the better the more they are in descending order.
@@ -35,17 +35,18 @@ class LatentCache:
         rows: int,
         prompt_width: int,
         own_width: int,
-        latent_dim: int,
+        parts: Sequence[tuple[slice, slice]],
         cached_dim: int,
     ) -> None:
+        """`parts`: where in a cached token the key and the value lie that an equal share of the heads has in common."""
         # Zeros, because padding is read with weight 0. NumPy's are resident only once written, so that the widest case
         # costs nothing until it happens.
         self._prompts_LPWD = torch.from_numpy(
             np.zeros((layers, rows, max(prompt_width, 1), cached_dim), dtype=np.float32)
         )
         self._own_LNWD = torch.from_numpy(np.zeros((layers, rows, own_width, cached_dim), dtype=np.float32))
-        self._heads = heads
-        self._latent_dim = latent_dim
+        self._heads = heads // len(parts)
+        self._parts = parts
         self._keys: list[int] = []
         self._prompt_length = np.zeros(rows, dtype=np.int64)
         self._row_prompt = np.zeros(rows, dtype=np.int64)
@@ -53,11 +54,11 @@ class LatentCache:
         self.rows = 0
         self._groups: _Groups | None = None
 
-    def add_rows(self, count: int, *, key: int, latents_LWD: Tensor) -> None:
-        """Append rows that continue the prompt named by `key`; its latents are stored if no live row has them."""
+    def add_rows(self, count: int, *, key: int, cached_LWD: Tensor) -> None:
+        """Append rows that continue the prompt named by `key`, whose tokens are stored if no live row has them."""
         if key not in self._keys:
-            self._prompts_LPWD[:, len(self._keys), : latents_LWD.shape[1]] = latents_LWD
-            self._prompt_length[len(self._keys)] = latents_LWD.shape[1]
+            self._prompts_LPWD[:, len(self._keys), : cached_LWD.shape[1]] = cached_LWD
+            self._prompt_length[len(self._keys)] = cached_LWD.shape[1]
             self._keys.append(key)
         new = slice(self.rows, self.rows + count)
         self._row_prompt[new] = self._keys.index(key)
@@ -66,7 +67,7 @@ class LatentCache:
         self._groups = None
 
     def keep_rows(self, order: np.ndarray) -> None:
-        """Row i becomes what row order[i] was; rows not named go, and with the last row of a prompt its latents."""
+        """Row i becomes what row order[i] was; rows not named go, and with the last row of a prompt its tokens."""
         width = self._row_length[: self.rows].max()
         moved = np.flatnonzero(order != np.arange(len(order)))
         for state in (self._row_prompt, self._row_length):
@@ -97,7 +98,7 @@ class LatentCache:
         is cached up to itself. With `asked_N`, an index below `count` a row, only that token's query is to come."""
         if self._groups is None:
             self._groups = _Groups.of(self._row_prompt[: self.rows], self._prompt_length[: len(self._keys)])
-        groups, own_LNWD, latent_dim = self._groups, self._own_LNWD, self._latent_dim
+        groups, own_LNWD = self._groups, self._own_LNWD
         row_N1 = np.arange(self.rows)[:, None]
         slot_NT = self.lengths[:, None] + np.arange(count)
         asked_NT = slot_NT if asked_N is None else slot_NT[row_N1, asked_N[:, None]]
@@ -109,24 +110,34 @@ class LatentCache:
             for start, end, width in _spans(self.lengths)
         ]
 
-        def attend(layer: int, query_MHD: Tensor, latent_MD: Tensor) -> Tensor:
-            own_LNWD[layer].flatten(0, 1).index_copy_(0, write_M, latent_MD)
-            # The tokens of a row are so many more heads: nothing but the bias tells them apart.
-            query_NHD = query_MHD.reshape(-1, heads, query_MHD.shape[2])
+        def attend(layer: int, query_MHD: Tensor, cached_MD: Tensor) -> Tensor:
+            own_LNWD[layer].flatten(0, 1).index_copy_(0, write_M, cached_MD)
             prompts_PWD = self._prompts_LPWD[layer, : groups.count, : groups.width]
-            scores = torch.baddbmm(groups.bias_P1W, groups.gather(query_NHD), prompts_PWD.mT)
+            shares = query_MHD.split(self._heads, dim=1)
+            return torch.cat(
+                [
+                    part(query, prompts_PWD, own_LNWD[layer], key, value).view(len(query), -1, value.stop - value.start)
+                    for query, (key, value) in zip(shares, self._parts, strict=True)
+                ],
+                dim=1,
+            )
+
+        def part(query_MHD: Tensor, prompts_PWD: Tensor, own_NWD: Tensor, key: slice, value: slice) -> Tensor:
+            # The tokens of a row are so many more heads: nothing but the bias tells them apart.
+            query_NHD = query_MHD.reshape(-1, heads, query_MHD.shape[-1])
+            scores = torch.baddbmm(groups.bias_P1W, groups.gather(query_NHD), prompts_PWD[..., key].mT)
             scores_NHW = groups.scatter(scores, heads)
-            own_NHC = query_NHD.new_empty(query_NHD.shape[0], heads, latent_dim)
+            own_NHC = query_NHD.new_empty(len(query_NHD), heads, value.stop - value.start)
             prompt_weights = []
             for rows, width, bias in spans:
-                own_NWD = own_LNWD[layer, rows, :width]
-                own_scores = torch.baddbmm(bias, query_NHD[rows], own_NWD.mT)
+                own = own_NWD[rows, :width]
+                own_scores = torch.baddbmm(bias, query_NHD[rows], own[..., key].mT)
                 weights = torch.cat((scores_NHW[rows], own_scores), -1).softmax(-1)
-                torch.bmm(weights[..., groups.width :], own_NWD[..., :latent_dim], out=own_NHC[rows])
+                torch.bmm(weights[..., groups.width :], own[..., value], out=own_NHC[rows])
                 prompt_weights.append(weights[..., : groups.width])
             weights = torch.cat(prompt_weights) if len(spans) > 1 else prompt_weights[0]
-            attended = torch.bmm(groups.gather(weights), prompts_PWD[..., :latent_dim])
-            return own_NHC.add_(groups.scatter(attended, heads)).view(query_MHD.shape[0], -1, latent_dim)
+            attended = torch.bmm(groups.gather(weights), prompts_PWD[..., value])
+            return own_NHC.add_(groups.scatter(attended, heads))
 
         return torch.from_numpy((groups.start_N[:, None] + slot_NT).reshape(-1)), attend
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from afterbase.core.errors import UserError
-from afterbase.model.decode import LatentDecoder
-from afterbase.model.latent_cache import LatentCache
+from afterbase.model.decoder import Decoder
 from afterbase.rollout.engine import FinishReason, Sampling
 from afterbase.rollout.routing import Routing
 from afterbase.rollout.sampler import greedy, sample, sample_top_p, uniforms
@@ -39,7 +38,7 @@ class _Read:
     """A prompt after prefill, waiting for its rows to start."""
 
     prompt: int
-    latents_LWD: Tensor
+    cached_LWD: Tensor
     logits_V: Tensor
     opening: Opening | None
     routed: np.ndarray | None
@@ -53,7 +52,7 @@ class Batch:
 
     def __init__(
         self,
-        decoder: LatentDecoder,
+        decoder: Decoder,
         prompts: list[tuple[int, ...]],
         *,
         samples: int,
@@ -68,9 +67,7 @@ class Batch:
         self._capacity = rows
         self._drafts = drafts
         self._routing = routing
-        self._cache: LatentCache = decoder.new_cache(
-            rows=rows, prompt_width=len(prompts[0]), own_width=sampling.max_new_tokens
-        )
+        self._cache = decoder.new_cache(rows=rows, prompt_width=len(prompts[0]), own_width=sampling.max_new_tokens)
         self._waiting = deque((prompt, index) for prompt in range(len(prompts)) for index in range(samples))
         self._read: deque[_Read] = deque()
         self._next_read = 0
@@ -132,7 +129,7 @@ class Batch:
                 else:
                     self._prefill()
             row, read = self._cache.rows, self._read[0]
-            self._cache.add_rows(1, key=prompt, latents_LWD=read.latents_LWD)
+            self._cache.add_rows(1, key=prompt, cached_LWD=read.cached_LWD)
             if self._drafts is not None and read.opening is not None:
                 self._drafts.add_row(prompt, read.opening)
             if self._routing is not None and read.routed is not None:
@@ -157,7 +154,7 @@ class Batch:
             end += 1
         prompts = self._prompts[self._next_read : end]
         lengths = [len(prompt) for prompt in prompts]
-        latents, states = self._decoder.read(prompts)
+        cached, states = self._decoder.read(prompts)
         logits = self._decoder.logits(states.hidden_MX[torch.tensor(lengths).cumsum(0) - 1])
         openings = None if self._drafts is None else self._drafts.read(prompts, states.hidden_MX)
         routed = None if self._routing is None else self._routing.read(lengths, states.experts)
@@ -165,7 +162,7 @@ class Batch:
             self._read.append(
                 _Read(
                     prompt=self._next_read + offset,
-                    latents_LWD=latents[offset],
+                    cached_LWD=cached[offset],
                     logits_V=logits[offset],
                     opening=None if openings is None else openings[offset],
                     routed=None if routed is None else routed[offset],

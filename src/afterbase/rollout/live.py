@@ -16,9 +16,9 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from afterbase.core.errors import UserError
+from afterbase.model.decoder import decoder_for
 from afterbase.rollout.batch import PREFILL_TOKENS
 from afterbase.rollout.engine import FinishReason, Sampling
-from afterbase.rollout.local import LocalEngine
 from afterbase.rollout.sampler import greedy, sample, uniforms
 
 
@@ -90,7 +90,7 @@ class LiveEngine:
                 got=f"max_rows {max_rows}, token_budget {token_budget}, a context of {self.context} tokens",
                 remedy=f"use max_rows of 1 or more, and a token_budget of {2 * self.context} or more",
             )
-        self._decoder = LocalEngine(model)._decoder  # which families there are is known in one place
+        self._decoder = decoder_for(model, int8=False)
         self._inbox: queue.SimpleQueue[Wanted | None] = queue.SimpleQueue()
         self._thread = Thread(target=self._serve, name="engine", daemon=True)
         self._keys = 0
@@ -147,7 +147,8 @@ class LiveEngine:
         self._admit()
         if self._rows:
             last_N = torch.tensor([row.last for row in self._rows])
-            self._extend(self._rows, self._decoder.step(last_N, self._cache))
+            states = self._decoder.feed(last_N, self._cache)
+            self._extend(self._rows, self._decoder.logits(states.hidden_MX))
 
     def _drop_unwanted(self) -> None:
         self._retire([FinishReason.ABORT if row.wanted.unwanted(row.sample) else None for row in self._rows])
@@ -166,8 +167,8 @@ class LiveEngine:
             if head.read is None:
                 self._prefill()
             assert head.read is not None
-            latents_LWD, logits_V = head.read
-            self._cache.add_rows(1, key=head.key, latents_LWD=latents_LWD)
+            cached_LWD, logits_V = head.read
+            self._cache.add_rows(1, key=head.key, cached_LWD=cached_LWD)
             self._rows.append(_row(head.wanted, head.sample))
             logits.append(logits_V)
             head.sample += 1
@@ -185,9 +186,12 @@ class LiveEngine:
                 break
             if waiting.read is None:
                 batch.append(waiting)
-        latents, logits = self._decoder.prefill([waiting.wanted.prompt for waiting in batch])
-        for waiting, latents_LWD, logits_V in zip(batch, latents, logits, strict=True):
-            waiting.read = (latents_LWD, logits_V)
+        prompts = [waiting.wanted.prompt for waiting in batch]
+        cached, states = self._decoder.read(prompts)
+        last_P = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0) - 1
+        logits_PV = self._decoder.logits(states.hidden_MX[last_P])
+        for waiting, cached_LWD, logits_V in zip(batch, cached, logits_PV, strict=True):
+            waiting.read = (cached_LWD, logits_V)
 
     def _extend(self, rows: list[_Row], logits_NV: Tensor) -> None:
         """One more token for each of the last rows; those that end with it leave."""

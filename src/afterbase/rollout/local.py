@@ -7,11 +7,12 @@ given several times is sampled once, and a greedy answer is computed once howeve
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
-from transformers import DeepseekV3ForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from afterbase.core.errors import UserError
 from afterbase.model.decode import LatentDecoder
 from afterbase.model.decode_mtp import MtpDecoder
+from afterbase.model.decoder import decoder_for
 from afterbase.model.mtp import MtpModule
 from afterbase.rollout.batch import Batch
 from afterbase.rollout.engine import Completion, Engine, Sampling
@@ -20,13 +21,15 @@ from afterbase.rollout.speculative import Drafts, Speculation
 
 
 class LocalEngine(Engine):
-    """Continuous batching of a DeepSeek-V3 model on the CPU, in float32.
+    """Continuous batching of a causal LM on the CPU, in float32, or its linear layers in int8.
 
     At most `max_rows` samples run at once, and fewer where `rows x (longest prompt + max_new_tokens)` would pass
-    `token_budget` cached tokens (each 4 bytes x layers x (kv_lora_rank + qk_rope_head_dim)). The weights are those of
-    `model` at the last `sync`. With `draft`, the model's multi-token prediction module, a step gives up to two tokens a
-    row where that is faster; the samples are the same. `record_routing` adds `routed_experts` to completions. Raises
-    UserError for other model families.
+    `token_budget` cached tokens: each of 4 bytes x layers x (kv_lora_rank + qk_rope_head_dim) in a DeepSeek-V3 model,
+    and of 4 bytes x layers x key heads x head width x 2 in others. The weights are those of `model` at the last `sync`.
+    With `draft`, the model's multi-token prediction module, a step gives up to two tokens a row where that is faster;
+    the samples are the same. `record_routing` adds `routed_experts` to completions. `int8` quantises a Llama's linear
+    layers at each `sync`; log-probabilities are then those of the int8 policy, the one which sampled.
+    Raises UserError for a family that cannot be run, and for what its decoder cannot do.
     """
 
     def __init__(
@@ -35,20 +38,23 @@ class LocalEngine(Engine):
         *,
         max_rows: int = 256,
         token_budget: int = 262_144,
+        int8: bool = False,
         draft: MtpModule | None = None,
         record_routing: bool = False,
     ) -> None:
-        if not isinstance(model, DeepseekV3ForCausalLM):
-            raise UserError(
-                "the local engine runs DeepSeek-V3 models (DeepseekV3ForCausalLM)",
-                got=type(model).__name__,
-                remedy="use `tiny-v3` or another folder with model_type deepseek_v3",
-            )
         self.max_rows = max_rows
         self.token_budget = token_budget
         self._model = model
-        self._decoder = LatentDecoder(model)
-        self._draft_decoder = None if draft is None else MtpDecoder(draft, self._decoder)
+        self._decoder = decoder_for(model, int8=int8)
+        self._draft_decoder: MtpDecoder | None = None
+        if isinstance(self._decoder, LatentDecoder):
+            self._draft_decoder = None if draft is None else MtpDecoder(draft, self._decoder)
+        elif draft is not None or record_routing:
+            raise UserError(
+                "only a DeepSeek-V3 model drafts, and records its routing, in the local engine",
+                got=type(model).__name__,
+                remedy="leave draft and record_routing out",
+            )
         self._drafts: Drafts | None = None
         self._record_routing = record_routing
         self._version = 0
@@ -95,7 +101,8 @@ class LocalEngine(Engine):
             self._drafts = Drafts(self._draft_decoder, rows=rows, prompt_width=len(distinct[0]), sampling=sampling)
         routing = None
         if self._record_routing:
-            routing = Routing(self._model.config, rows=rows, new_tokens=sampling.max_new_tokens)
+            assert isinstance(self._decoder, LatentDecoder)
+            routing = Routing(self._decoder.model.config, rows=rows, new_tokens=sampling.max_new_tokens)
         batch = Batch(
             self._decoder,
             distinct,

@@ -28,7 +28,8 @@ def sample(logits_NV: Tensor, uniforms_N: Tensor, *, temperature: float) -> tupl
 
     `uniforms_N` is float64 in (0, 1].
     """
-    probability_NV = torch.softmax(logits_NV / temperature, dim=-1)
+    # At temperature 1 a pass over a large vocabulary less.
+    probability_NV = torch.softmax(logits_NV if temperature == 1.0 else logits_NV / temperature, dim=-1)
     token_N1 = _draw(probability_NV, uniforms_N)
     return token_N1[:, 0], probability_NV.gather(1, token_N1)[:, 0].log()
 
@@ -58,7 +59,8 @@ def _draw(mass_NV: Tensor, uniforms_N: Tensor) -> Tensor:
     """
     vocabulary = mass_NV.shape[1]
     size = math.isqrt(vocabulary)
-    blocks_NBS = F.pad(mass_NV, (0, -vocabulary % size)).unflatten(1, (-1, size))
+    padding = mass_NV.new_zeros(len(mass_NV), -vocabulary % size)  # F.pad would first fill the whole
+    blocks_NBS = torch.cat((mass_NV, padding), dim=1).unflatten(1, (-1, size))
     block_N1, share_N1 = _invert(blocks_NBS.sum(dim=2), uniforms_N[:, None])
     inside_NS = blocks_NBS.gather(1, block_N1[:, :, None].expand(-1, -1, size))[:, 0]
     return block_N1 * size + _invert(inside_NS, share_N1)[0]

@@ -91,7 +91,7 @@ class Drafts:
 
     def add_row(self, key: int, opening: Opening) -> None:
         self._hidden_NWX[self._cache.rows, 0] = opening.hidden_X.numpy()
-        self._cache.add_rows(1, key=key, latents_LWD=opening.latents_LWD)
+        self._cache.add_rows(1, key=key, cached_LWD=opening.latents_LWD)
 
     def keep_rows(self, order: np.ndarray, *, width: int) -> None:
         """Row i becomes what row order[i] was, with answers of up to `width` tokens."""

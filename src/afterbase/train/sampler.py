@@ -126,7 +126,7 @@ class Sampler:
 def _engine(lm: LanguageModel, config: Grpo) -> Engine:
     routed = config.objective.keep_routing and bool(routers(lm.model))
     if config.engine == "local":
-        return LocalEngine(lm.model, record_routing=routed)
+        return LocalEngine(lm.model, record_routing=routed, int8=config.int8)
     if routed:
         raise UserError(
             "routing can be kept where the engine tells of it",

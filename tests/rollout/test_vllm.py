@@ -365,6 +365,21 @@ def test_abort_ends_everything_with_what_it_has(start, connect):
     assert [(c.finish, c.token_ids, c.weight_version) for c in none] == [(FinishReason.ABORT, [], 2)] * 6
 
 
+def test_rollout_that_someone_else_ends_is_asked_for_again(start, connect):
+    class Ended(ToySampler):
+        times = 1
+
+        def rollout(self, request, aborted):
+            self.times -= 1
+            ends = self.times >= 0
+            yield from super().rollout(request, lambda: ends or aborted())
+
+    engine = connect(start(Ended))
+    engine.sync(0)
+    results = engine.generate(PROMPTS, samples=1, sampling=SAMPLING)
+    assert FinishReason.ABORT not in {c.finish for group in results for c in group}
+
+
 def test_caller_that_goes_leaves_the_server_free(start, connect):
     engine = connect(start())
     engine.sync(0)

@@ -166,6 +166,8 @@ class VllmEngine(Engine):
             place = (ended.prompt_index, ended.sample_index)
             if place not in expected:
                 raise ServerFaultError(f"a completion that was not asked for: {place}")
+            if ended.finish is FinishReason.ABORT and not asked.said:
+                raise ServerFaultError("someone else ended the rollout")
             expected.remove(place)
             yield ended
         if expected:

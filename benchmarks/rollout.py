@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -38,33 +39,37 @@ SENTENCES = (
     "In a class of {a} children, {b} play football and the others swim.",
     "A baker sells {a} loaves in the morning and {b} fewer in the afternoon.",
 )
+ENDINGS = (
+    "What can you calculate from this? Explain it step by step.",
+    "Name one number of this text.",
+    "Say in one short sentence what this is about.",
+    "Is this a question? Answer yes or no.",
+)
 NAMES = ("rollout_vs_transformers", "rollout_int8_vs_transformers", "rollout_vs_vllm", "tiny_rollout_vs_transformers")
-# Run by another interpreter, which has no afterbase: prompts as JSON in, tokens and seconds a round as JSON out.
+# Run by another interpreter, which has no afterbase: a job as a line of JSON in, then a line in and one out a round.
 VLLM = """
 import json, sys, time
 from vllm import LLM, SamplingParams
-job = json.load(sys.stdin)
+job = json.loads(sys.stdin.readline())
 llm = LLM(job["model"], dtype="float32", enforce_eager=True, max_model_len=512, enable_prefix_caching=True)
-params = SamplingParams(n=job["samples"], temperature=1.0, top_p=1.0, top_k=0, max_tokens=job["new_tokens"], seed=0,
+params = SamplingParams(n=job["samples"], temperature=1.0, top_p=1.0, top_k=0, max_tokens=job["new_tokens"],
                         stop_token_ids=[job["stop"]], ignore_eos=False)
 prompts = [{"prompt_token_ids": ids} for ids in job["prompts"]]
-runs = []
-for _ in range(job["rounds"] + 1):
+for _ in sys.stdin:
     llm.reset_prefix_cache()
     start = time.perf_counter()
     outputs = llm.generate(prompts, params, use_tqdm=False)
     seconds = time.perf_counter() - start
-    runs.append([sum(len(o.token_ids) for r in outputs for o in r.outputs), seconds])
-print("RUNS" + json.dumps(runs[1:]))
+    print("RATE", sum(len(o.token_ids) for r in outputs for o in r.outputs) / seconds, flush=True)
 """
 
 
 def questions(lm: LanguageModel) -> list[list[int]]:
-    """Chat prompts of about 30 to 120 tokens."""
+    """Chat prompts of about 30 to 120 tokens, a quarter of which ask for a long answer."""
     prompts = []
     for index in range(PROMPTS):
         sentences = [SENTENCES[(index + i) % 4].format(a=20 + 3 * index + i, b=2 + i) for i in range(1 + index % 5)]
-        text = " ".join(sentences) + " What can you calculate from this? Explain it step by step."
+        text = " ".join([*sentences, ENDINGS[index // 4]])
         prompts.append(lm.tokenizer.encode(f"<|im_start|>user\n{text}<|im_end|>\n<|im_start|>assistant\n"))
     return prompts
 
@@ -143,30 +148,53 @@ def rate(run: Callable[[], int]) -> float:
     return run() / (time.perf_counter() - start)
 
 
-def alternate(runs: dict[str, Callable[[], int]], rounds: int) -> dict[str, float]:
+def alternate(runs: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """Tokens a second of each run's fastest round."""
     best = dict.fromkeys(runs, 0.0)
     for _ in range(rounds):
         for name, run in runs.items():
-            best[name] = max(best[name], rate(run))
+            best[name] = max(best[name], run())
     return best
 
 
-def vllm_rate(python: str, model: Path, prompts: list[list[int]], stop: int, rounds: int, threads: int) -> float:
-    job = {"model": str(model), "prompts": prompts, "samples": SAMPLES, "new_tokens": NEW_TOKENS, "stop": stop}
-    settings = {"OMP_NUM_THREADS": str(threads), "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
-    done = subprocess.run(
-        [python, "-c", VLLM],
-        input=json.dumps({**job, "rounds": rounds}),
-        capture_output=True,
-        text=True,
-        env={**os.environ, **settings},
-        check=False,
-    )
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RUNS")]
-    if not lines:
-        raise SystemExit(f"vLLM failed:\n{done.stderr[-2000:]}")
-    return max(tokens / seconds for tokens, seconds in json.loads(lines[0].removeprefix("RUNS")))
+class Vllm:
+    """vLLM in a process of another interpreter, loaded once; `rate` samples anew each time."""
+
+    def __init__(self, python: str, model: Path, prompts: list[list[int]], stop: int, threads: int) -> None:
+        settings = {
+            "OMP_NUM_THREADS": str(threads),
+            "VLLM_CPU_KVCACHE_SPACE": "2",
+            "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
+        }
+        self._process = subprocess.Popen(
+            [python, "-c", VLLM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **settings},
+        )
+        job = {"model": str(model), "prompts": prompts, "samples": SAMPLES, "new_tokens": NEW_TOKENS, "stop": stop}
+        self._say(json.dumps(job))
+        self.rate()  # warm-up
+
+    def rate(self) -> float:
+        """Useful tokens a second."""
+        self._say("")
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith("RATE"):
+                return float(line.split()[1])
+        raise SystemExit(f"vLLM ended with status {self._process.wait()}")
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def _say(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
 
 
 @torch.inference_mode()
@@ -201,16 +229,28 @@ def smollm2_rollouts(arguments: argparse.Namespace, names: list[str]) -> None:
     prompts, stop = questions(lm), lm.tokenizer.eos_token_id
     assert isinstance(stop, int)
     engine = LocalEngine(lm.model)
-    runs = {"fp32": lambda: our_tokens(ours(engine, prompts, stop, NEW_TOKENS))}
+    runs = {"fp32": lambda: rate(lambda: our_tokens(ours(engine, prompts, stop, NEW_TOKENS)))}
     if "rollout_int8_vs_transformers" in names:
         int8 = LocalEngine(lm.model, int8=True)
         for name, each in (("rollout_int8_mismatch", int8), ("rollout_fp32_mismatch", engine)):
             tell(name, mismatch(lm, prompts, ours(each, prompts, stop, 32)), "nats", as_json=as_json)
-        runs["int8"] = lambda: our_tokens(ours(int8, prompts, stop, NEW_TOKENS))
+        runs["int8"] = lambda: rate(lambda: our_tokens(ours(int8, prompts, stop, NEW_TOKENS)))
     if {"rollout_vs_transformers", "rollout_int8_vs_transformers"} & set(names):
         plain = type(lm.model).from_pretrained(folder, dtype=torch.float32).eval()
-        runs["peer"] = lambda: peer(plain, prompts, stop, NEW_TOKENS)
+        runs["peer"] = lambda: rate(lambda: peer(plain, prompts, stop, NEW_TOKENS))
+    vllm = None
+    if "rollout_vs_vllm" in names and arguments.vllm is None:
+        print(
+            "rollout_vs_vllm: left out, for it needs `--vllm PYTHON`, an interpreter that has vllm-cpu", file=sys.stderr
+        )
+    elif "rollout_vs_vllm" in names:
+        vllm = Vllm(arguments.vllm, folder, prompts, stop, arguments.threads)
+        runs["vllm"] = vllm.rate
     best = alternate(runs, arguments.rounds)
+    if vllm is not None:
+        vllm.close()
+        ratio = best["fp32"] / best["vllm"]
+        tell("rollout_vs_vllm", best["fp32"], "tokens/s", peer=best["vllm"], ratio=ratio, as_json=as_json)
     for name, key in (("rollout_vs_transformers", "fp32"), ("rollout_int8_vs_transformers", "int8")):
         if name in names:
             ratio = best[key] / best["peer"]
@@ -218,20 +258,14 @@ def smollm2_rollouts(arguments: argparse.Namespace, names: list[str]) -> None:
     weights = sum(m.weight.numel() for m in lm.model.modules() if isinstance(m, torch.nn.Linear))
     ceiling, reached = gemm(lm.model, PROMPTS * SAMPLES), best["fp32"] * 2 * weights / 1e9
     tell("rollout_share_of_gemm", reached, "GFLOP/s", peer=ceiling, ratio=reached / ceiling, as_json=as_json)
-    if "rollout_vs_vllm" in names and arguments.vllm is None:
-        print("rollout_vs_vllm: left out, for it needs `--vllm PYTHON`, an interpreter that has vllm-cpu", flush=True)
-    elif "rollout_vs_vllm" in names:
-        theirs = vllm_rate(arguments.vllm, folder, prompts, stop, arguments.rounds, arguments.threads)
-        ratio = best["fp32"] / theirs
-        tell("rollout_vs_vllm", best["fp32"], "tokens/s", peer=theirs, ratio=ratio, as_json=as_json)
 
 
 def tiny_rollouts(arguments: argparse.Namespace) -> None:
     model, prompts = tiny_model(), tiny_prompts()
     engine = LocalEngine(model)
     runs = {
-        "ours": lambda: our_tokens(ours(engine, prompts, None, TINY_NEW_TOKENS)),
-        "peer": lambda: peer(model, prompts, None, TINY_NEW_TOKENS),
+        "ours": lambda: rate(lambda: our_tokens(ours(engine, prompts, None, TINY_NEW_TOKENS))),
+        "peer": lambda: rate(lambda: peer(model, prompts, None, TINY_NEW_TOKENS)),
     }
     alternate(runs, 1)  # warm both
     best = alternate(runs, arguments.rounds)

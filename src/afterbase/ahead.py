@@ -69,7 +69,7 @@ def make_ahead(store: Store, recipe: Recipe | RlRecipe, root: Path) -> None:
 def _jobs(recipe: Recipe | RlRecipe) -> list[Job]:
     """What can be made of a seed at once, the longest first."""
     if isinstance(recipe, RlRecipe):
-        return [partial(reinforce_one, name=name) for name in recipe.variants()]
+        return [partial(reinforce_one, name=name) for name in recipe.runs()]
     jobs: list[Job] = [partial(_expert, domain=domain) for domain in recipe.reasoning]
     if recipe.baselines:
         jobs += [partial(_teach_only, domain=domain) for domain in recipe.reasoning]

@@ -89,8 +89,15 @@ class Recipe(Config):
         return [name for name in self.domains if name in OPEN]
 
 
+class Variant(Config):
+    """What one of several runs has in place of `grpo`'s own."""
+
+    objective: Objective | None = None
+    temperature: float | None = Field(default=None, gt=0)
+
+
 class RlRecipe(Config):
-    """Reinforcement learning alone: one model, problems that a rule decides, one or more objectives side by side."""
+    """Reinforcement learning alone: one model, problems that a rule decides, one or more variants side by side."""
 
     kind: Literal["rl"]
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -98,15 +105,17 @@ class RlRecipe(Config):
     """The model to start from: a shipped model's name, or the path of a Hugging Face folder."""
     threads: int = Field(ge=1)
     processes: How[int] = Field(default=1, ge=1)
-    """Objectives and seeds that are worked on at once."""
+    """Variants and seeds that are worked on at once."""
     seeds: tuple[int, ...] = Field(min_length=1)
     domains: dict[str, Problems] = Field(default_factory=dict)
     """Of the shipped reasoning domains."""
     families: dict[str, Family] = Field(default_factory=dict)
     """Of reasoning-gym, each under a name of its own."""
+    sft: Sft | None = None
+    """Before, as an expert's: on both kinds of drafts of `domains`."""
     grpo: Grpo
-    objectives: dict[str, Objective] = Field(default_factory=dict)
-    """Each in place of `grpo.objective`, under a name of its own; none: that one alone."""
+    variants: dict[str, Variant] = Field(default_factory=dict)
+    """Each under a name of its own; none: `grpo` alone."""
     evaluation: Evaluation
 
     @model_validator(mode="after")
@@ -125,6 +134,12 @@ class RlRecipe(Config):
                 got=f"{', '.join(sorted(both))} twice" if both else "neither",
                 remedy="rename the family" if both else "add [domains] or [families.NAME]",
             )
+        if self.sft is not None and self.families:
+            raise UserError(
+                "families have no worked answers to fine-tune on",
+                got=f"[sft] and families {', '.join(self.families)}",
+                remedy="leave [sft] out, or use `domains` alone",
+            )
         for name, problems in {**self.domains, **self.families}.items():
             _refuse_few_tests(name, problems.test, self.evaluation)
         return self
@@ -134,10 +149,14 @@ class RlRecipe(Config):
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         return _refuse_equal_seeds(seeds)
 
-    def variants(self) -> dict[str, Grpo]:
+    def runs(self) -> dict[str, Grpo]:
         """The runs that are compared, by name."""
-        named = self.objectives or {"GRPO": self.grpo.objective}
-        return {name: self.grpo.model_copy(update={"objective": o}) for name, o in named.items()}
+        if not self.variants:
+            return {"GRPO": self.grpo}
+        return {
+            name: self.grpo.model_copy(update={key: value for key, value in variant if value is not None})
+            for name, variant in self.variants.items()
+        }
 
 
 class BaseControl(Config):

@@ -14,7 +14,7 @@ from afterbase.data.corpus import make_corpus, make_worked_corpus
 from afterbase.data.curate import curate
 from afterbase.data.draft import draft
 from afterbase.data.families import make_family
-from afterbase.data.mix import mix
+from afterbase.data.mix import Mixture, mix
 from afterbase.data.open import review_open, reviewed_rows
 from afterbase.data.preferences import make_preferences
 from afterbase.data.problems import make_problems
@@ -196,13 +196,13 @@ def original_only(
 
 
 def reinforce(run: Seed[RlRecipe]) -> Outcome:
-    """One model, GRPO under each objective, examined before and after."""
-    recipe = run.recipe
+    """One model, GRPO in each variant, examined before and after."""
     out = Outcome(run.seed)
-    base = run.base()
-    problems = {name: run.problems(name) for name in [*recipe.domains, *recipe.families]}
+    base, problems = run.base(), {name: run.problems(name) for name in [*run.recipe.domains, *run.recipe.families]}
     out.answers += run.examine("base", base, problems)
-    for name in recipe.variants():
+    if run.recipe.sft is not None:
+        out.answers += run.examine("SFT", _started(run, problems), problems)
+    for name in run.recipe.runs():
         out.final = reinforce_one(run, name)
         out.answers += run.examine(name, out.final, problems)
         out.curves.append(out.final)
@@ -210,9 +210,22 @@ def reinforce(run: Seed[RlRecipe]) -> Outcome:
 
 
 def reinforce_one(run: Seed[RlRecipe], name: str) -> Artifact:
-    """The model that one of the objectives makes."""
-    problems = [run.problems(domain) for domain in [*run.recipe.domains, *run.recipe.families]]
-    return train_grpo(run.store, name, run.base(), problems, run.recipe.variants()[name], seed=run.seed)
+    """The model that one of the variants makes."""
+    problems = {name: run.problems(name) for name in [*run.recipe.domains, *run.recipe.families]}
+    return train_grpo(
+        run.store, name, _started(run, problems), list(problems.values()), run.recipe.runs()[name], seed=run.seed
+    )
+
+
+def _started(run: Seed[RlRecipe], problems: dict[str, Artifact]) -> Artifact:
+    """The model before RL: the base, or fine-tuned as an expert is."""
+    store, recipe, seed = run.store, run.recipe, run.seed
+    if recipe.sft is None:
+        return run.base()
+    drafts = [draft(store, domain, problems[domain], ["original", "reflective"], seed=seed) for domain in problems]
+    longest, most = 10**9, sum(2 * recipe.domains[domain].train for domain in problems)
+    mixed = mix(store, "drafts", drafts, Mixture(most_per_domain=most, longest=longest), seed=seed)
+    return train_sft(store, "SFT", run.base(), mixed, recipe.sft, seed=seed, expected_tokens=most * _SAMPLE_TOKENS)
 
 
 def _mixture_tokens(recipe: Recipe) -> int:
@@ -226,9 +239,10 @@ def comparisons(recipe: Recipe | RlRecipe) -> Iterator[Pair]:
     """The paired questions of the report, on sampled answers if there are any: per reasoning domain, and over all."""
     decoding = "sampled" if recipe.evaluation.samples else "greedy"
     if isinstance(recipe, RlRecipe):
-        for name in recipe.variants():
+        start = "base" if recipe.sft is None else "SFT"
+        for name in recipe.runs():
             for domain in [*recipe.domains, *recipe.families, None]:
-                yield Pair("base", name, domain, decoding, False, False)
+                yield Pair(start, name, domain, decoding, False, False)
         return
     pairs = [("expert SFT", "expert", False), ("base", "SFT", False), ("SFT", "GRPO", False), ("base", "GRPO", False)]
     if recipe.dpo:

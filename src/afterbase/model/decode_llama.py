@@ -27,6 +27,7 @@ from afterbase.model.feed_forward import Norm, norm_of, rms_norm
 from afterbase.model.latent_cache import Attend, LatentCache
 
 Product = Callable[[Tensor], Tensor]
+_PACKED_ROWS = 64  # the number of rows that the layout of a packed weight is made for; any number may come
 
 STABLE_ROPE = ("default", "linear", "llama3", "yarn")
 
@@ -101,7 +102,7 @@ class LlamaDecoder:
         return halves.transpose(1, 2).reshape(x.shape)
 
     def _product(self, weight: Tensor, bias: Tensor | None = None) -> Product:
-        return int8_product(weight, bias) if self._int8 else partial(F.linear, weight=weight, bias=bias)
+        return int8_product(weight, bias) if self._int8 else packed_product(weight, bias)
 
     def new_cache(self, *, rows: int, prompt_width: int, own_width: int) -> LatentCache:
         """An empty cache: `rows` rows, prompts of up to `prompt_width` tokens, `own_width` further tokens a row."""
@@ -163,6 +164,18 @@ class LlamaDecoder:
 
 def _parameters(linear: nn.Linear) -> list[Tensor]:
     return [linear.weight] if linear.bias is None else [linear.weight, linear.bias]
+
+
+def packed_product(weight: Tensor, bias: Tensor | None) -> Product:
+    """x @ weight.T + bias in float32, by oneDNN with the weight laid out for it once: faster the fewer rows there are.
+
+    At 128 rows of a 135M model as fast as `F.linear`, at 32 rows faster by a half (2 cores of an EPYC, AVX2). The
+    operators are those that torch.compile puts in place of frozen linear layers.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return partial(F.linear, weight=weight, bias=bias)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _PACKED_ROWS)
+    return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
 
 
 def int8_product(weight: Tensor, bias: Tensor | None) -> Product:

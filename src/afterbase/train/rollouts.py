@@ -4,6 +4,7 @@ Notation: P prompts, G samples a prompt.
 """
 
 import math
+import re
 import statistics
 import time
 from collections import Counter, defaultdict
@@ -153,7 +154,7 @@ def numbers_of(groups: Sequence[Group]) -> dict[str, float]:
     """Rewards and lengths of a step's groups; `whole/part` names are parts, which are recorded but not shown."""
     judged = [r for g in groups for r in g.judged]
     completions = [c for g in groups for c in g.completions]
-    lengths = [len(c.token_ids) for c in completions]
+    lengths, texts = [len(c.token_ids) for c in completions], [text for g in groups for text in g.texts]
     ruled = [(r.verdict.status, n) for r, n in zip(judged, lengths, strict=True) if r.verdict is not None]
     right = [n for status, n in ruled if status is Status.OK]
     wrong = [n for status, n in ruled if status is Status.WRONG]
@@ -170,6 +171,7 @@ def numbers_of(groups: Sequence[Group]) -> dict[str, float]:
         "length": round(statistics.fmean(lengths), 1),
         "length/right": round(statistics.fmean(right), 1) if right else math.nan,
         "length/wrong": round(statistics.fmean(wrong), 1) if wrong else math.nan,
+        "reflective": round(sum(map(reflects, texts)) / len(texts), 4),
         "truncated": round(sum(c.finish is FinishReason.LENGTH for c in completions) / len(completions), 4),
         "equal_groups": round(sum(not g.teaches for g in groups) / len(groups), 4),
         "verifier_failed": round(failed_share(judged), 4),
@@ -178,6 +180,12 @@ def numbers_of(groups: Sequence[Group]) -> dict[str, float]:
     }
 
 
+def reflects(text: str) -> bool:
+    """Whether an answer says that it looks again: the words by which chains of thought reflect and verify."""
+    return _REFLECTION.search(text) is not None
+
+
+_REFLECTION = re.compile(r"\b(wait|hmm|hold on|let me (check|verify|think)|check(ing)?:|double-check)", re.IGNORECASE)
 _HISTOGRAM = (("0", 0.0, 0.0), ("below half", 1e-9, 0.5 - 1e-9), ("half and more", 0.5, 1 - 1e-9), ("1", 1.0, 1.0))
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.data.domains import DOMAINS
-from afterbase.recipe import BaseRecipe, Recipe, load_recipe
+from afterbase.recipe import BaseRecipe, Recipe, RlRecipe, load_recipe
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 SMOKE, TINY_BASE = ((FOLDER / name).read_text() for name in ("smoke.toml", "tiny-base.toml"))
@@ -17,7 +17,7 @@ SMOKE, TINY_BASE = ((FOLDER / name).read_text() for name in ("smoke.toml", "tiny
 def test_shipped_recipe_parses(path: Path):
     recipe = load_recipe(path)
     assert recipe.name == path.stem
-    assert isinstance(recipe, BaseRecipe if recipe.kind == "base" else Recipe)
+    assert isinstance(recipe, {"base": BaseRecipe, "rl": RlRecipe, "post-training": Recipe}[recipe.kind])
 
 
 def test_domains_are_sorted_into_reasoning_and_open():
@@ -99,7 +99,7 @@ def test_name_of_a_run_is_one_plain_folder_name(tmp_path, name):
 @pytest.mark.parametrize("kind", ['"postraining"', "3", '["base"]'])
 def test_unknown_kind_is_refused_with_those_that_exist(tmp_path, kind):
     error = _refusal(tmp_path, _changed('^kind = "post-training"$', f"kind = {kind}"))
-    assert error.remedy == "use one of post-training, base"
+    assert error.remedy == "use one of post-training, rl, base"
 
 
 @pytest.mark.parametrize("text", ["", "kind = 'base", "domains = 3"], ids=["empty", "no TOML", "no table"])

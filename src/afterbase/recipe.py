@@ -66,7 +66,7 @@ class Recipe(Config):
     def _known_domains(self) -> "Recipe":
         _refuse_unknown_domains("domains", self.domains)
         for name, problems in self.domains.items():
-            _refuse_few_tests(name, problems.test, self.evaluation)
+            _refuse_few_tests(f"domains.{name}", problems.test, self.evaluation)
         if not self.reasoning:
             raise UserError(
                 "a recipe has at least one reasoning domain, whose expert writes the data",
@@ -141,7 +141,8 @@ class RlRecipe(Config):
                 remedy="leave [sft] out, or use `domains` alone",
             )
         for name, problems in {**self.domains, **self.families}.items():
-            _refuse_few_tests(name, problems.test, self.evaluation)
+            table = "families" if name in self.families else "domains"
+            _refuse_few_tests(f"{table}.{name}", problems.test, self.evaluation)
         return self
 
     @field_validator("seeds")

@@ -14,7 +14,7 @@ import pytest
 from afterbase.core.errors import UserError
 from afterbase.rollout.cache import RequestCache
 from afterbase.rollout.chat import Answer, ChatRequest, Failure, Reason
-from afterbase.rollout.endpoint import Endpoint, EndpointConfig, Result, refuse_on_policy
+from afterbase.rollout.endpoint import Endpoint, EndpointConfig, Result
 from misbehaving import HANG, RESET, answering, completion, reply
 
 SECONDS = 60.0
@@ -276,11 +276,3 @@ def test_a_token_that_is_not_set_is_told(monkeypatch, value):
     with pytest.raises(UserError, match="holds the endpoint's token") as raised:
         Endpoint(config("http://127.0.0.1:9/v1", token_variable="AFTERBASE_TEST_TOKEN"))
     assert "export AFTERBASE_TEST_TOKEN=" in raised.value.remedy
-
-
-def test_an_endpoint_is_no_engine():
-    with pytest.raises(UserError, match="on-policy training needs") as raised:
-        refuse_on_policy(Endpoint(config("http://127.0.0.1:9/v1")))
-    assert "local engine or vLLM" in raised.value.remedy
-    assert "teachers and judges" in raised.value.remedy
-    refuse_on_policy(object())

@@ -414,6 +414,13 @@ def test_server_must_be_there_from_the_start(start, toy_lm):
     assert "afterbase serve-rollouts" in error.value.remedy
 
 
+def test_top_p_is_refused(start, connect, toy_lm):
+    engine = connect(start())
+    engine.sync(0)
+    with pytest.raises(UserError, match="does not tell which tokens top_p kept"):
+        engine.generate([[1]], samples=1, sampling=replace(SAMPLING, top_p=0.9))
+
+
 def test_server_of_another_model_is_refused(start, connect):
     class Other(ToySampler):
         def describe(self):

@@ -258,3 +258,14 @@ def test_routing_is_kept_where_the_rollout_recorded_it(exact_lm):
             group.completions[i] = replace(completion, routed_experts=routed)
     assert step(exact_lm, None, groups, own)["mismatch/max"] > 1e-3
     assert step(exact_lm, None, groups, settings(mismatch_alarm=99.0))["mismatch/max"] < 1e-6
+
+
+@pytest.mark.parametrize("top_p", [0.5, 0.9])
+def test_the_sampling_mask_is_kept(toy_lm, top_p):
+    """Log-probabilities within the tokens that the rollout kept are the engine's; without the mask they are not."""
+    sampling = Sampling(temperature=1.0, max_new_tokens=12, stop_token_ids=(1,), seed=0, top_p=top_p)
+    groups = of_parity(LocalEngine(toy_lm.model).generate(PROMPTS, samples=16, sampling=sampling))
+    config = settings(temperature=1.0, mismatch_alarm=9.0)
+    masked = settings(temperature=1.0, objective={"keep_sampling_mask": True})
+    assert step(toy_lm, None, groups, masked)["mismatch/max"] < 1e-4
+    assert step(toy_lm, None, groups, config)["mismatch"] > 0.05

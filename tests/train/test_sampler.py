@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem
 from afterbase.reward.route import Reward
 from afterbase.train.grpo_settings import Grpo
@@ -72,3 +73,21 @@ def test_overlapped_rollouts_have_the_weights_before_the_update(make, toy_lm):
                 weight.div_(1.5)
         plain.notes.pop()
         assert answers(plain.rollout(1)) == answers(overlapped)
+
+
+def test_what_vllm_cannot_do_is_refused_before_it_is_asked(make):
+    keeping = Objective(preset="v3.2", importance="truncate")
+    with pytest.raises(UserError, match="routing can be kept"):
+        make(engine="vllm", objective=keeping)
+    with pytest.raises(UserError, match="must be running before the run") as raised:
+        make(engine="vllm", engine_url="http://127.0.0.1:9")
+    assert "afterbase serve-rollouts" in raised.value.remedy
+
+
+def test_routing_is_recorded_where_the_objective_keeps_it(make):
+    with make(objective=Objective(preset="v3.2")) as keeping, make() as plain:
+        kept, other = keeping.rollout(0).groups[0], plain.rollout(0).groups[0]
+    for completion in kept.completions:
+        assert completion.routed_experts is not None
+        assert len(completion.routed_experts) == len(kept.prompt_ids) + len(completion.token_ids) - 1
+    assert other.completions[0].routed_experts is None

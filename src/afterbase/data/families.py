@@ -52,8 +52,8 @@ def make_family(store: Store, name: str, config: Family, *, seed: int) -> Artifa
 
 def family_problems(name: str, config: Family, seed: int) -> tuple[list[Problem], list[Problem]]:
     """Disjoint train and test problems. UserError for an unknown family, its settings, or too few distinct problems."""
-    train: dict[str, Problem] = Field(default_factory=dict)
-    test: dict[str, Problem] = Field(default_factory=dict)
+    train: dict[str, Problem] = {}
+    test: dict[str, Problem] = {}
     for entry in _entries(config, seed):
         if (len(train), len(test)) == (config.train, config.test):
             break

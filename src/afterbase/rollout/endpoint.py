@@ -45,7 +45,7 @@ class EndpointConfig(Config):
 
 
 class Endpoint:
-    """Asks one endpoint; answers are kept in the file `cache` if there is one. No engine: see `refuse_on_policy`."""
+    """Asks one endpoint; answers are kept in the file `cache` if there is one. It is no engine: it gives text."""
 
     def __init__(self, config: EndpointConfig, *, cache: Path | None = None) -> None:
         """Raises UserError where the URL is none or the token's variable is not set."""
@@ -72,16 +72,6 @@ class Endpoint:
             return _run(call, None)
         with RequestCache(self._cache) as cache:
             return _run(call, cache)
-
-
-def refuse_on_policy(engine: object) -> None:
-    """UserError for an Endpoint where on-policy training wants an engine."""
-    if isinstance(engine, Endpoint):
-        raise UserError(
-            "on-policy training needs each sampled token's id and log-probability, and weights that it can update",
-            got=f"the endpoint {engine.config.url}, which gives text",
-            remedy="roll out with the local engine or vLLM; an endpoint generates for teachers and judges",
-        )
 
 
 def _bearer(config: EndpointConfig) -> dict[str, str]:

@@ -80,6 +80,9 @@ class Engine(Protocol):
         """Take the trained model's present weights; completions sampled from now on carry `version`."""
         ...
 
+    def close(self) -> None:
+        """Let go of what the engine holds outside of this process."""
+
     def stream(
         self,
         prompts: Sequence[Sequence[int]],

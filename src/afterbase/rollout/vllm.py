@@ -92,6 +92,12 @@ class VllmEngine(Engine):
         for completions without log-probabilities or of other weights, and for a server that stays away.
         """
         assert self._snapshot is not None, "`sync` first"
+        if sampling.keeps_part:
+            raise UserError(
+                "a rollout server samples from the whole vocabulary: it does not tell which tokens top_p kept",
+                got=f"top_p = {sampling.top_p}",
+                remedy="use the local engine, or top_p = 1",
+            )
         places: dict[tuple[int, ...], list[int]] = {}
         for index, prompt in enumerate(prompts):
             places.setdefault(tuple(prompt), []).append(index)

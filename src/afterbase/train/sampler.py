@@ -57,6 +57,7 @@ class Sampler:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._thread.shutdown(cancel_futures=True)
+        self._engine.close()
 
     def rollout(self, index: int) -> Rollout:
         """Rollout `index`: the one that was started, else made now; the first one is probed.

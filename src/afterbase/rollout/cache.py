@@ -19,6 +19,7 @@ from typing import Any
 from afterbase.core.errors import UserError
 
 _BUSY_SECONDS = 60  # how long one process waits for another's commit, which takes milliseconds
+_BUSY_PAUSE = 0.01  # seconds
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS answers"
     " (key TEXT PRIMARY KEY, body TEXT NOT NULL, tokens INTEGER NOT NULL, created REAL NOT NULL) WITHOUT ROWID"
@@ -44,6 +45,22 @@ class Cached:
     created: float
 
 
+def _set_up(database: sqlite3.Connection) -> None:
+    """Mode and table, tried again where another process is just making the same file: SQLite does not wait for that."""
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode = WAL")
+            # In WAL mode a commit under NORMAL survives the process; a power cut can cost the last ones, no more.
+            database.execute("PRAGMA synchronous = NORMAL")
+            database.execute(_TABLE)
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_BUSY_PAUSE)
+
+
 class RequestCache:
     """Answers by key in one file; a context manager. Raises UserError for a file that is something else."""
 
@@ -52,10 +69,7 @@ class RequestCache:
         try:
             # An event loop of ours may run in another thread than the one that opened the file, never beside it.
             self._database = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-            self._database.execute("PRAGMA journal_mode = WAL")
-            # In WAL mode a commit under NORMAL survives the process; a power cut can cost the last ones, no more.
-            self._database.execute("PRAGMA synchronous = NORMAL")
-            self._database.execute(_TABLE)
+            _set_up(self._database)
         except sqlite3.DatabaseError as error:
             raise UserError(
                 "a request cache is a file of its own",

@@ -5,8 +5,20 @@ import pytest
 import torch
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 
-from afterbase.core.errors import UserError
 from afterbase.model.decode import LatentDecoder
+from afterbase.model.latent_cache import LatentCache
+
+
+def read_prompts(decoder: LatentDecoder, prompts: list[list[int]]) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Each prompt's latents_LWD, and the logits_PV after its last token."""
+    latents, states = decoder.read(prompts)
+    last = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0) - 1
+    return latents, decoder.logits(states.hidden_MX[last])
+
+
+def feed_tokens(decoder: LatentDecoder, tokens: torch.Tensor, cache: LatentCache) -> torch.Tensor:
+    """The logits_MV after one or more tokens a row."""
+    return decoder.logits(decoder.feed(tokens, cache).hidden_MX)
 
 
 def tiny_model(**changes) -> DeepseekV3ForCausalLM:
@@ -78,7 +90,7 @@ def test_logits_equal_the_module(changes):
     model = tiny_model(**changes)
     decoder = LatentDecoder(model)
     prompts = random_prompts([5, 17, 1, 300])
-    latents, logits = decoder.prefill(prompts)
+    latents, logits = read_prompts(decoder, prompts)
     for prompt, row in zip(prompts, logits, strict=True):
         torch.testing.assert_close(row.log_softmax(-1), reference(model, prompt), atol=1e-4, rtol=0)
 
@@ -90,7 +102,7 @@ def test_logits_equal_the_module(changes):
     for column in zip(*random_prompts([4] * 7), strict=True):
         for sequence, token in zip(sequences, column, strict=True):
             sequence.append(token)
-        logits = decoder.step(torch.tensor(column), cache)
+        logits = feed_tokens(decoder, torch.tensor(column), cache)
         for sequence, row in zip(sequences, logits, strict=True):
             torch.testing.assert_close(row.log_softmax(-1), reference(model, sequence), atol=1e-4, rtol=0)
 
@@ -99,7 +111,7 @@ def test_rows_come_and_go():
     model = tiny_model()
     decoder = LatentDecoder(model)
     prompts = random_prompts([6, 3, 9, 4])
-    latents, _ = decoder.prefill(prompts)
+    latents, _ = read_prompts(decoder, prompts)
     cache = decoder.new_cache(rows=6, prompt_width=9, own_width=20)
     sequences: list[list[int]] = []
     rng = np.random.default_rng(0)
@@ -117,7 +129,7 @@ def test_rows_come_and_go():
         column = rng.integers(97, size=len(sequences))
         for sequence, token in zip(sequences, column, strict=True):
             sequence.append(int(token))
-        logits = decoder.step(torch.from_numpy(column), cache)
+        logits = feed_tokens(decoder, torch.from_numpy(column), cache)
         for sequence, row in zip(sequences, logits, strict=True):
             torch.testing.assert_close(row.log_softmax(-1), reference(model, sequence), atol=1e-4, rtol=0)
 
@@ -144,7 +156,7 @@ def test_several_tokens_a_row_and_some_taken_back():
     model = tiny_model()
     decoder = LatentDecoder(model)
     prompts = random_prompts([6, 1, 9])
-    latents, _ = decoder.prefill(prompts)
+    latents, _ = read_prompts(decoder, prompts)
     cache = decoder.new_cache(rows=4, prompt_width=9, own_width=12)
     sequences = []
     for key in (0, 0, 1, 2):
@@ -153,7 +165,7 @@ def test_several_tokens_a_row_and_some_taken_back():
     rng = np.random.default_rng(0)
     for count in (2, 1, 3, 2):
         tokens = rng.integers(97, size=(4, count))
-        logits = decoder.step(torch.from_numpy(tokens.reshape(-1)), cache).view(4, count, -1)
+        logits = feed_tokens(decoder, torch.from_numpy(tokens.reshape(-1)), cache).view(4, count, -1)
         kept = rng.integers(1, count + 1, size=4)
         for row, sequence in enumerate(sequences):
             for token, of_token in zip(tokens[row], logits[row], strict=True):
@@ -171,10 +183,5 @@ def test_refresh_sees_new_weights():
         for weight in model.parameters():
             weight.mul_(1.1)
     decoder.refresh()
-    _, logits = decoder.prefill([prompt])
+    _, logits = read_prompts(decoder, [prompt])
     torch.testing.assert_close(logits[0].log_softmax(-1), reference(model, prompt), atol=1e-4, rtol=0)
-
-
-def test_other_dtypes_are_refused():
-    with pytest.raises(UserError, match="float32"):
-        LatentDecoder(tiny_model().bfloat16())

@@ -21,7 +21,6 @@ from torch import Tensor
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3DecoderLayer
 
-from afterbase.core.errors import UserError
 from afterbase.model.feed_forward import Norm, feed_forward_of, norm_of, rms_norm
 from afterbase.model.latent_cache import Attend, LatentCache
 
@@ -197,16 +196,12 @@ class LatentLayers:
 
 
 class LatentDecoder:
-    """Prefill and decode steps that give the logits of `model(input_ids)`; call `refresh` after a weight update."""
+    """Prefill and decode steps that give the logits of `model(input_ids)`; call `refresh` after a weight update.
+
+    In float32 only; `decoder_for` refuses other weights.
+    """
 
     def __init__(self, model: DeepseekV3ForCausalLM) -> None:
-        """Raises UserError unless the weights are float32."""
-        if model.dtype != torch.float32:
-            raise UserError(
-                "the local engine computes in float32",
-                got=f"a model in {model.dtype}",
-                remedy="load it with dtype=torch.float32, or roll out with vLLM",
-            )
         self.model = model
         trunk = model.model
         self._layers = LatentLayers(model.config, trunk.layers, trunk.norm, trunk.rotary_emb)  # type: ignore[arg-type]
@@ -220,26 +215,14 @@ class LatentDecoder:
         self._embedding, self._head = self.model.model.embed_tokens.weight, self.model.lm_head.weight
 
     @torch.inference_mode()
-    def prefill(self, prompts: Sequence[Sequence[int]]) -> tuple[list[Tensor], Tensor]:
-        """Each prompt's latents_LWD and the logits_PV after its last token; prompts do not see each other."""
-        latents, states = self.read(prompts)
-        last_P = torch.tensor([len(prompt) for prompt in prompts]).cumsum(0) - 1
-        return latents, self.logits(states.hidden_MX[last_P])
-
-    @torch.inference_mode()
-    def step(self, tokens_M: Tensor, cache: LatentCache) -> Tensor:
-        """Feed one or more tokens to every row of the cache, which grows by them; gives logits_MV, row by row."""
-        return self.logits(self.feed(tokens_M, cache).hidden_MX)
-
-    @torch.inference_mode()
     def read(self, prompts: Sequence[Sequence[int]]) -> tuple[list[Tensor], States]:
-        """`prefill` before the head: each prompt's latents_LWD, and the states of all their tokens."""
+        """Prompts that do not see each other: each one's latents_LWD, and the states of all their tokens."""
         tokens_M = torch.tensor([token for prompt in prompts for token in prompt])
         return self._layers.read(self.embed(tokens_M), [len(prompt) for prompt in prompts])
 
     @torch.inference_mode()
     def feed(self, tokens_M: Tensor, cache: LatentCache) -> States:
-        """`step` before the head."""
+        """One or more tokens for every row of the cache, which grows by them, row by row."""
         return self._layers.feed(self.embed(tokens_M), cache)
 
     @torch.inference_mode()

@@ -65,12 +65,7 @@ def experience(
     rewards_PG = torch.stack([g.rewards for g in groups])
     valid_PG = ~rewards_PG.isnan()
     answers = [[Answer(prompt_ids=g.prompt_ids, completion=c) for c in g.completions] for g in groups]
-    known = [
-        a
-        for group, valid in zip(answers, valid_PG.tolist(), strict=True)
-        for a, v in zip(group, valid, strict=True)
-        if v
-    ]
+    known = [answers[p][i] for p, i in valid_PG.nonzero().tolist()]
     out = Experience(groups=[])
     in_reward = objective.beta > 0 and objective.kl_in == "reward"
     if config.updates > 1 or in_reward:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.verify.extract import last_boxed, last_python_block
+from afterbase.verify.extract import after_answer_is, extract, last_boxed, last_number, last_python_block
 
 balanced = st.recursive(
     st.text("ab \\{}1", max_size=5).filter(lambda s: not set(s) & set("\\{}")),
@@ -44,3 +44,50 @@ def test_boxes(response: str, box: str | None) -> None:
 )
 def test_python_blocks(response: str, block: str | None) -> None:
     assert last_python_block(response) == block
+
+
+@pytest.mark.parametrize(
+    ("response", "number"),
+    [
+        ("0 - 4 = -4", "-4"),
+        ("So 5-3", "3"),
+        ("x - 3", "3"),
+        ("(2) - 3", "3"),
+        ("It is −7.", "-7"),
+        ("about 1,234.50 in all.", "1,234.50"),
+        ("from 1, 2", "2"),
+        ("between 3 and -5", "-5"),
+        ("none", None),
+        ("", None),
+    ],
+)
+def test_the_last_number(response: str, number: str | None) -> None:
+    assert last_number(response) == number
+
+
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        ("The answer is 4.", "4"),
+        ("The final answer is: $3.5$. I hope it helps.", "3.5"),
+        ("Answer: blue whale\nbecause", "blue whale"),
+        ("The answer is 1. No, the answer is 2", "2"),
+        ("**Answer:** x", "x"),
+        ("I do not know", None),
+        ("the answer is", None),
+    ],
+)
+def test_what_is_called_the_answer(response: str, answer: str | None) -> None:
+    assert after_answer_is(response) == answer
+
+
+def test_the_first_way_that_finds_an_answer_decides() -> None:
+    assert extract(r"\boxed{1}, so the answer is 2, not 3", ["box", "last_number"]) == "1"
+    assert extract("so the answer is 2, not 3", ["box", "last_number"]) == "3"
+    assert extract("so the answer is 2", ["box"]) is None
+
+
+@given(st.text())
+def test_every_text_is_searched(text: str) -> None:
+    number = last_number(text)
+    assert number is None or number.replace("-", "−") in text or number in text

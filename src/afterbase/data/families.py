@@ -1,4 +1,4 @@
-r"""Problems of any reasoning-gym family, split in train and test; the answer is asked for in a box and scored as exact.
+r"""Problems of any reasoning-gym family, split in train and test; answers are scored as exact.
 
 A family is one of the data sets that `reasoning_gym` makes without end. Test problems are of the share that is kept for
 tests (`held_out.py`), told by their question.
@@ -17,9 +17,10 @@ from afterbase.core.sample import Problem, write_problems
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.held_out import for_tests
 from afterbase.data.problems import refuse_rejected_golds
+from afterbase.verify.extract import Way
 from afterbase.verify.puzzle import VERIFIER
 
-VERSION = 1
+VERSION = 2
 _TRIES = 40  # draws per distinct problem before a family counts as exhausted
 
 
@@ -32,6 +33,8 @@ class Family(Config):
     """What the data set takes beside seed and size."""
     instruction: str = "Give the final answer in \\boxed{}."
     """Stands after the question, in a line of its own."""
+    answer_by: list[Way] = Field(default=["box"], min_length=1)
+    """Where the answer is in a response, by the first way that finds one: `box`, `answer_is`, `last_number`."""
     train: int = Field(ge=1)
     test: int = Field(ge=1)
 
@@ -95,10 +98,11 @@ def _problem(name: str, config: Family, entry: dict[str, Any]) -> Problem:
     return Problem(
         domain=name,
         prompt=f"{entry['question']}\n{config.instruction}",
-        gold=f"\\boxed{{{answer}}}",
+        gold=f"\\boxed{{{answer}}}" if "box" in config.answer_by else f"The answer is {answer}",
         verifier=VERIFIER,
         spec={
             "dataset": config.family,
+            "answer_by": config.answer_by,
             "entry": {"question": entry["question"], "answer": answer, "metadata": metadata},
         },
     )

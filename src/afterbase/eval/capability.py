@@ -94,7 +94,9 @@ def judged_rows(
     verdicts = iter(check_many([(p, r.text) for p, group in zip(problems, groups, strict=True) for r in group]))
     rows = []
     for problem, group in zip(problems, groups, strict=True):
-        style = STYLES.get(problem.domain, "boxed")  # of a family too
+        # A family's problems may be answered without a box.
+        asked = "boxed" if "box" in problem.spec.get("answer_by", ("box",)) else "plain"
+        style = STYLES.get(problem.domain, asked)
         for index, response in enumerate(group):
             verdict = next(verdicts)
             rows.append(

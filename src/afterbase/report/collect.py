@@ -30,7 +30,7 @@ _CURVES = {
     "dpo": (("loss", "nats a pair"), ("accuracy", "share right")),
     "kto": (("loss", "loss an answer"), ("kl", "nats")),
 }
-_EXAMPLES = 3  # problems shown for each domain
+_EXAMPLES, _FEWEST = 10, 3  # problems shown in all, and of each domain at least
 
 
 def collect(
@@ -191,9 +191,11 @@ def _examples(rows: Sequence[dict]) -> list[Example]:
     """The first problems of each domain with every checkpoint's greedy answer, the first right and the last wrong."""
     examples = []
     greedy = [row for row in rows if row["decoding"] == "greedy"]
-    for domain in dict.fromkeys(row["domain"] for row in greedy):
+    domains = list(dict.fromkeys(row["domain"] for row in greedy))
+    for domain in domains:
         own = [row for row in greedy if row["domain"] == domain]
-        for problem_id in list(dict.fromkeys(row["problem_id"] for row in own))[:_EXAMPLES]:
+        shown = max(_FEWEST, _EXAMPLES // len(domains))
+        for problem_id in list(dict.fromkeys(row["problem_id"] for row in own))[:shown]:
             answers = [row for row in own if row["problem_id"] == problem_id]
             examples.append(
                 Example(

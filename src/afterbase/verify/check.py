@@ -58,7 +58,15 @@ def _python(answers: Answers) -> list[Verdict]:
 
 
 def _puzzle(answers: Answers) -> list[Verdict]:
-    return [check_puzzle(response=response, dataset=spec["dataset"], entry=spec["entry"]) for spec, response in answers]
+    return [
+        check_puzzle(
+            response=response,
+            dataset=spec["dataset"],
+            entry=spec["entry"],
+            answer_by=spec.get("answer_by", ("box",)),
+        )
+        for spec, response in answers
+    ]
 
 
 def _rubric(answers: Answers) -> list[Verdict]:

@@ -1,8 +1,27 @@
-"""Where the answer is in a response: the last box, the last Python block."""
+"""Where the answer is in a response: the last box, "the answer is", the last number; the last Python block."""
 
 import re
+from collections.abc import Sequence
+from typing import Literal
 
+Way = Literal["box", "answer_is", "last_number"]
+"""box: the last `\\boxed{...}`. answer_is: what follows the last "answer is" or "answer:", to the end of the sentence.
+last_number: the last number in digits, its sign included."""
+
+_ANSWER_IS = re.compile(r"answer(?:\s+is)?\s*(?::|\bis\b|=)\s*", re.IGNORECASE)
+_SENTENCE = re.compile(r"(?:\.(?=\d)|[^.\n])*")
+# A minus subtracts after a letter, and after a number or a closing bracket and a space; elsewhere it is a sign.
+_NUMBER = re.compile(r"(?:(?<![\w)\]}])(?<![\d)\]}]\s)[-−])?\d+(?:,\d{3})*(?:\.\d+)?")
 _BLOCK = re.compile(r"^[ \t]*```python[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
+
+
+def extract(response: str, ways: Sequence[Way]) -> str | None:
+    """The answer by the first of the ways that finds one."""
+    for way in ways:
+        found = _FIND[way](response)
+        if found is not None:
+            return found
+    return None
 
 
 def last_boxed(response: str) -> str | None:
@@ -28,3 +47,21 @@ def last_python_block(response: str) -> str | None:
     """The text of the last closed ```python block; None if there is none."""
     blocks = _BLOCK.findall(response)
     return blocks[-1] if blocks else None
+
+
+def after_answer_is(response: str) -> str | None:
+    """What the response calls its answer, without the full stop, and without the dollars that quote mathematics."""
+    said = list(_ANSWER_IS.finditer(response))
+    if not said:
+        return None
+    sentence = _SENTENCE.match(response, said[-1].end())
+    return (sentence.group() if sentence else "").strip().strip("$*").strip() or None
+
+
+def last_number(response: str) -> str | None:
+    """The last number in digits, as it is written, with a plain minus."""
+    numbers = _NUMBER.findall(response)
+    return numbers[-1].replace("−", "-") if numbers else None
+
+
+_FIND = {"box": last_boxed, "answer_is": after_answer_is, "last_number": last_number}

@@ -1,14 +1,16 @@
-r"""Puzzles of reasoning-gym: the last `\boxed{...}`, scored by the dataset's own scorer in a killable child process.
+r"""Puzzles of reasoning-gym, scored by the dataset's own scorer in a killable child process.
 
+The answer is what stands in the last `\boxed{...}`, or where the problem says else.
 Right is a score of 1 and nothing less. Many scorers give partial credit (knights and knaves: 0.65 for one role of
 two), which a policy earns by guessing: under RL a half-right guess would be preferred to an honest failure.
 """
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
 from afterbase.core.sample import Status, Verdict
-from afterbase.verify.extract import last_boxed
+from afterbase.verify.extract import Way, extract
 from afterbase.verify.maths import worker
 
 VERIFIER = "reasoning_gym"
@@ -28,17 +30,17 @@ class Reason(StrEnum):
 _STATUS = {Reason.MATCH: Status.OK, Reason.VERIFIER_ERROR: Status.FAILED}
 
 
-def check_puzzle(*, response: str, dataset: str, entry: dict[str, Any]) -> Verdict:
-    """Whether the scorer of `dataset` gives the boxed answer to `entry` (question, answer, metadata) full marks."""
-    reason = _reason(last_boxed(response), dataset, entry)
+def check_puzzle(*, response: str, dataset: str, entry: dict[str, Any], answer_by: Sequence[Way] = ("box",)) -> Verdict:
+    """Whether the scorer of `dataset` gives the answer to `entry` (question, answer, metadata) full marks."""
+    reason = _reason(extract(response, answer_by), dataset, entry)
     status = _STATUS.get(reason, Status.WRONG)
     return Verdict(verifier=VERIFIER, status=status, value=float(reason is Reason.MATCH), reason=str(reason))
 
 
-def _reason(box: str | None, dataset: str, entry: dict[str, Any]) -> Reason:
-    if box is None:
+def _reason(answer: str | None, dataset: str, entry: dict[str, Any]) -> Reason:
+    if answer is None:
         return Reason.NO_BOX
-    question = {"kind": "score", "dataset": dataset, "entry": entry, "answer": box}
+    question = {"kind": "score", "dataset": dataset, "entry": entry, "answer": answer}
     try:
         scored = worker("puzzle").ask(question, seconds=_SECONDS)
         if "error" in scored:

@@ -8,9 +8,10 @@ from typing import Any
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict
+from afterbase.verify import maths, puzzle
 from afterbase.verify.code import Item, check_python_many
-from afterbase.verify.maths import check_maths
-from afterbase.verify.puzzle import check_puzzle
+from afterbase.verify.maths import check_maths_many
+from afterbase.verify.puzzle import check_puzzle_many
 from afterbase.verify.rubric import check_rubric
 from afterbase.verify.sandbox import Sandbox, available
 
@@ -49,7 +50,12 @@ def audit(problems: Iterable[Problem]) -> list[tuple[Problem, Verdict]]:
 
 
 def _maths(answers: Answers) -> list[Verdict]:
-    return [check_maths(response=response, answer=spec["answer"]) for spec, response in answers]
+    return check_maths_many(
+        [
+            maths.Item(response, spec["answer"], spec.get("answer_by", ("box",)), spec.get("evaluated", True))
+            for spec, response in answers
+        ]
+    )
 
 
 def _python(answers: Answers) -> list[Verdict]:
@@ -58,15 +64,12 @@ def _python(answers: Answers) -> list[Verdict]:
 
 
 def _puzzle(answers: Answers) -> list[Verdict]:
-    return [
-        check_puzzle(
-            response=response,
-            dataset=spec["dataset"],
-            entry=spec["entry"],
-            answer_by=spec.get("answer_by", ("box",)),
-        )
-        for spec, response in answers
-    ]
+    return check_puzzle_many(
+        [
+            puzzle.Item(response, spec["dataset"], spec["entry"], spec.get("answer_by", ("box",)))
+            for spec, response in answers
+        ]
+    )
 
 
 def _rubric(answers: Answers) -> list[Verdict]:

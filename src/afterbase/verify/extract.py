@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-Way = Literal["box", "answer_is", "last_number"]
+Way = Literal["box", "answer_is", "last_number", "all"]
 """box: the last `\\boxed{...}`. answer_is: what follows the last "answer is" or "answer:", to the end of the sentence.
-last_number: the last number in digits, its sign included."""
+last_number: the last number in digits, its sign included. all: the whole response."""
 
 _ANSWER_IS = re.compile(r"answer(?:\s+is)?\s*(?::|\bis\b|=)\s*", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?:\.(?=\d)|[^.\n])*")
@@ -64,4 +64,4 @@ def last_number(response: str) -> str | None:
     return numbers[-1].replace("−", "-") if numbers else None
 
 
-_FIND = {"box": last_boxed, "answer_is": after_answer_is, "last_number": last_number}
+_FIND = {"box": last_boxed, "answer_is": after_answer_is, "last_number": last_number, "all": str.strip}

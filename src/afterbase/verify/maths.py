@@ -1,27 +1,28 @@
-r"""Maths answers: what is in the last `\boxed{...}` against the right answer.
+r"""Maths answers: what a response finally says, against the right answer.
 
-Where the right answer is a number, the box must hold that number, evaluated: units, `$`, `x =` and the spelling
-(1,000 or 007 or \frac{1}{2} or 0.5) do not matter, but 12+34 or 84/4 is the question over again and no answer. This
-is exact, and takes microseconds. Any other right answer (a formula, a set, a word) is compared by math-verify, in a
-child process that is killed at a hard deadline: its own time-outs are signals, which need the main thread and do not
-stop C code.
+Common answers (numbers, fractions, roots, multiples of pi, points, lists) are compared exactly, in microseconds; see
+exact.py. Any other (a formula, an interval against an inequality, a word) is compared by math-verify, in child
+processes that are killed at a hard deadline: its own time-outs are signals, which need the main thread and do not stop
+C code.
 
-Does not cover: powers of ten and roots where the right answer is a plain number; rounding (0.333 is not 1/3).
+`evaluated` is for problems that ask for a number to be computed: where the right answer is a number, the response must
+give that number, evaluated; units, `$`, `x =` and the spelling (1,000 or 007 or \frac{1}{2} or 0.5) do not matter, but
+12+34 or 84/4 is the question over again and no answer, and 0.333 is not 1/3.
 """
 
-import atexit
 import functools
 import math
-import os
 import re
-import sys
+from collections.abc import Sequence
 from enum import StrEnum
 from fractions import Fraction
-from pathlib import Path
+from typing import NamedTuple
 
 from afterbase.core.sample import Status, Verdict
 from afterbase.verify.child import Child
-from afterbase.verify.extract import last_boxed
+from afterbase.verify.exact import same
+from afterbase.verify.extract import Way, extract
+from afterbase.verify.workers import workers
 
 VERIFIER = "maths"
 MOST_CHARACTERS = 1000
@@ -46,24 +47,50 @@ class Reason(StrEnum):
 _STATUS = {Reason.MATCH: Status.OK, Reason.VERIFIER_ERROR: Status.FAILED}
 
 
-def check_maths(*, response: str, answer: str) -> Verdict:
-    """Whether the last box of the response is worth as much as `answer`; value is 1 or 0."""
-    reason = _reason(last_boxed(response), answer)
+class Item(NamedTuple):
+    """A response, the right answer, where the response's answer is, and whether it has to be evaluated."""
+
+    response: str
+    answer: str
+    answer_by: Sequence[Way] = ("box",)
+    evaluated: bool = True
+
+
+def check_maths(*, response: str, answer: str, answer_by: Sequence[Way] = ("box",), evaluated: bool = True) -> Verdict:
+    """Whether what the response answers is worth as much as `answer`; see `check_maths_many`."""
+    return check_maths_many([Item(response, answer, answer_by, evaluated)])[0]
+
+
+def check_maths_many(items: Sequence[Item]) -> list[Verdict]:
+    """One verdict an item, value 1 or 0; what takes math-verify is asked once for equal pairs, several at a time."""
+    given = [extract(item.response, item.answer_by) for item in items]
+    reasons = [_at_once(found, item) for found, item in zip(given, items, strict=True)]
+    pairs = [(item.answer, found or "") for found, item in zip(given, items, strict=True)]
+    slow = dict.fromkeys(pair for pair, reason in zip(pairs, reasons, strict=True) if reason is None)
+    compared = dict(zip(slow, workers("maths").each(_compared, list(slow)), strict=True)) if slow else {}
+    return [_verdict(compared[pair] if reason is None else reason) for pair, reason in zip(pairs, reasons, strict=True)]
+
+
+def _verdict(reason: Reason) -> Verdict:
     status = _STATUS.get(reason, Status.WRONG)
     return Verdict(verifier=VERIFIER, status=status, value=float(reason is Reason.MATCH), reason=str(reason))
 
 
-def _reason(box: str | None, answer: str) -> Reason:
-    if box is None:
+def _at_once(found: str | None, item: Item) -> Reason | None:
+    """The verdict that needs no child, if there is one."""
+    if found is None:
         return Reason.NO_BOX
-    if len(box) > MOST_CHARACTERS:
+    if len(found) > MOST_CHARACTERS:
         return Reason.TOO_LONG
-    expected, _ = _fraction(answer)
-    if expected is None:
-        return _compared(box, answer)
-    if _plain(box) == _plain(answer):
-        return Reason.MATCH
-    return Reason.MATCH if number(box) == expected else Reason.MISMATCH
+    expected, _ = _fraction(item.answer) if item.evaluated else (None, False)
+    if expected is not None:
+        matches = _plain(found) == _plain(item.answer) or number(found) == expected
+    else:
+        matches = _same(item.answer, found)
+    return None if matches is None else Reason.MATCH if matches else Reason.MISMATCH
+
+
+_same = functools.lru_cache(maxsize=65_536)(same)
 
 
 def number(text: str) -> Fraction | None:
@@ -92,9 +119,9 @@ def _fraction(text: str) -> tuple[Fraction | None, bool]:
     return (-value if sign == "-" else value), evaluated
 
 
-def _compared(box: str, answer: str) -> Reason:
+def _compared(child: Child, pair: tuple[str, str]) -> Reason:
     """math-verify's word. A right answer that it cannot read is its fault; a box that stops it is the box's."""
-    child = worker("maths")
+    answer, box = pair
     try:
         gold = child.ask({"kind": "gold", "answer": answer}, seconds=_SECONDS)
     except (TimeoutError, ChildProcessError):
@@ -110,13 +137,3 @@ def _compared(box: str, answer: str) -> Reason:
     if "error" in compared:
         return Reason.VERIFIER_ERROR
     return Reason.MATCH if compared["match"] else Reason.MISMATCH
-
-
-@functools.cache
-def worker(kind: str) -> Child:
-    """The process-wide child for `maths` or `puzzle`; ended at exit."""
-    script = Path(__file__).with_name("worker.py")
-    # -P: this folder has a code.py, which must not stand in for the standard library's.
-    child = Child([sys.executable, "-P", str(script), kind], environment={**os.environ, "PYTHONHASHSEED": "0"})
-    atexit.register(child.close)
-    return child

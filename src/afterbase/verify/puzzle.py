@@ -7,11 +7,12 @@ two), which a policy earns by guessing: under RL a half-right guess would be pre
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from afterbase.core.sample import Status, Verdict
+from afterbase.verify.child import Child
 from afterbase.verify.extract import Way, extract
-from afterbase.verify.maths import worker
+from afterbase.verify.workers import workers
 
 VERIFIER = "reasoning_gym"
 _SECONDS = 5.0
@@ -30,22 +31,43 @@ class Reason(StrEnum):
 _STATUS = {Reason.MATCH: Status.OK, Reason.VERIFIER_ERROR: Status.FAILED}
 
 
+class Item(NamedTuple):
+    """A response, the data set of reasoning-gym, its entry (question, answer, metadata), and where the answer is."""
+
+    response: str
+    dataset: str
+    entry: dict[str, Any]
+    answer_by: Sequence[Way] = ("box",)
+
+
 def check_puzzle(*, response: str, dataset: str, entry: dict[str, Any], answer_by: Sequence[Way] = ("box",)) -> Verdict:
-    """Whether the scorer of `dataset` gives the answer to `entry` (question, answer, metadata) full marks."""
-    reason = _reason(extract(response, answer_by), dataset, entry)
-    status = _STATUS.get(reason, Status.WRONG)
-    return Verdict(verifier=VERIFIER, status=status, value=float(reason is Reason.MATCH), reason=str(reason))
+    """Whether the scorer of `dataset` gives the answer to `entry` full marks; see `check_puzzle_many`."""
+    return check_puzzle_many([Item(response, dataset, entry, answer_by)])[0]
 
 
-def _reason(answer: str | None, dataset: str, entry: dict[str, Any]) -> Reason:
+def check_puzzle_many(items: Sequence[Item]) -> list[Verdict]:
+    """One verdict an item, value 1 or 0, several at a time."""
+    return [
+        Verdict(
+            verifier=VERIFIER,
+            status=_STATUS.get(reason, Status.WRONG),
+            value=float(reason is Reason.MATCH),
+            reason=str(reason),
+        )
+        for reason in workers("puzzle").each(_reason, items)
+    ]
+
+
+def _reason(child: Child, item: Item) -> Reason:
+    answer = extract(item.response, item.answer_by)
     if answer is None:
         return Reason.NO_BOX
-    question = {"kind": "score", "dataset": dataset, "entry": entry, "answer": answer}
+    question = {"kind": "score", "dataset": item.dataset, "entry": item.entry, "answer": answer}
     try:
-        scored = worker("puzzle").ask(question, seconds=_SECONDS)
+        scored = child.ask(question, seconds=_SECONDS)
         if "error" in scored:
             # Many scorers raise on malformed answers: it is their fault only if they refuse the right one as well.
-            scored = worker("puzzle").ask({**question, "answer": entry["answer"]}, seconds=_SECONDS)
+            scored = child.ask({**question, "answer": item.entry["answer"]}, seconds=_SECONDS)
             return Reason.VERIFIER_ERROR if "error" in scored else Reason.MISMATCH
     except TimeoutError:
         return Reason.TIMEOUT

@@ -16,7 +16,7 @@ from typing import Any
 _MEMORY_BYTES = 4 << 30
 
 
-@functools.cache
+@functools.lru_cache(maxsize=4096)
 def _parsed(text: str) -> list:
     from math_verify import parse
 
@@ -40,6 +40,17 @@ def compare(question: dict[str, Any]) -> dict[str, Any]:
     return {"match": verify(expected, got, timeout_seconds=None, raise_on_error=True)}
 
 
+def texts(question: dict[str, Any]) -> dict[str, Any]:
+    """Whether the answers that math-verify finds in two texts are worth the same, under its own options."""
+    from math_verify import ExprExtractionConfig, LatexExtractionConfig, StringExtractionConfig, parse, verify
+
+    ways = {"latex": LatexExtractionConfig(), "expr": ExprExtractionConfig(), "string": StringExtractionConfig()}
+    chosen = [ways[name] for name in question["match_types"]]
+    gold, pred = (parse(question[side], chosen, parsing_timeout=None) for side in ("gold", "pred"))  # type: ignore[arg-type]
+    options = {name: question[name] for name in ("strict", "float_rounding", "allow_set_relation_comp")}
+    return {"match": verify(gold, pred, timeout_seconds=None, **options)}
+
+
 @functools.cache
 def _dataset(name: str) -> Any:
     import reasoning_gym
@@ -61,7 +72,12 @@ def _load_puzzle() -> None:
 
 
 _LOAD: dict[str, Callable[[], None]] = {"maths": _load_maths, "puzzle": _load_puzzle}
-_QUESTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {"gold": gold, "compare": compare, "score": score}
+_QUESTIONS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "gold": gold,
+    "compare": compare,
+    "texts": texts,
+    "score": score,
+}
 
 
 def main() -> None:

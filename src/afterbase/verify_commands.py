@@ -1,0 +1,31 @@
+"""`afterbase verify`: each verifier on a file of cases, for people and for other programs (`--json`)."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Judge the answers in a JSONL file with one verifier.")
+Cases = Annotated[Path, typer.Argument(metavar="FILE", help="JSONL, one case a line; may be gzipped.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
+
+
+@app.command()
+def maths(cases: Cases, as_json: AsJson = False) -> None:
+    """Whether `pred` is worth as much as `gold`: rows {kind, gold, pred, expected}."""
+    from afterbase.verify.maths_cases import agreement
+
+    _tell(agreement(cases), as_json)
+
+
+def _tell(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result, ensure_ascii=False))
+        return
+    for key, value in result.items():
+        if isinstance(value, list):
+            for item in value:
+                print(json.dumps(item, ensure_ascii=False))
+        else:
+            print(f"{key}: {value}")

@@ -77,3 +77,13 @@ def test_without_isolation_a_recipe_of_code_alone_is_refused(recipe, tmp_path, m
     with pytest.raises(UserError, match="`code` is this recipe's only reasoning domain") as caught:
         launch.plan(recipe, tmp_path / "root")
     assert caught.value.got == "no Landlock here"
+
+
+def test_answers_that_leave_no_room_for_a_prompt_are_refused(recipe, tmp_path):
+    text = recipe.read_text()
+    at = text.index("max_new_tokens = ", text.index("[grpo]"))
+    recipe.write_text(text[:at] + "max_new_tokens = 100000" + text[text.index("\n", at) :])
+    with pytest.raises(UserError, match="fit in the model's context") as caught:
+        launch.run(recipe, tmp_path / "root")
+    assert caught.value.got.startswith("`grpo.max_new_tokens` = 100000, and a context of ")
+    assert not (tmp_path / "root/store").exists()

@@ -2,10 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from typer.testing import CliRunner
 
 from afterbase.cli import app
+from afterbase.core.sample import Problem
+from afterbase.data.domains import DOMAINS
 
 
 def test_maths_for_programs_and_for_people(tmp_path: Path) -> None:
@@ -18,3 +22,24 @@ def test_maths_for_programs_and_for_people(tmp_path: Path) -> None:
     people = CliRunner().invoke(app, ["verify", "maths", str(path)])
     assert people.stdout.splitlines()[:2] == ["n: 2", "agree: 1"]
     assert json.loads(people.stdout.splitlines()[2])["pred"] == "2"
+
+
+def test_an_audit_tells_how_many_right_answers_each_verifier_refuses(tmp_path: Path, monkeypatch) -> None:
+    def problem(rng) -> Problem:
+        a = rng.randint(0, 10_000)
+        gold = f"\\boxed{{{a + (a % 2)}}}"  # every second one is wrong
+        return Problem(domain="arithmetic", prompt=f"{a}?", gold=gold, verifier="maths", spec={"answer": str(a)})
+
+    domain: Any = SimpleNamespace(NAME="arithmetic", problem=problem, identity=lambda p: p.prompt)
+    monkeypatch.setitem(DOMAINS, "arithmetic", domain)
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(
+        (Path(__file__).parent.parent / "recipes/rl.toml").read_text().replace("code = ", "arithmetic = ")
+    )
+    told = CliRunner().invoke(app, ["verify", "audit", str(recipe), "--json"], catch_exceptions=False)
+    said = json.loads(told.stdout)["arithmetic"]
+    assert (said["verifier"], said["n"]) == ("maths", 298)
+    assert 100 < said["rejected"] < 200
+    assert said["false_negative_rate"] == said["rejected"] / 298
+    assert said["low"] < said["false_negative_rate"] < said["high"]
+    assert said["first"].startswith("mismatch: \\boxed{")

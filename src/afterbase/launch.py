@@ -1,9 +1,11 @@
 """What `afterbase run` and `afterbase plan` do around the recipe: checks first, then the program, then the report."""
 
 import json
+import math
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -13,7 +15,9 @@ from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress, Silent
 from afterbase.core.store import Store, write_atomically
 from afterbase.data.domains import DOMAINS
-from afterbase.data.problems import refuse_rejected_golds
+from afterbase.data.families import family_problems
+from afterbase.data.problems import refuse_rejected_golds, split_problems
+from afterbase.eval.statistics import wilson
 from afterbase.model.load import find
 from afterbase.recipe import BaseRecipe, Recipe, RlRecipe, load_recipe
 from afterbase.report.collect import collect, teacher_tokens
@@ -21,6 +25,7 @@ from afterbase.report.html import render
 from afterbase.report.plan import MeasuredCosts, plan_table
 from afterbase.report.table import final_table
 from afterbase.run import Outcome, R, comparisons, post_train, reinforce, run_base
+from afterbase.verify.check import audit as rejected_golds
 from afterbase.verify.sandbox import available
 
 AnyRecipe = Recipe | RlRecipe | BaseRecipe
@@ -85,7 +90,7 @@ def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
         else {},
         data=outcomes[0].data,
         final=outcomes[0].final_model(),
-        notes=[*notes, *_teacher_notes(outcomes[0]), *_reward_model_notes(outcomes)],
+        notes=[*notes, *_teacher_notes(outcomes[0]), *_reward_model_notes(outcomes), *_stops(outcomes)],
     )
     write_atomically(folder / "report.html", render(summary).encode())
     write_atomically(folder / "run.json", (json.dumps(summary, indent=1) + "\n").encode())
@@ -118,9 +123,43 @@ def plan(path: Path, root: Path) -> None:
     print("Tokens trained are estimates, tokens generated are upper bounds.")
 
 
+def audit(path: Path) -> dict[str, Any]:
+    """Every verifier of a recipe against its own right answers.
+
+    {domain: {verifier, n, rejected, false_negative_rate, low, high, first}}, with Wilson's 95 % interval; domains
+    without right answers, whose answers people or models judge, are left out.
+    """
+    recipe = load_recipe(path)
+    if isinstance(recipe, BaseRecipe):
+        raise UserError("a recipe with verifiers has domains", got=f"a recipe of a base: {path}", remedy="name another")
+    seed, sets = recipe.seeds[0], {}
+    for name, config in recipe.domains.items():
+        sets[name] = split_problems(DOMAINS[name], config, seed)
+    for name, family in recipe.families.items() if isinstance(recipe, RlRecipe) else ():
+        sets[name] = family_problems(name, family, seed)
+    out = {}
+    for name, (train, test) in sets.items():
+        problems = [problem for problem in (*train, *test) if problem.gold is not None]
+        if not problems:
+            continue
+        rejected = rejected_golds(problems)
+        interval = wilson(len(rejected), len(problems))
+        out[name] = {
+            "verifier": problems[0].verifier,
+            "n": len(problems),
+            "rejected": len(rejected),
+            "false_negative_rate": len(rejected) / len(problems),
+            "low": interval.low,
+            "high": interval.high,
+            "first": None if not rejected else f"{rejected[0][1].reason}: {rejected[0][0].gold}",
+        }
+    return out
+
+
 def _preflight(recipe: R) -> tuple[R, list[str]]:
     """Refuse early what would fail late; leave out the code domain where programs cannot be isolated, and say so."""
-    find(recipe.base)
+    context = json.loads((find(recipe.base) / "config.json").read_text()).get("max_position_embeddings", math.inf)
+    _refuse_answers_beyond_context(recipe.model_dump(), context)
     notes = []
     missing = available() if "code" in recipe.domains else None
     if missing is not None:
@@ -130,6 +169,19 @@ def _preflight(recipe: R) -> tuple[R, list[str]]:
         rng = random.Random(0)
         refuse_rejected_golds([DOMAINS[name].problem(rng) for _ in range(_GOLDS)])
     return recipe, notes
+
+
+def _refuse_answers_beyond_context(settings: dict[str, Any], context: float, name: str = "") -> None:
+    """A stage refuses each prompt that does not fit with its answer; an answer that leaves no room for any, here."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            _refuse_answers_beyond_context(value, context, f"{name}{key}.")
+        elif key == "max_new_tokens" and value >= context:
+            raise UserError(
+                "a prompt and its answer fit in the model's context",
+                got=f"`{name}{key}` = {value}, and a context of {context} tokens",
+                remedy=f"lower `{name}{key}`",
+            )
 
 
 def _without_code(recipe: R, missing: str) -> R:
@@ -167,6 +219,16 @@ def _teacher_notes(outcome: Outcome) -> list[str]:
         reflective, original = teacher_tokens(drafts, outcome.final_model())
         notes.append(f"{domain}: a teacher's answer has {reflective:.0f} tokens, an original response {original:.0f}.")
     return notes
+
+
+def _stops(outcomes: list[Outcome]) -> list[str]:
+    """Which runs of RL were ended before their last step, and why."""
+    last = [(outcome.seed, curve, curve.metrics()[-1]) for outcome in outcomes for curve in outcome.curves]
+    return [
+        f"{curve.name}, seed {seed}: stopped after step {row['step']}, as {row['stopped']}."
+        for seed, curve, row in last
+        if "stopped" in row
+    ]
 
 
 def _reward_model_notes(outcomes: list[Outcome]) -> list[str]:

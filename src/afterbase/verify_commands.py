@@ -19,6 +19,17 @@ def maths(cases: Cases, as_json: AsJson = False) -> None:
     _tell(agreement(cases), as_json)
 
 
+@app.command()
+def audit(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/rl.toml.")],
+    as_json: AsJson = False,
+) -> None:
+    """Every verifier of a recipe against its own right answers: how many it refuses."""
+    from afterbase.launch import audit as audited
+
+    _tell(audited(recipe), as_json)
+
+
 def _tell(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print(json.dumps(result, ensure_ascii=False))

@@ -49,7 +49,17 @@ def test_an_unknown_verifier_is_refused():
 def test_open_prompts_without_a_reward_model_are_refused():
     with pytest.raises(UserError, match="need a reward model") as raised:
         judge([(problem("maths"), r"\boxed{7}"), (problem("rubric"), "x"), (problem("rubric"), "y")])
-    assert raised.value.got.startswith("2 answers in ['toy']")
+    assert raised.value.got.startswith("2 prompts in ['toy']")
+
+
+def test_a_rubric_is_held_out_where_a_problem_has_one(reward_model):
+    spec = {
+        "words": [1, 9], "sentences": [1, 1], "must_not": [], "must_mention": [["poem"]], "persona_marks": [],
+    }  # fmt: skip
+    with_rubric = Problem(domain="toy", prompt="?", gold=None, verifier="rubric", spec=spec)
+    judged = judge([(with_rubric, "A poem."), (with_rubric, "A song."), (problem("rubric"), "A poem.")], reward_model)
+    assert [r.held_out for r in judged] == [1.0, pytest.approx(6 / 7), None]
+    assert all(r.verdict is None for r in judged), "it is watched, not trained on"
 
 
 def test_rules_alone_need_no_model():

@@ -178,7 +178,10 @@ def test_a_run_from_which_nothing_could_be_learnt_is_refused(model, artifact, to
 
 
 def test_a_prompt_beyond_the_context_is_refused_before_anything_is_sampled(model, artifact, toy_store):
-    problems = [*toy_problems(1), Problem(domain="toy", prompt="1 2 " * 300, gold=None, verifier="rubric", spec={})]
+    problems = [
+        *toy_problems(1, "maths"),
+        Problem(domain="toy", prompt="1 2 " * 300, gold=None, verifier="maths", spec={}),
+    ]
     chat = problem_set(artifact, "chat", problems)
     with pytest.raises(UserError, match="context") as raised:
         train_grpo(toy_store, "grpo", model, [chat], CONFIG, seed=0)
@@ -228,3 +231,35 @@ def test_settings_that_cannot_teach_are_refused(key):
 def test_settings_that_contradict_each_other_are_refused(changes, rule):
     with pytest.raises(ValidationError, match=rule):
         settings(**changes)
+
+
+def test_a_reward_model_that_parts_from_the_rule_stops_the_run(model, judge, artifact, toy_store, monkeypatch):
+    spec = {"words": [0, 99], "sentences": [0, 9], "must_not": [], "must_mention": [["x"]], "persona_marks": []}
+    problems = [Problem(domain="toy", prompt=f"{i}?", gold=None, verifier="rubric", spec=spec) for i in range(4)]
+    seen = []
+
+    def parted(proxy, held_out, *, window):
+        seen.append((list(proxy), list(held_out), window))
+        return "they part" if len(proxy) == 3 else None
+
+    monkeypatch.setattr(grpo, "parted", parted)
+    trained = train_grpo(
+        toy_store, "watched", model, [problem_set(artifact, "open", problems)], settings(hacking_window=2), seed=0,
+        reward_model=judge,
+    )  # fmt: skip
+    rows = trained.metrics()
+    assert [row.get("stopped") for row in rows] == [None, None, "they part"]
+    proxy, held_out, window = seen[-1]
+    assert (proxy, held_out) == ([row["proxy"] for row in rows], [row["held_out"] for row in rows])
+    assert window == 2
+
+
+def test_without_a_window_nothing_is_watched():
+    assert grpo.hacked([{"proxy": float(i), "held_out": -float(i)} for i in range(9)], 0) is None
+    assert grpo.hacked([{"proxy": float(i), "held_out": -float(i)} for i in range(9)], 2) is not None
+    assert grpo.hacked([{"step": 1}], 2) is None
+
+
+def test_a_window_of_one_is_refused():
+    with pytest.raises((UserError, ValidationError), match="told from chance"):
+        settings(hacking_window=1)

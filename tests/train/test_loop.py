@@ -109,6 +109,39 @@ def test_a_run_that_cannot_recover_stops_and_keeps_the_batch(toy_store, tmp_path
     assert json.loads(kept.read_text()) == {"row": 6}
 
 
+def test_a_reason_to_stop_ends_the_run_and_a_resumed_one_as_well(toy_store):
+    """Killed between the last step's checkpoint and the result, the stage must not go on where it had stopped."""
+    notes: list[int] = []
+
+    def stage(fail: bool) -> Artifact:
+        def after(step: int, _moved: bool) -> None:
+            notes.append(step)
+
+        def make(work: Workspace) -> None:
+            notes.clear()
+            weight = torch.nn.Linear(1, 1, bias=False)
+
+            def compute(step: int) -> dict[str, float]:
+                weight.weight.grad = torch.ones_like(weight.weight)
+                return {"tokens": 1}
+
+            train(
+                work, CONFIG, torch.nn.ModuleDict({"trunk": weight}), weight, 9, compute, batch=lambda _: None,
+                notes=notes, after=after, stop=lambda: "enough" if len(notes) >= 4 else None,
+            )  # fmt: skip
+            if fail:
+                raise KeyboardInterrupt
+            (work.payload / "done").write_text("")
+
+        return toy_store.produce("stopped", "toy", 1, what={}, inputs={}, make=make)
+
+    with pytest.raises(KeyboardInterrupt):
+        stage(fail=True)
+    rows = stage(fail=False).metrics()
+    assert [row["step"] for row in rows] == [1, 2, 3, 4]
+    assert [row.get("stopped") for row in rows] == [None, None, None, "enough"]
+
+
 def test_kept_checkpoints_stay_beside_the_result_with_the_best(toy_store):
     measured = iter([0.3, 0.1, 0.5, 0.4])
     config = CONFIG.model_copy(update={"keep_checkpoints": 1})

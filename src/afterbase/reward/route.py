@@ -5,13 +5,15 @@ tracks give rewards in [0, 1]; advantages are normalised within a prompt's own g
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict, conversation
 from afterbase.reward.rules import brevity, rule_rewards
 from afterbase.reward.scalar import RewardModel
+from afterbase.verify.check import check
+from afterbase.verify.rubric import has_rubric
 
 RULES = frozenset({"maths", "python", "reasoning_gym"})
 MODEL = frozenset({"rubric"})
@@ -19,10 +21,14 @@ MODEL = frozenset({"rubric"})
 
 @dataclass(frozen=True)
 class Reward:
-    """One answer's reward, None where the verifier failed; the verdict is None on the model's track."""
+    """One answer's reward, None where the verifier failed; the verdict is None on the model's track.
+
+    There `held_out` is what a rule says of the answer: it is not trained on, but watched (`train/watch.py`).
+    """
 
     value: float | None
     verdict: Verdict | None
+    held_out: float | None = None
 
 
 def owner(problem: Problem) -> str:
@@ -38,6 +44,17 @@ def owner(problem: Problem) -> str:
     )
 
 
+def refuse_unowned(problems: Iterable[Problem], *, model: bool) -> None:
+    """UserError where a problem has no owner, or the reward model is one's owner and there is none (`model`)."""
+    orphans = [problem for problem in problems if owner(problem) == "model"]
+    if orphans and not model:
+        raise UserError(
+            "prompts without a rule need a reward model",
+            got=f"{len(orphans)} prompts in {sorted({p.domain for p in orphans})} and no reward model",
+            remedy="train a reward model before this stage, or leave those domains out",
+        )
+
+
 def rewards(
     answers: Sequence[tuple[Problem, str]],
     *,
@@ -47,6 +64,7 @@ def rewards(
     model: RewardModel | None,
 ) -> list[Reward]:
     """The reward of each (problem, response), in order."""
+    refuse_unowned((problem for problem, _ in answers), model=model is not None)
     out: list[Reward | None] = [None] * len(answers)
     ruled = [i for i, (problem, _) in enumerate(answers) if owner(problem) == "rules"]
     judged = [i for i, (problem, _) in enumerate(answers) if owner(problem) == "model"]
@@ -56,16 +74,12 @@ def rewards(
     for i, (value, verdict) in zip(ruled, by_rule, strict=True):
         out[i] = Reward(value, verdict)
     if judged:
-        if model is None:
-            raise UserError(
-                "prompts without a rule need a reward model",
-                got=f"{len(judged)} answers in {sorted({answers[i][0].domain for i in judged})} and no reward model",
-                remedy="train a reward model before this stage, or leave those domains out",
-            )
+        assert model is not None
         scores = model.score([conversation(answers[i][0].prompt, answers[i][1]) for i in judged])
         for i, score in zip(judged, scores, strict=True):
             value = brevity(_sigmoid(score), tokens=tokens[i], budget=budget, weight=length_weight)
-            out[i] = Reward(value, None)
+            problem, response = answers[i]
+            out[i] = Reward(value, None, check(problem, response).value if has_rubric(problem.spec) else None)
     return [reward for reward in out if reward is not None]
 
 

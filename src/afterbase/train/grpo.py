@@ -14,6 +14,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from afterbase.core.config import what
 from afterbase.core.errors import UserError
@@ -21,7 +22,7 @@ from afterbase.core.sample import Problem, read_problems
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.core.tokens import user_prompt_ids
 from afterbase.model.load import LanguageModel, load, save
-from afterbase.reward.route import Reward, rewards
+from afterbase.reward.route import Reward, refuse_unowned, rewards
 from afterbase.reward.rules import overlong_penalty
 from afterbase.reward.scalar import RewardModel, load_reward_model
 from afterbase.train.grpo_settings import Grpo
@@ -29,8 +30,9 @@ from afterbase.train.loop import prepare, train
 from afterbase.train.policy import Experience, accumulate, experience
 from afterbase.train.rollouts import Judge
 from afterbase.train.sampler import Sampler
+from afterbase.train.watch import parted
 
-VERSION = 5
+VERSION = 6
 
 
 def train_grpo(
@@ -70,6 +72,7 @@ def _train(
 ) -> None:
     lm = load(model.payload)
     problems = [p for a in problem_artifacts for p in read_problems(a.payload / "train.parquet")]
+    refuse_unowned(problems, model=reward_artifact is not None)
     _refuse_long_prompts(lm, problems, config)
     reference = load(model.payload) if config.objective.beta > 0 else None
     judge = _judge(config, load_reward_model(reward_artifact.payload) if reward_artifact else None)
@@ -119,10 +122,19 @@ def _train(
             export=lambda folder, state: save(lm, folder, state=state),
             notes=sampler.notes,
             after=after,
+            stop=lambda: hacked(sampler.notes, config.hacking_window),
         )
     save(lm, work.payload)
     lines = [json.dumps(note, ensure_ascii=False) + "\n" for note in sampler.notes]
     (work.payload / "samples.jsonl").write_text("".join(lines))
+
+
+def hacked(notes: Sequence[dict[str, Any]], window: int) -> str | None:
+    """Why no step should follow: see `train.watch`."""
+    watched = [note for note in notes if "proxy" in note]
+    if window == 0:
+        return None
+    return parted([n["proxy"] for n in watched], [n["held_out"] for n in watched], window=window)
 
 
 def minibatch(config: Grpo, index: int, update: int, seed: int) -> list[int]:

@@ -44,6 +44,9 @@ class Grpo(Training):
     """Draw prompts by their solve rate so far, those of one half most often, in place of a shuffle."""
     probe_groups: int = Field(default=8, ge=0)
     """Groups that are looked at before the first update; the run is refused where none has rewards that differ."""
+    hacking_window: int = Field(default=8, ge=0)
+    """So many first and last steps are compared; the run stops where the reward model's scores have risen and what a
+    rule says of the same answers has fallen. 0 never stops."""
     row_tokens: int = Field(default=4096, ge=64)
     mismatch_alarm: How[float] = Field(default=0.05, gt=0)
     """Nats a token between engine and trainer, on average, that stop the run: rounding in float32 is below 1e-4."""
@@ -57,6 +60,12 @@ class Grpo(Training):
                 "top_p below 1 biases the ratio unless the sampling mask is replayed in training",
                 got=f"top_p = {self.top_p}",
                 remedy="set `objective.keep_sampling_mask = true`, or leave top_p at 1",
+            )
+        if self.hacking_window == 1:
+            raise UserError(
+                "a change is told from chance by two steps and more",
+                got="hacking_window = 1",
+                remedy="set hacking_window to 2 or more, or to 0 for no watch",
             )
         if self.prompts % self.minibatches:
             raise UserError(

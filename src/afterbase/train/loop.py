@@ -66,6 +66,7 @@ def train(
     notes: list[Any] | None = None,
     score: Callable[[], float] | None = None,
     after: Callable[[int, bool], None] | None = None,
+    stop: Callable[[], str | None] | None = None,
     schedule: int | None = None,
 ) -> None:
     """`steps` updates of the parameters of `trained`, from the last checkpoint on if there is one.
@@ -73,7 +74,8 @@ def train(
     `compute(step)` leaves the gradients of a 0-based step and returns its numbers, `tokens` among them. `modules` is
     all that a checkpoint holds, `notes` what `compute` adds to beside it (JSON). `batch(step)` says what was in a step,
     for one that is skipped. `export` writes a model folder from a state; `score` measures a checkpoint, the smaller the
-    better; `after(step, moved)` follows the update; `schedule` is the learning rate's span where it is not `steps`.
+    better; `after(step, moved)` follows the update; `stop` gives the reason why no step follows, if
+    there is one; `schedule` is the learning rate's span where it is not `steps`.
     """
     optimizer = adamw(trained, config.optimisation)
     exports = Exports(work.checkpoints, export) if export is not None and config.keep_checkpoints else None
@@ -85,6 +87,8 @@ def train(
     skipped = SkippedSteps(total=state.get("skipped", 0))
     with contextlib.closing(_board(work, done)) as board, checkpoints:
         for step in range(done, steps):
+            if stop is not None and stop() is not None:
+                break
             started = time.monotonic()
             numbers = dict(compute(step))
             rate = learning_rate(step, schedule or steps, config.optimisation)
@@ -101,7 +105,8 @@ def train(
             scored = score() if saved and exports is not None and score is not None else None
             if scored is not None:
                 numbers["held_out_loss"] = round(scored, 6)
-            work.log(step + 1, steps, **numbers)
+            reason = stop() if stop is not None else None
+            work.log(step + 1, steps, **numbers, **({} if reason is None else {"stopped": reason}))
             for name, value in numbers.items():
                 board.add_scalar(name, value, step + 1)
             if saved:

@@ -163,9 +163,12 @@ def numbers_of(groups: Sequence[Group]) -> dict[str, float]:
     for group in groups:
         by_source[group.problem.domain] += [r.value for r in group.judged if r.value is not None]
     rates = [g.solve_rate for g in groups if not math.isnan(g.solve_rate)]
+    watched = [r for r in judged if r.held_out is not None and r.value is not None]
     return {
         "reward": _mean([value for values in by_source.values() for value in values]),
         **{f"reward/{source}": _mean(values) for source, values in by_source.items()},
+        **({"proxy": _mean([r.value for r in watched if r.value is not None])} if watched else {}),
+        **({"held_out": _mean([r.held_out for r in watched if r.held_out is not None])} if watched else {}),
         "solved": round(len(right) / decided, 4) if decided else math.nan,
         **{f"solve rate/{name}": _share(rates, low, high) for name, low, high in _HISTOGRAM},
         "length": round(statistics.fmean(lengths), 1),

@@ -74,6 +74,7 @@ class Sampler:
         note = _note(index, rollout)
         if index == 0 and self._config.probe_groups:
             note["probe"] = self._probe(rollout)
+        note |= {key: numbers[key] for key in ("proxy", "held_out") if key in numbers}
         self.notes.append(note)
         self.numbers = numbers | {f"seconds/{phase}": round(spent, 2) for phase, spent in rollout.seconds.items()}
         self.latest = [{"prompt": g.problem.prompt, "answers": g.texts} for g in rollout.groups]

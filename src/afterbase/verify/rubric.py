@@ -52,6 +52,11 @@ def check_rubric(*, response: str, spec: dict[str, Any]) -> Verdict:
     )
 
 
+def has_rubric(spec: dict[str, Any]) -> bool:
+    """Whether a problem comes with a rubric; an open problem need not."""
+    return "must_mention" in spec
+
+
 def _items(text: str, spec: dict[str, Any]) -> list[tuple[Reason, bool]]:
     """(reason of refusal, met) of every item that applies, in the order of `Reason`."""
     least_words, most_words = spec["words"]

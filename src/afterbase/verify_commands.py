@@ -1,6 +1,7 @@
 """`afterbase verify`: each verifier on a file of cases, for people and for other programs (`--json`)."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +29,21 @@ def audit(
     from afterbase.launch import audit as audited
 
     _tell(audited(recipe), as_json)
+
+
+@app.command()
+def code(
+    cases: Cases,
+    as_json: AsJson = False,
+    unsafe: Annotated[bool, typer.Option("--unsafe", help="Run without isolation: only what you trust.")] = False,
+) -> None:
+    """Whether programs print what they should: rows {id, language, program, tests: [{stdin, stdout}]}."""
+    from afterbase.verify.isolation import jail_or_nothing
+    from afterbase.verify.program_cases import judged, workers
+    from afterbase.verify.programs import Judge
+
+    judge = Judge(jail=jail_or_nothing(unsafe=unsafe), workers=workers())
+    _tell(judged(cases, judge.verdicts, lambda line: print(line, file=sys.stderr)), as_json)
 
 
 def _tell(result: dict[str, Any], as_json: bool) -> None:

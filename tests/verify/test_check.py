@@ -29,7 +29,10 @@ CHAT = problem(
     must_not=[],
     persona_marks=[],
 )
-ALL = [MATHS, PYTHON, PUZZLE, CHAT]
+PROGRAM = problem(
+    "program", "```bash\nread x; echo $((x + 1))\n```", language="bash", tests=[{"stdin": "1\n", "stdout": "2\n"}]
+)
+ALL = [MATHS, PYTHON, PROGRAM, PUZZLE, CHAT]
 
 
 def test_each_verifier_accepts_its_gold_and_no_other() -> None:

@@ -10,7 +10,10 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.verify import maths, puzzle
 from afterbase.verify.code import Item, check_python_many
+from afterbase.verify.isolation import jail
 from afterbase.verify.maths import check_maths_many
+from afterbase.verify.program_cases import workers
+from afterbase.verify.programs import Case, Judge, Program
 from afterbase.verify.puzzle import check_puzzle_many
 from afterbase.verify.rubric import check_rubric
 from afterbase.verify.sandbox import Sandbox, available
@@ -63,6 +66,14 @@ def _python(answers: Answers) -> list[Verdict]:
     return check_python_many(items, _shared_sandbox())
 
 
+def _program(answers: Answers) -> list[Verdict]:
+    programs = [
+        Program(spec["language"], response, [Case(test["stdin"], test["stdout"]) for test in spec["tests"]])
+        for spec, response in answers
+    ]
+    return Judge(jail=jail(), workers=workers()).verdicts(programs)
+
+
 def _puzzle(answers: Answers) -> list[Verdict]:
     return check_puzzle_many(
         [
@@ -78,6 +89,7 @@ def _rubric(answers: Answers) -> list[Verdict]:
 
 _VERIFIERS: dict[str, Callable[[Answers], list[Verdict]]] = {
     "maths": _maths,
+    "program": _program,
     "python": _python,
     "reasoning_gym": _puzzle,
     "rubric": _rubric,

@@ -21,6 +21,14 @@ def maths(cases: Cases, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def drop(cases: Cases, as_json: AsJson = False) -> None:
+    """Whether DROP's exact match and F1 are as published: rows {prediction, gold, em, f1}."""
+    from afterbase.verify.drop_cases import agreement
+
+    _tell(agreement(cases), as_json)
+
+
+@app.command()
 def audit(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/rl.toml.")],
     as_json: AsJson = False,

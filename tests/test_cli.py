@@ -55,6 +55,7 @@ def test_commands_and_options_are_these_and_no_others():
         "trace": ["--root", "ID"],
         "serve": ["--host", "--max-rows", "--port", "--token", "--token-budget", "MODEL"],
         "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
+        "serve-sandbox": ["--host", "--port", "--token"],
         "verify maths": ["--json", "FILE"],
         "verify audit": ["--json", "RECIPE"],
         "verify code": ["--json", "--unsafe", "FILE"],

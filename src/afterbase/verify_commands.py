@@ -41,8 +41,9 @@ def code(
     from afterbase.verify.isolation import jail_or_nothing
     from afterbase.verify.program_cases import judged, workers
     from afterbase.verify.programs import Judge
+    from afterbase.verify.remote import remote_or
 
-    judge = Judge(jail=jail_or_nothing(unsafe=unsafe), workers=workers())
+    judge = remote_or(lambda: Judge(jail=jail_or_nothing(unsafe=unsafe), workers=workers()))
     _tell(judged(cases, judge.verdicts, lambda line: print(line, file=sys.stderr)), as_json)
 
 

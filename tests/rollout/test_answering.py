@@ -23,7 +23,7 @@ def token(token_id: int) -> Token:
     return Token(id=token_id, logp=-0.5, top=((token_id, -0.5),))
 
 
-def answered(tokenizer, wanted, events: list[tuple[int, Any]], *, stream: bool = False, prompts: int = 1):
+def answered(tokenizer, wanted, events: list[tuple[int, Any]], *, stream: bool = False, prompts: int = 1) -> Any:
     """What comes of the events, each (sample, event) of the first prompt's or, beyond n, of the next ones'."""
 
     async def run():

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from afterbase import cli
 from afterbase.core.errors import UserError
 
-HEAVY = ("torch", "transformers", "pyarrow", "numpy", "sympy", "reasoning_gym", "fastapi", "uvicorn", "httpx")
+HEAVY = ("torch", "transformers", "pyarrow", "numpy", "sympy", "reasoning_gym", "fastapi", "uvicorn", "httpx", "nltk")
 
 
 def _call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -56,6 +56,7 @@ def test_commands_and_options_are_these_and_no_others():
         "serve": ["--host", "--max-rows", "--port", "--token", "--token-budget", "MODEL"],
         "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
         "verify maths": ["--json", "FILE"],
+        "verify ifeval": ["--json", "FILE"],
         "verify audit": ["--json", "RECIPE"],
     }
 

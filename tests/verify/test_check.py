@@ -29,7 +29,10 @@ CHAT = problem(
     must_not=[],
     persona_marks=[],
 )
-ALL = [MATHS, PYTHON, PUZZLE, CHAT]
+IFEVAL = problem(
+    "ifeval", "<<Tea>>\nNo milk.", instructions=[{"id": "detectable_format:title"}, {"id": "punctuation:no_comma"}]
+)
+ALL = [MATHS, PYTHON, PUZZLE, CHAT, IFEVAL]
 
 
 def test_each_verifier_accepts_its_gold_and_no_other() -> None:

@@ -15,6 +15,7 @@ from afterbase.verify.ifeval.instruction import Instruction
 
 VERIFIER = "ifeval"
 FOLLOWED = "followed"
+TIMEOUT = "timeout"
 
 
 class Reading(StrEnum):
@@ -55,7 +56,10 @@ def check_ifeval(*, response: str, spec: dict[str, Any]) -> Verdict:
     """
     instructions, reading = _read(spec)
     missed = (name for name, one in instructions if not follows(one, response, reading=reading))
-    reason = next(missed, FOLLOWED)
+    try:
+        reason = next(missed, FOLLOWED)
+    except TimeoutError:  # NLTK gives each of its expressions five seconds
+        return Verdict(verifier=VERIFIER, status=Status.FAILED, value=0.0, reason=TIMEOUT)
     ok = reason == FOLLOWED
     return Verdict(verifier=VERIFIER, status=Status.OK if ok else Status.WRONG, value=float(ok), reason=reason)
 

@@ -43,7 +43,7 @@ def _stars(lines: list[str]) -> int:
 
 
 class NumberHighlightedSections(Instruction):
-    """At least so many of *this* or **this**; **this** counts as one, for its outer stars enclose nothing singly."""
+    """At least so many of *this* or **this**, each on one line; ***this*** is both."""
 
     num_highlights: Count
 

@@ -21,6 +21,14 @@ def maths(cases: Cases, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def ifeval(cases: Cases, as_json: AsJson = False) -> None:
+    """Whether `response` follows an instruction of IFEval: rows {instruction_id, kwargs, response, expected}."""
+    from afterbase.verify.ifeval.cases import agreement
+
+    _tell(agreement(cases), as_json)
+
+
+@app.command()
 def audit(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/rl.toml.")],
     as_json: AsJson = False,

@@ -10,6 +10,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.verify import maths, puzzle
 from afterbase.verify.code import Item, check_python_many
+from afterbase.verify.ifeval.follow import check_ifeval
 from afterbase.verify.isolation import jail
 from afterbase.verify.maths import check_maths_many
 from afterbase.verify.program_cases import workers
@@ -88,7 +89,12 @@ def _rubric(answers: Answers) -> list[Verdict]:
     return [check_rubric(response=response, spec=spec) for spec, response in answers]
 
 
+def _ifeval(answers: Answers) -> list[Verdict]:
+    return [check_ifeval(response=response, spec=spec) for spec, response in answers]
+
+
 _VERIFIERS: dict[str, Callable[[Answers], list[Verdict]]] = {
+    "ifeval": _ifeval,
     "maths": _maths,
     "program": _program,
     "python": _python,

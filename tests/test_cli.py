@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from afterbase import cli
 from afterbase.core.errors import UserError
 
-HEAVY = ("torch", "transformers", "pyarrow", "numpy", "sympy", "reasoning_gym", "fastapi", "uvicorn", "httpx")
+HEAVY = ("torch", "transformers", "pyarrow", "numpy", "sympy", "reasoning_gym", "fastapi", "uvicorn", "httpx", "nltk")
 
 
 def _call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -61,7 +61,9 @@ def test_commands_and_options_are_these_and_no_others():
         ],
         "eval compare": ["--json", "A", "B"],
         "verify drop": ["--json", "FILE"],
+        "serve-sandbox": ["--host", "--port", "--token"],
         "verify maths": ["--json", "FILE"],
+        "verify ifeval": ["--json", "FILE"],
         "verify audit": ["--json", "RECIPE"],
         "verify code": ["--json", "--unsafe", "FILE"],
     }

@@ -108,6 +108,20 @@ def serve_rollouts(
     vllm_environment.serve(model, env, host=host, port=port, dtype=dtype)
 
 
+@app.command(name="serve-sandbox")
+def serve_sandbox(
+    host: Annotated[str, typer.Option("--host", help="Any other than a loopback address needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="0 takes a free one.")] = 8200,
+    token: Annotated[
+        str | None, typer.Option("--token", envvar="AFTERBASE_SANDBOX_TOKEN", help="What clients have to send.")
+    ] = None,
+) -> None:
+    """Run other machines' untrusted programs here, in isolation; they set AFTERBASE_SANDBOX to the address."""
+    from afterbase.verify.sandbox_app import serve as serve_programs
+
+    serve_programs(host=host, port=port, token=token)
+
+
 def _summary(run: str, root: Path) -> dict[str, Any]:
     path = root / "runs" / run / "run.json"
     if not path.is_file():

@@ -29,6 +29,14 @@ def drop(cases: Cases, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def ifeval(cases: Cases, as_json: AsJson = False) -> None:
+    """Whether `response` follows an instruction of IFEval: rows {instruction_id, kwargs, response, expected}."""
+    from afterbase.verify.ifeval.cases import agreement
+
+    _tell(agreement(cases), as_json)
+
+
+@app.command()
 def audit(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/rl.toml.")],
     as_json: AsJson = False,
@@ -49,8 +57,9 @@ def code(
     from afterbase.verify.isolation import jail_or_nothing
     from afterbase.verify.program_cases import judged, workers
     from afterbase.verify.programs import Judge
+    from afterbase.verify.remote import remote_or
 
-    judge = Judge(jail=jail_or_nothing(unsafe=unsafe), workers=workers())
+    judge = remote_or(lambda: Judge(jail=jail_or_nothing(unsafe=unsafe), workers=workers()))
     _tell(judged(cases, judge.verdicts, lambda line: print(line, file=sys.stderr)), as_json)
 
 

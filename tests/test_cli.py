@@ -56,8 +56,9 @@ def test_commands_and_options_are_these_and_no_others():
         "serve": ["--host", "--max-rows", "--port", "--token", "--token-budget", "MODEL"],
         "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
         "eval model": [
-            *("--data", "--json", "--judge", "--judge-token-variable", "--limit", "--max-new-tokens", "--out"),
-            *("--plain", "--runs", "--seed", "--tasks", "--temperatures", "--token-variable", "MODEL"),
+            *("--budgets", "--data", "--json", "--judge", "--judge-token-variable", "--limit", "--max-new-tokens"),
+            *("--out", "--plain", "--runs", "--seed", "--tasks", "--temperatures", "--token-variable", "--twins"),
+            "MODEL",
         ],
         "eval compare": ["--json", "A", "B"],
         "verify drop": ["--json", "FILE"],

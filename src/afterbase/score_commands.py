@@ -1,5 +1,65 @@
 """`afterbase score`: published judged benchmarks from their files of verdicts, for people and programs (`--json`)."""
 
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
 
+from afterbase.core.errors import UserError
+
 app = typer.Typer(no_args_is_help=True, help="Score judged benchmarks from their files of verdicts.")
+AsJson = Annotated[bool, typer.Option("--json", help="As one JSON object, unrounded.")]
+
+
+@app.command(name="alpaca-eval")
+def alpaca_eval(
+    models: Annotated[
+        list[Path],
+        typer.Argument(metavar="MODEL...", help="MODEL.csv[.gz], or pairs of annotations.json and model_outputs.json."),
+    ],
+    difficulty: Annotated[Path, typer.Option("--difficulty", help="CSV: index, instruction_difficulty, ...")],
+    regulariser: Annotated[Path, typer.Option("--regulariser", help="CSV: the prompted baseline's rows.")],
+    folds: Annotated[Path | None, typer.Option("--folds", help="CSV: train_row, fold; else the reference's.")] = None,
+    C: Annotated[float | None, typer.Option("--C", help="The penalty's C; else by cross-validation.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Win rate and length-controlled win rate against the baseline of AlpacaEval 2.0."""
+    from afterbase.eval import alpaca_eval as method
+    from afterbase.eval import alpaca_eval_files as files
+
+    if C is not None and not 0 < C < float("inf"):
+        raise UserError("C is a number above 0", got=str(C), remedy="name another, or leave --C out")
+    instructions, gamed = files.Instructions(difficulty), files.read_regulariser(regulariser)
+    total, offset = len(instructions.lengths), len(gamed.y_G)
+    fold_R = files.read_folds(folds, n=offset + total) if folds else None
+    scores = {}
+    for answers in files.read_models(models, instructions):
+        own_R = None if fold_R is None else fold_R[[*range(offset), *(offset + answers.index_N)]]
+        scores[answers.model] = asdict(method.score(answers, gamed, C=C, folds_R=own_R))
+        if (rated := scores[answers.model]["n_total"]) < total:
+            _note(f"{answers.model}: {rated} of {total} instructions have a preference")
+    _tell(scores, as_json)
+
+
+def _note(text: str) -> None:
+    """What a reader of the numbers should know; not on stdout, which is for the numbers."""
+    print(f"note: {text}", file=sys.stderr)
+
+
+def _tell(scores: dict[str, dict[str, Any]], as_json: bool) -> None:
+    """A row a model."""
+    if as_json:
+        print(json.dumps(scores, ensure_ascii=False, allow_nan=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", *next(iter(scores.values())))
+    for name, score in scores.items():
+        table.add_row(
+            name, *(f"{x:.2f}" if isinstance(x, float) else "" if x is None else str(x) for x in score.values())
+        )
+    Console().print(table)

@@ -1,0 +1,71 @@
+"""`afterbase score`: exactly the documented JSON on stdout, notes on stderr, and the reference data's numbers."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from afterbase.cli import app
+from afterbase.core.errors import UserError
+
+
+def _said(*arguments: str | Path) -> tuple[dict, str]:
+    """What is printed with --json, and the notes beside it."""
+    told = CliRunner().invoke(app, ["score", *map(str, arguments), "--json"], catch_exceptions=False)
+    assert told.exit_code == 0, told.stderr
+    return json.loads(told.stdout), told.stderr
+
+
+def _alpaca(folder: Path) -> list[str | Path]:
+    return ["--difficulty", folder / "instructions.csv", "--regulariser", folder / "df_gamed_reconstructed.csv.gz"]
+
+
+def _edited(source: Path, target: Path, edit) -> Path:
+    """The rows of a gzipped table after `edit` of its list of lines below the header."""
+    head, *lines = gzip.decompress(source.read_bytes()).decode().splitlines()
+    target.write_bytes(gzip.compress("\n".join([head, *edit(lines)]).encode()))
+    return target
+
+
+def test_alpaca_eval_of_several_models_as_json_and_as_table(afterbase_data: Path) -> None:
+    folder = afterbase_data / "alpaca_eval"
+    models = [folder / "alpaca-7b.csv.gz", folder / "claude-2.1.csv.gz"]
+    said, notes = _said("alpaca-eval", *models, *_alpaca(folder), "--C", "2.7825594")
+    assert notes == ""
+    assert list(said) == ["alpaca-7b", "claude-2.1"]
+    keys = "win_rate standard_error length_controlled_win_rate lc_standard_error n_total C"
+    assert list(said["claude-2.1"]) == keys.split()
+    assert said["claude-2.1"]["length_controlled_win_rate"] == pytest.approx(25.251943886, abs=0.02)
+    folds = ["--folds", folder / "cv_folds_reference.csv.gz"]
+    assert _said("alpaca-eval", models[1], *_alpaca(folder), *folds) == _said(
+        "alpaca-eval", models[1], *_alpaca(folder)
+    )
+    people = CliRunner().invoke(app, ["score", "alpaca-eval", *map(str, [*models, *_alpaca(folder)])])
+    assert "25.25" in people.stdout
+
+
+def test_alpaca_eval_of_rows_shuffled_missing_and_unrated(afterbase_data: Path, tmp_path: Path) -> None:
+    folder = afterbase_data / "alpaca_eval"
+    source = folder / "claude-2.1.csv.gz"
+    (whole,) = _said("alpaca-eval", source, *_alpaca(folder))[0].values()
+    shuffled = _edited(source, tmp_path / "claude-2.1.csv.gz", lambda lines: lines[::-1])
+    assert list(_said("alpaca-eval", shuffled, *_alpaca(folder))[0].values()) == [whole]
+    dropped = _edited(source, tmp_path / "dropped.csv.gz", lambda lines: lines[:100] + lines[102:])
+    said, notes = _said("alpaca-eval", dropped, *_alpaca(folder), "--C", str(whole["C"]))
+    assert notes == "note: dropped: 803 of 805 instructions have a preference\n"
+    assert said["dropped"]["n_total"] == 803
+    assert said["dropped"]["length_controlled_win_rate"] == pytest.approx(whole["length_controlled_win_rate"], abs=0.2)
+
+    def renumbered(lines: list[str]) -> list[str]:
+        return [f"{i},{line.split(',', 1)[1]}" for i, line in enumerate(lines[:100] + lines[102:])]
+
+    with pytest.raises(UserError, match="the one to the instruction of its index"):
+        _said("alpaca-eval", _edited(source, tmp_path / "shifted.csv.gz", renumbered), *_alpaca(folder))
+
+
+@pytest.mark.parametrize("C", ["0", "-1", "nan", "inf"])
+def test_alpaca_eval_refuses_what_is_no_penalty(tmp_path: Path, C: str) -> None:
+    with pytest.raises(UserError, match="C is a number above 0"):
+        _said("alpaca-eval", tmp_path / "x", "--difficulty", "d", "--regulariser", "r", "--C", C)

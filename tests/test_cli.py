@@ -57,6 +57,7 @@ def test_commands_and_options_are_these_and_no_others():
         "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
         "verify maths": ["--json", "FILE"],
         "verify audit": ["--json", "RECIPE"],
+        "score arena-hard": ["--category", "--json", "--style", "--verdicts", "--version", "FILE"],
         "score alpaca-eval": ["--C", "--difficulty", "--folds", "--json", "--regulariser", "MODEL..."],
     }
 

@@ -69,3 +69,57 @@ def test_alpaca_eval_of_rows_shuffled_missing_and_unrated(afterbase_data: Path, 
 def test_alpaca_eval_refuses_what_is_no_penalty(tmp_path: Path, C: str) -> None:
     with pytest.raises(UserError, match="C is a number above 0"):
         _said("alpaca-eval", tmp_path / "x", "--difficulty", "d", "--regulariser", "r", "--C", C)
+
+
+def test_arena_hard_01_scores_and_the_reference_codes_intervals(afterbase_data: Path) -> None:
+    folder = afterbase_data / "arena_hard"
+    said, notes = _said("arena-hard", folder / "v01_battles.csv.gz", "--version", "0.1")
+    assert "note: llama3_70b: 498 of 500 questions have a verdict" in notes.splitlines()
+    for row in json.loads((folder / "v01_expected.json").read_text()):
+        got = said[row["model"]]
+        assert list(got) == ["score", "ci_low", "ci_high"]
+        assert got["score"] == pytest.approx(row["exact_win_fraction_pct"], abs=1e-9)
+        assert got["score"] == pytest.approx(row.get("published_score", row["ref_score"]), abs=0.0051)
+        assert got["ci_low"] == pytest.approx(row["ref_boot_lower_q2_5"], abs=0.0051)  # the same draws
+        assert got["ci_high"] == pytest.approx(row["ref_boot_upper_q97_5"], abs=0.0051)
+    assert said["gpt-4-0314"] == {"score": 50, "ci_low": 50, "ci_high": 50}
+
+
+def test_arena_hard_20_scores_by_category_and_at_equal_style(afterbase_data: Path) -> None:
+    folder = afterbase_data / "arena_hard"
+    judgments, style = folder / "v2_synthetic_judgments.jsonl.gz", folder / "v2_style_metadata.jsonl.gz"
+    expected = json.loads((folder / "v2_expected.json").read_text())
+    for category in ("hard_prompt", "creative_writing"):
+        said, _ = _said("arena-hard", judgments, "--version", "2.0", "--category", category)
+        for model, row in expected[category]["exact"].items():
+            assert said[model]["score"] == pytest.approx(row["mean_pct"], abs=1e-9)
+            assert said[model]["ci_low"] == pytest.approx(100 * expected[category]["q05"][model], abs=1e-9)
+            assert said[model]["ci_high"] == pytest.approx(100 * expected[category]["q95"][model], abs=1e-9)
+    options = ["--version", "2.0", "--category", "hard_prompt", "--style", style]
+    said, _ = _said("arena-hard", judgments, *options)
+    for model, percent in expected["hard_prompt_style_control"]["exact_mle_newton"]["winrate"].items():
+        assert said[model]["score"] == pytest.approx(percent, abs=1e-5)
+
+
+def test_arena_hard_01_rules_on_judgments(afterbase_data: Path) -> None:
+    folder = afterbase_data / "arena_hard"
+    expected = json.loads((folder / "v2_expected.json").read_text())["v01_code_on_same_hard_prompt_verdicts"]
+    options = [folder / "v2_synthetic_judgments.jsonl.gz", "--version", "0.1", "--category", "hard_prompt"]
+    for kind, more in (("plain", []), ("style_control", ["--style", folder / "v2_style_metadata.jsonl.gz"])):
+        said, _ = _said("arena-hard", *options, *more)
+        for model, percent in expected[kind].items():  # rounded, and L-BFGS leaves some of the optimum
+            assert said[model]["score"] == pytest.approx(percent, abs=0.01)
+
+
+@pytest.mark.parametrize("version", ["0.1", "2.0"])
+def test_arena_hard_verdicts(afterbase_data: Path, version: str) -> None:
+    cases = afterbase_data / "arena_hard" / "verdict_cases.jsonl"
+    assert _said("arena-hard", "--verdicts", cases, "--version", version)[0] == {"n": 148, "agree": 148}
+    people = CliRunner().invoke(app, ["score", "arena-hard", "--verdicts", str(cases), "--version", version])
+    assert people.stdout == "n: 148\nagree: 148\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["x", "--verdicts", "y"], ["--verdicts", "y", "--category", "z"]], ids=str)
+def test_arena_hard_takes_a_file_or_verdicts(arguments: list[str]) -> None:
+    with pytest.raises(UserError, match="a file to score, or --verdicts alone"):
+        _said("arena-hard", "--version", "0.1", *arguments)

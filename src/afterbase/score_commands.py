@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -42,6 +42,46 @@ def alpaca_eval(
         if (rated := scores[answers.model]["n_total"]) < total:
             _note(f"{answers.model}: {rated} of {total} instructions have a preference")
     _tell(scores, as_json)
+
+
+@app.command(name="arena-hard")
+def arena_hard(
+    version: Annotated[Literal["0.1", "2.0"], typer.Option("--version", help="Whose rules: 0.1 or 2.0.")],
+    battles: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Battles (CSV) or judgments (JSONL, or a judge's folder).")
+    ] = None,
+    category: Annotated[str | None, typer.Option("--category", help="hard_prompt or creative_writing.")] = None,
+    style: Annotated[Path | None, typer.Option("--style", help="JSONL: control for the answers' style.")] = None,
+    verdicts: Annotated[
+        Path | None, typer.Option("--verdicts", help="JSONL of judges' texts: read their labels instead.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Scores against the baseline of Arena-Hard, with their intervals."""
+    from afterbase.eval import arena_hard as method
+    from afterbase.eval import arena_hard_files as files
+
+    if (battles is None) == (verdicts is None) or (verdicts and (category or style)):
+        raise UserError(
+            "it takes a file to score, or --verdicts alone",
+            got="both" if battles and verdicts else "neither" if not verdicts else "--verdicts with other options",
+            remedy="see `afterbase score arena-hard --help`",
+        )
+    if verdicts:
+        found = files.agreement(verdicts, version)
+        print(json.dumps(found) if as_json else "\n".join(f"{key}: {value}" for key, value in found.items()))
+        return
+    assert battles is not None
+    read = files.read_battles(battles, version, category)
+    if style:
+        from afterbase.eval.arena_hard_style import score as style_controlled
+
+        scores = style_controlled(read.battles, *files.read_style(style, read.battles), version)
+    else:
+        scores = method.score(read.battles, version)
+    for text in read.notes:
+        _note(text)
+    _tell({model: asdict(score) for model, score in scores.items()}, as_json)
 
 
 def _note(text: str) -> None:

@@ -58,6 +58,7 @@ def test_commands_and_options_are_these_and_no_others():
         "verify maths": ["--json", "FILE"],
         "verify audit": ["--json", "RECIPE"],
         "score arena-hard": ["--category", "--json", "--style", "--verdicts", "--version", "FILE"],
+        "score reward-bench": ["--json", "--k", "--metrics", "FILE"],
         "score alpaca-eval": ["--C", "--difficulty", "--folds", "--json", "--regulariser", "MODEL..."],
     }
 

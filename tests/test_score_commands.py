@@ -123,3 +123,34 @@ def test_arena_hard_verdicts(afterbase_data: Path, version: str) -> None:
 def test_arena_hard_takes_a_file_or_verdicts(arguments: list[str]) -> None:
     with pytest.raises(UserError, match="a file to score, or --verdicts alone"):
         _said("arena-hard", "--version", "0.1", *arguments)
+
+
+@pytest.mark.parametrize(("k", "name"), [(1, "first_vote_only"), (5, "maj@5_first5_tie_half"), (6, "maj@6_tie_half")])
+def test_reward_bench_of_votes(afterbase_data: Path, k: int, name: str) -> None:
+    folder = afterbase_data / "rewardbench"
+    expected = json.loads((folder / "votes_expected.json").read_text())[name]
+    said, notes = _said("reward-bench", folder / "votes_k6.jsonl.gz", "--k", str(k))
+    assert notes == ""
+    assert list(said) == ["subsets", "sections", "average"]
+    assert said["subsets"] == pytest.approx(expected["subset"], abs=1e-9)
+    assert said["sections"] == pytest.approx(expected["sections"], abs=1e-9)
+    assert said["average"] == pytest.approx(expected["average_of_4_sections"], abs=1e-9)
+    people = CliRunner().invoke(app, ["score", "reward-bench", str(folder / "votes_k6.jsonl.gz"), "--k", str(k)])
+    assert f"{expected['average_of_4_sections']:.2f}" in people.stdout
+
+
+def test_reward_bench_of_accuracies(afterbase_data: Path) -> None:
+    path = afterbase_data / "rewardbench" / "aggregation_cases.json"
+    told = CliRunner().invoke(app, ["score", "reward-bench", "--metrics", str(path), "--json"])
+    said, cases = json.loads(told.stdout), json.loads(path.read_text())
+    assert [one["sections"] for one in said] == [
+        pytest.approx(case["expected"]["sections"], abs=1e-9) for case in cases
+    ]
+    assert said[0]["subsets"] == cases[0]["metrics"]
+    assert said[0].keys() == {"subsets", "sections", "average"}
+
+
+@pytest.mark.parametrize("arguments", [[], ["x", "--metrics", "y"], ["--metrics", "y", "--k", "2"]], ids=str)
+def test_reward_bench_takes_votes_or_accuracies(arguments: list[str]) -> None:
+    with pytest.raises(UserError, match="a file of votes, or --metrics alone"):
+        _said("reward-bench", *arguments)

@@ -84,6 +84,37 @@ def arena_hard(
     _tell({model: asdict(score) for model, score in scores.items()}, as_json)
 
 
+@app.command(name="reward-bench")
+def reward_bench(
+    votes: Annotated[Path | None, typer.Argument(metavar="FILE", help="JSONL: subset, id, votes of each pair.")] = None,
+    k: Annotated[int | None, typer.Option("--k", help="How many of a pair's votes count, the first; else all.")] = None,
+    metrics: Annotated[
+        Path | None, typer.Option("--metrics", help="JSON: a list of accuracies by subset, in place of votes.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, unrounded.")] = False,
+) -> None:
+    """Sections and average of RewardBench, from votes by majority or from accuracies."""
+    from afterbase.eval import reward_bench as method
+    from afterbase.eval import reward_bench_files as files
+
+    if (votes is None) == (metrics is None) or (metrics and k is not None):
+        raise UserError(
+            "it takes a file of votes, or --metrics alone",
+            got="neither" if votes is None and metrics is None else "both, or --k with --metrics",
+            remedy="see `afterbase score reward-bench --help`",
+        )
+    cases = files.read_metrics(metrics) if metrics else [files.read_accuracies(votes, k)] if votes else []
+    for text in (text for _, texts in cases for text in texts):
+        _note(text)
+    scores = [asdict(method.score(subsets)) for subsets, _ in cases]
+    if as_json:
+        print(json.dumps(scores if metrics else scores[0], allow_nan=False))
+        return
+    names = [str(i) for i in range(1, len(scores) + 1)] if metrics else ["maj@k" if k is None else f"maj@{k}"]
+    rows = {name: {**score["sections"], "average": score["average"]} for name, score in zip(names, scores, strict=True)}
+    _tell(rows, as_json=False)
+
+
 def _note(text: str) -> None:
     """What a reader of the numbers should know; not on stdout, which is for the numbers."""
     print(f"note: {text}", file=sys.stderr)

@@ -60,6 +60,9 @@ def test_commands_and_options_are_these_and_no_others():
         "verify ifeval": ["--json", "FILE"],
         "verify audit": ["--json", "RECIPE"],
         "verify code": ["--json", "--unsafe", "FILE"],
+        "score arena-hard": ["--category", "--json", "--style", "--verdicts", "--version", "FILE"],
+        "score reward-bench": ["--json", "--k", "--metrics", "FILE"],
+        "score alpaca-eval": ["--C", "--difficulty", "--folds", "--json", "--regulariser", "MODEL..."],
     }
 
 

@@ -131,7 +131,7 @@ def test_pairs_of_each_similarity_are_found_as_often_as_the_bands_promise():
     for seed in range(150):
         words = prose(200, seed=seed)
         texts = [" ".join(words), changed(words, 4, seed=seed)]
-        if similarity_of(*texts, 5) >= 0.8:
+        if similarity_of(texts[0], texts[1], 5) >= 0.8:
             pairs += 1
             found += kept(texts) == [0]
     assert pairs > 100
@@ -164,7 +164,7 @@ def test_jaccard_is_that_of_the_sets(a, b):
 ROWS = 200_000
 
 
-def _growth(_: None) -> tuple[float, float]:
+def _growth() -> tuple[float, float]:
     """Bytes a row that 200,000 unlike rows add: of the process, and as the deduplicator counts them."""
     rng, deduplicator, rows = np.random.default_rng(0), Deduplicator(0.8), 2000
 
@@ -190,6 +190,6 @@ def _resident() -> int:
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="resident memory is read from /proc")
 def test_memory_grows_by_less_than_400_bytes_a_row():
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        resident, counted = pool.submit(_growth, None).result()
+        resident, counted = pool.submit(_growth).result()
     assert counted < 400
     assert resident < 400

@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
-from rensa import RMinHash
+from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue]
 
 from afterbase.core.config import Config
 from afterbase.data.buckets import FULL, Buckets, Column
-from afterbase.data.shingles import Offsets, mix, ngrams, sets, tokens
+from afterbase.data.shingles import Offsets, Tokens, mix, ngrams, sets, tokens
 
 BANDS, ROWS_PER_BAND = 16, 6
 _SEED = 0
@@ -77,7 +77,12 @@ class Duplicates:
 
 def sketch(texts: Sequence[str], shingle: int) -> Sketches:
     """The sketches of texts; each depends on its text alone."""
-    parts = [_sketch(texts[i : i + _BATCH], shingle) for i in range(0, len(texts), _BATCH)] or [_sketch([], shingle)]
+    batches = [texts[i : i + _BATCH] for i in range(0, len(texts), _BATCH)] or [texts]
+    return joined([sketch_tokens(batch, tokens(batch), shingle) for batch in batches])
+
+
+def joined(parts: Sequence[Sketches]) -> Sketches:
+    """Several sketches one after another."""
     counts = np.concatenate([np.diff(p.offsets) for p in parts])
     return Sketches(
         np.concatenate([p.digests for p in parts]),
@@ -87,10 +92,11 @@ def sketch(texts: Sequence[str], shingle: int) -> Sketches:
     )
 
 
-def _sketch(texts: Sequence[str], shingle: int) -> Sketches:
+def sketch_tokens(texts: Sequence[str], spelt: Tokens, shingle: int) -> Sketches:
+    """The sketches of texts that are tokens already."""
     whole = b"".join(_digest(text) for text in texts)
     digests = np.frombuffer(whole, "<u8").reshape(len(texts), 2)
-    grams, offsets = ngrams(tokens(texts), shingle)
+    grams, offsets = ngrams(spelt, shingle)
     width = BANDS * ROWS_PER_BAND
     rows = RMinHash.digest_matrix_from_flat_token_hashes(grams, offsets.astype(np.uint64), width, _SEED).to_rows()
     signature = np.array(rows, np.uint64).reshape(len(texts), BANDS, ROWS_PER_BAND)

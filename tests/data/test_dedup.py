@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.data.buckets import FULL
-from afterbase.data.dedup import BANDS, Deduplicator, Sketches, jaccard, sketch
+from afterbase.data.dedup import BANDS, Deduplicator, Sketches, sketch
 from afterbase.data.shingles import ngrams, tokens
 
 WORDS = [f"word{i}" for i in range(24)]
@@ -153,12 +153,6 @@ def test_a_key_that_too_many_share_is_counted():
     expected = whole.decide(sketch(texts, 5)).of.tolist()
     assert [parts.decide(sketch([t], 5)).of[0] for t in texts] == expected == [-1] * len(texts)
     assert whole.crowded == parts.crowded > 0
-
-
-@given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30), min_size=1))
-def test_jaccard_is_that_of_the_sets(a, b):
-    one, two = (np.array(sorted(s), np.uint32) for s in (a, b))
-    assert jaccard(one, two) == len(a & b) / len(a | b)
 
 
 ROWS = 200_000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.data.shingles import Tokens, ngrams, sets, tokens
+from afterbase.data.shingles import Tokens, jaccard, ngrams, sets, tokens
 
 TEXTS = st.lists(st.text(alphabet="abcAB 12.,+-中文字\n\0é", max_size=40), max_size=8)
 
@@ -97,3 +97,9 @@ def test_hashes_are_those_of_the_files_that_were_shipped():
 def test_no_text_has_no_token():
     assert len(tokens([]).hashes) == 0
     assert ngrams(tokens(["", "..."]), 3)[1].tolist() == [0, 0, 0]
+
+
+@given(st.sets(st.integers(0, 30)), st.sets(st.integers(0, 30), min_size=1))
+def test_jaccard_is_that_of_the_sets(a, b):
+    one, two = (np.array(sorted(s), np.uint32) for s in (a, b))
+    assert jaccard(one, two) == len(a & b) / len(a | b)

@@ -26,12 +26,11 @@ from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue]
 
 from afterbase.core.config import Config
 from afterbase.data.buckets import FULL, Buckets, Column
-from afterbase.data.shingles import Offsets, Tokens, mix, ngrams, sets, tokens
+from afterbase.data.shingles import Grams, Offsets, Tokens, jaccard, mix, ngrams, sets, tokens
 
 BANDS, ROWS_PER_BAND = 16, 6
 _SEED = 0
 _BATCH = 128  # texts; their arrays stay in the cache
-Shingles = npt.NDArray[np.uint32]
 
 
 class Dedup(Config):
@@ -51,7 +50,7 @@ class Sketches:
     """(n, 2): of the whole text."""
     bands: npt.NDArray[np.uint32]
     """(n, BANDS): a key for each band of the MinHash signature."""
-    shingles: Shingles
+    shingles: Grams
     """Distinct shingles, ascending within each text, all texts one after another."""
     offsets: Offsets
     """Text i has shingles[offsets[i] : offsets[i + 1]]."""
@@ -112,14 +111,6 @@ def sketch_tokens(texts: Sequence[str], spelt: Tokens, shingle: int) -> Sketches
 def _digest(text: str) -> bytes:
     plain = " ".join(unicodedata.normalize("NFC", text).split())
     return hashlib.sha256(plain.encode("utf-8", "surrogatepass")).digest()[:16]
-
-
-def jaccard(a: Shingles, b: Shingles) -> float:
-    """|a and b| / |a or b| of two ascending arrays without repetitions, of which one at least has an entry."""
-    both = np.concatenate((a, b))
-    both.sort()
-    shared = int(np.count_nonzero(both[1:] == both[:-1]))
-    return shared / (len(both) - shared)
 
 
 class Deduplicator:
@@ -209,10 +200,10 @@ class Deduplicator:
         first = int(ends[other - 1]) if other else 0
         return int(ends[other]) - first, first
 
-    def _read(self, first: int, count: int) -> Shingles:
+    def _read(self, first: int, count: int) -> Grams:
         return np.frombuffer(os.pread(self._file.fileno(), 4 * count, 4 * first), np.uint32)
 
-    def _keep(self, new: Sketches, kept: npt.NDArray[np.bool_], keys: Shingles, numbers: npt.NDArray[np.int64]) -> None:
+    def _keep(self, new: Sketches, kept: npt.NDArray[np.bool_], keys: Grams, numbers: npt.NDArray[np.int64]) -> None:
         chosen = new.only(kept)
         end = int(self._ends.values[-1]) if len(self._ends) else 0
         self._file.write(chosen.shingles.tobytes())

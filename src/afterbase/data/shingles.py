@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 Hashes = npt.NDArray[np.uint64]
 Offsets = npt.NDArray[np.int64]
+Grams = npt.NDArray[np.uint32]
 
 HASHES = 1
 _WORD, _SINGLE, _OPERATOR = 1, 2, 3
@@ -92,7 +93,7 @@ def ngrams(of: Tokens, n: int) -> tuple[Hashes, Offsets]:
     return _mix(grams), np.concatenate(([0], np.cumsum(counts)))
 
 
-def sets(grams: Hashes, offsets: Offsets) -> tuple[npt.NDArray[np.uint32], Offsets]:
+def sets(grams: Hashes, offsets: Offsets) -> tuple[Grams, Offsets]:
     """The distinct grams of each text, ascending, cut to 32 bits: one text in 10^5 has two that are taken for one."""
     texts = np.repeat(np.arange(len(offsets) - 1, dtype=np.uint64), np.diff(offsets))
     keys = np.sort((texts << np.uint64(32)) | (grams >> np.uint64(32)))
@@ -101,6 +102,14 @@ def sets(grams: Hashes, offsets: Offsets) -> tuple[npt.NDArray[np.uint32], Offse
     keys = keys[first]
     bounds = np.arange(len(offsets), dtype=np.uint64) << np.uint64(32)
     return keys.astype(np.uint32), np.searchsorted(keys, bounds).astype(np.int64)
+
+
+def jaccard(a: Grams, b: Grams) -> float:
+    """|a and b| / |a or b| of two ascending arrays without repetitions, of which one at least has an entry."""
+    both = np.concatenate((a, b))
+    both.sort()
+    shared = int(np.count_nonzero(both[1:] == both[:-1]))
+    return shared / (len(both) - shared)
 
 
 def _mix(values: Hashes) -> Hashes:

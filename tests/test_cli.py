@@ -56,6 +56,7 @@ def test_commands_and_options_are_these_and_no_others():
         "serve": ["--host", "--max-rows", "--port", "--token", "--token-budget", "MODEL"],
         "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
         "verify maths": ["--json", "FILE"],
+        "verify language": ["--json", "FILE"],
         "verify audit": ["--json", "RECIPE"],
     }
 

@@ -20,6 +20,14 @@ def maths(cases: Cases, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def language(cases: Cases, as_json: AsJson = False) -> None:
+    """In which language each `text` is: rows {text}; an ISO 639-1 code, `mixed`, or `none`."""
+    from afterbase.verify.language_cases import languages
+
+    _tell(languages(cases), as_json)
+
+
+@app.command()
 def audit(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/rl.toml.")],
     as_json: AsJson = False,

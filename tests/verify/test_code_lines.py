@@ -1,0 +1,43 @@
+import pytest
+
+from afterbase.verify.code_lines import is_code
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "def f(x):",
+        "    return x + 1",
+        "import numpy as np",
+        "from a.b import c, d",
+        "for (int i = 0; i < n; i++) {",
+        "SELECT name FROM users WHERE age > 30;",
+        'print("the answer is correct")',
+        "if x > 3:",
+        "else:",
+        "const total = items.length;",
+        "pip install torch",
+        "}",
+    ],
+)
+def test_code_has_a_shape(line: str) -> None:
+    assert is_code(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "If it rains, we stay at home:",
+        "For example, this is a sentence; it ends here;",
+        "Return the book to the library, please.",
+        "from Paris with love",
+        "Let us define the class of all sets.",
+        "print this page",
+        "make sure that we go",
+        "Wir gehen nach Hause;",
+        "因此答案是三。",
+    ],
+)
+def test_sentences_are_none(line: str) -> None:
+    assert not is_code(line)

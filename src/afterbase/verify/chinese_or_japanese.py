@@ -29,10 +29,11 @@ def speaks_japanese(read: Sequence[Sentence]) -> bool:
 
 
 def chinese_or_japanese(sentence: Sentence, japanese: bool) -> str:
-    """Kana make a sentence Japanese, bar a stray one in Chinese; without kana a Japanese text may still be Chinese."""
+    """Kana make a sentence Japanese, bar one word of them in Chinese; a Japanese text may have Chinese sentences."""
     han = "".join(t for kind, t in sentence if kind == "han")
-    kana = sum(len(t) for kind, t in sentence if kind == "kana")
-    if japanese:
-        chinese = sum(2 if c in _CHINESE else c in _RARE_IN_KANJI for c in han)
-        return "zh" if not kana and chinese >= 3 else "ja"
-    return "ja" if kana >= 3 and kana >= 0.25 * (kana + len(han)) else "zh"
+    kana = [t for kind, t in sentence if kind == "kana"]
+    chinese = sum(2 if c in _CHINESE else c in _RARE_IN_KANJI for c in han)
+    if chinese >= 3 and len(kana) <= 1:
+        return "zh"
+    letters = sum(map(len, kana))
+    return "ja" if japanese or (letters >= 3 and letters >= 0.25 * (letters + len(han))) else "zh"

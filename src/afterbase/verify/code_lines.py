@@ -16,6 +16,7 @@ _CODE = re.compile(
     r"|(?:sudo )?(?:pip3?|npm|npx|yarn|git|docker|apt|apt-get|conda|cargo) (?:-\w+ )?(?:install|add|clone|commit|push"
     r"|pull|run|build|checkout|create|update) ?.*|(?:cd|ls|mkdir|chmod|rm|sudo) -?[\w./~+-]+|python3? [\w./-]+\.py.*"
     r"|\"[\w $.-]+\"\s*:\s*(?:[\[{\d\"tfn-].*)|[\])}]+[,;]?"
+    r"|(?:for|while|if)\b.*;\s*(?:do|then)|#!.*|(?:break|continue|pass|fi|esac|done);?"
     r")",
     re.ASCII,
 )
@@ -28,7 +29,27 @@ _CODE_UNLESS_PROSE = re.compile(
     r")\s*(?:(?:#|//).*)?",
     re.ASCII,
 )
+_QUOTES = ('"""', "'''")
 _WORD = re.compile(r"[^\W\d_]{2,}")
+
+
+def without_code(text: str) -> str:
+    """A text without its lines of code, and without the strings in three quotes that follow one."""
+    out, after_code, closing = [], False, ""
+    for line in text.split("\n"):
+        bare = line.strip()
+        if closing or (after_code and bare[:3] in _QUOTES):
+            opened, closing = not closing, closing or bare[:3]
+            if closing in (bare[3:] if opened else bare):
+                closing = ""
+        elif is_code(line):
+            after_code = True
+        else:
+            out.append(line)
+            after_code = after_code and not bare
+            continue
+        out.append("")
+    return "\n".join(out)
 
 
 def is_code(line: str) -> bool:
@@ -41,6 +62,5 @@ def is_code(line: str) -> bool:
 def _reads_as_prose(line: str) -> bool:
     """Whether a line that looks like code is mostly words: "If it rains, we stay:" ends as a statement does."""
     words = _WORD.findall(line)
-    letters = sum(map(len, words))
     symbols = sum(not (c.isalnum() or c.isspace() or c in ",.;'’\"-:") for c in line)
-    return len(words) >= 3 and symbols <= max(1, letters * 0.04)
+    return len(words) >= 3 and symbols <= len(words) / 4

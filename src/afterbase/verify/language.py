@@ -88,7 +88,7 @@ def _mains(said: Sequence[Spoken]) -> list[str]:
         weight[lang] *= 1.0 if known[lang] else 0.5
     by_weight = sorted(weight, key=lambda lang: -weight[lang])
     enough = max(CLAUSE_WORDS, _AROUND * sum(weight.values()))
-    also = [x for x in by_weight[1:] if weight[x] >= enough and known[x] >= max(3, _FUNCTION * words[x])]
+    also = [x for x in by_weight[1:] if weight[x] >= enough and known[x] >= max(2, _FUNCTION * words[x])]
     return by_weight[:1] + also
 
 

@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 
-from afterbase.verify.code_lines import is_code
+from afterbase.verify.code_lines import without_code
 
 GAP = "\ufffc"
 
@@ -35,6 +35,8 @@ _FORMATTING = re.compile(
 )
 _BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]{0,200}\}){0,200}\}){0,400}\}"
 _COMMAND = re.compile(rf"\\[a-zA-Z]+\*?(?:\[[^\]\n]{{0,100}}\])?(?:{_BRACES})*(?:[_^](?:{_BRACES}|\w))*")
+_SPACING = re.compile(r"\\[,;:! ]")
+_WINDOWS_PATH = re.compile(r"\b[A-Za-z]:\\[^\s]{0,200}")
 _ADDRESS = re.compile(
     r"(?:https?|ftp|file|ssh|git)://[^\s<>\"'）)】」』，。；]*[^\s<>\"'）)】」』，。；,.;:!?]|www\.[^\s<>\"'）)，。；]+|[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,5}",
     re.ASCII,
@@ -44,11 +46,12 @@ _TAG = re.compile(r"</?[A-Za-z][\w:-]{0,40}(?:\s[^<>]{0,400})?/?>|<\|[\w ]{1,40}
 # Identifiers, paths, file names, formulas without spaces, versions: ASCII runs that no word of prose looks like.
 _SYMBOLIC = re.compile(
     r"(?<![^\W\d_])(?:"
-    r"[A-Za-z]:\\[^\s]{0,200}"
-    r"|(?:~|\.{1,2})?/[\w.-]{1,40}(?:/[\w.-]{0,40}){1,20}"
+    r"(?:~|\.{1,2})?/[\w.-]{1,40}(?:/[\w.-]{0,40}){1,20}"
     r"|[\w.-]{1,40}/(?:[\w.-]{1,40}/){1,20}[\w.-]{0,40}"
     r"|\w[\w-]{0,40}\.(?:com|org|net|io|ai|dev|edu|gov|py|js|ts|java|cpp|cs|php|sh|rb|rs|go|md|txt|json|jsonl|toml|yaml|yml|csv|html|xml|pdf|png|jpg|exe|zip|gz)\b"
     r"|[A-Za-z_]\w{0,40}(?:(?:\.|::|->)[A-Za-z_]\w{0,40}){0,6}\([^()\s]{0,100}\)"
+    r"|[A-Za-z]\([^()\n]{0,60}\)"
+    r"|d[xyzt]\b"
     r"|(?=\w{0,60}_\w)\w{1,60}"
     r"|[a-z]{1,40}(?:[A-Z][a-z0-9]{1,40}){1,6}\b"
     r"|[\w.()\[\]{}|^+*/'-]{0,60}[=<>^≤≥≠≈](?:[\w.()\[\]{}|^+*/=<>'≤≥≠≈-]{0,60}[\w)\]}|])?"
@@ -73,17 +76,19 @@ def prose(text: str) -> str:
         text = _INLINE_CODE.sub(GAP, text)
     if "<" in text:
         text = _BLOCKS.sub(" ", text)
+    if ":\\" in text:
+        text = _WINDOWS_PATH.sub(GAP, text)
     if "$" in text or "\\" in text:
         for pattern in _MATHS:
             text = pattern.sub(GAP, text)
         text = _FORMATTING.sub(" ", text)
-        text = _COMMAND.sub(GAP, text)
+        text = _COMMAND.sub(GAP, _SPACING.sub(" ", text))
     text = unicodedata.normalize("NFKC", html.unescape(text))
     if "<" in text:
         text = _TAG.sub(" ", text)
     if "{" in text or "[" in text:
         text = _LINK.sub(r" \1 ", _without_json(text))
-    text = "\n".join("" if is_code(line) else line for line in text.split("\n"))
+    text = without_code(text)
     text = _ADDRESS.sub(GAP, text)
     text = _MARKS.sub(" ", text)
     text = _SYMBOLIC.sub(GAP, text)

@@ -1,7 +1,7 @@
 """The words of a text, each with the language that it is in.
 
 A script that one language writes says it. Elsewhere the main language of the script is the one that explains most of
-its words, and inside each sentence the one stretch that another language explains much better is given to that one.
+its words, and inside each sentence one stretch that another language explains much better is given to that one.
 """
 
 import itertools
@@ -24,6 +24,7 @@ NAME = 0.3
 
 _HAN_WORD = 1.7  # characters in a Chinese word, to weigh it against words between spaces
 _GAIN = 20.0  # nats by which a second language explains a stretch better than the main one
+_BREAK = 15.0  # nats that a function word of the main language alone takes off
 _EITHER = 6.0  # nats by which a word may fit a stretch worse than the main language
 
 
@@ -70,7 +71,7 @@ def spoken(text: str) -> list[Spoken]:
             if kind == "thing":
                 said.append(None)
             elif kind in ("han", "kana"):
-                said.append(Word(token, kind, cjk, True))
+                said.append(Word(token, kind, cjk if kind == "han" else "ja", True))
             elif kind in ONLY:
                 said.append(Word(token, kind, ONLY[kind], True))
             else:
@@ -87,21 +88,26 @@ def _told_apart(
     said = [who.word(read[i][j][1]) for i, j in places]
     scores = np.stack([score for score, _ in said])
     known = np.stack([k for _, k in said])
-    row = np.array([i for i, _ in places])
+    row = [i for i, _ in places]
     names = _names(read, places)
     votes = np.where(names, NAME, 1.0).astype(np.float32)
-    main = int((votes @ scores + who.prior).argmax())
-    chosen = np.full(len(places), main)
     starts = [0, *(np.flatnonzero(np.diff(row)) + 1), len(places)]
+    main = _main(votes[:, None] * scores, who.prior, starts)
+    chosen = np.full(len(places), main)
     for start, end in itertools.pairwise(starts):
-        if end - start >= SHORTEST:
+        things = any(kind == "thing" for kind, _ in read[row[start]])
+        if end - start >= SHORTEST - things:
             marks = [_after_mark(read[i], j) for i, j in places[start:end]]
-            segment = _segment(marks, scores[start:end], known[start:end], main, who)
-            if segment is not None:
-                first, last, other = segment
-                chosen[start + first : start + last] = other
+            chosen[start:end] = _divided(marks, scores[start:end], known[start:end], main, who, things)
     function: list[bool] = np.any(known & who.same[chosen], axis=1).tolist()
     return {place: (who.languages[chosen[n]], function[n], names[n]) for n, place in enumerate(places)}
+
+
+def _main(votes: NDArray[np.float32], prior: NDArray[np.float32], starts: list[int]) -> int:
+    """The form that explains the whole best, if one sentence bears it out: between two it may be a third."""
+    total = votes.sum(axis=0) + prior
+    sums = np.add.reduceat(votes, starts[:-1], axis=0) + prior
+    return max(set(sums.argmax(axis=1).tolist()), key=lambda form: total[form])
 
 
 def _names(read: Sequence[Sentence], places: list[tuple[int, int]]) -> list[bool]:
@@ -124,30 +130,81 @@ def _after_mark(sentence: Sentence, place: int) -> bool:
     return place == 0 or sentence[place - 1][0] != sentence[place][0]
 
 
-def _segment(
-    marks: list[bool], scores: NDArray[np.float32], known: NDArray[np.bool_], main: int, who: Identifier
-) -> tuple[int, int, int] | None:
-    """[first, last) of the words that another language explains best, and that language; None if it is not clear."""
+def _divided(
+    marks: list[bool],
+    scores: NDArray[np.float32],
+    known: NDArray[np.bool_],
+    main: int,
+    who: Identifier,
+    things: bool,
+) -> NDArray[np.intp]:
+    """The form that each word of a sentence is in: the main one, or that of one stretch or of all around one stretch.
+
+    A whole sentence with a number or gap in it (`things`) may be a word shorter than other stretches.
+    """
     n = len(marks)
-    gain = np.zeros((n + 1, len(who.languages)), np.float32)
-    np.cumsum(scores - scores[:, main : main + 1], axis=0, out=gain[1:])
+    chosen = np.full(n, main)
+    # A function word that only one of both languages has is in no stretch of the other.
+    against = np.where(known, 0.0, _BREAK * known[:, main : main + 1])
+    gain = _sums(scores - scores[:, main : main + 1] - against)
     best = (gain - np.minimum.accumulate(gain, axis=0)) * who.apart[main]
     last, other = np.unravel_index(best.argmax(), best.shape)
-    most = best[last, other]
-    if most < _GAIN:
-        return None
-    first = int(gain[: last + 1, other].argmin())
-    # Words that could be either's belong to the clause that they touch, up to where it is bounded.
-    either = (scores[:, other] - scores[:, main] > -_EITHER) | known[:, other]
+    if best[last, other] >= _GAIN:
+        first = int(gain[: last + 1, other].argmin())
+        first, last = _bounded(first, int(last), marks, scores[:, other] - scores[:, main], known[:, [main, other]])
+        whole = last - first == n
+        sure = (known[first:last, other] & ~known[first:last, main]).any() or (
+            best[:, other].max() >= 2 * _GAIN and (whole or who.languages[other] != "en")
+        )
+        if last - first >= SHORTEST - (whole and things) and sure:
+            chosen[first:last] = other
+            return chosen
+    return _around(chosen, gain, known, main, who)
+
+
+def _around(
+    chosen: NDArray[np.intp], gain: NDArray[np.float32], known: NDArray[np.bool_], main: int, who: Identifier
+) -> NDArray[np.intp]:
+    """The main language may be the one stretch, and another what stands around it: He said "ich habe keine Zeit"."""
+    drop = np.maximum.accumulate(gain, axis=0) - gain
+    rest = (gain[-1] + drop.max(axis=0)) * who.apart[main]
+    own = (known & ~known[:, main : main + 1]).sum(axis=0)
+    rest[(own < 2) | (drop.max(axis=0) * who.apart[main] < _GAIN)] = 0
+    other = int(rest.argmax())
+    if rest[other] < _GAIN:
+        return chosen
+    last = int(drop[:, other].argmax())
+    first = int(gain[: last + 1, other].argmax())
+    if last - first < SHORTEST or len(chosen) - last + first < 3:
+        return chosen
+    around = chosen.copy()
+    around[:first] = other
+    around[last:] = other
+    return around
+
+
+def _sums(gains: NDArray[np.float32]) -> NDArray[np.float32]:
+    out = np.zeros((len(gains) + 1, gains.shape[1]), np.float32)
+    np.cumsum(gains, axis=0, out=out[1:])
+    return out
+
+
+def _bounded(
+    first: int, last: int, marks: list[bool], gain: NDArray[np.float32], known: NDArray[np.bool_]
+) -> tuple[int, int]:
+    """Words that could be either's belong to the clause that they touch, up to where it is bounded; else one is left.
+
+    `known` has two columns: the main language, the other one.
+    """
+    either = (gain > -_EITHER) | known[:, 1]
     start = max(i for i in range(first + 1) if marks[i])
+    end = min((i for i in range(last, len(marks)) if marks[i]), default=len(marks))
     if either[start:first].all():
         first = start
-    end = min((i for i in range(last, n) if marks[i]), default=n)
+    elif known[first, 0]:
+        first += 1
     if either[last:end].all():
         last = end
-    own = known[first:last, other] & ~known[first:last, main]
-    whole = last - first == n
-    sure = own.any() or (most >= 2 * _GAIN and (whole or who.languages[other] != "en"))
-    if last - first < SHORTEST or not sure:
-        return None
-    return first, int(last), int(other)
+    elif known[last - 1, 0]:
+        last -= 1
+    return first, last

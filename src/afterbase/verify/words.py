@@ -9,7 +9,7 @@ _LETTERS = {
     "latin": f"A-Za-zªºÀ-ÖØ-öø-ɏɐ-ʯḀ-ỿⱠ-ⱿꜢ-ꟿ{_MARK}",
     "cyrillic": f"Ѐ-ԯᲀ-ᲈⷠ-ⷿꙀ-ꚟ{_MARK}",
     "greek": f"Ͱ-Ͽἀ-῿{_MARK}",
-    "armenian": "Ա-֏",
+    "armenian": "Ա-Ֆՙա-և",
     "hebrew": "\u0591-\u05bd\u05bf-\u05c7א-ת\u05ef-״",
     "arabic": "\u0610-\u061aؠ-ٟٮ-ۓە-ۯۺ-ۿݐ-ݿࢠ-ࣿ\u200c",
     "devanagari": "\u0900-\u0963\u0971-\u097f",
@@ -24,10 +24,10 @@ _LETTERS = {
     "sinhala": "\u0d80-\u0df3",
     "thai": "\u0e01-\u0e4f",
     "lao": "\u0e80-\u0ecf\u0edc-\u0eff",
-    "tibetan": "\u0f00-\u0f1f\u0f34-\u0fff",
+    "tibetan": "\u0f00-\u0f0c\u0f0e-\u0f1f\u0f34-\u0fff",
     "burmese": "\u1000-\u103f\u104c-\u109f",
     "georgian": "\u10a0-\u10ff\u1c90-\u1cbf",
-    "ethiopic": "\u1200-\u137f",
+    "ethiopic": "\u1200-\u135f\u1380-\u139f",
     "khmer": "\u1780-\u17d3\u17d7-\u17df",
     "hangul": "\u1100-\u11ff\u3131-\u318e가-힣",
     "kana": "\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff",
@@ -49,10 +49,12 @@ def _one(name: str) -> str:
 _TOKEN = re.compile(
     "|".join(_one(name) for name in SCRIPTS)
     + rf"|(?P<thing>{GAP}+|\d+(?:[.,:٫]\d+)*)"
-    + r"|(?P<end>[.!?]+(?=[\s\"'”’)»\]]|$|[^\x00-\x7f])|[。！？।॥۔؟…‽\n]+|\|)"
+    + r"|(?P<end>[.!?]+(?=[\s\"'”’)»\]]|$|[^\x00-\x7f])|[。！？।॥۔؟…‽։።។။།\n]+|\|)"
     + r"|(?P<clause>[,;:()\[\]{}\"“”„«»‹›「」『』、，；：（）—–،؛·/])"
 )
 
+
+_CONSONANTS = re.compile("[b-df-hj-np-tv-xz]{2,}")
 
 Sentence = list[tuple[str, str]]
 """Tokens (kind, text); a kind is a script, `thing` (a number, a gap) or `clause` (a mark inside a sentence)."""
@@ -75,11 +77,13 @@ def sentences(text: str) -> list[Sentence]:
 
 
 def _without_variables(tokens: Sentence) -> Sentence:
-    """A letter that touches no longer word of its script is a variable or a label, so a thing."""
+    """A letter that touches no longer word of its script is a variable or a label, so a thing; so are pq and xyz."""
     out = list(tokens)
     for i, (kind, text) in enumerate(tokens):
         if len(text) == 1 and kind in _JOINED:
             beside = tokens[max(0, i - 1) : i] + tokens[i + 1 : i + 2]
             if not any(other == kind and len(word) > 1 for other, word in beside):
                 out[i] = ("thing", text)
+        elif kind == "latin" and len(text) < 4 and text.islower() and _CONSONANTS.fullmatch(text):
+            out[i] = ("thing", text)
     return out

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from afterbase import cli
 from afterbase.core.errors import UserError
 
-HEAVY = ("torch", "transformers", "pyarrow", "numpy", "sympy", "reasoning_gym", "fastapi", "uvicorn", "httpx")
+HEAVY = ("torch", "transformers", "pyarrow", "numpy", "sympy", "reasoning_gym", "fastapi", "uvicorn", "httpx", "nltk")
 
 
 def _call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -55,9 +55,15 @@ def test_commands_and_options_are_these_and_no_others():
         "trace": ["--root", "ID"],
         "serve": ["--host", "--max-rows", "--port", "--token", "--token-budget", "MODEL"],
         "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
+        "serve-sandbox": ["--host", "--port", "--token"],
         "verify maths": ["--json", "FILE"],
+        "verify ifeval": ["--json", "FILE"],
         "verify language": ["--json", "FILE"],
         "verify audit": ["--json", "RECIPE"],
+        "verify code": ["--json", "--unsafe", "FILE"],
+        "score arena-hard": ["--category", "--json", "--style", "--verdicts", "--version", "FILE"],
+        "score reward-bench": ["--json", "--k", "--metrics", "FILE"],
+        "score alpaca-eval": ["--C", "--difficulty", "--folds", "--json", "--regulariser", "MODEL..."],
     }
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.verify.identify import languages
 from afterbase.verify.language import consistency, language, script_shares
+from afterbase.verify.natural.identify import languages
 
 CASES = [
     json.loads(line) for line in Path(__file__).with_name("languages.jsonl").read_text(encoding="utf-8").splitlines()

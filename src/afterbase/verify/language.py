@@ -1,4 +1,4 @@
-"""In which language a text is written, and whether it is one: code and mathematics are out (`verify/prose.py`).
+"""In which language a text is written, and whether it is one: code and mathematics are out (`verify/natural/prose.py`).
 
 A text is `mixed` if it holds a clause in a second language: four words, or six CJK characters. A clause is a run of
 words that no word of the main language breaks, inside one sentence. A name or a title is none, however long, nor is an
@@ -13,10 +13,10 @@ Does not cover: texts that switch language every two words without a clause in e
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from afterbase.verify.identify import particles
-from afterbase.verify.prose import prose
-from afterbase.verify.spoken import NAME, Spoken, Word, spoken
-from afterbase.verify.words import UNSPACED, sentences
+from afterbase.verify.natural.identify import particles
+from afterbase.verify.natural.prose import prose
+from afterbase.verify.natural.spoken import NAME, Spoken, Word, spoken
+from afterbase.verify.natural.words import UNSPACED, sentences
 
 CLAUSE_WORDS = 4
 CLAUSE_CJK = 6

@@ -9,7 +9,7 @@ import json
 import re
 import unicodedata
 
-from afterbase.verify.code_lines import without_code
+from afterbase.verify.natural.code_lines import without_code
 
 GAP = "\ufffc"
 

@@ -2,7 +2,7 @@
 
 import re
 
-from afterbase.verify.prose import GAP
+from afterbase.verify.natural.prose import GAP
 
 _MARK = "\u0300-\u036f"
 _LETTERS = {

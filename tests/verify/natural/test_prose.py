@@ -1,6 +1,6 @@
 import pytest
 
-from afterbase.verify.prose import GAP, prose
+from afterbase.verify.natural.prose import GAP, prose
 
 
 @pytest.mark.parametrize(

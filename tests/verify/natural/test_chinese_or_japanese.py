@@ -1,5 +1,5 @@
-from afterbase.verify.chinese_or_japanese import chinese_or_japanese, speaks_japanese
-from afterbase.verify.words import sentences
+from afterbase.verify.natural.chinese_or_japanese import chinese_or_japanese, speaks_japanese
+from afterbase.verify.natural.words import sentences
 
 
 def _each(text: str) -> list[str]:

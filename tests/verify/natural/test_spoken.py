@@ -1,4 +1,4 @@
-from afterbase.verify.spoken import spoken
+from afterbase.verify.natural.spoken import spoken
 
 
 def _languages(text: str) -> list[list[str | None]]:

@@ -1,4 +1,4 @@
-from afterbase.verify.words import sentences
+from afterbase.verify.natural.words import sentences
 
 
 def test_tokens_have_scripts_and_sentences_end() -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from afterbase.verify.words import Sentence
+from afterbase.verify.natural.words import Sentence
 
 _CHINESE = frozenset(
     "这那们吗呢吧很沒說让给还为个对过时她你它這們嗎讓啊哪怎么麼谁您咱说开业东车书见长门问间马鸟鱼云买卖读写认识话语请课谢边进远"

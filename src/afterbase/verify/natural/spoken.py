@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from afterbase.verify.chinese_or_japanese import chinese_or_japanese, speaks_japanese
-from afterbase.verify.identify import ONLY, SHARED, Identifier, identifier, particles
-from afterbase.verify.prose import prose
-from afterbase.verify.words import UNSPACED, Sentence, sentences
+from afterbase.verify.natural.chinese_or_japanese import chinese_or_japanese, speaks_japanese
+from afterbase.verify.natural.identify import ONLY, SHARED, Identifier, identifier, particles
+from afterbase.verify.natural.prose import prose
+from afterbase.verify.natural.words import UNSPACED, Sentence, sentences
 
 SHORTEST = 4
 """Words of the shortest stretch that is taken for another language's."""

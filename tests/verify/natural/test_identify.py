@@ -1,6 +1,6 @@
 import numpy as np
 
-from afterbase.verify.identify import SHARED, identifier, languages, particles
+from afterbase.verify.natural.identify import SHARED, identifier, languages, particles
 
 
 def _best(word: str, script: str = "latin") -> set[str]:

@@ -7,7 +7,7 @@ A section is the mean of its subsets weighted by their published sizes, where ma
 hep-* subsets together, rather than its own 447. The average is the plain mean of the four sections, as in the report of
 DeepSeek-V3.
 
-As allenai/reward-bench at 05a9005 (constants.py, utils.py, scripts/run_generative.py); it does not define a vote of even k.
+As allenai/reward-bench at 05a9005 (constants.py, utils.py, scripts/run_generative.py), which defines no vote of even k.
 Not covered: the prior sets of its leaderboard.
 """
 

@@ -59,6 +59,10 @@ def test_commands_and_options_are_these_and_no_others():
             *("--data", "--json", "--judge", "--judge-token-variable", "--limit", "--max-new-tokens", "--out"),
             *("--plain", "--runs", "--seed", "--tasks", "--temperatures", "--token-variable", "MODEL"),
         ],
+        "eval judged": [
+            *("--baseline", "--data", "--json", "--judge", "--judge-tokens", "--limit", "--max-new-tokens", "--out"),
+            *("--tasks", "--votes", "MODEL..."),
+        ],
         "eval compare": ["--json", "A", "B"],
         "verify drop": ["--json", "FILE"],
         "serve-sandbox": ["--host", "--port", "--token"],

@@ -90,10 +90,11 @@ class Reply:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """A reply as it was read: either a verdict or the reason why there is none."""
+    """A reply as it was read: either a verdict or the reason why there is none; `text` is the whole reply."""
 
     verdict: Word | None
     failed: Failed | None
+    text: str
 
 
 def mark_of(case: Case) -> str:
@@ -127,15 +128,16 @@ def verdict_line(case: Case, value: Word) -> str:
 def read(case: Case, reply: Reply) -> Judgement:
     """The verdict on the last line of a reply that holds more than white space; nothing else of it counts."""
     if reply.failed is not None:
-        return Judgement(verdict=None, failed=reply.failed)
+        return Judgement(verdict=None, failed=reply.failed, text=reply.text)
     lines = reply.text.rstrip().splitlines()
     found = re.fullmatch(
         rf"Verdict {re.escape(mark_of(case))}:[{_EMPHASIS}]*([A-Za-z0-9]+)", lines[-1].strip(_EMPHASIS) if lines else ""
     )
     value = _VALUES[case.kind].get(found[1]) if found else None
     if value is not None:
-        return Judgement(verdict=value, failed=None)
-    return Judgement(verdict=None, failed=Failed.REFUSED if _REFUSAL.search(reply.text) else Failed.NO_VERDICT)
+        return Judgement(verdict=value, failed=None, text=reply.text)
+    failed = Failed.REFUSED if _REFUSAL.search(reply.text) else Failed.NO_VERDICT
+    return Judgement(verdict=None, failed=failed, text=reply.text)
 
 
 def read_principles(path: Path = PRINCIPLES) -> str:

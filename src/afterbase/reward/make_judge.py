@@ -1,4 +1,4 @@
-"""A judge as an artifact: its settings and principles, beside the checkpoint whose judgements they are, if there is one."""
+"""A judge as an artifact: settings and principles, and the checkpoint whose judgements they are, if there is one."""
 
 import json
 import os

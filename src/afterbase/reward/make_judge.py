@@ -12,6 +12,7 @@ from afterbase.core.store import Artifact, Store, Workspace, write_atomically
 from afterbase.model.load import load
 from afterbase.reward.generative import GenerativeReward
 from afterbase.reward.judge import PRINCIPLES, read_principles
+from afterbase.reward.scalar import RewardModel, load_reward_model
 from afterbase.reward.writers import EndpointWriter, ModelWriter, Writer
 from afterbase.rollout.budget import Budget, Limits
 from afterbase.rollout.endpoint import Endpoint, EndpointConfig
@@ -68,6 +69,11 @@ def load_judge(judge: Artifact, config: JudgeConfig, *, seed: int) -> Generative
         cache = judge.folder.parent / ".requests" / f"{judge.key}.sqlite"
         writer = EndpointWriter(Endpoint(config.endpoint, cache=cache, budget=Budget(config.budget)), **sampled)
     return GenerativeReward(writer, settings["principles"], config.votes, seed)
+
+
+def load_rewarder(reward: Artifact, judge: JudgeConfig | None, *, seed: int) -> RewardModel | GenerativeReward:
+    """A reward model of any kind: a scalar one's artifact where there is no `judge`, one of `make_judge` otherwise."""
+    return load_reward_model(reward.payload) if judge is None else load_judge(reward, judge, seed=seed)
 
 
 def _link(source: str, target: str) -> None:

@@ -17,6 +17,7 @@ from afterbase.core.store import Store, write_atomically
 from afterbase.data.domains import DOMAINS
 from afterbase.data.families import family_problems
 from afterbase.data.problems import refuse_rejected_golds, split_problems
+from afterbase.eval.examination import told
 from afterbase.eval.statistics import wilson
 from afterbase.model.load import find
 from afterbase.recipe import BaseRecipe, Recipe, RlRecipe, load_recipe
@@ -90,7 +91,13 @@ def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
         else {},
         data=outcomes[0].data,
         final=outcomes[0].final_model(),
-        notes=[*notes, *_teacher_notes(outcomes[0]), *_reward_model_notes(outcomes), *_stops(outcomes)],
+        notes=[
+            *notes,
+            *_teacher_notes(outcomes[0]),
+            *_reward_model_notes(outcomes),
+            *(told(examination) for outcome in outcomes for examination in outcome.examinations),
+            *_stops(outcomes),
+        ],
     )
     write_atomically(folder / "report.html", render(summary).encode())
     write_atomically(folder / "run.json", (json.dumps(summary, indent=1) + "\n").encode())
@@ -160,6 +167,8 @@ def _preflight(recipe: R) -> tuple[R, list[str]]:
     """Refuse early what would fail late; leave out the code domain where programs cannot be isolated, and say so."""
     context = json.loads((find(recipe.base) / "config.json").read_text()).get("max_position_embeddings", math.inf)
     _refuse_answers_beyond_context(recipe.model_dump(), context)
+    if recipe.judge is not None:
+        recipe.judge.asked.refuse_unready()
     notes = []
     missing = available() if "code" in recipe.domains else None
     if missing is not None:

@@ -119,9 +119,9 @@ def test_each_vice_is_found_by_its_own_limit(limit):
     report = examine(VICES[limit])
     value = 0.9 if limit == "min_accuracy" else 0.5 if limit.startswith("min") else 0.3
     with pytest.raises(UserError, match="examined before it may steer") as raised:
-        refuse_unfit("the judge", report, Examination(**{limit: value}))
+        refuse_unfit("the judge", report, Examination.model_validate({limit: value}))
     assert raised.value.got.startswith(f"the judge, on 40 held-out pairs: {limit} = ")
-    refuse_unfit("the judge", examine(by_points(fair)), Examination(**{limit: value}))
+    refuse_unfit("the judge", examine(by_points(fair)), Examination.model_validate({limit: value}))
 
 
 def test_a_limit_that_is_not_given_is_not_held():

@@ -124,6 +124,34 @@ def read_examination(artifact: Artifact) -> dict[str, Any]:
     return json.loads((artifact.payload / "examination.json").read_text())
 
 
+def told(artifact: Artifact) -> str:
+    """What was found, in a few sentences for the report."""
+    report = read_examination(artifact)
+
+    def percent(key: str) -> str:
+        return "not measurable" if report[key] is None else f"{report[key]:.0%}"
+
+    def signed(key: str) -> str:
+        return "not measurable" if report[key] is None else f"{100 * report[key]:+.0f} points"
+
+    sources = ", ".join(f"{own['accuracy']:.0%} of {own['n']} {name}" for name, own in report["by_source"].items())
+    compared = (
+        ""
+        if report["kind"] == "scalar"
+        else f" Of comparisons, {percent('compared_failed')} failed; position bias {signed('position_bias')}, "
+        f"the same verdict in both orders {percent('consistent')}."
+    )
+    return (
+        f"{artifact.name[:1].upper()}{artifact.name[1:]}: {report['accuracy']:.1%} ({report['low']:.1%} to "
+        f"{report['high']:.1%}) of {report['n']} held-out pairs ranked right ({sources}; ties and failures are "
+        f"half right), {percent('ties')} tied, {percent('failed')} failed; calibration error "
+        f"{percent('calibration_error')}, length "
+        f"bias {signed('length_bias')}; the same verdict when sampled again {percent('resampled')}, in other words "
+        f"{percent('paraphrased')} (of {report['paraphrased_pairs']}); "
+        f"steered by the answer {percent('steered')}.{compared}"
+    )
+
+
 def refuse_unfit(name: str, report: dict[str, Any], limits: Examination) -> None:
     """UserError where a reward model does not reach a limit, with each that it misses; what was not measured is missed.
 

@@ -36,6 +36,15 @@ class JudgeConfig(Config):
     budget: How[Limits] = Limits()
     """What may be spent there."""
 
+    def refuse_unready(self) -> None:
+        """UserError where the principles cannot be read, or the endpoint's address or token is none."""
+        self.read_principles()
+        if self.endpoint is not None:
+            Endpoint(self.endpoint)
+
+    def read_principles(self) -> str:
+        return read_principles(Path(self.principles) if self.principles is not None else PRINCIPLES)
+
 
 def make_judge(store: Store, name: str, config: JudgeConfig, model: Artifact | None) -> Artifact:
     """judge.json with the settings and the principles, beside the files of `model` where there is one.
@@ -43,7 +52,7 @@ def make_judge(store: Store, name: str, config: JudgeConfig, model: Artifact | N
     Raises UserError for principles that cannot be read, before anything is made.
     """
     assert (model is None) == (config.endpoint is not None), "a judge is a model or an endpoint"
-    principles = read_principles(Path(config.principles) if config.principles is not None else PRINCIPLES)
+    principles = config.read_principles()
     settings = {**what(config), "principles": principles}
 
     def make(work: Workspace) -> None:

@@ -87,7 +87,7 @@ scalar = {{ reward = "scalar" }}
 judged = {{ reward = "judge" }}
 """
     )
-    rl.write_text(text)
+    rl.write_text(text.replace("steps = 2", "steps = 4"))
 
 
 def test_two_reward_models_are_examined_and_steer_a_run_each(rl, tmp_path):
@@ -108,8 +108,10 @@ def test_two_reward_models_are_examined_and_steer_a_run_each(rl, tmp_path):
     graph = {stage["name"]: stage["inputs"] for stage in summary["stages"]}
     assert graph["scalar"] == ["SFT", "chat problems", "reward model"]
     assert graph["judged"] == ["SFT", "chat problems", "judge"]
-    curves = {curve["title"] for curve in summary["curves"]}
-    assert {"proxy", "held out"} <= curves or {"judged: proxy", "judged: held_out"} <= curves
+    curves = {curve["title"]: [series["name"] for series in curve["series"]] for curve in summary["curves"]}
+    assert curves["proxy"] == curves["held out"] == ["scalar", "judged"]
+    watched = [note for note in summary["notes"] if note.startswith("Hacking watch of ")]
+    assert [note.split(",")[0].split()[-1] for note in watched] == ["scalar", "judged"]
 
 
 def test_a_judge_that_refuses_is_refused_before_reinforcement_learning(rl, tmp_path):

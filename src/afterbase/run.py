@@ -6,7 +6,7 @@ store that only plans, draws the graph.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from afterbase.core.store import Artifact, Store
 from afterbase.data.base import import_base
@@ -179,7 +179,7 @@ def seat_judge(run: Seed[R], sft: Artifact, problems: Artifact) -> Artifact:
     assert judge is not None
     if judge.training is None:
         return make_judge(store, "judge", judge.asked, sft if judge.kind == "self" else None)
-    judgements = make_judgements(store, _pairs(run, sft, problems, "train"), problems, judge.judgements, seed=seed)
+    judgements = make_judgements(store, draft_pairs(run, sft, problems, "train"), problems, judge.judgements, seed=seed)
     return train_generative_reward_model(store, "judge", sft, judgements, judge.training, judge.asked, seed=seed)
 
 
@@ -190,12 +190,13 @@ def admit(
     limits = run.recipe.examination
     if limits is None:
         return []
-    pairs = _pairs(run, sft, problems, "test")
+    pairs = draft_pairs(run, sft, problems, "test")
     name = "the scalar reward model" if asked is None else "the judge"
     return [examine_reward(run.store, name, reward, asked, pairs, problems, limits, seed=run.seed)]
 
 
-def _pairs(run: Seed[R], sft: Artifact, problems: Artifact, split: Split) -> Artifact:
+def draft_pairs(run: Seed[R], sft: Artifact, problems: Artifact, split: Split) -> Artifact:
+    """Pairs of training problems, to learn from, or of held-out ones, for the examination."""
     name = "pairs" if split == "train" else "held-out pairs"
     return make_draft_pairs(run.store, name, sft, problems, split, run.recipe.pairs, seed=run.seed)
 
@@ -242,7 +243,7 @@ def reinforce(run: Seed[RlRecipe]) -> Outcome:
     base, problems = run.base(), {name: run.problems(name) for name in [*run.recipe.domains, *run.recipe.families]}
     out.answers += run.examine("base", base, problems)
     if run.recipe.sft is not None:
-        out.answers += run.examine("SFT", _started(run, problems), problems)
+        out.answers += run.examine("SFT", started(run, problems), problems)
     for name in run.recipe.runs():
         out.final, examinations = reinforce_one(run, name)
         out.examinations += [made for made in examinations if made not in out.examinations]
@@ -255,25 +256,34 @@ def reinforce_one(run: Seed[RlRecipe], name: str) -> tuple[Artifact, list[Artifa
     """The model that one of the variants makes, and the examinations that its reward model has passed."""
     store, recipe, seed = run.store, run.recipe, run.seed
     problems = {name: run.problems(name) for name in [*recipe.domains, *recipe.families]}
-    started = _started(run, problems)
+    model = started(run, problems)
     reward, asked, examinations = None, None, []
+    kind = recipe.reward_of(name)
     for domain in recipe.open:
-        if recipe.reward_of(name) == "judge":
-            assert recipe.judge is not None
-            reward, asked = seat_judge(run, started, problems[domain]), recipe.judge.asked
-        else:
-            assert recipe.reward_model is not None
-            pairs = _pairs(run, started, problems[domain], "train")
-            reward = train_reward_model(store, "reward model", started, pairs, recipe.reward_model, seed=seed)
-        examinations += admit(run, reward, asked, started, problems[domain])
+        assert kind is not None
+        reward, asked = reward_model(run, kind, model, problems[domain])
+        examinations += admit(run, reward, asked, model, problems[domain])
     final = train_grpo(
-        store, name, started, list(problems.values()), recipe.runs()[name],
+        store, name, model, list(problems.values()), recipe.runs()[name],
         seed=seed, reward_model=reward, judge=asked,
     )  # fmt: skip
     return final, examinations
 
 
-def _started(run: Seed[RlRecipe], problems: dict[str, Artifact]) -> Artifact:
+def reward_model(
+    run: Seed[RlRecipe], kind: Literal["scalar", "judge"], sft: Artifact, problems: Artifact
+) -> tuple[Artifact, JudgeConfig | None]:
+    """One of the recipe's reward models, and how it is asked if it is a judge; both learn from the same pairs."""
+    if kind == "judge":
+        assert run.recipe.judge is not None
+        return seat_judge(run, sft, problems), run.recipe.judge.asked
+    assert run.recipe.reward_model is not None
+    pairs = draft_pairs(run, sft, problems, "train")
+    trained = train_reward_model(run.store, "reward model", sft, pairs, run.recipe.reward_model, seed=run.seed)
+    return trained, None
+
+
+def started(run: Seed[RlRecipe], problems: dict[str, Artifact]) -> Artifact:
     """The model before RL: the base, or fine-tuned as an expert is."""
     store, recipe, seed = run.store, run.recipe, run.seed
     if recipe.sft is None:

@@ -130,7 +130,7 @@ def test_matches_are_kept_where_judges_are_of_one_mind_and_know_the_chosen_answe
     say = {"good": "yes", "weak": "no"}
 
     def judged(panel, votes=2):
-        config = Judgements(votes=votes)
+        config = Judgements(scores=votes)
         return judged_matches(panel, problems, [ROW], config, principles="")
 
     assert [s.dropped for s in judged(Panel(lambda case, _: say[case.answers[0]]))] == [None] * 4
@@ -188,6 +188,10 @@ def test_an_endpoint_may_judge_and_its_refusals_are_dropped(store):
         judge = make_judge(store, "judge", config, None)
         with pytest.raises(UserError, match="learns from judgements") as raised:
             make_judgements(
-                store, *chat_pairs(store), Judgements(votes=1, longest_ratio=3.0), seed=0, judge=(judge, config)
+                store,
+                *chat_pairs(store),
+                Judgements(comparisons=1, scores=1, longest_ratio=3.0),
+                seed=0,
+                judge=(judge, config),
             )
     assert "none that may be kept" in raised.value.got

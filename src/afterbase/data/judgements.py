@@ -35,8 +35,10 @@ _SIDES = ("chosen", "rejected")
 class Judgements(Config):
     """How judgements are made and which are kept."""
 
-    votes: int = Field(default=4, ge=1)
-    """Comparisons of each pair, and scores of each of its answers."""
+    comparisons: int = Field(default=4, ge=1)
+    """Judgements of each pair, its answers in random order."""
+    scores: int = Field(default=4, ge=1)
+    """Judgements of each answer for itself."""
     min_agreement: float = Field(default=0.5, ge=0, lt=1)
     """The mean verdict of the comparisons, 1 for the better answer, -1 for the worse, 0 for a tie, has to be above."""
     min_points: float = Field(default=1.0, ge=0)
@@ -126,12 +128,12 @@ def judged_pairs(
 ) -> list[Sample]:
     """Comparisons of each pair and scores of its answers; dropped where they contradict the pair, or each other."""
     pairs = [(row["prompt"], row["chosen"], row["rejected"]) for row in rows]
-    flips = [[reversed_order(q, (a, b), seed=seed, index=i) for i in range(config.votes)] for q, a, b in pairs]
+    flips = [[reversed_order(q, (a, b), seed=seed, index=i) for i in range(config.comparisons)] for q, a, b in pairs]
     shown = [comparison(*pair, flip=flip) for pair, own in zip(pairs, flips, strict=True) for flip in own]
     compared = iter([group[0] for group in judges.judgements(shown, 1)])
     cases = iter(shown)
     scored_cases = [Case(kind="score", question=q, answers=(text,)) for q, a, b in pairs for text in (a, b)]
-    scored = iter(judges.judgements(scored_cases, config.votes))
+    scored = iter(judges.judgements(scored_cases, config.scores))
     scores = iter(scored_cases)
     samples = []
     for own in flips:
@@ -163,7 +165,7 @@ def judged_matches(
     sides = [(golds[row["prompt"]], row[side], side) for row in rows for side in _SIDES if row["prompt"] in golds]
     cases = [Case(kind="match", question=p.prompt, answers=(answer,), gold=p.gold) for p, answer, _ in sides]
     samples = []
-    for case, (problem, _, side), group in zip(cases, sides, judges.judgements(cases, config.votes), strict=True):
+    for case, (problem, _, side), group in zip(cases, sides, judges.judgements(cases, config.scores), strict=True):
         vote = majority([judgement.verdict for judgement in group])
         clear = vote.winner is not None
         known = clear and (side, vote.winner) != ("chosen", "no")

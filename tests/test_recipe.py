@@ -110,3 +110,18 @@ def test_what_is_no_recipe_at_all_is_refused(tmp_path, text):
 def test_recipe_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UserError, match="must be a file"):
         load_recipe(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        (
+            re.sub(r"^\[reward_model\]\n.*?(?=^\[grpo\])", "", SMOKE, flags=re.MULTILINE | re.DOTALL),
+            "chat with neither",
+        ),
+        (SMOKE + '[judge]\nkind = "self"\n', "chat with both"),
+    ],
+    ids=["neither", "both"],
+)
+def test_open_domains_have_a_scalar_reward_model_or_a_judge(tmp_path, text, got):
+    assert _refusal(tmp_path, text).got == got

@@ -6,7 +6,7 @@ tracks give rewards in [0, 1]; advantages are normalised within a prompt's own g
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict, conversation
@@ -15,7 +15,7 @@ from afterbase.reward.scalar import RewardModel
 from afterbase.verify.check import check
 from afterbase.verify.rubric import has_rubric
 
-RULES = frozenset({"ifeval", "maths", "program", "python", "reasoning_gym"})
+RULES = frozenset({"choice", "exact", "ifeval", "maths", "program", "python", "reasoning_gym"})
 MODEL = frozenset({"rubric"})
 
 
@@ -29,6 +29,8 @@ class Reward:
     value: float | None
     verdict: Verdict | None
     held_out: float | None = None
+    parts: dict[str, float] = field(default_factory=dict)
+    """What each rule of a composed reward gave, by its name (`reward/compose.py`)."""
 
 
 def owner(problem: Problem) -> str:

@@ -110,3 +110,11 @@ def test_what_is_no_recipe_at_all_is_refused(tmp_path, text):
 def test_recipe_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UserError, match="must be a file"):
         load_recipe(tmp_path / "nowhere.toml")
+
+
+def test_unknown_reward_is_refused_with_those_that_exist(tmp_path):
+    error = _refusal(
+        tmp_path, _changed(r"^\[expert.grpo\]$", "[expert.grpo.rewards.politeness]\nweight = 1.0\n[expert.grpo]")
+    )
+    assert error.rule == "unknown key `expert.grpo.rewards.politeness`"
+    assert error.remedy.endswith("correct, floor, format, language, length, repetition")

@@ -55,6 +55,12 @@ def test_commands_and_options_are_these_and_no_others():
         "trace": ["--root", "ID"],
         "serve": ["--host", "--max-rows", "--port", "--token", "--token-budget", "MODEL"],
         "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
+        "eval model": [
+            *("--data", "--json", "--judge", "--judge-token-variable", "--limit", "--max-new-tokens", "--out"),
+            *("--plain", "--runs", "--seed", "--tasks", "--temperatures", "--token-variable", "MODEL"),
+        ],
+        "eval compare": ["--json", "A", "B"],
+        "verify drop": ["--json", "FILE"],
         "serve-sandbox": ["--host", "--port", "--token"],
         "verify maths": ["--json", "FILE"],
         "verify ifeval": ["--json", "FILE"],
@@ -73,7 +79,9 @@ def test_readme_tells_of_every_command():
     assert sorted(set(listed)) == sorted(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["show", "nothing"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["eval", "--help"], ["show", "nothing"]], ids=" ".join
+)
 def test_help_and_mistakes_are_answered_without_heavy_imports(tmp_path, arguments):
     program = f"""
 import sys

@@ -29,6 +29,14 @@ def language(cases: Cases, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def drop(cases: Cases, as_json: AsJson = False) -> None:
+    """Whether DROP's exact match and F1 are as published: rows {prediction, gold, em, f1}."""
+    from afterbase.verify.drop_cases import agreement
+
+    _tell(agreement(cases), as_json)
+
+
+@app.command()
 def ifeval(cases: Cases, as_json: AsJson = False) -> None:
     """Whether `response` follows an instruction of IFEval: rows {instruction_id, kwargs, response, expected}."""
     from afterbase.verify.ifeval.cases import agreement

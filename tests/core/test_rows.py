@@ -85,9 +85,9 @@ def test_objects_of_a_list(tmp_path: Path) -> None:
     ("content", "told"),
     [
         ('[{"name": "a"}, {"count": 1}]', "object 2 of"),
-        ('{"name": "a"}', "the file of"),
+        ('{"name": "a"}', "it is no list"),
         ("[1]", "object 1 of"),
-        ("[", "the file of"),
+        ("[", "rows.json: "),
         ("[]", "none in"),
     ],
 )

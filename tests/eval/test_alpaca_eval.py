@@ -83,13 +83,13 @@ def test_cross_validation_chooses_as_scikit_learn_does() -> None:
     rows, _ = _training_rows(answers, regulariser)
     folds = np.arange(len(rows.y_N)) % 5
     x, labels = np.vstack([rows.x_NK] * 2), np.repeat([1, 0], len(rows.y_N))
-    true, weights = np.tile(rows.y_N, 2), np.tile(rows.w_N, 2)
+    true, weights = np.tile(rows.y_N, 2), np.tile(rows.w_SN[0], 2)
 
     def held_out(model, inputs, _, sample_weight) -> float:
         # scikit-learn gives rows, not their places: found by their values.
         place = [int(np.flatnonzero((rows.x_NK == row).all(axis=1))[0]) for row in inputs]
         p = model.predict_proba(inputs)[:, 1]
-        y, w = rows.y_N[place], rows.w_N[place]
+        y, w = rows.y_N[place], rows.w_SN[0, place]
         return float(np.mean(w * (y * np.log(p) + (1 - y) * np.log(1 - p))))
 
     splits = [(np.flatnonzero(np.tile(folds, 2) != k), np.flatnonzero(np.tile(folds, 2) == k)) for k in range(5)]

@@ -3,12 +3,13 @@
 import csv
 import gzip
 import io
+import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from afterbase.core.errors import UserError
 
@@ -46,11 +47,19 @@ def read_table(path: Path, row: type[Row]) -> list[Row]:
 def read_array(path: Path, row: type[Row]) -> list[Row]:
     """Every object of a JSON list as a `row`. UserError, with its number from 1, for one that is not."""
     try:
-        return _some(TypeAdapter(list[row]).validate_json(_bytes(path)), path)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = f"object {int(first['loc'][0]) + 1}" if first["loc"] else "the file"
-        raise _not_a_row(row, path, place, first["loc"][1:] or ("it",), first["msg"]) from error
+        objects = json.loads(_bytes(path))
+        if not isinstance(objects, list):
+            raise ValueError("it is no list")
+    except ValueError as error:
+        raise UserError("a file of rows is a JSON list", got=f"{path}: {error}", remedy="correct the file") from error
+    rows = []
+    for number, item in enumerate(objects, start=1):
+        try:
+            rows.append(row.model_validate(item))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise _not_a_row(row, path, f"object {number}", first["loc"] or ("it",), first["msg"]) from error
+    return _some(rows, path)
 
 
 def _not_a_row(row: type[BaseModel], path: Path, place: str, loc: tuple[int | str, ...], message: str) -> UserError:

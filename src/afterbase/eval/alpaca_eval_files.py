@@ -128,7 +128,9 @@ def read_folds(path: Path, *, n: int) -> np.ndarray:
 
 def read_models(paths: Sequence[Path], instructions: Instructions) -> list[Answers]:
     """Each model of the files, in their order. UserError for what would shift a score: see the module."""
-    models, outputs, annotated = [], {}, []
+    models: list[Answers] = []
+    outputs: dict[str, tuple[Path, list[Output]]] = {}
+    annotated: list[tuple[Path, list[Annotation]]] = []
     for path in paths:
         if ".json" not in path.suffixes:
             models.append(_from_table(path, instructions))

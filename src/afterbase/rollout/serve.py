@@ -6,6 +6,7 @@ import socket
 import uvicorn
 
 from afterbase.core.listening import bind, refuse_open_door, url_of
+from afterbase.core.store import folder_digest
 from afterbase.model.load import find, load
 from afterbase.rollout.app import create_app
 
@@ -24,7 +25,9 @@ def serve(model: str, *, host: str, port: int, token: str | None, max_rows: int,
     with listener:
         lm = load(folder)
         name = folder.resolve().name
-        app = create_app(lm, name=name, token=token, max_rows=max_rows, token_budget=token_budget)
+        app = create_app(
+            lm, name=name, token=token, max_rows=max_rows, token_budget=token_budget, digest=folder_digest(folder)
+        )
         print(_greeting(listener, name, token), flush=True)
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS, lifespan="on"

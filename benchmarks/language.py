@@ -2,8 +2,8 @@
 
     PYTHONPATH=src python benchmarks/language.py [--json] [--rounds 5]
 
-The texts are those of tests/verify/languages.jsonl: sentences in some 50 languages, texts that mix two, and texts without any
-language. py3langid gives one label whatever it is given; its share counts texts in one language only. Time is that of the
+The texts are those of tests/verify/languages.jsonl: sentences in 49 languages, texts that mix two, and texts without
+any. py3langid gives one label whatever it is given; its share counts texts in one language only. Time is that of the
 process, so that other work on the machine matters less; the two take turns.
 """
 

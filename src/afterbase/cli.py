@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from afterbase import verify_commands
+from afterbase import data_commands, verify_commands
 from afterbase.core.errors import UserError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     help="What comes after the base model: DeepSeek-V3's post-training, with the lineage of every sample.",
 )
 app.add_typer(verify_commands.app, name="verify")
+app.add_typer(data_commands.app, name="data")
 Root = Annotated[Path, typer.Option("--root", help="Where `runs/` and `store/` lie.")]
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/quickstart.toml.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The name of a run: its recipe's `name`.")]

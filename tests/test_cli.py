@@ -57,6 +57,9 @@ def test_commands_and_options_are_these_and_no_others():
         "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
         "verify maths": ["--json", "FILE"],
         "verify audit": ["--json", "RECIPE"],
+        "data clean": ["--against", "--config", "--domain", "--out", "--preview", "FILE..."],
+        "data hash": ["--field", "--n", "--name", "--out", "FILE"],
+        "data export": ["--domain", "--to", "FILE", "OUT"],
     }
 
 

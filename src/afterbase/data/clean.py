@@ -35,7 +35,7 @@ from afterbase.data.shares import Drawn, Shares
 from afterbase.data.shingles import HASHES
 from afterbase.data.spread import Workers, spread
 
-VERSION = 1
+_EXAMINED_AS = 1  # to be raised when rows are examined differently
 Show = Callable[[str, int, int], None]
 """Called with what is being done, rows done, and rows in all."""
 
@@ -62,11 +62,12 @@ class Job:
     domain: str = "unnamed"
 
     def fingerprint(self) -> str:
-        """Of all that the examination of the rows depends on."""
+        """Of all that the examination of the rows depends on. UserError where a file is missing or of no use."""
+        Contamination([load_benchmark(path) for path in self.benchmarks], self.cleaning.decontamination.overlap)
         told = what(self.cleaning)
         told = {name: told[name] for name in Examination.model_fields}
         files = [file_digest(path) for path in (*self.sources, *self.benchmarks)]
-        made_by = [VERSION, HASHES, version("rensa"), self.domain, len(self.sources)]
+        made_by = [_EXAMINED_AS, HASHES, version("rensa"), self.domain, len(self.sources)]
         return hashlib.sha256(json.dumps([told, files, made_by], sort_keys=True).encode()).hexdigest()
 
 
@@ -82,7 +83,6 @@ class Cleaned:
 
 def clean(job: Job, show: Show = lambda *_: None) -> Cleaned:
     """Decide about every row. UserError for rows, files or settings that cannot be."""
-    Contamination([load_benchmark(path) for path in job.benchmarks], job.cleaning.decontamination.overlap)  # in order?
     _begin(job.scratch, job.fingerprint())
     pieces, ends = gather(job.sources, job.scratch, job.domain, lambda done: show("read", done, done))
     total = int(ends[-1]) if len(ends) else 0

@@ -20,9 +20,11 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import SAMPLE_SCHEMA
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.card import Tally, as_markdown
-from afterbase.data.clean import VERSION, Cleaned, Cleaning, Job, Show, clean, file_digest
+from afterbase.data.clean import Cleaned, Cleaning, Job, Show, clean, file_digest
 from afterbase.data.export import kept, whole
 from afterbase.data.shares import preview
+
+VERSION = 1
 
 
 class RecipeCleaning(Cleaning):

@@ -9,7 +9,7 @@ import json
 from afterbase.core.sample import Sample, content_id, conversation, write_samples
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.domains import REVIEWED
-from afterbase.data.review import apply_decisions, recorded_decisions
+from afterbase.data.review.decisions import apply_decisions, recorded_decisions
 
 VERSION = 1
 

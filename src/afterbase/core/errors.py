@@ -1,4 +1,4 @@
-"""The one error that users are meant to read."""
+"""The one error that users are meant to read, and what is none: waiting for people."""
 
 
 class UserError(ValueError):
@@ -9,3 +9,7 @@ class UserError(ValueError):
         self.rule = rule
         self.got = got
         self.remedy = remedy
+
+
+class Waiting(UserError):  # noqa: N818  # nothing went wrong
+    """A run stopped, in good order, where people have to do something first; the same command goes on from there."""

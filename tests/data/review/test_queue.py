@@ -93,6 +93,7 @@ def test_uncertainty_by_hand(values, doubt):
 
 def test_fingerprint_tells_queues_apart():
     samples = [draft(i) for i in range(10)]
-    words = [fingerprint(queue(samples, Review(**p))) for p in ({}, {"seed": 1}, {"double": 0.9}, {"min_alpha": 0.5})]
+    policies = [Review(), Review(seed=1), Review(double=0.9), Review(min_alpha=0.5)]
+    words = [fingerprint(queue(samples, p)) for p in policies]
     assert words[0] == words[3]
     assert len(set(words)) == 3

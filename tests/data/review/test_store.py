@@ -154,7 +154,9 @@ def test_adjudicators_alone_settle_where_there_are_any(tmp_path):
     with pytest.raises(Refused, match="by its adjudicators"):
         store.settle(conflict.id, "ada", Outcome.ACCEPT, reason="good", version=conflict.version)
     store.settle(conflict.id, "cyd", Outcome.ACCEPT, reason="good", version=conflict.version)
-    store.undo(DOMAIN, "cyd")
+    with pytest.raises(Refused, match="no verdict of yours"):
+        store.undo(DOMAIN, "cyd")
+    store.undo(DOMAIN, "cyd", settles=True)
     assert standing_of(store) == (1, 0, 1)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Unit = Mapping[str, str]
-_Measure = Callable[[NDArray[np.float64]], NDArray[np.float64]]  # of (resamples, patterns) weights, one a resample
+_Measure = Callable[[NDArray[np.floating]], NDArray[np.floating]]  # of (resamples, patterns) weights, one a resample
 _RESAMPLES = 2000
 _LEVEL = 0.95
 
@@ -51,7 +51,7 @@ def alpha(units: Sequence[Unit], *, seed: int = 0) -> Agreement:
     sizes_P1 = counts_PC.sum(1, keepdims=True)
     apart_P = (counts_PC * (sizes_P1 - counts_PC)).sum(1) / (sizes_P1[:, 0] - 1)
 
-    def measure(weights_RP: NDArray[np.float64]) -> NDArray[np.float64]:
+    def measure(weights_RP: NDArray[np.floating]) -> NDArray[np.floating]:
         totals_RC = weights_RP @ counts_PC
         n_R = totals_RC.sum(1)
         chance_R = (totals_RC * (n_R[:, None] - totals_RC)).sum(1)
@@ -74,7 +74,7 @@ def kappa(pairs: Sequence[tuple[str, str]], *, seed: int = 0) -> Agreement:
     second_PC = np.array([[b == c for c in categories] for _, b in counted], float)
     apart_P = np.array([a != b for a, b in counted], float)
 
-    def measure(weights_RP: NDArray[np.float64]) -> NDArray[np.float64]:
+    def measure(weights_RP: NDArray[np.floating]) -> NDArray[np.floating]:
         n_R = weights_RP.sum(1)
         equal_by_chance_R = ((weights_RP @ first_PC) * (weights_RP @ second_PC)).sum(1)
         return _one_minus(n_R * (weights_RP @ apart_P), n_R**2 - equal_by_chance_R)
@@ -100,7 +100,7 @@ def by_reviewer(units: Sequence[Unit], *, seed: int = 0) -> dict[str, Agreement]
     return {name: alpha([unit for unit in units if name in unit], seed=seed) for name in names}
 
 
-def _one_minus(observed_R: NDArray[np.float64], expected_R: NDArray[np.float64]) -> NDArray[np.float64]:
+def _one_minus(observed_R: NDArray[np.floating], expected_R: NDArray[np.floating]) -> NDArray[np.floating]:
     """1 - observed / expected, NaN where nothing is expected."""
     defined_R = expected_R > 0
     return 1 - np.divide(observed_R, expected_R, out=np.full_like(expected_R, np.nan), where=defined_R)

@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine, Row, and_, exists, func, select
+from sqlalchemy.exc import IntegrityError
 
 from afterbase.core.config import what
 from afterbase.data.review.agreement import Unit, alpha
@@ -19,7 +21,8 @@ from afterbase.data.review.changes import difference
 from afterbase.data.review.decisions import Outcome
 from afterbase.data.review.policy import Review, shortfall
 from afterbase.data.review.queue import Place, fingerprint
-from afterbase.data.review.tables import claims, items, packed, reviewers, reviews, skips, verdicts
+from afterbase.data.review.records import Item, Pace, Standing, Vote, item_of, said, vote_of
+from afterbase.data.review.tables import claims, connect, items, packed, reviewers, reviews, skips, sqlite_url, verdicts
 
 OPEN, CONFLICT, DONE = "open", "conflict", "done"
 _CLAIM_SECONDS = 30 * 60  # after that a draft on somebody's screen is offered to others
@@ -29,54 +32,6 @@ _LONGEST_PAUSE = 15 * 60.0  # seconds; more between two verdicts is a pause, not
 
 class Refused(Exception):  # noqa: N818  # what the rules say no to, shown to the reviewer as it is
     """A verdict that may not be given, with the reason for people."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Vote:
-    """One person's verdict that stands; `settles` if it is an adjudicator's."""
-
-    reviewer: str
-    outcome: Outcome
-    reason: str
-    edited: str | None
-    diff: str | None
-    settles: bool
-    seconds: float
-    given: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """A draft as people see it: the conversation, and never what a program thought of it."""
-
-    id: int
-    sample: str
-    messages: list[dict[str, str]]
-    version: int
-    state: str
-    votes: tuple[Vote, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How far a domain is. `missing` says in words what is left; empty: the run may go on."""
-
-    drafts: int
-    reviewed: int
-    decided: int
-    conflicts: int
-    twice: int
-    missing: tuple[str, ...]
-    closed: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pace:
-    """One person's part: verdicts given, drafts that are left for them, and the median seconds of a verdict."""
-
-    given: int
-    left: int
-    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -90,35 +45,11 @@ class ReviewStore:
     # --- what the run does --------------------------------------------------------------------------------------
 
     def enrol(self, domain: str, places: Sequence[Place], policy: Review, *, drafts: int, guideline: str) -> None:
-        """Put a domain's queue in place. Verdicts given earlier stay with their drafts; the same queue is left alone."""
-        word = fingerprint(places)
-        key = and_(reviews.c.run == self.run, reviews.c.domain == domain)
-        rules = policy.model_dump_json()
-        with self.engine.begin() as connection:
-            changed = connection.execute(reviews.update().where(key).values(changes=reviews.c.changes + 1))
-            fresh = {"policy": rules, "guideline": packed(guideline), "drafts": drafts, "fingerprint": word}
-            if changed.rowcount == 0:
-                connection.execute(reviews.insert().values(run=self.run, domain=domain, changes=0, **fresh))
-            else:
-                before = connection.execute(select(reviews).where(key)).one()
-                same = before.fingerprint == word and what(_policy(before)) == what(policy)
-                connection.execute(reviews.update().where(key).values(**fresh, closed=before.closed if same else None))
-                if same:
-                    return
-            mine = and_(items.c.run == self.run, items.c.domain == domain)
-            connection.execute(items.update().where(mine).values(position=None))
-            known = {sample: id for id, sample in connection.execute(select(items.c.id, items.c.sample).where(mine))}
-            new = []
-            for position, place in enumerate(places):
-                values = {"position": position, "needed": 2 if place.twice else 1}
-                if place.sample.id in known:
-                    connection.execute(items.update().where(items.c.id == known[place.sample.id]).values(**values))
-                    self._settle(connection, known[place.sample.id])
-                else:
-                    new.append({**values, "sample": place.sample.id, "messages": packed(list(place.sample.messages))})
-            begin = {"run": self.run, "domain": domain, "given": 0, "state": OPEN, "version": 0}
-            if new:
-                connection.execute(items.insert(), [{**begin, **row} for row in new])
+        """Put a domain's queue in place; verdicts given earlier stay with their drafts, the same queue is left."""
+        try:
+            self._enrol(domain, places, policy, drafts, guideline)
+        except IntegrityError:  # another process put the first row in just now
+            self._enrol(domain, places, policy, drafts, guideline)
 
     def close(self, domain: str) -> tuple[Standing, list[Item]]:
         """Every decided draft with its votes; if nothing is missing, the domain takes no more verdicts from here on."""
@@ -154,7 +85,7 @@ class ReviewStore:
             if row is None:
                 return None
             self._claim(connection, domain, reviewer, row.id)
-            return _item(row)
+            return item_of(row)
 
     def give(
         self, item: int, reviewer: str, outcome: Outcome, *, reason: str, edited: str | None = None
@@ -195,25 +126,28 @@ class ReviewStore:
                 connection.execute(skips.insert().values(item=item, reviewer=reviewer, at=self.clock()))
             self._release(connection, row.domain, reviewer)
 
-    def undo(self, domain: str, reviewer: str) -> None:
-        """Take this person's last verdict in a domain back, and show them that draft again; else Refused."""
+    def undo(self, domain: str, reviewer: str, *, settles: bool = False) -> None:
+        """Take this person's last verdict in a domain back, and show them that draft again; else Refused.
+
+        With `settles`, their last one as an adjudicator.
+        """
         with self._changing(domain) as connection:
             query = (
-                select(verdicts.c.id, verdicts.c.item, verdicts.c.settles, items.c.position)
+                select(verdicts.c.id, verdicts.c.item, items.c.position)
                 .join(items, items.c.id == verdicts.c.item)
                 .where(items.c.run == self.run, items.c.domain == domain)
-                .where(verdicts.c.reviewer == reviewer, verdicts.c.undone.is_(None))
+                .where(verdicts.c.reviewer == reviewer, verdicts.c.undone.is_(None), verdicts.c.settles == settles)
                 .order_by(verdicts.c.id.desc())
             )
             last = connection.execute(query.limit(1)).one_or_none()
             if last is None:
                 raise Refused("There is no verdict of yours to undo.")
-            if not last.settles and any(vote.settles for vote in self._votes(connection, last.item)):
+            if not settles and any(vote.settles for vote in self._votes(connection, last.item)):
                 raise Refused("Your last verdict was part of a conflict that has been settled: it stands.")
             key = verdicts.c.id == last.id
             connection.execute(verdicts.update().where(key).values(undone=self.clock()))
             self._settle(connection, last.item)
-            if not last.settles and last.position is not None:
+            if not settles and last.position is not None:
                 self._claim(connection, domain, reviewer, last.item)
 
     # --- what there is to see -----------------------------------------------------------------------------------
@@ -248,6 +182,15 @@ class ReviewStore:
             left = connection.scalar(select(func.count()).where(*self._for(domain, reviewer))) or 0
         return Pace(given=given, left=left, seconds=last[len(last) // 2] if last else None)
 
+    def item(self, domain: str, id: int) -> Item:
+        """One draft with its votes, whoever may see them; Refused where there is none."""
+        with self.engine.connect() as connection:
+            mine = and_(items.c.run == self.run, items.c.domain == domain)
+            row = connection.execute(select(items).where(items.c.id == id, mine)).one_or_none()
+            if row is None:
+                raise Refused("There is no such draft here.")
+            return item_of(row, self._votes(connection, id))
+
     def conflict(self, domain: str) -> Item | None:
         """The first draft that two people decided differently, with their votes."""
         with self.engine.connect() as connection:
@@ -260,6 +203,40 @@ class ReviewStore:
             return self._units(connection, domain)
 
     # --- inside a transaction -----------------------------------------------------------------------------------
+
+    def _enrol(self, domain: str, places: Sequence[Place], policy: Review, drafts: int, guideline: str) -> None:
+        word = fingerprint(places)
+        key = and_(reviews.c.run == self.run, reviews.c.domain == domain)
+        with self.engine.begin() as connection:
+            changed = connection.execute(reviews.update().where(key).values(changes=reviews.c.changes + 1))
+            fresh = {
+                "policy": policy.model_dump_json(),
+                "guideline": packed(guideline),
+                "drafts": drafts,
+                "fingerprint": word,
+            }
+            if changed.rowcount == 0:
+                connection.execute(reviews.insert().values(run=self.run, domain=domain, changes=0, **fresh))
+            else:
+                before = connection.execute(select(reviews).where(key)).one()
+                same = before.fingerprint == word and what(_policy(before)) == what(policy)
+                connection.execute(reviews.update().where(key).values(**fresh, closed=before.closed if same else None))
+                if same:
+                    return
+            mine = and_(items.c.run == self.run, items.c.domain == domain)
+            connection.execute(items.update().where(mine).values(position=None))
+            known = {sample: id for id, sample in connection.execute(select(items.c.id, items.c.sample).where(mine))}
+            new = []
+            for position, place in enumerate(places):
+                values = {"position": position, "needed": 2 if place.twice else 1}
+                if place.sample.id in known:
+                    connection.execute(items.update().where(items.c.id == known[place.sample.id]).values(**values))
+                    self._settle(connection, known[place.sample.id])
+                else:
+                    new.append({**values, "sample": place.sample.id, "messages": packed(list(place.sample.messages))})
+            begin = {"run": self.run, "domain": domain, "given": 0, "state": OPEN, "version": 0}
+            if new:
+                connection.execute(items.insert(), [{**begin, **row} for row in new])
 
     @contextmanager
     def _changing(self, domain: str, *, closed_too: bool = False) -> Iterator[Connection]:
@@ -285,7 +262,7 @@ class ReviewStore:
 
     def _reviewers(self, connection: Connection) -> dict[str, bool]:
         query = select(reviewers.c.name, reviewers.c.adjudicates).where(reviewers.c.run == self.run)
-        named = {name: adjudicates for name, adjudicates in connection.execute(query.order_by(reviewers.c.name))}
+        named = {row.name: row.adjudicates for row in connection.execute(query.order_by(reviewers.c.name))}
         return named if any(named.values()) else dict.fromkeys(named, True)
 
     def _review(self, connection: Connection, domain: str) -> Row:
@@ -377,18 +354,18 @@ class ReviewStore:
         if any(vote.settles for vote in votes):
             state = DONE
         elif given >= needed:
-            state = DONE if len({_said(vote) for vote in votes}) == 1 else CONFLICT
+            state = DONE if len({said(vote) for vote in votes}) == 1 else CONFLICT
         values = {"given": given, "state": state, "version": items.c.version + 1}
         connection.execute(items.update().where(items.c.id == item).values(**values))
 
     def _votes(self, connection: Connection, item: int) -> list[Vote]:
         live = and_(verdicts.c.item == item, verdicts.c.undone.is_(None))
-        return [_vote(row) for row in connection.execute(select(verdicts).where(live).order_by(verdicts.c.id))]
+        return [vote_of(row) for row in connection.execute(select(verdicts).where(live).order_by(verdicts.c.id))]
 
     def _items(self, connection: Connection, domain: str, which, *, first: bool = False) -> list[Item]:
         query = select(items).where(items.c.run == self.run, items.c.domain == domain, which)
         query = query.where(items.c.position.is_not(None)).order_by(items.c.position).limit(1 if first else None)
-        return [_item(row, self._votes(connection, row.id)) for row in connection.execute(query).all()]
+        return [item_of(row, self._votes(connection, row.id)) for row in connection.execute(query).all()]
 
     def _units(self, connection: Connection, domain: str) -> list[Unit]:
         query = (
@@ -431,34 +408,15 @@ class ReviewStore:
         )
 
 
+def review_folder(root: Path, run: str) -> Path:
+    """Where a run keeps its review: `review.json`, and the SQLite file if there is no other database."""
+    return root / "runs" / run
+
+
+def open_reviews(folder: Path, run: str, database: str | None) -> ReviewStore:
+    """The reviews of a run, in its own SQLite file or in the database at a URL."""
+    return ReviewStore(connect(database or sqlite_url(folder / "review.sqlite")), run)
+
+
 def _policy(review: Row) -> Review:
     return Review.model_validate_json(review.policy)
-
-
-def _said(vote: Vote) -> tuple[Outcome, str | None]:
-    """What must be equal for two people to agree: reasons of a rejection may differ, edited texts may not."""
-    return vote.outcome, vote.edited
-
-
-def _vote(row: Row) -> Vote:
-    return Vote(
-        reviewer=row.reviewer,
-        outcome=Outcome(row.outcome),
-        reason=row.reason,
-        edited=None if row.edited is None else json.loads(row.edited),
-        diff=None if row.diff is None else json.loads(row.diff),
-        settles=row.settles,
-        seconds=row.seconds,
-        given=row.given,
-    )
-
-
-def _item(row: Row, votes: Sequence[Vote] = ()) -> Item:
-    return Item(
-        id=row.id,
-        sample=row.sample,
-        messages=json.loads(row.messages),
-        version=row.version,
-        state=row.state,
-        votes=tuple(votes),
-    )

@@ -15,6 +15,7 @@ from afterbase.data.review.store import ReviewStore
 
 SHOWN_FROM = 10
 """Drafts that two people reviewed from which agreement is shown: fewer would tell one what the other said."""
+_PACE_FROM = 5  # verdicts
 _DIGITS = "1234567890"
 
 
@@ -103,10 +104,11 @@ class Pages:
         return self._page("guideline.html.j2", name, domain, text=text)
 
     def _page(self, template: str, name: str | None = None, domain: str | None = None, **content: Any) -> str:
-        common = {"run": self._store.run, "name": name, "domain": domain, "domains": [], "word": ""}
+        common = {"run": self._store.run, "name": name, "domain": domain, "word": ""}
         if name is not None:
             word = access.form_word(self._secret, self._store.run, name)
-            common |= {"domains": list(self._store.domains()), "word": word}
+            domains = list(self._store.domains())
+            common |= {"word": word, "domain": domains[0] if len(domains) == 1 else domain}
         return self._environment.get_template(template).render(**common, **content)
 
     def _reasons(self, domain: str) -> list[tuple[str, str]]:
@@ -119,8 +121,9 @@ class Pages:
 
 def _spoken(pace: Pace) -> dict[str, Any]:
     """Numbers of a pace as the pages say them."""
-    rate = None if not pace.seconds else f"{3600 / pace.seconds:.0f} an hour"
-    left = None if not pace.seconds or not pace.left else _duration(pace.seconds * pace.left)
+    known = pace.seconds if pace.given >= _PACE_FROM else None
+    rate = f"{3600 / known:.0f} an hour" if known else None
+    left = _duration(known * pace.left) if known and pace.left else None
     return {"given": pace.given, "left": pace.left, "total": pace.given + pace.left, "rate": rate, "time_left": left}
 
 

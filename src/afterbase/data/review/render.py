@@ -26,6 +26,7 @@ from afterbase.core.visible import visible
 _LONGEST = 30_000  # characters; beyond, a message is shown as plain text
 _LONGEST_FORMULA = 2_000
 _LONGEST_CODE = 20_000
+_DEEPEST = 50  # lists in quotes in lists ...
 _ELEMENTS = {
     "p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "blockquote", "ul", "ol", "li",
     "pre", "code", "span", "a", "table", "thead", "tbody", "tr", "th", "td", "math", "mrow", "mi", "mn", "mo",
@@ -33,6 +34,7 @@ _ELEMENTS = {
     "munderover", "mtable", "mtr", "mtd", "mstyle", "mpadded", "mphantom",
 }  # fmt: skip
 _ATTRIBUTES = {
+    "*": set(),
     "a": {"href"},
     "ol": {"start"},
     "code": {"class"},
@@ -55,10 +57,14 @@ _highlighter = HtmlFormatter(nowrap=True, classprefix="hl-")
 def render(text: str) -> str:
     """The message as safe HTML; control characters and marks that reorder text are made visible."""
     shown = visible(text.replace("\r\n", "\n"))
+    plain = f'<pre class="plain">{escape(shown)}</pre>'
     if len(shown) > _LONGEST:
-        return f'<pre class="plain">{escape(shown)}</pre>'
+        return plain
+    tokens, environment = _markdown.parse(shown), {}
+    if any(token.level >= _DEEPEST - 1 for block in tokens for token in (block, *(block.children or ()))):
+        return plain  # the parser drops what lies deeper, and nobody would see it
     return nh3.clean(
-        _markdown.render(shown),
+        _markdown.renderer.render(tokens, _markdown.options, environment),
         tags=_ELEMENTS,
         attributes=_ATTRIBUTES,
         attribute_filter=_known_class,
@@ -154,7 +160,9 @@ def _show_link_end(_: RendererHTML, tokens: Sequence[Token], at: int, *_rest: An
 
 
 def _parser() -> MarkdownIt:
-    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["table", "strikethrough"])
+    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": _DEEPEST})
+    # Without definitions of references, which are not shown: a reviewer has to see all that is trained on.
+    markdown.enable(["table", "strikethrough"]).disable("reference")
     markdown.inline.ruler.before("escape", "math", _inline_math)
     # Inside a paragraph or a list, too: mathematics need not have an empty line before it.
     markdown.block.ruler.before("fence", "math", _block_math, {"alt": ["paragraph", "reference", "blockquote", "list"]})

@@ -26,7 +26,6 @@ document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.key === "Escape") { closeSheets(); document.querySelector("#work")?.focus({ preventScroll: true }); return; }
   if (writing(event.target)) return;
-  if (event.key === "v") { toggleSource(); return; }
   const button = buttonOf(event.key);
   if (button) { event.preventDefault(); button.click(); }
 });
@@ -34,6 +33,7 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", (event) => {
   const target = event.target instanceof Element ? event.target : null;
   if (target?.closest("[data-close]")) closeSheets();
+  if (target?.closest("[data-source]")) toggleSource();
   if (target?.closest("[data-keys]")) document.querySelector("#keys").showModal();
 });
 
@@ -67,10 +67,13 @@ document.addEventListener("htmx:responseError", (event) => {
 });
 
 // A sign-in link carries its token behind a #, where no server and no log sees it.
-const token = new URLSearchParams(location.hash.slice(1)).get("token");
-const field = document.querySelector(".sign-in input[name=token]");
-if (token && field) {
+function signIn() {
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  const field = document.querySelector(".sign-in input[name=token]");
+  if (!token || !field) return;
   history.replaceState(null, "", location.pathname);
   field.value = token;
   field.form.requestSubmit();
 }
+window.addEventListener("hashchange", signIn);
+signIn();

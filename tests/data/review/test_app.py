@@ -5,7 +5,6 @@ from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
-from review_toys import DOMAIN, SECRET_VERIFIER, accept, draft, review_all, review_store
 
 from afterbase.data.review.access import cookie_name, form_word, token
 from afterbase.data.review.app import create_app
@@ -14,6 +13,7 @@ from afterbase.data.review.policy import Review
 from afterbase.data.review.queue import LONGEST
 from afterbase.data.review.store import ReviewStore
 from afterbase.data.review.tables import secret_of
+from review_toys import DOMAIN, SECRET_VERIFIER, accept, draft, review_all, review_store
 
 HTMX = {"HX-Request": "true"}
 TEN = [draft(i, value=0.5) for i in range(10)]

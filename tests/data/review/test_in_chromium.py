@@ -10,9 +10,6 @@ from pathlib import Path
 
 import krippendorff
 import pytest
-from chromium import Browser, Page, chromium
-from loopback import served
-from review_toys import DOMAIN, draft, review_store
 
 from afterbase.core.sample import conversation
 from afterbase.data.review.access import token
@@ -23,6 +20,9 @@ from afterbase.data.review.policy import Review
 from afterbase.data.review.results import decided_samples, final_vote
 from afterbase.data.review.store import ReviewStore
 from afterbase.data.review.tables import secret_of
+from chromium import Browser, Page, chromium
+from loopback import served
+from review_toys import DOMAIN, draft, review_store
 
 COUNT = "Number(document.querySelector('.strip strong').textContent)"
 ATTACK = """</textarea></pre><script>document.title = "owned"</script><img src=x onerror="document.title='owned'">

@@ -13,7 +13,21 @@ ALLOWED_ATTRIBUTES = {
     "href", "rel", "start", "class", "display", "stretchy", "fence", "form", "movablelimits", "mathvariant", "width",
     "columnalign", "displaystyle", "scriptlevel", "linethickness",
 }  # fmt: skip
-ACTIVE = {"script", "style", "img", "iframe", "object", "embed", "link", "svg", "form", "input", "button", "base", "meta"}
+ACTIVE = {
+    "script",
+    "style",
+    "img",
+    "iframe",
+    "object",
+    "embed",
+    "link",
+    "svg",
+    "form",
+    "input",
+    "button",
+    "base",
+    "meta",
+}
 HOSTILE = [
     "<script>alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -101,6 +115,13 @@ def test_markup_of_the_sample_is_shown_as_text():
 )
 def test_formulas_are_found(text, formulas):
     assert render(text).count("<math") == formulas
+
+
+def test_markup_in_a_formula_is_text():
+    html = render(r"$\text{<img src=x onerror=alert(1)> & a<b}$ after")
+    assert "<mtext>&lt;img" in html.replace("\xa0", " ")
+    assert html.endswith("</math> after</p>\n")
+    assert render("$a < b$").count("&lt;") == 1
 
 
 def test_a_formula_becomes_mathml():

@@ -6,11 +6,12 @@ out is cut down to a short list of elements by nh3, whatever went in. The page's
 
 import re
 from collections.abc import Sequence
-from html import escape
+from html import escape, unescape
 from typing import Any
+from xml.etree import ElementTree
 
 import nh3
-from latex2mathml.converter import convert
+from latex2mathml.converter import convert_to_element
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock
@@ -82,7 +83,10 @@ def _formula(source: str, *, display: bool) -> str:
     try:
         if len(source) > _LONGEST_FORMULA:
             raise ValueError
-        return convert(source, display="block" if display else "inline")
+        element = convert_to_element(source, display="block" if display else "inline")
+        for node in element.iter():  # symbols come as entities, and text as it stands in the sample
+            node.text = unescape(node.text) if node.text else node.text
+        return ElementTree.tostring(element, encoding="unicode")
     except Exception:  # hostile or unusual LaTeX fails in many ways, and the source is always a way to show it
         return f'<code class="formula">{escape(source)}</code>'
 

@@ -27,7 +27,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") { closeSheets(); document.querySelector("#work")?.focus({ preventScroll: true }); return; }
   if (writing(event.target)) return;
   const button = buttonOf(event.key);
-  if (button) { event.preventDefault(); button.click(); }
+  if (button) { event.preventDefault(); button.click(); showField(); }
 });
 
 document.addEventListener("click", (event) => {
@@ -41,9 +41,16 @@ document.addEventListener("click", (event) => {
 document.addEventListener("toggle", (event) => {
   if (!event.target.matches?.("details.sheet") || !event.target.open) return;
   for (const sheet of document.querySelectorAll("details.sheet[open]")) if (sheet !== event.target) sheet.open = false;
-  const field = event.target.querySelector("textarea");
-  if (field) { field.focus(); field.setSelectionRange(field.value.length, field.value.length); }
+  showField();
 }, true);
+
+// At once, and not only when the browser tells of the open sheet: what is typed next belongs to the text.
+function showField() {
+  const field = openSheet()?.querySelector("textarea");
+  if (!field || document.activeElement === field) return;
+  field.focus();
+  field.setSelectionRange(field.value.length, field.value.length);
+}
 
 function toggleSource() {
   for (const text of document.querySelectorAll(".turn .text")) text.hidden = !text.hidden;

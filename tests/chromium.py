@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -160,16 +160,18 @@ def chromium() -> Iterator[Browser]:
     if os.geteuid() == 0:
         arguments.append("--no-sandbox")  # Chromium's own does not start as root
     process = subprocess.Popen(
-        [program, *arguments], pass_fds=(3, 4), preexec_fn=take_pipes, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )  # fmt: skip
+        [program, *arguments],
+        pass_fds=(3, 4),
+        preexec_fn=take_pipes,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     os.close(browser_in)
     os.close(browser_out)
-    close: Callable[[], Any] = process.kill
     try:
-        browser = Browser(to_browser, from_browser)
-        yield browser
+        yield Browser(to_browser, from_browser)
     finally:
-        close()
+        process.kill()
         process.wait()
         os.close(to_browser)
         os.close(from_browser)

@@ -56,7 +56,7 @@ def browser():
 
 @pytest.fixture
 def pictures(tmp_path):
-    folder = Path(os.environ.get("AFTERBASE_PICTURES", tmp_path))
+    folder = Path(os.environ.get("AFTERBASE_PICTURES", str(tmp_path)))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -155,7 +155,9 @@ def test_two_people_forty_drafts_conflicts_and_alpha(browser, tmp_path, pictures
 
 
 def test_keys_sheets_undo_and_pictures(browser, tmp_path, pictures):
-    store = review_store(tmp_path, [dataclasses.replace(draft(i), messages=conversation(f"Question {i}? Solve $x^2-5x+6=0$, in code too.", RICH)) for i in range(4)], Review(double=0))  # fmt: skip  # noqa: E501
+    prompts = [f"Question {i}? Solve $x^2-5x+6=0$, in code too." for i in range(4)]
+    samples = [dataclasses.replace(draft(i), messages=conversation(prompts[i], RICH)) for i in range(4)]
+    store = review_store(tmp_path, samples, Review(double=0))
     store.add_reviewer("ada", adjudicates=False)
     with served(create_app(store)) as url:
         page = signed_in(browser, url, store, "ada")

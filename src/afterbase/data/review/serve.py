@@ -29,10 +29,11 @@ def serve(run: str, root: Path, *, host: str, port: int, reviewers: Sequence[str
     store = waiting_run(run, root)
     add_people(store, reviewers, adjudicators)
     with bind(host, port) as listener:
-        print(greeting(store, listener), flush=True)
         config = uvicorn.Config(
             create_app(store), log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
         )
+        listener.listen()  # whoever follows a link at once is kept waiting, not turned away
+        print(greeting(store, listener), flush=True)
         try:
             uvicorn.Server(config).run(sockets=[listener])
         except KeyboardInterrupt:

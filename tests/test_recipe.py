@@ -110,3 +110,12 @@ def test_what_is_no_recipe_at_all_is_refused(tmp_path, text):
 def test_recipe_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UserError, match="must be a file"):
         load_recipe(tmp_path / "nowhere.toml")
+
+
+def test_people_review_open_domains_only(tmp_path):
+    for name in ("arithmetic", "nowhere"):
+        refusal = _refusal(tmp_path, f"{SMOKE}\n[review.{name}]\nshare = 0.5\n")
+        assert refusal.rule == "people review the open domains of a recipe"
+        assert f"`review.{name}`" in refusal.got
+    refusal = _refusal(tmp_path, f"{SMOKE}\n[review.chat]\nshares = 0.5\n")
+    assert refusal.rule == "unknown key `review.chat.shares`"

@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from afterbase.core.errors import UserError
-from afterbase.core.listen import bind
+from afterbase.core.listening import bind, url_of
 from afterbase.data.review.access import token
 from afterbase.data.review.app import create_app
 from afterbase.data.review.store import ReviewStore, open_reviews, review_folder
@@ -78,10 +78,9 @@ def add_people(store: ReviewStore, reviewers: Sequence[str], adjudicators: Seque
 
 def greeting(store: ReviewStore, listener: socket.socket) -> str:
     """Where the app is, what is left, and each person's own link."""
-    host, port = listener.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):
-        host = socket.gethostname()
-    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    url = url_of(listener)
+    for every in ("//0.0.0.0:", "//[::]:"):  # no address that anybody else could open
+        url = url.replace(every, f"//{socket.gethostname()}:")
     secret, people = secret_of(store.engine), store.reviewers()
     width = max(map(len, people))
     left = "; ".join(f"{d}: {', '.join(store.standing(d).missing) or 'all decided'}" for d in store.domains())

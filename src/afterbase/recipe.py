@@ -20,6 +20,7 @@ from afterbase.data.judgements import Judgements
 from afterbase.data.mix import Mixture
 from afterbase.data.preferences import Preferences
 from afterbase.data.problems import Problems
+from afterbase.data.review.policy import Review
 from afterbase.eval.capability import Evaluation
 from afterbase.eval.examination import Examination
 from afterbase.reward.make_judge import JudgeConfig
@@ -81,6 +82,8 @@ class Recipe(Config):
     baselines: bool = False
     """Also train the two controls of a study: SFT on original responses only, and on the teacher's only."""
     domains: dict[str, Problems] = Field(min_length=1)
+    review: dict[str, Review] = Field(default_factory=dict)
+    """Open domains that people review, each with its policy; the others have the reviews that are shipped."""
     expert: Expert
     rejection: Rejection
     cleaning: RecipeCleaning | None = None
@@ -106,6 +109,13 @@ class Recipe(Config):
         _refuse_unknown_domains("domains", self.domains)
         for name, problems in self.domains.items():
             _refuse_few_tests(f"domains.{name}", problems.test, self.evaluation)
+        for name in self.review:
+            if name not in self.open:
+                raise UserError(
+                    "people review the open domains of a recipe",
+                    got=f"`review.{name}`, and open domains {self.open}",
+                    remedy=f"remove the table, or add {', '.join(OPEN)} to `domains`",
+                )
         if not self.reasoning:
             raise UserError(
                 "a recipe has at least one reasoning domain, whose expert writes the data",

@@ -21,6 +21,7 @@ from afterbase.data.mix import Mixture, mix
 from afterbase.data.open import review_open, reviewed_rows
 from afterbase.data.preferences import make_preferences
 from afterbase.data.problems import make_problems
+from afterbase.data.review.stage import invite, open_drafts, review_by_people
 from afterbase.eval.base_model import measure_base
 from afterbase.eval.capability import evaluate
 from afterbase.eval.examination import examine_reward
@@ -128,6 +129,11 @@ def post_train(run: Seed[Recipe]) -> Outcome:
     problems = {domain: run.problems(domain) for domain in recipe.domains}
     out.answers += run.examine("base", base, problems)
 
+    # People may begin while the experts train.
+    drafts = {domain: open_drafts(store, domain) for domain in recipe.review}
+    for domain, policy in recipe.review.items():
+        invite(store, domain, drafts[domain], policy, run=recipe.name)
+
     # 5.1: one expert a reasoning domain writes that domain's data; what people verified is the data of the others.
     curated = []
     for domain in recipe.reasoning:
@@ -137,7 +143,12 @@ def post_train(run: Seed[Recipe]) -> Outcome:
         out.drafts[domain] = expert.drafts
         out.curves += [expert.started, expert.final]
         out.data += [expert.drafts, expert.curated]
-    reviewed = {domain: review_open(store, domain) for domain in recipe.open}
+    reviewed = {
+        domain: review_by_people(store, domain, drafts[domain], recipe.review[domain], run=recipe.name)
+        if domain in recipe.review
+        else review_open(store, domain)
+        for domain in recipe.open
+    }
     if recipe.baselines:
         for domain in recipe.reasoning:
             out.answers += teach_only(run, domain, base, problems[domain])

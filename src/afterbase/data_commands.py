@@ -66,7 +66,7 @@ def export(
     domain: Annotated[str, typer.Option("--domain", help="Of rows that name none.")] = "unnamed",
 ) -> None:
     """Write samples in another form; every form can be read again."""
-    from typing import get_args
+    from typing import cast, get_args
 
     from afterbase.core.errors import UserError
     from afterbase.data.export import Form, export
@@ -74,4 +74,4 @@ def export(
 
     if form not in get_args(Form):
         raise UserError("`--to` is one of the forms", got=form, remedy=f"use one of {', '.join(get_args(Form))}")
-    print(f"{out}: {export(read_tables(source, domain=domain), out, form):,} rows")
+    print(f"{out}: {export(read_tables(source, domain=domain), out, cast(Form, form)):,} rows")

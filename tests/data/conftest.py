@@ -1,5 +1,6 @@
 """What the tests of data share: a Ray cluster on this machine."""
 
+import logging
 import os
 
 import pytest
@@ -15,6 +16,8 @@ def ray_cluster(tmp_path_factory):
     root = Path(__file__).parents[2]
     paths = [str(root / "src"), str(root / "tests"), str(root / "tests/data"), os.environ.get("PYTHONPATH", "")]
     environment = {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"}}
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", runtime_env=environment)
+    ray.init(
+        num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, runtime_env=environment
+    )
     yield ray
     ray.shutdown()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field, model_validator
 
@@ -124,4 +123,4 @@ def _write(
 
 
 def _dropped(table: pa.Table) -> pa.Table:
-    return table.filter(pc.is_valid(table["dropped"]))
+    return table.filter(table["dropped"].is_valid())

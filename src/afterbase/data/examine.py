@@ -5,7 +5,7 @@ score of the first rule that it breaks, a note (which benchmark's item), and for
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from afterbase.core.config import Config
 from afterbase.data.decontaminate import Contamination, Decontamination, load_benchmark
 from afterbase.data.dedup import BANDS, Dedup, Sketches, joined, sketch, sketch_tokens
 from afterbase.data.filters import Broken, Filters, first_broken, repetition, run_of_one_character
-from afterbase.data.scripts import two_scripts
 from afterbase.data.shingles import Tokens, tokens
 
 _BATCH = 128  # rows; their arrays stay in the cache
@@ -82,8 +81,6 @@ def examine(
     out: np.ndarray,
     config: Examination,
     benchmarks: Contamination,
-    *,
-    mixed: Callable[[str], bool] = two_scripts,
 ) -> pa.Table:
     """Rows of (role, text) turns; those that are `out` already are passed over."""
     decisions: list[Decision | None] = []
@@ -91,7 +88,7 @@ def examine(
     for start in range(0, len(rows), _BATCH):
         batch = rows[start : start + _BATCH]
         broken = [
-            None if gone else first_broken(row, config.filters, mixed=mixed)
+            None if gone else first_broken(row, config.filters)
             for row, gone in zip(batch, out[start : start + _BATCH], strict=True)
         ]
         live = [not gone and b is None for gone, b in zip(out[start : start + _BATCH], broken, strict=True)]

@@ -156,7 +156,7 @@ def _record(raw: dict[str, Any], path: Path, domain: str) -> dict[str, Any]:
 
 def _messages(raw: dict[str, Any]) -> list[dict[str, str]]:
     if "messages" in raw:
-        turns = [(turn["role"], turn["content"]) for turn in raw["messages"]]
+        turns: list[tuple[Any, Any]] = [(turn["role"], turn["content"]) for turn in raw["messages"]]
     elif "conversations" in raw:
         turns = [(_ROLES.get(turn["from"], turn["from"]), turn["value"]) for turn in raw["conversations"]]
     else:

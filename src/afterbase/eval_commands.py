@@ -137,6 +137,47 @@ def compare(
             print(f"{name}: the two differ in {', '.join(row['settings_differ'])}", file=sys.stderr)
 
 
+@app.command()
+def judged(
+    models: Annotated[list[str] | None, typer.Argument(metavar="MODEL...", help="Contestants: as of `eval`.")] = None,
+    judge: Annotated[list[str] | None, typer.Option("--judge", help="Who judges; several for self-preference.")] = None,
+    baseline: Annotated[str | None, typer.Option("--baseline", help="Whom Arena-Hard compares with.")] = None,
+    data: Annotated[Path, typer.Option("--data", help="A folder with the benchmarks' files.")] = Path(),
+    tasks: Annotated[str, typer.Option("--tasks", help="Which, with commas.")] = "arena-hard,alpaca-eval,reward-bench",
+    limit: Annotated[int | None, typer.Option("--limit", help="The first so many questions of each.")] = None,
+    max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", help="The limit on answers.")] = 8192,
+    judge_tokens: Annotated[int, typer.Option("--judge-tokens", help="The limit on judgements.")] = 4096,
+    votes: Annotated[int, typer.Option("--votes", help="Verdicts a pair of RewardBench, voted.")] = 6,
+    out: Annotated[Path, typer.Option("--out", help="Where answers, judgements and results lie.")] = Path("judged"),
+    as_json: AsJson = False,
+) -> None:
+    """Arena-Hard, AlpacaEval 2.0 and RewardBench with any judge, and how far the judge can be trusted."""
+    from afterbase.core.errors import UserError
+    from afterbase.core.progress import Progress
+    from afterbase.eval.judged import run, tables
+
+    if not judge:
+        raise UserError("a judged evaluation has a judge", got="none", remedy="add --judge URL or a model's folder")
+    plan = run.Plan(
+        tasks=tuple(tasks.split(",")),
+        models=tuple(models or ()),
+        baseline=baseline,
+        judges=tuple(judge),
+        data=data,
+        out=out,
+        limit=limit,
+        max_tokens=max_new_tokens,
+        judge_tokens=judge_tokens,
+        votes=votes,
+    )
+    told = run.evaluate(plan, Progress(), tell=lambda line: print(line, file=sys.stderr))
+    if as_json:
+        print(json.dumps(told["judges"], ensure_ascii=False))
+        return
+    tables.show(told)
+    print(f"results: {out}")
+
+
 def _numbers(text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
     from afterbase.core.errors import UserError
 

@@ -21,6 +21,14 @@ def maths(cases: Cases, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def language(cases: Cases, as_json: AsJson = False) -> None:
+    """In which language each `text` is: rows {text}; an ISO 639-1 code, `mixed`, or `none`."""
+    from afterbase.verify.language_cases import languages
+
+    _tell(languages(cases), as_json)
+
+
+@app.command()
 def drop(cases: Cases, as_json: AsJson = False) -> None:
     """Whether DROP's exact match and F1 are as published: rows {prediction, gold, em, f1}."""
     from afterbase.verify.drop_cases import agreement

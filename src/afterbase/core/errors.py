@@ -1,4 +1,6 @@
-"""The one error that users are meant to read."""
+"""The one error that users are meant to read, and what is none: waiting for people."""
+
+from collections.abc import Callable
 
 
 class UserError(ValueError):
@@ -9,3 +11,15 @@ class UserError(ValueError):
         self.rule = rule
         self.got = got
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Callable[..., "UserError"], tuple[type["UserError"], str, str, str]]:
+        """How it comes back from another process."""
+        return _again, (type(self), self.rule, self.got, self.remedy)
+
+
+class Waiting(UserError):  # noqa: N818  # nothing went wrong
+    """A run stopped, in good order, where people have to do something first; the same command goes on from there."""
+
+
+def _again(kind: type[UserError], rule: str, got: str, remedy: str) -> UserError:
+    return kind(rule, got=got, remedy=remedy)

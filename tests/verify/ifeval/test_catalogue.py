@@ -22,9 +22,9 @@ def test_none_is_as_good_as_left_out() -> None:
         ("keywords:existence", {"keywords": ["a", "("]}, "takes keywords", "keywords.1: Value error, no regular"),
         (
             "length_constraints:nth_paragraph_first_word",
-            {"num_paragraphs": 1, "nth_paragraph": 2, "first_word": "a"},
+            {"num_paragraphs": 1, "nth_paragraph": 3, "first_word": "a"},
             "takes num_paragraphs, nth_paragraph, first_word",
-            "Value error, nth_paragraph 2 is beyond",
+            "Value error, nth_paragraph 3 is beyond",
         ),
     ],
 )

@@ -84,8 +84,10 @@ def test_first_word_of_the_second_of_three_paragraphs(text: str, first_word: str
     assert instruction.followed(text) is followed
 
 
-def test_a_paragraph_beyond_the_last_is_refused() -> None:
-    with pytest.raises(ValidationError, match="nth_paragraph 3 is beyond num_paragraphs 2"):
-        NthParagraphFirstWord(num_paragraphs=2, nth_paragraph=3, first_word="a")
+def test_nothing_follows_one_paragraph_beyond_the_last_and_more_is_refused() -> None:
+    beyond = NthParagraphFirstWord(num_paragraphs=2, nth_paragraph=3, first_word="a")
+    assert not any(beyond.followed(text) for text in ("a\n\na", "a\n\na\n\na", "a\n\n\n\na"))
+    with pytest.raises(ValidationError, match="nth_paragraph 4 is beyond num_paragraphs 2"):
+        NthParagraphFirstWord(num_paragraphs=2, nth_paragraph=4, first_word="a")
     with pytest.raises(ValidationError):
         NthParagraphFirstWord(num_paragraphs=2, nth_paragraph=0, first_word="a")

@@ -31,7 +31,7 @@ def _splitter() -> Any:
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
     model = punkt.load_model("english")
-    parameters = PunktParameters()
+    parameters: Any = PunktParameters()  # typed for NLTK's own dict
     parameters.abbrev_types = set(model.abbrev_types)
     parameters.collocations = set(model.collocations)
     parameters.sent_starters = set(model.sent_starters)

@@ -55,13 +55,15 @@ class NthParagraphFirstWord(Instruction):
 
     @model_validator(mode="after")
     def _is_there(self) -> Self:
-        if self.nth_paragraph > self.num_paragraphs:
+        # One beyond the last can be asked for: the reference draws that too, and then nothing follows it.
+        if self.nth_paragraph > self.num_paragraphs + 1:
             raise ValueError(f"nth_paragraph {self.nth_paragraph} is beyond num_paragraphs {self.num_paragraphs}")
         return self
 
     def followed(self, text: str) -> bool:
         paragraphs = text.split("\n\n")
-        if sum(1 for paragraph in paragraphs if paragraph.strip()) != self.num_paragraphs:
+        count = sum(1 for paragraph in paragraphs if paragraph.strip())
+        if count != self.num_paragraphs or self.nth_paragraph > count:
             return False
         words = paragraphs[self.nth_paragraph - 1].split(maxsplit=1)
         if not words:

@@ -110,3 +110,35 @@ def test_what_is_no_recipe_at_all_is_refused(tmp_path, text):
 def test_recipe_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(UserError, match="must be a file"):
         load_recipe(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        (
+            re.sub(r"^\[reward_model\]\n.*?(?=^\[grpo\])", "", SMOKE, flags=re.MULTILINE | re.DOTALL),
+            "chat with neither",
+        ),
+        (SMOKE + '[judge]\nkind = "self"\n', "chat with both"),
+    ],
+    ids=["neither", "both"],
+)
+def test_open_domains_have_a_scalar_reward_model_or_a_judge(tmp_path, text, got):
+    assert _refusal(tmp_path, text).got == got
+
+
+def test_unknown_reward_is_refused_with_those_that_exist(tmp_path):
+    error = _refusal(
+        tmp_path, _changed(r"^\[expert.grpo\]$", "[expert.grpo.rewards.politeness]\nweight = 1.0\n[expert.grpo]")
+    )
+    assert error.rule == "unknown key `expert.grpo.rewards.politeness`"
+    assert error.remedy.endswith("correct, floor, format, language, length, repetition")
+
+
+def test_people_review_open_domains_only(tmp_path):
+    for name in ("arithmetic", "nowhere"):
+        refusal = _refusal(tmp_path, f"{SMOKE}\n[review.{name}]\nshare = 0.5\n")
+        assert refusal.rule == "people review the open domains of a recipe"
+        assert f"`review.{name}`" in refusal.got
+    refusal = _refusal(tmp_path, f"{SMOKE}\n[review.chat]\nshares = 0.5\n")
+    assert refusal.rule == "unknown key `review.chat.shares`"

@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from afterbase.core.errors import UserError
+from afterbase.core.errors import UserError, Waiting
 
 
 def test_message_gives_rule_got_and_remedy_in_that_order():
@@ -22,7 +22,8 @@ def test_got_and_remedy_cannot_be_swapped_by_position():
         UserError("rule", "got", "remedy")  # pyright: ignore[reportCallIssue]
 
 
-def test_an_error_comes_back_from_another_process_as_it_was():
-    error = pickle.loads(pickle.dumps(UserError("a rule", got="this", remedy="mend it")))
-    assert (error.rule, error.got, error.remedy) == ("a rule", "this", "mend it")
-    assert str(error) == str(UserError("a rule", got="this", remedy="mend it"))
+@pytest.mark.parametrize("kind", [UserError, Waiting])
+def test_comes_back_from_another_process_as_what_it_was(kind):
+    back = pickle.loads(pickle.dumps(kind("rule", got="got", remedy="remedy")))
+    assert type(back) is kind
+    assert (back.rule, back.got, back.remedy) == ("rule", "got", "remedy")

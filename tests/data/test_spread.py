@@ -5,21 +5,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.data.spread import Workers, spread
-
-
-def squares(number: int) -> pa.Table:
-    """`number` rows, so that pieces differ in size."""
-    return pa.table({"piece": [number] * number, "square": [number * number + i for i in range(number)]})
-
-
-def refused(number: int) -> pa.Table:
-    raise UserError("a rule", got=str(number), remedy="mend it")
-
+from pieces import refused, squares
 
 PIECES = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5]
 PLAIN = [squares(n).to_pylist() for n in PIECES]
@@ -41,18 +31,11 @@ def test_a_mistake_of_the_user_comes_out_of_a_worker_as_it_is(workers):
 PARENT = """
 import sys
 from afterbase.data.spread import Workers, spread
-from test_spread import sleepy
+from pieces import sleepy
 
 if __name__ == "__main__":
     list(spread(sleepy, [sys.argv[1]] * 4, Workers(processes=2)))
 """
-
-
-def sleepy(folder: str) -> pa.Table:
-    """Says which process it is, and takes its time."""
-    (Path(folder) / str(os.getpid())).touch()
-    time.sleep(600)
-    return squares(1)
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are looked up in /proc")
@@ -60,7 +43,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
     here = Path(__file__)
     (tmp_path / "parent.py").write_text(PARENT)
     (tmp_path / "pids").mkdir()
-    paths = [str(here.parents[2] / "src"), str(here.parent)]
+    paths = [str(here.parents[2] / "src"), str(here.parents[1])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     parent = subprocess.Popen([sys.executable, tmp_path / "parent.py", tmp_path / "pids"], env=environment)
     until(lambda: len(list((tmp_path / "pids").iterdir())) == 2)

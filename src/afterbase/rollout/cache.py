@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -91,6 +92,11 @@ class RequestCache:
     def get(self, key: str) -> Cached | None:
         row = self._database.execute("SELECT body, tokens, created FROM answers WHERE key = ?", (key,)).fetchone()
         return None if row is None else Cached(body=json.loads(row[0]), tokens=row[1], created=row[2])
+
+    def bodies(self) -> Iterator[dict[str, Any]]:
+        """All answers, one at a time."""
+        for (body,) in self._database.execute("SELECT body FROM answers"):
+            yield json.loads(body)
 
     def put(self, key: str, body: dict[str, Any], *, tokens: int) -> Cached:
         """Keep an answer, committed on return; gives what is kept: another process's answer, if that was first.

@@ -81,7 +81,10 @@ class Answer:
 
 
 class Reason(StrEnum):
-    """Why a request has no answer; `refused` alone is about the request, the others may pass."""
+    """Why a request has no answer; `refused` alone is about the request, the others may pass.
+
+    `budget`: it was not sent, for want of money, tokens or requests.
+    """
 
     REFUSED = "refused"
     OVERLOADED = "overloaded"
@@ -89,6 +92,7 @@ class Reason(StrEnum):
     CONNECTION = "connection"
     MALFORMED = "malformed"
     DEADLINE = "deadline"
+    BUDGET = "budget"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from annotated_types import Ge, Gt
 
 from afterbase.core.config import Config, How
 from afterbase.core.errors import UserError
+from afterbase.rollout.budget import Budget
 from afterbase.rollout.cache import RequestCache, canonical, request_key
 from afterbase.rollout.chat import Answer, ChatRequest, Failure, Reason, UnreadableError, answer_of
 from afterbase.rollout.pace import Pace, backoff, retry_after
@@ -45,12 +46,16 @@ class EndpointConfig(Config):
 
 
 class Endpoint:
-    """Asks one endpoint; answers are kept in the file `cache` if there is one. It is no engine: it gives text."""
+    """Asks one endpoint; answers are kept in the file `cache` if there is one. It is no engine: it gives text.
 
-    def __init__(self, config: EndpointConfig, *, cache: Path | None = None) -> None:
+    A `budget` is charged with all that is in the cache, so that a resumed run does not begin to spend anew.
+    """
+
+    def __init__(self, config: EndpointConfig, *, cache: Path | None = None, budget: Budget | None = None) -> None:
         """Raises UserError where the URL is none or the token's variable is not set."""
         self.config = config
         self._cache = cache
+        self._budget = budget
         self._headers = {"Content-Type": "application/json", **_bearer(config)}
         if not re.match(r"https?://[^/]", config.url):
             raise UserError(
@@ -58,6 +63,9 @@ class Endpoint:
                 got=f"`{config.url}`",
                 remedy="write it up to and including /v1, such as http://127.0.0.1:8000/v1",
             )
+        if budget is not None and cache is not None:
+            with RequestCache(cache) as kept:
+                budget.count(kept.bodies())
 
     def complete(
         self, requests: Sequence[ChatRequest], *, on_finished: Callable[[int, Result], None] | None = None
@@ -67,7 +75,7 @@ class Endpoint:
         Raises UserError where the endpoint refuses the token (401) or does not know the model or the path (404);
         what has come before is in the cache.
         """
-        call = _Call(self.config, self._headers, requests, on_finished)
+        call = _Call(self.config, self._headers, requests, on_finished, self._budget)
         if self._cache is None:
             return _run(call, None)
         with RequestCache(self._cache) as cache:
@@ -104,6 +112,14 @@ class _Again:
     retry_after: float | None = None
 
 
+def _settle(budget: Budget, held: tuple[int, int], got: dict[str, Any] | Failure | _Again) -> None:
+    """What an attempt that broke off has cost is not known: it stays at its most."""
+    if isinstance(got, dict):
+        budget.settle(held, got)
+    elif (got.failure if isinstance(got, _Again) else got).reason in (Reason.OVERLOADED, Reason.REFUSED):
+        budget.settle(held, None)
+
+
 class _Call:
     """One call of `complete`."""
 
@@ -113,7 +129,9 @@ class _Call:
         headers: dict[str, str],
         requests: Sequence[ChatRequest],
         on_finished: Callable[[int, Result], None] | None,
+        budget: Budget | None,
     ) -> None:
+        self._budget = budget
         self._config = config
         self._headers = headers
         self._requests = requests
@@ -178,7 +196,12 @@ class _Call:
         jitter = random.Random(request_key(body, sample))
         for attempt in range(self._config.retries + 1):
             async with pace.turn() as turn:
+                held = self._budget.hold(body) if self._budget is not None else None
+                if self._budget is not None and held is None:
+                    return Failure(reason=Reason.BUDGET, detail=str(self._budget))
                 got = await self._attempt(client, body)
+                if self._budget is not None and held is not None:
+                    _settle(self._budget, held, got)
                 if isinstance(got, _Again) and got.failure.reason is not Reason.MALFORMED:
                     pace.overloaded(turn, retry_after=got.retry_after)
                 elif isinstance(got, dict):

@@ -154,11 +154,12 @@ def post_train(run: Seed[Recipe]) -> Outcome:
             out.answers += teach_only(run, domain, base, problems[domain])
         out.answers += original_only(run, base, {d: problems[d] for d in recipe.reasoning}, list(reviewed.values()))
     sets = [*curated, *reviewed.values()]
+    out.data += reviewed.values()
     if recipe.cleaning is not None:
         sets = [clean_sets(store, "cleaned set", sets, recipe.cleaning)]
         out.data += sets
     dataset = mix(store, "SFT set", sets, recipe.mixture, seed=seed)
-    out.data += [*reviewed.values(), dataset]
+    out.data.append(dataset)
 
     # 5.1, SFT settings: two epochs over the mixture, from the base.
     sft = train_sft(store, "SFT", base, dataset, recipe.sft, seed=seed, expected_tokens=_mixture_tokens(recipe))

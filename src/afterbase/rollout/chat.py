@@ -60,6 +60,7 @@ class TokenLogp:
 class Answer:
     """What an endpoint wrote; `reasoning` where it keeps that apart, `tokens` as it counts them, `finish` its own word.
 
+    `prompt_tokens` is what it counts of the request, 0 where it does not say.
     `logps` are given where they were asked for, under the distribution that the server means.
     """
 
@@ -68,6 +69,7 @@ class Answer:
     tokens: int
     finish: str
     logps: tuple[TokenLogp, ...] | None
+    prompt_tokens: int = 0
 
     @property
     def truncated(self) -> bool:
@@ -75,7 +77,10 @@ class Answer:
 
 
 class Reason(StrEnum):
-    """Why a request has no answer; `refused` alone is about the request, the others may pass."""
+    """Why a request has no answer; `refused` alone is about the request, the others may pass.
+
+    `abandoned`: it was not asked (again), since nothing came of many others. `budget`: it could have cost too much.
+    """
 
     REFUSED = "refused"
     OVERLOADED = "overloaded"
@@ -83,6 +88,8 @@ class Reason(StrEnum):
     CONNECTION = "connection"
     MALFORMED = "malformed"
     DEADLINE = "deadline"
+    ABANDONED = "abandoned"
+    BUDGET = "budget"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,14 +112,17 @@ def answer_of(body: Any) -> Answer:
         text = message.get("content")
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         tokens, finish = body["usage"]["completion_tokens"], choice["finish_reason"]
+        prompt_tokens = body["usage"].get("prompt_tokens") or 0
         logps = _logps(choice.get("logprobs"))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UnreadableError(f"no chat completion ({type(error).__name__}: {error})") from None
     if not isinstance(text, str | None) or not isinstance(reasoning, str | None):
         raise UnreadableError("a message that is no text")
-    if not isinstance(tokens, int) or not isinstance(finish, str):
+    if not isinstance(tokens, int) or not isinstance(prompt_tokens, int) or not isinstance(finish, str):
         raise UnreadableError("no count of tokens, or no reason for the end")
-    return Answer(text=text or "", reasoning=reasoning, tokens=tokens, finish=finish, logps=logps)
+    return Answer(
+        text=text or "", reasoning=reasoning, tokens=tokens, finish=finish, logps=logps, prompt_tokens=prompt_tokens
+    )
 
 
 def _logps(logprobs: Any) -> tuple[TokenLogp, ...] | None:

@@ -17,6 +17,8 @@ from afterbase.data.families import Family
 from afterbase.data.mix import Mixture
 from afterbase.data.preferences import Preferences
 from afterbase.data.problems import Problems
+from afterbase.data.sources import Source
+from afterbase.data.teacher import Teacher
 from afterbase.eval.capability import Evaluation
 from afterbase.train.dpo import Dpo
 from afterbase.train.grpo import Grpo
@@ -34,7 +36,27 @@ class Expert(Config):
     grpo: Grpo
 
 
-class Recipe(Config):
+class Domains(Config):
+    """What a recipe's problems are about, each under a name of its own."""
+
+    domains: dict[str, Problems] = Field(default_factory=dict)
+    """Shipped ones."""
+    families: dict[str, Family] = Field(default_factory=dict)
+    """Of reasoning-gym."""
+    sources: dict[str, Source] = Field(default_factory=dict)
+    """From tables of yours."""
+
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        return [*self.domains, *self.families, *self.sources]
+
+    def of(self, name: str) -> Problems | Family | Source:
+        """How many problems, and where from."""
+        return {**self.domains, **self.families, **self.sources}[name]
+
+
+class Recipe(Domains):
     """Post-training from a base model to the final checkpoint: the report's sections 5.1 to 5.3."""
 
     kind: Literal["post-training"]
@@ -49,7 +71,8 @@ class Recipe(Config):
     """The whole recipe runs once a seed; evaluations pool them."""
     baselines: bool = False
     """Also train the two controls of a study: SFT on original responses only, and on the teacher's only."""
-    domains: dict[str, Problems] = Field(min_length=1)
+    teacher: Teacher | None = None
+    """Who writes the drafts of reasoning domains; none: a procedural teacher, which knows the shipped ones alone."""
     expert: Expert
     rejection: Rejection
     mixture: Mixture
@@ -65,13 +88,20 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _known_domains(self) -> "Recipe":
         _refuse_unknown_domains("domains", self.domains)
-        for name, problems in self.domains.items():
-            _refuse_few_tests(f"domains.{name}", problems.test, self.evaluation)
+        _refuse_names_twice(self)
+        for name in self.names:
+            _refuse_few_tests(f"{_table(self, name)}.{name}", self.of(name).test, self.evaluation)
         if not self.reasoning:
             raise UserError(
                 "a recipe has at least one reasoning domain, whose expert writes the data",
                 got=f"domains {sorted(self.domains)}",
-                remedy=f"add one of {', '.join(REASONING)}",
+                remedy=f"add one of {', '.join(REASONING)}, or [families.NAME] or [sources.NAME] with a [teacher]",
+            )
+        if self.teacher is None and (self.families or self.sources):
+            raise UserError(
+                "families and sources have no procedural teacher",
+                got=f"{', '.join([*self.families, *self.sources])}, and no [teacher]",
+                remedy="add a [teacher], such as an endpoint",
             )
         return self
 
@@ -82,7 +112,7 @@ class Recipe(Config):
 
     @property
     def reasoning(self) -> list[str]:
-        return [name for name in self.domains if name in REASONING]
+        return [name for name in self.domains if name in REASONING] + [*self.families, *self.sources]
 
     @property
     def open(self) -> list[str]:
@@ -96,7 +126,7 @@ class Variant(Config):
     temperature: float | None = Field(default=None, gt=0)
 
 
-class RlRecipe(Config):
+class RlRecipe(Domains):
     """Reinforcement learning alone: one model, problems that a rule decides, one or more variants side by side."""
 
     kind: Literal["rl"]
@@ -107,10 +137,6 @@ class RlRecipe(Config):
     processes: How[int] = Field(default=1, ge=1)
     """Variants and seeds that are worked on at once."""
     seeds: tuple[int, ...] = Field(min_length=1)
-    domains: dict[str, Problems] = Field(default_factory=dict)
-    """Of the shipped reasoning domains."""
-    families: dict[str, Family] = Field(default_factory=dict)
-    """Of reasoning-gym, each under a name of its own."""
     sft: Sft | None = None
     """Before, as an expert's: on both kinds of drafts of `domains`."""
     grpo: Grpo
@@ -127,22 +153,21 @@ class RlRecipe(Config):
                     got=f"`domains.{name}`",
                     remedy=f"use some of {', '.join(REASONING)}, or `families`",
                 )
-        both = self.domains.keys() & self.families.keys() | self.families.keys() & set(DOMAINS)
-        if both or not (self.domains or self.families):
+        _refuse_names_twice(self)
+        if not self.names:
             raise UserError(
-                "an rl recipe has at least one domain or family, each under a name of its own",
-                got=f"{', '.join(sorted(both))} twice" if both else "neither",
-                remedy="rename the family" if both else "add [domains] or [families.NAME]",
+                "an rl recipe has at least one domain, family or source",
+                got="none",
+                remedy="add [domains], [families.NAME] or [sources.NAME]",
             )
-        if self.sft is not None and self.families:
+        if self.sft is not None and (self.families or self.sources):
             raise UserError(
-                "families have no worked answers to fine-tune on",
-                got=f"[sft] and families {', '.join(self.families)}",
+                "families and sources have no worked answers to fine-tune on",
+                got=f"[sft] and {', '.join([*self.families, *self.sources])}",
                 remedy="leave [sft] out, or use `domains` alone",
             )
-        for name, problems in {**self.domains, **self.families}.items():
-            table = "families" if name in self.families else "domains"
-            _refuse_few_tests(f"{table}.{name}", problems.test, self.evaluation)
+        for name in self.names:
+            _refuse_few_tests(f"{_table(self, name)}.{name}", self.of(name).test, self.evaluation)
         return self
 
     @field_validator("seeds")
@@ -184,6 +209,22 @@ class BaseRecipe(Config):
     def _known_domains(self) -> "BaseRecipe":
         _refuse_unknown_domains("corpus.documents", self.corpus.documents)
         return self
+
+
+def _table(recipe: Recipe | RlRecipe, name: str) -> str:
+    return next(table for table in ("domains", "families", "sources") if name in getattr(recipe, table))
+
+
+def _refuse_names_twice(recipe: Recipe | RlRecipe) -> None:
+    """Names of families and sources are domains of samples, beside those that are shipped."""
+    names = [*recipe.families, *recipe.sources]
+    twice = sorted({name for name in names if name in DOMAINS or names.count(name) > 1})
+    if twice:
+        raise UserError(
+            "families and sources have names of their own",
+            got=f"{', '.join(twice)} twice",
+            remedy="rename the family or the source",
+        )
 
 
 def _refuse_few_tests(name: str, test: int, evaluation: Evaluation) -> None:

@@ -13,7 +13,7 @@ from pydantic import Field
 from afterbase.core.config import Config, what
 from afterbase.core.sample import Problem, Sample, Status, Verdict, conversation, write_samples
 from afterbase.core.store import Artifact, Cost, Store, Workspace
-from afterbase.data.domains import STYLES
+from afterbase.data.domains import style
 from afterbase.data.problems import train_count, train_problems
 from afterbase.model.load import load
 from afterbase.rollout.producer import ModelProducer, Response
@@ -102,7 +102,7 @@ def decide(
             sample = sample.drop("curate", "truncated", response.tokens)
         elif verdict.status is not Status.OK:
             sample = sample.drop("curate", f"{verdict.status}: {verdict.reason}", verdict.value)
-        elif not well_formed(response.text, style=STYLES[problem.domain]):
+        elif not well_formed(response.text, style=style(problem)):
             sample = sample.drop("curate", "malformed")
         elif response.text in seen:
             sample = sample.drop("curate", "repeated")

@@ -112,10 +112,21 @@ def make_source(store: Store, name: str, config: Source, *, seed: int) -> Artifa
 
 
 def source_problems(name: str, config: Source, seed: int) -> tuple[list[Problem], list[Problem], list[Dropped]]:
+    """As `distinct_problems`, without those whose gold response is rejected, which are among the rows left out.
+
+    Raises UserError where there are more of them than the source allows.
+    """
+    train, test, dropped = distinct_problems(name, config, seed)
+    rejected = _rejected(config, [*train, *test])
+    dropped += [Dropped(str(p.spec["source"]["row"]), rule) for p, rule in rejected.values()]
+    return [p for p in train if p.id not in rejected], [p for p in test if p.id not in rejected], dropped
+
+
+def distinct_problems(name: str, config: Source, seed: int) -> tuple[list[Problem], list[Problem], list[Dropped]]:
     """Disjoint train and test problems in an order of the seed, and the rows that are left out.
 
-    Raises UserError, with the row, for what is no problem, for an id that comes twice, where there are fewer distinct
-    problems than asked for, and where more gold responses are rejected than the source allows.
+    Raises UserError, with the row, for what is no problem, for an id that comes twice, and where there are fewer
+    distinct problems than asked for.
     """
     dropped: list[Dropped] = []
     splits = _Best(config.train), _Best(config.test)
@@ -129,9 +140,7 @@ def source_problems(name: str, config: Source, seed: int) -> tuple[list[Problem]
             f"{config.test} asked for, {len(dropped)} rows dropped",
             remedy="lower `train` and `test`; a fifth of all problems is kept for tests",
         )
-    rejected = _rejected(config, [*train, *test])
-    dropped += [Dropped(str(p.spec["source"]["row"]), rule) for p, rule in rejected.values()]
-    return [p for p in train if p.id not in rejected], [p for p in test if p.id not in rejected], dropped
+    return train, test, dropped
 
 
 class _Best:

@@ -1,5 +1,6 @@
 """What requests to an endpoint cost, by the recipe's own prices, and the most that a run may spend."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,6 +9,7 @@ from annotated_types import Ge
 from afterbase.core.config import Config
 
 _MILLION = 1e6
+_BYTES = 4  # of English text in a token, about
 _PER_MESSAGE = 16  # tokens: what a chat template puts around a message, generously
 
 
@@ -35,6 +37,11 @@ class Budget:
     most: float | None = None
 
 
-def prompt_bound(messages: list[dict[str, str]]) -> int:
+def prompt_bound(messages: Sequence[dict[str, str]]) -> int:
     """More tokens than a tokenizer makes of the messages: one a byte, and what stands around them."""
     return sum(len(message["content"].encode()) + _PER_MESSAGE for message in messages)
+
+
+def prompt_estimate(messages: Sequence[dict[str, str]]) -> int:
+    """Tokens that a tokenizer makes of the messages, about."""
+    return sum(len(message["content"].encode()) // _BYTES + _PER_MESSAGE for message in messages)

@@ -70,6 +70,11 @@ class Spent:
     money: float = 0.0
 
 
+def is_there(place: Path | str) -> bool:
+    """Whether a cache of that place was made; a database's may always have been."""
+    return str(place).startswith(_POSTGRES) or Path(place).is_file()
+
+
 class _Database(Protocol):
     """SQLite or PostgreSQL, each statement committed at once; `?` stands for a value."""
 

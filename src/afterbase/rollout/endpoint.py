@@ -12,7 +12,7 @@ import httpx
 
 from afterbase.core.errors import UserError
 from afterbase.rollout.budget import Budget
-from afterbase.rollout.cache import RequestCache, request_key
+from afterbase.rollout.cache import RequestCache, is_there, request_key
 from afterbase.rollout.chat import ChatRequest
 from afterbase.rollout.endpoint_call import Call, Result
 from afterbase.rollout.endpoint_config import SHOWN, EndpointConfig, headers, refusal
@@ -53,7 +53,7 @@ class Endpoint:
     def missing(self, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
         """Those of the requests, each once, whose answers are not in the cache; makes no cache where there is none."""
         keys = {request_key(request.body(self.config.model), request.sample): request for request in requests}
-        if self._cache is None or (isinstance(self._cache, Path) and not self._cache.is_file()):
+        if self._cache is None or not is_there(self._cache):
             return list(keys.values())
         with RequestCache(self._cache) as cache:
             return [request for key, request in keys.items() if cache.get(key) is None]

@@ -38,9 +38,7 @@ class Till:
                 got="a request without a limit of tokens",
                 remedy="set its `max_tokens`",
             )
-        worst = self._budget.price.of(
-            prompt=prompt_bound([dict(m) for m in request.messages]), completion=request.max_tokens
-        )
+        worst = self._budget.price.of(prompt=prompt_bound(request.messages), completion=request.max_tokens)
         async with self._back:
             await self._back.wait_for(lambda: self._fits(worst) or self._holders == 0)
             if not self._fits(worst):

@@ -12,7 +12,7 @@ from afterbase.core.store import Cost, Store
 from afterbase.data.draft import draft
 from afterbase.data.problems import Problems, make_problems, train_problems
 from afterbase.data.system_prompts import system_prompt
-from afterbase.data.teacher import Teacher
+from afterbase.data.teacher import Kind, Teacher
 from afterbase.model.load import save
 from afterbase.rollout.budget import Price
 from afterbase.rollout.cache import RequestCache
@@ -149,7 +149,8 @@ def test_where_and_how_are_no_part_of_the_key_and_who_is(tmp_path):
 
 
 def test_a_plan_counts_what_is_missing(tmp_path):
-    price, kinds = Price(prompt=100.0, completion=1e4), ("original", "reflective")
+    price = Price(prompt=100.0, completion=1e4)
+    kinds: list[Kind] = ["original", "reflective"]
     problems = [Problem(domain="d", prompt="x" * 40, gold=None, verifier="maths", spec={})]
     config = teacher(price=price, samples=2)
     unknown = config.cost(kinds, 10, None, tmp_path / "c", seed=0)

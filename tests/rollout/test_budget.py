@@ -11,10 +11,10 @@ def test_prices_are_for_a_million_tokens():
     assert price.of(prompt=0, completion=0) == 0.0
 
 
-@pytest.mark.parametrize("side", ["prompt", "completion"])
-def test_prices_are_not_negative(side):
+@pytest.mark.parametrize(("prompt", "completion"), [(-1.0, 1.0), (1.0, -1.0)])
+def test_prices_are_not_negative(prompt, completion):
     with pytest.raises(ValueError, match="greater than or equal to 0"):
-        Price(**{"prompt": 1.0, "completion": 1.0, side: -1.0})
+        Price(prompt=prompt, completion=completion)
 
 
 @given(text=st.text())

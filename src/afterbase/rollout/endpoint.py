@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from afterbase.core.errors import UserError
+from afterbase.rollout.batch_api import BatchCall
 from afterbase.rollout.budget import Budget
 from afterbase.rollout.cache import RequestCache, is_there, request_key
 from afterbase.rollout.chat import ChatRequest
@@ -44,6 +45,11 @@ class Endpoint:
         Equal requests of one `sample` are sent once. Raises UserError where the endpoint refuses the token (401) or
         does not know the model or the path (404); what has come before is in the cache.
         """
+        if self.config.batch:
+            if self._cache is None:
+                raise UserError("batches need a request cache", got="none", remedy="give one, or set `batch = false`")
+            with RequestCache(self._cache) as cache:
+                return BatchCall(self.config, self._headers, requests, on_finished, self._budget).run(cache)
         call = Call(self.config, self._headers, requests, on_finished, self._budget)
         if self._cache is None:
             return _run(call, None)

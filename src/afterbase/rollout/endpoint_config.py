@@ -28,6 +28,10 @@ class EndpointConfig(Config):
     deadline: How[Annotated[float, Gt(0)] | None] = None
     retries: How[Annotated[int, Ge(0)]] = 6
     first_wait: How[Annotated[float, Ge(0)]] = 1.0
+    batch: How[bool] = False
+    """By the provider's batch API (`batch_api.py`); prices are then those of batches."""
+    poll_seconds: How[Annotated[float, Ge(0)]] = 30.0
+    """Between two looks at a batch, and before a call of its API is tried again."""
 
 
 def headers(config: EndpointConfig) -> dict[str, str]:

@@ -67,10 +67,12 @@ class BatchServer:
 
     def _take(self, kind: str, body: bytes) -> dict[str, Any]:
         message = email.message_from_bytes(b"Content-Type: " + kind.encode() + b"\r\n\r\n" + body)
-        parts = {part.get_param("name", header="content-disposition"): part for part in message.get_payload()}  # type: ignore[union-attr]
-        assert parts["purpose"].get_payload(decode=True) == b"batch"
+        parts: dict[Any, Any] = {}
+        for part in message.walk():
+            parts[part.get_param("name", header="content-disposition")] = part.get_payload(decode=True)
+        assert parts["purpose"] == b"batch"
         name = f"file_{len(self.files)}"
-        self.files[name] = parts["file"].get_payload(decode=True)
+        self.files[name] = parts["file"]
         return {"id": name}
 
     def _look(self, batch: dict[str, Any]) -> dict[str, Any]:

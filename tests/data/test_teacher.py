@@ -106,6 +106,16 @@ def test_more_failures_than_may_be_stop_the_stage_and_the_rest_is_kept(tmp_path)
         assert len(cache) == COUNT - 1
 
 
+def test_a_teacher_that_is_never_right_is_told_with_the_reasons(tmp_path):
+    answers = {prompt: "\\boxed{123456}" if at else "so?" for at, prompt in enumerate(GOLDS)}
+    with (
+        answering(lambda body: reply(200, completion(answers[body["messages"][-1]["content"]]))) as server,
+        pytest.raises(UserError, match="have to be right") as raised,
+    ):
+        drafted(tmp_path, teacher(server.url))
+    assert raised.value.got == "12 drafts, all dropped: wrong: mismatch (10), wrong: no_box (2)"
+
+
 def test_several_drafts_of_a_problem_are_told_by_their_index(tmp_path):
     with answering(lambda body: reply(200, completion(box(body)))) as server:
         samples = drafted(tmp_path, teacher(server.url, samples=3, originals="gold"))
@@ -132,11 +142,10 @@ def test_a_budget_stops_the_stage_and_a_higher_one_goes_on(tmp_path):
 
 def test_a_model_is_a_teacher(toy_lm, tmp_path):
     save(toy_lm, tmp_path / "model")
-    config = teacher(endpoint=None, model=str(tmp_path / "model"), max_new_tokens=4)
+    config = teacher(endpoint=None, model=str(tmp_path / "model"), max_new_tokens=4, originals="gold")
     samples = drafted(tmp_path / "store", config)
-    assert len(samples) == 2 * COUNT
-    assert {s.producer["name"] for s in samples} == {"model"}
-    assert config.cost(["original", "reflective"], COUNT, None, tmp_path, seed=0) == Cost(generated=48, verified=12)
+    assert [s.producer["name"] for s in samples] == ["gold"] * COUNT + ["model"] * COUNT
+    assert config.cost(["original", "reflective"], COUNT, None, tmp_path, seed=0) == Cost(generated=24, verified=6)
 
 
 def test_where_and_how_are_no_part_of_the_key_and_who_is(tmp_path):

@@ -6,10 +6,12 @@ a procedural teacher behind the interface of any other producer of answers, or b
 
 import itertools
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Sample, Status, conversation, write_samples
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.domains import DOMAINS
@@ -120,6 +122,14 @@ def taught(
         else:
             groups, who, system = _golds(problems), {"name": "gold"}, None
         samples += judged(problems, groups, kind, who, system=system, form=teacher.reasoning)
+    if all(sample.dropped is not None for sample in samples):
+        rules = Counter(sample.dropped.rule for sample in samples if sample.dropped is not None).most_common(3)
+        raise UserError(
+            "some of a teacher's drafts have to be right",
+            got=f"{len(samples)} drafts, all dropped: {', '.join(f'{rule} ({n})' for rule, n in rules)}",
+            remedy="take a stronger teacher, say in `instruction` how to answer, raise `max_new_tokens`, "
+            'or set `originals = "gold"`',
+        )
     return samples
 
 

@@ -189,7 +189,7 @@ class BatchCall:
     def _keep(self, line: dict[str, Any], cache: RequestCache) -> None:
         key, response = line["custom_id"], line.get("response") or {}
         status, body = response.get("status_code"), response.get("body")
-        if status != 200:
+        if status != 200 or body is None:
             said = json.dumps(line.get("error") or body)[:SHOWN]
             reason = Reason.REFUSED if status is not None and 400 <= status < 500 else Reason.OVERLOADED
             self._fail([key], reason, f"HTTP {status}: {said}")

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from afterbase.core.store import StageRecord, Store
-from afterbase.recipe import BaseRecipe, Recipe, load_recipe
+from afterbase.eval.examination import Examination
+from afterbase.recipe import BaseRecipe, Judge, Recipe, load_recipe
 from afterbase.run import Outcome, Seed, comparisons, post_train, run_base
 
 FOLDER = Path(__file__).parent.parent / "recipes"
@@ -77,6 +78,21 @@ def test_without_an_open_domain_there_is_no_reward_model(tmp_path, recipe):
     store, outcome = _planned(tmp_path, recipe.model_copy(update={"domains": reasoning}))
     assert outcome.reward_model is None
     assert _graph(store)["GRPO"] == ["SFT", "arithmetic problems", "code problems"]
+
+
+def test_a_judge_takes_the_place_of_the_scalar_reward_model(tmp_path, recipe):
+    self_judge = Judge(kind="self")
+    changed = recipe.model_copy(
+        update={"reward_model": None, "judge": self_judge, "dpo": None, "kto": None, "examination": Examination()}
+    )
+    store = Store(tmp_path / "store", plan_only=True)
+    outcome = post_train(Seed(store, changed, 0))
+    graph = _graph(store)
+    assert graph["judge"] == ["SFT"]
+    assert graph["GRPO"][-1] == "judge"
+    assert "reward model" not in graph
+    assert "preference pairs" not in graph
+    assert [a.name for a in outcome.examinations] == ["examine the judge"]
 
 
 def test_baselines_are_two_controls_beside_the_recipe(tmp_path, recipe):

@@ -20,6 +20,7 @@ from afterbase.data.families import family_problems
 from afterbase.data.problems import refuse_rejected_golds, split_problems
 from afterbase.data.sources import distinct_problems
 from afterbase.data.teacher import Teacher
+from afterbase.eval.examination import told
 from afterbase.eval.statistics import wilson
 from afterbase.model.load import find
 from afterbase.recipe import BaseRecipe, Recipe, RlRecipe, load_recipe
@@ -29,6 +30,7 @@ from afterbase.report.plan import MeasuredCosts, plan_table
 from afterbase.report.table import final_table
 from afterbase.rollout.endpoint import Endpoint
 from afterbase.run import Outcome, R, comparisons, post_train, reinforce, run_base
+from afterbase.train.watch import change
 from afterbase.verify.check import audit as rejected_golds
 from afterbase.verify.sandbox import available
 
@@ -96,7 +98,14 @@ def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
         else {},
         data=outcomes[0].data,
         final=outcomes[0].final_model(),
-        notes=[*notes, *_teacher_notes(outcomes[0]), *_reward_model_notes(outcomes), *_stops(outcomes)],
+        notes=[
+            *notes,
+            *_teacher_notes(outcomes[0]),
+            *_reward_model_notes(outcomes),
+            *(told(examination) for outcome in outcomes for examination in outcome.examinations),
+            *_watched(outcomes),
+            *_stops(outcomes),
+        ],
     )
     write_atomically(folder / "report.html", render(summary).encode())
     write_atomically(folder / "run.json", (json.dumps(summary, indent=1) + "\n").encode())
@@ -207,6 +216,8 @@ def _preflight(recipe: R) -> tuple[R, list[str]]:
     """Refuse early what would fail late; leave out the code domain where programs cannot be isolated, and say so."""
     context = json.loads((find(recipe.base) / "config.json").read_text()).get("max_position_embeddings", math.inf)
     _refuse_answers_beyond_context(recipe.model_dump(exclude={"teacher"}), context)
+    if recipe.judge is not None:
+        recipe.judge.asked.refuse_unready()
     notes = []
     missing = available() if "code" in recipe.domains else None
     if missing is not None:
@@ -265,6 +276,26 @@ def _teacher_notes(outcome: Outcome) -> list[str]:
     for domain, drafts in outcome.drafts.items():
         reflective, original = teacher_tokens(drafts, outcome.final_model())
         notes.append(f"{domain}: a teacher's answer has {reflective:.0f} tokens, an original response {original:.0f}.")
+    return notes
+
+
+def _watched(outcomes: list[Outcome]) -> list[str]:
+    """What the hacking watch saw of each run that a reward model steered: the first fifth of its steps and the last."""
+    notes = []
+    for outcome in outcomes:
+        for curve in outcome.curves:
+            steps = [row for row in curve.metrics() if "proxy" in row and "held_out" in row]
+            window = max(2, len(steps) // 5)
+            if len(steps) < 2 * window:
+                continue
+            (up, up_error), (rule, rule_error), (longer, _) = (
+                change([row[key] for row in steps], window) for key in ("proxy", "held_out", "length")
+            )
+            notes.append(
+                f"Hacking watch of {curve.name}, seed {outcome.seed}: over {len(steps)} steps the reward model's value "
+                f"changed by {up:+.3f} (standard error {up_error:.3f}), the rubric's of them by {rule:+.3f} "
+                f"({rule_error:.3f}), their length by {longer:+.1f} tokens."
+            )
     return notes
 
 

@@ -13,13 +13,17 @@ from afterbase.core.errors import UserError
 from afterbase.data.corpus import Corpus, WorkedCorpus
 from afterbase.data.curate import Rejection
 from afterbase.data.domains import DOMAINS, OPEN, REASONING
+from afterbase.data.draft_pairs import DraftPairs
 from afterbase.data.families import Family
+from afterbase.data.judgements import Judgements
 from afterbase.data.mix import Mixture
 from afterbase.data.preferences import Preferences
 from afterbase.data.problems import Problems
 from afterbase.data.sources import Source
 from afterbase.data.teacher import Teacher
 from afterbase.eval.capability import Evaluation
+from afterbase.eval.examination import Examination
+from afterbase.reward.make_judge import JudgeConfig
 from afterbase.train.dpo import Dpo
 from afterbase.train.grpo import Grpo
 from afterbase.train.kto import Kto
@@ -34,6 +38,32 @@ class Expert(Config):
 
     sft: Sft
     grpo: Grpo
+
+
+class Judge(Config):
+    """A generative judge as the reward model of domains without a rule (`docs/rewards-model.md`)."""
+
+    kind: Literal["generative", "self", "endpoint"]
+    """A model that is trained to judge; the SFT checkpoint itself; or a server."""
+    asked: JudgeConfig = JudgeConfig()
+    judgements: Judgements = Judgements()
+    """What a generative one learns from."""
+    training: Sft | None = None
+    """How a generative one learns, from the SFT checkpoint."""
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Judge":
+        for given, key, kind in (
+            (self.training is not None, "training", "generative"),
+            (self.asked.endpoint is not None, "asked.endpoint", "endpoint"),
+        ):
+            if given != (self.kind == kind):
+                raise UserError(
+                    f"a judge has `{key}` if and only if it is of kind `{kind}`",
+                    got=f"kind = {self.kind} {'with' if given else 'without'} `{key}`",
+                    remedy=f"{'leave out' if given else 'add'} `{key}`, or change `kind`",
+                )
+        return self
 
 
 class Domains(Config):
@@ -78,7 +108,13 @@ class Recipe(Domains):
     mixture: Mixture
     sft: Sft
     preferences: Preferences
-    reward_model: RewardModelTraining
+    reward_model: RewardModelTraining | None = None
+    """The scalar reward model of open domains, or a judge in its place."""
+    judge: Judge | None = None
+    pairs: DraftPairs = DraftPairs()
+    """Of training problems, for a generative judge to learn from; of held-out ones, for the examination."""
+    examination: Examination | None = None
+    """What the reward model has to show before RL begins."""
     grpo: Grpo
     dpo: Dpo | None = None
     """Beside GRPO, for comparison: the same SFT checkpoint on the reward model's preference pairs."""
@@ -103,6 +139,12 @@ class Recipe(Domains):
                 got=f"{', '.join([*self.families, *self.sources])}, and no [teacher]",
                 remedy="add a [teacher], such as an endpoint",
             )
+        if self.open and (self.reward_model is None) == (self.judge is None):
+            raise UserError(
+                "open domains have one reward model: a scalar one, or a judge",
+                got=f"{', '.join(self.open)} with {'neither' if self.judge is None else 'both'}",
+                remedy="give either [reward_model] or [judge]",
+            )
         return self
 
     @field_validator("seeds")
@@ -124,10 +166,12 @@ class Variant(Config):
 
     objective: Objective | None = None
     temperature: float | None = Field(default=None, gt=0)
+    reward: Literal["scalar", "judge"] | None = None
+    """Which of the recipe's reward models, where it has both."""
 
 
 class RlRecipe(Domains):
-    """Reinforcement learning alone: one model, problems that a rule decides, one or more variants side by side."""
+    """Reinforcement learning alone: one model, problems that a rule or a reward model decides, and variants."""
 
     kind: Literal["rl"]
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
@@ -138,7 +182,14 @@ class RlRecipe(Domains):
     """Variants and seeds that are worked on at once."""
     seeds: tuple[int, ...] = Field(min_length=1)
     sft: Sft | None = None
-    """Before, as an expert's: on both kinds of drafts of `domains`."""
+    """Before, as an expert's: on both kinds of drafts of `domains`, or on what people reviewed."""
+    reward_model: RewardModelTraining | None = None
+    """A scalar reward model, trained on `pairs`."""
+    judge: Judge | None = None
+    pairs: DraftPairs = DraftPairs()
+    """Of training problems, to learn from; of held-out ones, for the examination."""
+    examination: Examination | None = None
+    """What each reward model has to show before RL begins."""
     grpo: Grpo
     variants: dict[str, Variant] = Field(default_factory=dict)
     """Each under a name of its own; none: `grpo` alone."""
@@ -146,14 +197,9 @@ class RlRecipe(Domains):
 
     @model_validator(mode="after")
     def _something_to_solve(self) -> "RlRecipe":
-        for name in self.domains:
-            if name not in REASONING:
-                raise UserError(
-                    "`domains` of an rl recipe are those that a rule decides",
-                    got=f"`domains.{name}`",
-                    remedy=f"use some of {', '.join(REASONING)}, or `families`",
-                )
+        _refuse_unknown_domains("domains", self.domains)
         _refuse_names_twice(self)
+        _refuse_unclear_rewards(self)
         if not self.names:
             raise UserError(
                 "an rl recipe has at least one domain, family or source",
@@ -175,12 +221,23 @@ class RlRecipe(Domains):
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         return _refuse_equal_seeds(seeds)
 
+    @property
+    def open(self) -> list[str]:
+        return [name for name in self.domains if name in OPEN]
+
+    def reward_of(self, run: str) -> Literal["scalar", "judge"] | None:
+        """The reward model of one of `runs`; None where rules decide all."""
+        if not self.open:
+            return None
+        only = "judge" if self.reward_model is None else "scalar"
+        return (self.variants[run].reward if self.variants else None) or only
+
     def runs(self) -> dict[str, Grpo]:
         """The runs that are compared, by name."""
         if not self.variants:
             return {"GRPO": self.grpo}
         return {
-            name: self.grpo.model_copy(update={key: value for key, value in variant if value is not None})
+            name: self.grpo.model_copy(update={k: v for k, v in variant if v is not None and k != "reward"})
             for name, variant in self.variants.items()
         }
 
@@ -209,6 +266,33 @@ class BaseRecipe(Config):
     def _known_domains(self) -> "BaseRecipe":
         _refuse_unknown_domains("corpus.documents", self.corpus.documents)
         return self
+
+
+def _refuse_unclear_rewards(recipe: RlRecipe) -> None:
+    """Each run of open domains has one reward model, and rules need none."""
+    given = [name for name, x in (("scalar", recipe.reward_model), ("judge", recipe.judge)) if x is not None]
+    if not recipe.open:
+        if given:
+            raise UserError(
+                "a reward model judges domains that no rule decides",
+                got=f"a {' and a '.join(given)} one, and domains {', '.join([*recipe.domains, *recipe.families])}",
+                remedy=f"leave it out, or add one of {', '.join(OPEN)}",
+            )
+        return
+    if not given:
+        raise UserError(
+            "`domains` of an rl recipe are those that a rule decides, or it has a reward model",
+            got=f"`domains.{recipe.open[0]}`",
+            remedy=f"use some of {', '.join(REASONING)}, or `families`, or add [reward_model] or [judge]",
+        )
+    named = {name: variant.reward for name, variant in recipe.variants.items()} or {"grpo": None}
+    for name, reward in named.items():
+        if (reward is None and len(given) > 1) or (reward is not None and reward not in given):
+            raise UserError(
+                "each run has one reward model",
+                got=f"`{name}` with `reward = {reward}`, and a recipe with {' and '.join(given)}",
+                remedy=f'set `reward = "{given[0]}"` in [variants.{name}], or give one reward model only',
+            )
 
 
 def _table(recipe: Recipe | RlRecipe, name: str) -> str:

@@ -6,14 +6,16 @@ store that only plans, draws the graph.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from afterbase.core.store import Artifact, Store
 from afterbase.data.base import import_base
 from afterbase.data.corpus import make_corpus, make_worked_corpus
 from afterbase.data.curate import curate
 from afterbase.data.draft import draft
+from afterbase.data.draft_pairs import Split, make_draft_pairs
 from afterbase.data.families import make_family
+from afterbase.data.judgements import make_judgements
 from afterbase.data.mix import Mixture, mix
 from afterbase.data.open import review_open, reviewed_rows
 from afterbase.data.preferences import make_preferences
@@ -23,10 +25,13 @@ from afterbase.data.system_prompts import system_prompt as teacher_prompt
 from afterbase.data.teacher import Kind
 from afterbase.eval.base_model import measure_base
 from afterbase.eval.capability import evaluate
+from afterbase.eval.examination import examine_reward
 from afterbase.eval.summarise import Pair
 from afterbase.model.load import find
 from afterbase.recipe import BaseRecipe, Recipe, RlRecipe
+from afterbase.reward.make_judge import JudgeConfig, make_judge
 from afterbase.train.dpo import train_dpo
+from afterbase.train.generative_reward_model import train_generative_reward_model
 from afterbase.train.grpo import train_grpo
 from afterbase.train.kto import train_kto
 from afterbase.train.pairs import make_reference_logps
@@ -47,6 +52,7 @@ class Outcome:
     data: list[Artifact] = field(default_factory=list)
     drafts: dict[str, Artifact] = field(default_factory=dict)
     reward_model: Artifact | None = None
+    examinations: list[Artifact] = field(default_factory=list)
     final: Artifact | None = None
 
     def final_model(self) -> Artifact:
@@ -155,20 +161,56 @@ def post_train(run: Seed[Recipe]) -> Outcome:
     out.answers += run.examine("SFT", sft, problems)
 
     # 5.2: rules where a rule decides, a reward model where not, and GRPO on both.
+    reward, asked = None, None
     for domain in recipe.open:
-        pairs = make_preferences(store, sft, problems[domain], reviewed[domain], recipe.preferences, seed=seed)
-        out.reward_model = train_reward_model(store, "reward model", sft, pairs, recipe.reward_model, seed=seed)
-        out.curves.append(out.reward_model)
-        for checkpoint, model in _on_preferences(run, sft, pairs):
-            out.answers += run.examine(checkpoint, model, problems)
-            out.curves.append(model)
+        if recipe.reward_model is not None or recipe.dpo is not None or recipe.kto is not None:
+            pairs = make_preferences(store, sft, problems[domain], reviewed[domain], recipe.preferences, seed=seed)
+            if recipe.reward_model is not None:
+                reward = train_reward_model(store, "reward model", sft, pairs, recipe.reward_model, seed=seed)
+                out.reward_model = reward
+                out.curves.append(reward)
+            for checkpoint, model in _on_preferences(run, sft, pairs):
+                out.answers += run.examine(checkpoint, model, problems)
+                out.curves.append(model)
+        if recipe.judge is not None:
+            reward, asked = seat_judge(run, sft, problems[domain]), recipe.judge.asked
+        assert reward is not None, "open domains have a reward model or a judge"
+        out.examinations += admit(run, reward, asked, sft, problems[domain])
     final = train_grpo(
-        store, "GRPO", sft, list(problems.values()), recipe.grpo, seed=seed, reward_model=out.reward_model
+        store, "GRPO", sft, list(problems.values()), recipe.grpo, seed=seed, reward_model=reward, judge=asked
     )
     out.answers += run.examine("GRPO", final, problems)
     out.curves += [sft, final]
     out.final = final
     return out
+
+
+def seat_judge(run: Seed[R], sft: Artifact, problems: Artifact) -> Artifact:
+    """5.2 and 5.4: a model that is trained to judge with its chain of thought; the policy itself; or a server."""
+    store, judge, seed = run.store, run.recipe.judge, run.seed
+    assert judge is not None
+    if judge.training is None:
+        return make_judge(store, "judge", judge.asked, sft if judge.kind == "self" else None)
+    judgements = make_judgements(store, draft_pairs(run, sft, problems, "train"), problems, judge.judgements, seed=seed)
+    return train_generative_reward_model(store, "judge", sft, judgements, judge.training, judge.asked, seed=seed)
+
+
+def admit(
+    run: Seed[R], reward: Artifact, asked: JudgeConfig | None, sft: Artifact, problems: Artifact
+) -> list[Artifact]:
+    """The examination that a reward model has to pass before it may steer; none where the recipe asks for none."""
+    limits = run.recipe.examination
+    if limits is None:
+        return []
+    pairs = draft_pairs(run, sft, problems, "test")
+    name = "the scalar reward model" if asked is None else "the judge"
+    return [examine_reward(run.store, name, reward, asked, pairs, problems, limits, seed=run.seed)]
+
+
+def draft_pairs(run: Seed[R], sft: Artifact, problems: Artifact, split: Split) -> Artifact:
+    """Pairs of training problems, to learn from, or of held-out ones, for the examination."""
+    name = "pairs" if split == "train" else "held-out pairs"
+    return make_draft_pairs(run.store, name, sft, problems, split, run.recipe.pairs, seed=run.seed)
 
 
 def _on_preferences(run: Seed[Recipe], sft: Artifact, pairs: Artifact) -> Iterator[tuple[str, Artifact]]:
@@ -213,29 +255,59 @@ def reinforce(run: Seed[RlRecipe]) -> Outcome:
     base, problems = run.base(), {name: run.problems(name) for name in run.recipe.names}
     out.answers += run.examine("base", base, problems)
     if run.recipe.sft is not None:
-        out.answers += run.examine("SFT", _started(run, problems), problems)
+        out.answers += run.examine("SFT", started(run, problems), problems)
     for name in run.recipe.runs():
-        out.final = reinforce_one(run, name)
+        out.final, examinations = reinforce_one(run, name)
+        out.examinations += [made for made in examinations if made not in out.examinations]
         out.answers += run.examine(name, out.final, problems)
         out.curves.append(out.final)
     return out
 
 
-def reinforce_one(run: Seed[RlRecipe], name: str) -> Artifact:
-    """The model that one of the variants makes."""
-    problems = {name: run.problems(name) for name in run.recipe.names}
-    return train_grpo(
-        run.store, name, _started(run, problems), list(problems.values()), run.recipe.runs()[name], seed=run.seed
-    )
+def reinforce_one(run: Seed[RlRecipe], name: str) -> tuple[Artifact, list[Artifact]]:
+    """The model that one of the variants makes, and the examinations that its reward model has passed."""
+    store, recipe, seed = run.store, run.recipe, run.seed
+    problems = {name: run.problems(name) for name in recipe.names}
+    model = started(run, problems)
+    reward, asked, examinations = None, None, []
+    kind = recipe.reward_of(name)
+    for domain in recipe.open:
+        assert kind is not None
+        reward, asked = reward_model(run, kind, model, problems[domain])
+        examinations += admit(run, reward, asked, model, problems[domain])
+    final = train_grpo(
+        store, name, model, list(problems.values()), recipe.runs()[name],
+        seed=seed, reward_model=reward, judge=asked,
+    )  # fmt: skip
+    return final, examinations
 
 
-def _started(run: Seed[RlRecipe], problems: dict[str, Artifact]) -> Artifact:
+def reward_model(
+    run: Seed[RlRecipe], kind: Literal["scalar", "judge"], sft: Artifact, problems: Artifact
+) -> tuple[Artifact, JudgeConfig | None]:
+    """One of the recipe's reward models, and how it is asked if it is a judge; both learn from the same pairs."""
+    if kind == "judge":
+        assert run.recipe.judge is not None
+        return seat_judge(run, sft, problems), run.recipe.judge.asked
+    assert run.recipe.reward_model is not None
+    pairs = draft_pairs(run, sft, problems, "train")
+    trained = train_reward_model(run.store, "reward model", sft, pairs, run.recipe.reward_model, seed=run.seed)
+    return trained, None
+
+
+def started(run: Seed[RlRecipe], problems: dict[str, Artifact]) -> Artifact:
     """The model before RL: the base, or fine-tuned as an expert is."""
     store, recipe, seed = run.store, run.recipe, run.seed
     if recipe.sft is None:
         return run.base()
-    drafts = [run.drafts(domain, problems[domain], ["original", "reflective"]) for domain in problems]
-    longest, most = 10**9, sum(2 * recipe.domains[domain].train for domain in problems)
+    drafts = [
+        review_open(store, domain)
+        if domain in recipe.open
+        else run.drafts(domain, problems[domain], ["original", "reflective"])
+        for domain in problems
+    ]
+    longest = 10**9
+    most = sum(len(reviewed_rows(d)) if d in recipe.open else 2 * recipe.domains[d].train for d in problems)
     mixed = mix(store, "drafts", drafts, Mixture(most_per_domain=most, longest=longest), seed=seed)
     return train_sft(store, "SFT", run.base(), mixed, recipe.sft, seed=seed, expected_tokens=most * _SAMPLE_TOKENS)
 
@@ -252,8 +324,9 @@ def comparisons(recipe: Recipe | RlRecipe) -> Iterator[Pair]:
     decoding = "sampled" if recipe.evaluation.samples else "greedy"
     if isinstance(recipe, RlRecipe):
         start = "base" if recipe.sft is None else "SFT"
+        ruled = [name for name in recipe.names if name not in recipe.open]
         for name in recipe.runs():
-            for domain in [*recipe.names, None]:
+            for domain in [*ruled, None] if ruled else []:
                 yield Pair(start, name, domain, decoding, False, False)
         return
     pairs = [("expert SFT", "expert", False), ("base", "SFT", False), ("SFT", "GRPO", False), ("base", "GRPO", False)]

@@ -31,8 +31,7 @@ from afterbase.core.store import Store
 from afterbase.data.draft import draft
 from afterbase.data.mix import Mixture, mix
 from afterbase.data.sources import Columns, Source, make_source
-from afterbase.data.teacher import Teacher
-from afterbase.rollout.budget import Price
+from afterbase.data.teacher import Price, Teacher
 from afterbase.rollout.endpoint import EndpointConfig
 
 folder, url = Path(sys.argv[1]), sys.argv[2]
@@ -104,7 +103,7 @@ class Storm:
             self.paid[key] += 1
         answered = httpx.post(f"{self._server}/v1/chat/completions", json=body, timeout=60.0)
         with self._lock:
-            self.tokens += answered.json()["usage"]["completion_tokens"]
+            self.tokens += answered.json()["usage"]["total_tokens"]
         return reply(answered.status_code, answered.content)
 
     def _kill(self) -> None:

@@ -12,9 +12,8 @@ from afterbase.core.store import Cost, Store
 from afterbase.data.draft import draft
 from afterbase.data.problems import Problems, make_problems, train_problems
 from afterbase.data.system_prompts import system_prompt
-from afterbase.data.teacher import Kind, Teacher
+from afterbase.data.teacher import Kind, Price, Teacher
 from afterbase.model.load import save
-from afterbase.rollout.budget import Price
 from afterbase.rollout.cache import RequestCache
 from afterbase.rollout.endpoint import EndpointConfig
 from misbehaving import answering, completion, reply
@@ -134,7 +133,7 @@ def test_a_budget_stops_the_stage_and_a_higher_one_goes_on(tmp_path):
             drafted(tmp_path, teacher(server.url, price=price, max_cost=51.0))
         assert len(server.requests) == 1
         assert "raise `max_cost`" in raised.value.remedy
-        assert "3.0000 of 51 EUR spent on 1 answers" in raised.value.got
+        assert "3.00 of money spent; limits: money = 51.0" in raised.value.got
         samples = drafted(tmp_path, teacher(server.url, price=price, max_cost=86.0))
         assert len(server.requests) == 2 * COUNT
     assert all(sample.dropped is None for sample in samples)

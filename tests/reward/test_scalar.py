@@ -1,12 +1,16 @@
 """The scalar reward model: read at the last token, deaf to its neighbours, the same after a round trip."""
 
+import math
+
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from afterbase.core.sample import conversation
 from afterbase.core.tokens import tokenize
-from afterbase.reward.scalar import RewardModel, load_reward_model, new_reward_model, save_reward_model
+from afterbase.reward.scalar import RewardModel, load_reward_model, new_reward_model, save_reward_model, sigmoid
 
 TALKS = [conversation("1+1?", "2"), conversation("?", ""), conversation("say a word", "word " * 9, system="be kind")]
 
@@ -60,3 +64,11 @@ def test_save_and_load(reward_model, tmp_path):
     again = load_reward_model(tmp_path / "rm")
     assert again.score(TALKS) == reward_model.score(TALKS)
     assert again.lm.mtp is None
+
+
+@given(st.floats(-1e4, 1e4))
+def test_scores_of_any_size_become_rewards(score):
+    value = sigmoid(score)
+    assert 0.0 <= value <= 1.0
+    if abs(score) < 30:
+        assert value == pytest.approx(1 / (1 + math.exp(-score)), abs=1e-12)

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afterbase.core.errors import UserError
-from afterbase.rollout.cache import RequestCache, Spent, canonical, request_key
+from afterbase.rollout.budget import Spent
+from afterbase.rollout.cache import RequestCache, canonical, request_key
 from postgres import cluster
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -84,10 +85,11 @@ def test_the_first_answer_stays(tmp_path):
 def test_answers_and_what_they_cost_outlive_a_killed_process(place):
     program = """
 import sys
-from afterbase.rollout.cache import RequestCache, Spent
+from afterbase.rollout.budget import Spent
+from afterbase.rollout.cache import RequestCache
 cache = RequestCache(sys.argv[1])
 for number in range(1_000_000):
-    cache.put(f"killed {number}", {"number": number}, tokens=1, purse="killed", spent=Spent(money=0.5))
+    cache.put(f"killed {number}", {"number": number}, tokens=1, purse="killed", spent=Spent(requests=1, money=0.5))
     print(number, flush=True)
 """
     writer = other_process(program, place)
@@ -174,11 +176,11 @@ signal.pause()
 
 def test_a_purse_adds_up_what_was_paid_also_for_answers_that_came_second(place):
     with RequestCache(place) as cache:
-        assert cache.spent("sums") == Spent(requests=0)
+        assert cache.spent("sums") == Spent()
         for _ in range(2):
-            cache.put("twice", {}, tokens=5, purse="sums", spent=Spent(prompt_tokens=3, tokens=5, money=0.25))
+            cache.put("twice", {}, tokens=5, purse="sums", spent=Spent(requests=1, tokens=8, money=0.25))
         cache.put("other", {}, tokens=5, purse="other sums")
-        assert cache.spent("sums") == Spent(requests=2, prompt_tokens=6, tokens=10, money=0.5)
+        assert cache.spent("sums") == Spent(requests=2, tokens=16, money=0.5)
 
 
 def test_batches_are_known_until_they_are_forgotten(place):

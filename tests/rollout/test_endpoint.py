@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from afterbase.core.errors import UserError
-from afterbase.rollout.budget import Budget, Price
-from afterbase.rollout.cache import RequestCache, Spent
+from afterbase.rollout.budget import Budget, Limits, Spent
+from afterbase.rollout.cache import RequestCache
 from afterbase.rollout.chat import Answer, ChatRequest, Failure, Reason
 from afterbase.rollout.endpoint import Endpoint, EndpointConfig, Result
 from misbehaving import HANG, RESET, answering, completion, reply
@@ -315,7 +315,7 @@ def test_a_full_disk_keeps_what_was_kept(tmp_path, monkeypatch):
     assert len(server.requests) == 10
 
 
-PRICE = Price(prompt=0.0, completion=1e6)  # a unit of money for each token of an answer
+PRICE = 1e6  # a unit of money for each token of an answer
 
 
 def purse(path: Path, name: str = "p") -> Spent:
@@ -324,7 +324,9 @@ def purse(path: Path, name: str = "p") -> Spent:
 
 
 def budgeted(url: str, path: Path, most: float | None, **settings: Any) -> Endpoint:
-    return Endpoint(config(url, **settings), cache=path, budget=Budget(purse="p", price=PRICE, most=most))
+    return Endpoint(
+        config(url, **settings), cache=path, budget=Budget(Limits(money=most, answer_price=PRICE), purse="p")
+    )
 
 
 @pytest.mark.parametrize("at_once", [1, 32])
@@ -336,8 +338,8 @@ def test_a_budget_stops_before_it_is_passed_and_goes_on_with_a_higher_one(tmp_pa
         failures = [result for result in results if isinstance(result, Failure)]
         assert {failure.reason for failure in failures} == {Reason.BUDGET}
         assert len(server.requests) == 20 - len(failures) == 11
-        assert purse(path) == Spent(requests=11, prompt_tokens=11, tokens=33, money=33.0)
-        assert "33.0000 of 35 USD spent on 11 answers" in failures[0].detail
+        assert purse(path) == Spent(requests=11, tokens=44, money=33.0)
+        assert "11 requests, 44 tokens and 33.00 of money spent" in failures[0].detail
         again = budgeted(server.url, path, 35.0).complete(requests(20))
         assert [type(result) for result in again] == [type(result) for result in results]
         assert len(server.requests) == 11
@@ -350,16 +352,17 @@ def test_another_recipe_pays_for_itself(tmp_path):
     path = tmp_path / "c.sqlite"
     with answering(echo) as server:
         budgeted(server.url, path, None).complete(requests(2))
-        other = Endpoint(config(server.url), cache=path, budget=Budget(purse="q", price=PRICE, most=10.0))
+        other = Endpoint(
+            config(server.url), cache=path, budget=Budget(Limits(money=10.0, answer_price=PRICE), purse="q")
+        )
         assert len(texts(other.complete(requests(4)))) == 4
     assert (purse(path).money, purse(path, "q").money) == (6.0, 6.0)
 
 
 def test_a_budget_bounds_prompts_as_well(tmp_path):
-    price = Price(prompt=1e6, completion=0.0)
     long = [ChatRequest(messages=[{"role": "user", "content": "x" * 1000}], temperature=1.0, max_tokens=5)]
     with answering(echo) as server:
-        budget = Budget(purse="p", price=price, most=1000.0)
+        budget = Budget(Limits(money=1000.0, prompt_price=1e6))
         [result] = Endpoint(config(server.url), cache=tmp_path / "c.sqlite", budget=budget).complete(long)
     assert isinstance(result, Failure)
     assert server.requests == []

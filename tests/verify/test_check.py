@@ -32,7 +32,12 @@ CHAT = problem(
 PROGRAM = problem(
     "program", "```bash\nread x; echo $((x + 1))\n```", language="bash", tests=[{"stdin": "1\n", "stdout": "2\n"}]
 )
-ALL = [MATHS, PYTHON, PROGRAM, PUZZLE, CHAT]
+IFEVAL = problem(
+    "ifeval", "<<Tea>>\nNo milk.", instructions=[{"id": "detectable_format:title"}, {"id": "punctuation:no_comma"}]
+)
+EXACT = problem("exact", r"\boxed{Paris}", answer="Paris")
+CHOICE = problem("choice", "The answer is D.", answer="D")
+ALL = [EXACT, CHOICE, MATHS, PYTHON, PROGRAM, PUZZLE, CHAT, IFEVAL]
 
 
 def test_each_verifier_accepts_its_gold_and_no_other() -> None:

@@ -12,7 +12,7 @@ from afterbase.core.sample import Problem
 from afterbase.core.store import Cost, folder_digest
 from afterbase.data.system_prompts import system_prompt
 from afterbase.model.load import find, load
-from afterbase.rollout.budget import Budget, Price, prompt_estimate
+from afterbase.rollout.budget import Budget, Limits, prompt_estimate
 from afterbase.rollout.chat import ChatRequest
 from afterbase.rollout.endpoint import Endpoint, EndpointConfig
 from afterbase.rollout.endpoint_producer import EndpointProducer
@@ -21,6 +21,14 @@ from afterbase.rollout.reasoning import Form
 
 Kind = Literal["original", "reflective"]
 _PROMPT_TOKENS = 100  # for plans, where the problems are not made yet
+
+
+class Price(Config):
+    """Money for a million tokens, in `currency`; of a provider's page, as they change and differ."""
+
+    prompt: float = Field(ge=0)
+    completion: float = Field(ge=0)
+    currency: str = "USD"
 
 
 class Teacher(Config):
@@ -61,7 +69,7 @@ class Teacher(Config):
             raise UserError(
                 "`engine_url` is where a `model` is sampled from", got="[teacher.endpoint]", remedy="leave it out"
             )
-        if self.max_cost is not None and self.price is None:
+        if self.max_cost is not None and (self.price is None or not self.price.prompt + self.price.completion):
             raise UserError(
                 "`max_cost` needs a price", got="none", remedy="add [teacher.price] with the provider's own"
             )
@@ -91,9 +99,13 @@ class Teacher(Config):
         return self._endpoint_producer(self.endpoint, cache, purse)
 
     def _endpoint_producer(self, config: EndpointConfig, cache: Path, purse: str) -> EndpointProducer:
-        budget = None if self.price is None else Budget(purse=purse, price=self.price, most=self.max_cost)
-        endpoint = Endpoint(config, cache=self.cache or cache, budget=budget)
+        endpoint = Endpoint(config, cache=self.cache or cache, budget=Budget(self._limits(), purse=purse))
         return EndpointProducer(endpoint, self.temperature, self.max_new_tokens, self.most_failed)
+
+    def _limits(self) -> Limits:
+        if self.price is None:
+            return Limits()
+        return Limits(money=self.max_cost, prompt_price=self.price.prompt, answer_price=self.price.completion)
 
     def cost(
         self, kinds: Sequence[Kind], count: int, problems: Sequence[Problem] | None, cache: Path, *, seed: int
@@ -105,9 +117,10 @@ class Teacher(Config):
         requests, prompt_tokens = answers, answers * _PROMPT_TOKENS
         if problems is not None:
             missing = self._missing(self.endpoint, kinds, problems, cache, seed)
-            requests, prompt_tokens = len(missing), sum(prompt_estimate(request.messages) for request in missing)
+            requests = len(missing)
+            prompt_tokens = sum(prompt_estimate([m["content"] for m in request.messages]) for request in missing)
         answer_tokens = requests * self.max_new_tokens
-        money = 0.0 if self.price is None else self.price.of(prompt=prompt_tokens, completion=answer_tokens)
+        money = self._limits().cost(prompt=prompt_tokens, answer=answer_tokens)
         return Cost(
             verified=answers, requests=requests, prompt_tokens=prompt_tokens, answer_tokens=answer_tokens, money=money
         )

@@ -11,7 +11,7 @@ from pydantic import Field
 from afterbase.core.config import Config, what
 from afterbase.core.sample import Problem, Status, content_id
 from afterbase.core.store import Artifact, Cost, Store, Workspace
-from afterbase.data.domains import DOMAINS, style
+from afterbase.data.domains import DOMAINS, style_of
 from afterbase.data.problems import test_problems
 from afterbase.model.load import load
 from afterbase.rollout.producer import ModelProducer, Response
@@ -104,7 +104,7 @@ def judged_rows(
     verdicts = iter(check_many([(p, r.text) for p, group in zip(problems, groups, strict=True) for r in group]))
     rows = []
     for problem, group in zip(problems, groups, strict=True):
-        asked = style(problem)
+        asked = style_of(problem) or "plain"
         for index, response in enumerate(group):
             verdict = next(verdicts)
             rows.append(

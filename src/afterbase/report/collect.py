@@ -25,7 +25,13 @@ from afterbase.report.summary import Curve, Example, Flow, Machine, ModelFacts, 
 # Numbers of a stage's metrics that are learning curves, with their unit.
 _CURVES = {
     "sft": (("loss", "nats a token"),),
-    "grpo": (("reward", "reward"), ("solved", "share solved"), ("length", "tokens")),
+    "grpo": (
+        ("reward", "reward"),
+        ("solved", "share solved"),
+        ("length", "tokens"),
+        ("proxy", "reward model's value"),
+        ("held_out", "rubric's value"),
+    ),
     "reward_model": (("loss", "nats a pair"), ("accuracy", "share right")),
     "dpo": (("loss", "nats a pair"), ("accuracy", "share right")),
     "kto": (("loss", "loss an answer"), ("kl", "nats")),
@@ -134,10 +140,10 @@ def _curves(artifact: Artifact) -> list[Curve]:
             title=f"{artifact.name}: {key}",
             x="step",
             unit=unit,
-            series=[{"name": key, "points": [[m["step"], m[key]] for m in metrics if m[key] == m[key]]}],
+            series=[{"name": key, "points": [[m["step"], m[key]] for m in metrics if _finite(m, key)]}],
         )
         for key, unit in _CURVES[artifact.manifest["stage"]]
-        if any(key in m and m[key] == m[key] for m in metrics)
+        if any(_finite(m, key) for m in metrics)
     ]
 
 
@@ -158,14 +164,20 @@ def _shared_curves(together: Mapping[str, Sequence[Artifact]]) -> list[Curve]:
                     "points": [
                         [at[0]["step"], statistics.fmean(m[key] for m in at)]
                         for at in zip(*seeds, strict=True)
-                        if all(m[key] == m[key] for m in at)
+                        if all(_finite(m, key) for m in at)
                     ],
                 }
                 for name, seeds in metrics.items()
             ],
         )
         for key, unit in _CURVES[stage]
+        if any(_finite(m, key) for seeds in metrics.values() for of_seed in seeds for m in of_seed)
     ]
+
+
+def _finite(numbers: Mapping[str, float], key: str) -> bool:
+    """Whether a step has the number: not every step has all, and some are nan."""
+    return key in numbers and numbers[key] == numbers[key]
 
 
 def _flow(artifact: Artifact) -> list[Flow]:

@@ -1,27 +1,35 @@
 """The dual track (V3 report section 5.2.1): rules where an answer can be checked, a model where it cannot.
 
-Every problem has exactly one owner, told by its verifier. Scores of the reward model pass through a sigmoid, so both
-tracks give rewards in [0, 1]; advantages are normalised within a prompt's own group, so the tracks never mix.
+Every problem has exactly one owner, told by its verifier. A reward model gives values in [0, 1] as rules do (a scalar
+one's scores pass through a sigmoid, a judge's are scaled); advantages are normalised within a prompt's own group, so
+the tracks never mix.
 """
 
-import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from afterbase.core.errors import UserError
-from afterbase.core.sample import Problem, Status, Verdict, conversation
+from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.reward.rules import brevity, rule_rewards
-from afterbase.reward.scalar import RewardModel
 from afterbase.verify.check import check
 from afterbase.verify.rubric import has_rubric
 
-RULES = frozenset({"maths", "program", "python", "reasoning_gym"})
+RULES = frozenset({"choice", "exact", "ifeval", "maths", "program", "python", "reasoning_gym"})
 MODEL = frozenset({"rubric"})
+
+
+class AnswerModel(Protocol):
+    """A reward model of any kind."""
+
+    def judge(self, answers: Sequence[tuple[Problem, str]]) -> list[tuple[float | None, Verdict | None]]:
+        """The reward of each (problem, response), in [0, 1]; None, with a verdict `failed`, where the model failed."""
+        ...
 
 
 @dataclass(frozen=True)
 class Reward:
-    """One answer's reward, None where the verifier failed; the verdict is None on the model's track.
+    """One answer's reward, None where the verifier failed; on the model's track there is a verdict only then.
 
     There `held_out` is what a rule says of the answer: it is not trained on, but watched (`train/watch.py`).
     """
@@ -29,6 +37,8 @@ class Reward:
     value: float | None
     verdict: Verdict | None
     held_out: float | None = None
+    parts: dict[str, float] = field(default_factory=dict)
+    """What each rule of a composed reward gave, by its name (`reward/compose.py`)."""
 
 
 def owner(problem: Problem) -> str:
@@ -61,7 +71,7 @@ def rewards(
     tokens: Sequence[int],
     budget: int,
     length_weight: float,
-    model: RewardModel | None,
+    model: AnswerModel | None,
 ) -> list[Reward]:
     """The reward of each (problem, response), in order."""
     refuse_unowned((problem for problem, _ in answers), model=model is not None)
@@ -75,16 +85,14 @@ def rewards(
         out[i] = Reward(value, verdict)
     if judged:
         assert model is not None
-        scores = model.score([conversation(answers[i][0].prompt, answers[i][1]) for i in judged])
-        for i, score in zip(judged, scores, strict=True):
-            value = brevity(_sigmoid(score), tokens=tokens[i], budget=budget, weight=length_weight)
+        by_model = model.judge([answers[i] for i in judged])
+        for i, (value, verdict) in zip(judged, by_model, strict=True):
+            if value is not None:
+                value = brevity(value, tokens=tokens[i], budget=budget, weight=length_weight)
             problem, response = answers[i]
-            out[i] = Reward(value, None, check(problem, response).value if has_rubric(problem.spec) else None)
+            held_out = check(problem, response).value if has_rubric(problem.spec) else None
+            out[i] = Reward(value, verdict, held_out)
     return [reward for reward in out if reward is not None]
-
-
-def _sigmoid(score: float) -> float:
-    return 0.5 * (1 + math.tanh(score / 2))  # unlike 1 / (1 + exp(-score)), it never overflows
 
 
 def failed_share(verdicts: Sequence[Reward]) -> float:

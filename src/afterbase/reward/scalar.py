@@ -1,5 +1,6 @@
 """A scalar reward model: a language model's trunk and one linear head, read at the stop token."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from afterbase.core import ranks
 from afterbase.core.errors import UserError
+from afterbase.core.sample import Problem, Verdict, conversation
 from afterbase.core.tokens import tokenize
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load, save
@@ -42,6 +44,16 @@ class RewardModel:
         """Scores of conversations given as messages, `rows` at a time."""
         ids = [tokenize(self.lm.tokenizer, m).ids for m in messages]
         return [s for i in range(0, len(ids), rows) for s in self.scores(ids[i : i + rows]).tolist()]
+
+    def judge(self, answers: Sequence[tuple[Problem, str]]) -> list[tuple[float | None, Verdict | None]]:
+        """The reward of each answer: the sigmoid of its score, in [0, 1]; there is no verdict."""
+        scores = self.score([conversation(problem.prompt, response) for problem, response in answers])
+        return [(sigmoid(score), None) for score in scores]
+
+
+def sigmoid(score: float) -> float:
+    """1 / (1 + exp(-score)) of a score of any size."""
+    return 0.5 * (1 + math.tanh(score / 2))  # unlike the plain formula, it never overflows
 
 
 def new_reward_model(lm: LanguageModel) -> RewardModel:

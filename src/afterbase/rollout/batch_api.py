@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 
 from afterbase.core.errors import UserError
-from afterbase.rollout.budget import Budget, prompt_bound
-from afterbase.rollout.cache import RequestCache, Spent, canonical, request_key
+from afterbase.rollout.budget import Budget
+from afterbase.rollout.cache import RequestCache, canonical, request_key
 from afterbase.rollout.chat import ChatRequest, Failure, Reason, UnreadableError, answer_of
 from afterbase.rollout.endpoint_call import Result
 from afterbase.rollout.endpoint_config import SHOWN, EndpointConfig, refusal
@@ -48,6 +48,7 @@ class BatchCall:
         self._on_finished = on_finished
         self._budget = budget
         self._pause = pause
+        self._held: dict[str, tuple[int, int]] = {}
         self._results: dict[int, Result] = {}
         self._places: dict[str, list[int]] = {}
         token = {name: value for name, value in headers.items() if name != "Content-Type"}
@@ -57,6 +58,7 @@ class BatchCall:
     def run(self, cache: RequestCache) -> list[Result]:
         """As `Endpoint.complete`. Raises UserError where a batch as a whole is refused."""
         for index, request in enumerate(self._requests):
+            assert not request.plain, "batches are of chats"
             self._places.setdefault(request_key(request.body(self._config.model), request.sample), []).append(index)
         with self._client:
             try:
@@ -75,7 +77,7 @@ class BatchCall:
             self._adopt(cache)
             for identifier in self._noted(cache):
                 self._fetch(identifier, cache)
-            for lines in self._files(self._afford(self._take_known(cache), cache)):
+            for lines in self._files(self._afford(self._take_known(cache))):
                 status = self._fetch(self._send(lines, cache), cache)
                 self._fail(list(lines), Reason.TIMEOUT, f"no line in a batch that is {status}")
         finally:
@@ -94,22 +96,17 @@ class BatchCall:
                 self._finish(key, answer_of(kept.body))
         return [key for key, indices in self._places.items() if indices[0] not in self._results]
 
-    def _afford(self, keys: list[str], cache: RequestCache) -> list[str]:
-        """Those that the purse has money for, whatever they will cost; the others fail."""
-        if self._budget is None or self._budget.most is None:
+    def _afford(self, keys: list[str]) -> list[str]:
+        """Those that the budget has room for, whatever they will cost; the others fail."""
+        if self._budget is None:
             return keys
-        left, affordable = self._budget.most - cache.spent(self._budget.purse).money, []
-        for key in keys:
-            request = self._requests[self._places[key][0]]
-            assert request.max_tokens is not None, "a producer always sets it"
-            left -= self._budget.price.of(prompt=prompt_bound(request.messages), completion=request.max_tokens)
-            if left < 0:
-                break
-            affordable.append(key)
-        spent, unit = cache.spent(self._budget.purse), self._budget.price.currency
-        said = f"{spent.money:.4f} of {self._budget.most:g} {unit} spent on {spent.requests} answers"
-        self._fail(keys[len(affordable) :], Reason.BUDGET, said)
-        return affordable
+        for at, key in enumerate(keys):
+            held = self._budget.hold(self._requests[self._places[key][0]].body(self._config.model))
+            if held is None:
+                self._fail(keys[at:], Reason.BUDGET, str(self._budget))
+                return keys[:at]
+            self._held[key] = held
+        return keys
 
     def _files(self, keys: list[str]) -> Iterator[dict[str, bytes]]:
         """Lines of files by key, as many files as the API's limits make."""
@@ -199,19 +196,22 @@ class BatchCall:
         except UnreadableError as error:
             self._fail([key], Reason.MALFORMED, f"{error}: {json.dumps(body)[:SHOWN]}")
             return
-        spent, purse = Spent(prompt_tokens=answer.prompt_tokens, tokens=answer.tokens), ""
-        if self._budget is not None:
-            money = self._budget.price.of(prompt=answer.prompt_tokens, completion=answer.tokens)
-            spent, purse = (
-                Spent(prompt_tokens=answer.prompt_tokens, tokens=answer.tokens, money=money),
-                self._budget.purse,
-            )
         kept = cache.get(key)  # a process that was killed here has kept some of the file, and paid for it
-        kept = kept or cache.put(key, body, tokens=answer.tokens, purse=purse, spent=spent)
+        if kept is None:
+            purse, spent = "", None
+            if self._budget is not None:
+                # One that a killed process sent has nothing set aside here.
+                held = self._held.pop(key, None)
+                spent = self._budget.settle(held, body) if held is not None else self._budget.price(body)
+                purse = self._budget.purse
+            kept = cache.put(key, body, tokens=answer.tokens, purse=purse, spent=spent)
         self._finish(key, answer_of(kept.body))
 
     def _fail(self, keys: Sequence[str], reason: Reason, detail: str) -> None:
         for key in keys:
+            held = self._held.pop(key, None)
+            if held is not None and self._budget is not None:
+                self._budget.settle(held, None)
             self._finish(key, Failure(reason=reason, detail=detail))
 
     def _finish(self, key: str, result: Result) -> None:

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from afterbase.core.errors import UserError
+from afterbase.rollout.budget import Spent
 from afterbase.rollout.cache_claims import FileClaims
 
 _BUSY_SECONDS = 60  # how long one process waits for another's commit, which takes milliseconds
@@ -30,13 +31,12 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS answers"
     " (key TEXT PRIMARY KEY, body TEXT NOT NULL, tokens INTEGER NOT NULL, created DOUBLE PRECISION NOT NULL)",
     "CREATE TABLE IF NOT EXISTS purses"
-    " (purse TEXT PRIMARY KEY, requests BIGINT NOT NULL, prompt_tokens BIGINT NOT NULL, tokens BIGINT NOT NULL,"
-    " money DOUBLE PRECISION NOT NULL)",
+    " (purse TEXT PRIMARY KEY, requests BIGINT NOT NULL, tokens BIGINT NOT NULL, money DOUBLE PRECISION NOT NULL)",
     "CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, name TEXT NOT NULL, created DOUBLE PRECISION NOT NULL)",
 )
 _PAY = (
-    "INSERT INTO purses VALUES (?, 1, ?, ?, ?) ON CONFLICT (purse) DO UPDATE SET requests = purses.requests + 1,"
-    " prompt_tokens = purses.prompt_tokens + excluded.prompt_tokens, tokens = purses.tokens + excluded.tokens,"
+    "INSERT INTO purses VALUES (?, ?, ?, ?) ON CONFLICT (purse) DO UPDATE SET"
+    " requests = purses.requests + excluded.requests, tokens = purses.tokens + excluded.tokens,"
     " money = purses.money + excluded.money"
 )
 
@@ -58,16 +58,6 @@ class Cached:
     body: dict[str, Any]
     tokens: int
     created: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Spent:
-    """What answers took: their number, tokens of prompts and of answers, and money; of one of them, or of a purse."""
-
-    requests: int = 1
-    prompt_tokens: int = 0
-    tokens: int = 0
-    money: float = 0.0
 
 
 def is_there(place: Path | str) -> bool:
@@ -125,13 +115,13 @@ class RequestCache:
 
         `spent` goes into `purse` in any case: it is paid. Raises OSError (ENOSPC) where the disk is full.
         """
-        spent = spent or Spent(tokens=tokens)
+        spent = spent or Spent(requests=1, tokens=tokens)
         self._database.both(
             (
                 "INSERT INTO answers VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
                 (key, json.dumps(body), tokens, time.time()),
             ),
-            (_PAY, (purse, spent.prompt_tokens, spent.tokens, spent.money)),
+            (_PAY, (purse, spent.requests, spent.tokens, spent.money)),
         )
         kept = self.get(key)
         assert kept is not None
@@ -139,11 +129,8 @@ class RequestCache:
 
     def spent(self, purse: str) -> Spent:
         """All that was ever paid from a purse."""
-        rows = self._database.execute(
-            "SELECT requests, prompt_tokens, tokens, money FROM purses WHERE purse = ?", (purse,)
-        )
-        requests, prompt_tokens, tokens, money = rows[0] if rows else (0, 0, 0, 0.0)
-        return Spent(requests=requests, prompt_tokens=prompt_tokens, tokens=tokens, money=money)
+        rows = self._database.execute("SELECT requests, tokens, money FROM purses WHERE purse = ?", (purse,))
+        return Spent(*rows[0]) if rows else Spent()
 
     def claim(self, key: str) -> bool:
         """Whether this process may ask; False while another one does. The answer may have come before the claim."""

@@ -13,7 +13,7 @@ class ChatRequest:
 
     `sample` tells equal requests apart: they are sent and kept each for itself, with a seed of its own derived from
     `seed`, if there is one. `top_logprobs` is the number of candidates beside each token's log-probability; None wants
-    neither.
+    neither. `plain`: the model has no chat template, and continues the text of the messages.
     """
 
     messages: Sequence[dict[str, str]]
@@ -23,14 +23,20 @@ class ChatRequest:
     seed: int | None = None
     sample: int = 0
     top_logprobs: int | None = None
+    plain: bool = False
+
+    @property
+    def text(self) -> str:
+        """What a plain request is a continuation of: the messages as paragraphs, the answer in a line of its own."""
+        return "\n\n".join(message["content"] for message in self.messages) + "\n"
 
     def body(self, model: str) -> dict[str, Any]:
         """What is sent, and what the request is known by."""
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": [dict(message) for message in self.messages],
-            "temperature": float(self.temperature),
-        }
+        body: dict[str, Any] = {"model": model, "temperature": float(self.temperature)}
+        if self.plain:
+            body["prompt"] = self.text
+        else:
+            body["messages"] = [dict(message) for message in self.messages]
         if self.max_tokens is not None:
             body["max_tokens"] = self.max_tokens
         if self.stop:
@@ -60,7 +66,6 @@ class TokenLogp:
 class Answer:
     """What an endpoint wrote; `reasoning` where it keeps that apart, `tokens` as it counts them, `finish` its own word.
 
-    `prompt_tokens` is what it counts of the request, 0 where it does not say.
     `logps` are given where they were asked for, under the distribution that the server means.
     """
 
@@ -69,7 +74,6 @@ class Answer:
     tokens: int
     finish: str
     logps: tuple[TokenLogp, ...] | None
-    prompt_tokens: int = 0
 
     @property
     def truncated(self) -> bool:
@@ -79,7 +83,8 @@ class Answer:
 class Reason(StrEnum):
     """Why a request has no answer; `refused` alone is about the request, the others may pass.
 
-    `abandoned`: it was not asked (again), since nothing came of many others. `budget`: it could have cost too much.
+    `abandoned`: it was not asked (again), since nothing came of many others. `budget`: it was not sent, for want of
+    money, tokens or requests.
     """
 
     REFUSED = "refused"
@@ -105,24 +110,21 @@ class UnreadableError(Exception):
 
 
 def answer_of(body: Any) -> Answer:
-    """The first choice of a chat completion. Raises UnreadableError for anything else."""
+    """The first choice of a completion, in a chat or plain. Raises UnreadableError for anything else."""
     try:
         choice = body["choices"][0]
-        message = choice["message"]
+        message = choice["message"] if "message" in choice else {"content": choice["text"]}
         text = message.get("content")
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         tokens, finish = body["usage"]["completion_tokens"], choice["finish_reason"]
-        prompt_tokens = body["usage"].get("prompt_tokens") or 0
         logps = _logps(choice.get("logprobs"))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise UnreadableError(f"no chat completion ({type(error).__name__}: {error})") from None
     if not isinstance(text, str | None) or not isinstance(reasoning, str | None):
         raise UnreadableError("a message that is no text")
-    if not isinstance(tokens, int) or not isinstance(prompt_tokens, int) or not isinstance(finish, str):
+    if not isinstance(tokens, int) or not isinstance(finish, str):
         raise UnreadableError("no count of tokens, or no reason for the end")
-    return Answer(
-        text=text or "", reasoning=reasoning, tokens=tokens, finish=finish, logps=logps, prompt_tokens=prompt_tokens
-    )
+    return Answer(text=text or "", reasoning=reasoning, tokens=tokens, finish=finish, logps=logps)
 
 
 def _logps(logprobs: Any) -> tuple[TokenLogp, ...] | None:

@@ -5,6 +5,7 @@ A request that fails is a result with its reason; only what would fail them all 
 
 import asyncio
 import concurrent.futures
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,14 +25,14 @@ _GREETING_SECONDS = 10.0
 class Endpoint:
     """Asks one endpoint; answers are kept in `cache`, a file or a postgresql:// address, if there is one.
 
-    What they cost is paid from `budget`'s purse, which lies in the cache. It is no engine: it gives text.
+    What they cost is paid from `budget`'s purse in the cache, so that a resumed run does not begin to spend anew. It is
+    no engine: it gives text.
     """
 
     def __init__(
         self, config: EndpointConfig, *, cache: Path | str | None = None, budget: Budget | None = None
     ) -> None:
         """Raises UserError where the URL is none or the token's variable is not set."""
-        assert budget is None or cache is not None, "a purse lies in a cache"
         self.config = config
         self._cache = cache
         self._budget = budget
@@ -45,16 +46,15 @@ class Endpoint:
         Equal requests of one `sample` are sent once. Raises UserError where the endpoint refuses the token (401) or
         does not know the model or the path (404); what has come before is in the cache.
         """
-        if self.config.batch:
-            if self._cache is None:
-                raise UserError("batches need a request cache", got="none", remedy="give one, or set `batch = false`")
-            with RequestCache(self._cache) as cache:
+        if self.config.batch and self._cache is None:
+            raise UserError("batches need a request cache", got="none", remedy="give one, or set `batch = false`")
+        with contextlib.ExitStack() as stack:
+            cache = None if self._cache is None else stack.enter_context(RequestCache(self._cache))
+            if self._budget is not None:
+                stack.enter_context(self._budget.use(cache))
+            if self.config.batch and cache is not None:
                 return BatchCall(self.config, self._headers, requests, on_finished, self._budget).run(cache)
-        call = Call(self.config, self._headers, requests, on_finished, self._budget)
-        if self._cache is None:
-            return _run(call, None)
-        with RequestCache(self._cache) as cache:
-            return _run(call, cache)
+            return _run(Call(self.config, self._headers, requests, on_finished, self._budget), cache)
 
     def missing(self, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
         """Those of the requests, each once, whose answers are not in the cache; makes no cache where there is none."""

@@ -1,7 +1,6 @@
 """One call of many requests to an endpoint: workers that claim, ask, try again, keep and report, each for itself."""
 
 import asyncio
-import contextlib
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,7 +14,6 @@ from afterbase.rollout.cache import RequestCache, canonical, request_key
 from afterbase.rollout.chat import Answer, ChatRequest, Failure, Reason, UnreadableError, answer_of
 from afterbase.rollout.endpoint_config import SHOWN, EndpointConfig, refusal
 from afterbase.rollout.pace import Pace, backoff, retry_after
-from afterbase.rollout.till import Till
 
 Result = Answer | Failure
 _RETRIED = (408, 409, 425, 429)  # and every 5xx
@@ -49,6 +47,7 @@ class Call:
         self._on_finished = on_finished
         self._budget = budget
         self._results: dict[int, Result] = {}
+        self._given_back = asyncio.Condition()
         self._rest: Failure | None = None
         """Once set, nothing more is sent, and what is left fails with this; what is under way may end."""
         self._succeeded = False
@@ -76,7 +75,6 @@ class Call:
     async def _ask_all(self, pending: dict[str, list[int]], cache: RequestCache | None) -> None:
         most = self._config.max_concurrent
         pace, waiting = Pace(most), deque(pending.items())
-        till = None if cache is None or self._budget is None else Till(cache, self._budget)
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
         async with httpx.AsyncClient(
             base_url=self._config.url, headers=self._headers, timeout=None, limits=limits
@@ -84,7 +82,7 @@ class Call:
             try:
                 async with asyncio.timeout(self._config.deadline), asyncio.TaskGroup() as group:
                     for _ in range(min(most, len(pending))):
-                        group.create_task(self._work(client, pace, waiting, cache, till))
+                        group.create_task(self._work(client, pace, waiting, cache))
             except TimeoutError:
                 pass  # what is left has no result, and gets its failure from the caller
             except BaseExceptionGroup as group:
@@ -96,19 +94,18 @@ class Call:
         pace: Pace,
         waiting: deque[tuple[str, list[int]]],
         cache: RequestCache | None,
-        till: Till | None,
     ) -> None:
         """One of several workers: the next request, until there is none; those that another process asks come last."""
         passed, pause = 0, _FIRST_PAUSE
         while waiting and self._rest is None:
             key, indices = waiting.popleft()
             if cache is None:
-                await self._settle(client, pace, key, indices, None, None)
+                await self._settle(client, pace, key, indices, None)
             elif cache.claim(key):
                 passed, pause = 0, _FIRST_PAUSE
                 try:
                     if not self._known(key, indices, cache):
-                        await self._settle(client, pace, key, indices, cache, till)
+                        await self._settle(client, pace, key, indices, cache)
                 finally:
                     cache.release(key)
             else:
@@ -125,20 +122,18 @@ class Call:
         key: str,
         indices: list[int],
         cache: RequestCache | None,
-        till: Till | None,
     ) -> None:
         """Ask, and keep what comes."""
         request = self._requests[indices[0]]
-        body = request.body(self._config.model)
-        async with contextlib.AsyncExitStack() as stack:
-            if till is not None and not await stack.enter_async_context(till.hold(request)):
-                self._rest = self._rest or Failure(reason=Reason.BUDGET, detail=till.empty())
-                return
-            got = await self._ask(client, pace, body, key)
-            if isinstance(got, dict) and cache is not None:
-                answer = answer_of(got)
-                purse, spent = ("", None) if till is None else till.paid(answer)
-                got = cache.put(key, got, tokens=answer.tokens, purse=purse, spent=spent).body
+        got, held = await self._ask(client, pace, request.body(self._config.model), key)
+        if isinstance(got, dict):
+            # What is given back and what is paid change together: nobody else may run in between.
+            budget = self._budget if held is not None else None
+            spent = None if budget is None or held is None else budget.settle(held, got)
+            if cache is not None:
+                purse = "" if budget is None else budget.purse
+                got = cache.put(key, got, tokens=answer_of(got).tokens, purse=purse, spent=spent).body
+            await self._tell()
         if isinstance(got, dict):
             self._succeeded, self._failed_in_a_row = True, 0
             self._finish(indices, answer_of(got))
@@ -159,28 +154,69 @@ class Call:
 
     async def _ask(
         self, client: httpx.AsyncClient, pace: Pace, body: dict[str, Any], key: str
-    ) -> dict[str, Any] | Failure:
-        jitter = random.Random(key)
+    ) -> tuple[dict[str, Any] | Failure, tuple[int, int] | None]:
+        """What comes in the end, and what is set aside for it in the budget."""
+        jitter, got = random.Random(key), None
         for attempt in range(self._config.retries + 1):
             async with pace.turn() as turn:
+                held = await self._hold(body)
+                if self._budget is not None and held is None:
+                    self._rest = self._rest or Failure(reason=Reason.BUDGET, detail=str(self._budget))
+                    return self._rest, None
                 got = await self._attempt(client, body)
                 if isinstance(got, _Again) and got.failure.reason is not Reason.MALFORMED:
                     pace.overloaded(turn, retry_after=got.retry_after)
                 elif isinstance(got, dict):
                     pace.succeeded()
+            if isinstance(got, dict):
+                return got, held
+            await self._lost(held, got)
             if not isinstance(got, _Again):
-                return got
+                return got, None
             if self._rest is not None:
                 break
             if attempt < self._config.retries and got.retry_after is None:
                 await asyncio.sleep(backoff(attempt, first=self._config.first_wait, random=jitter))
         assert isinstance(got, _Again)
-        return got.failure
+        return got.failure, None
+
+    async def _hold(self, body: dict[str, Any]) -> tuple[int, int] | None:
+        """Set aside what an attempt may cost, once others under way have given back what they do not need."""
+        budget = self._budget
+        if budget is None:
+            return None
+        held: tuple[int, int] | None = None
+
+        def decided() -> bool:
+            nonlocal held
+            held = budget.hold(body)
+            return held is not None or not budget.under_way
+
+        async with self._given_back:
+            await self._given_back.wait_for(decided)
+        return held
+
+    async def _lost(self, held: tuple[int, int] | None, got: Failure | _Again) -> None:
+        """What an attempt that broke off has cost is not known: it stays at its most."""
+        if self._budget is None or held is None:
+            return
+        reason = got.failure.reason if isinstance(got, _Again) else got.reason
+        if reason in (Reason.OVERLOADED, Reason.REFUSED):
+            self._budget.settle(held, None)
+        else:
+            self._budget.lose(held)
+        await self._tell()
+
+    async def _tell(self) -> None:
+        """Those who wait for something to be given back."""
+        async with self._given_back:
+            self._given_back.notify_all()
 
     async def _attempt(self, client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any] | Failure | _Again:
         try:
             async with asyncio.timeout(self._config.request_timeout):
-                response = await client.post("/chat/completions", content=canonical(body))
+                path = "/chat/completions" if "messages" in body else "/completions"
+                response = await client.post(path, content=canonical(body))
         except TimeoutError:
             return _Again(Failure(reason=Reason.TIMEOUT, detail=f"no answer in {self._config.request_timeout} s"))
         except httpx.HTTPError as error:

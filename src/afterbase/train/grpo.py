@@ -21,10 +21,12 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, read_problems
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.core.tokens import user_prompt_ids
+from afterbase.data.domains import style_of
 from afterbase.model.load import LanguageModel, load, save
-from afterbase.reward.route import Reward, refuse_unowned, rewards
+from afterbase.reward.compose import compose
+from afterbase.reward.make_judge import JudgeConfig, load_rewarder
+from afterbase.reward.route import AnswerModel, Reward, refuse_unowned, rewards
 from afterbase.reward.rules import overlong_penalty
-from afterbase.reward.scalar import RewardModel, load_reward_model
 from afterbase.train.grpo_settings import Grpo
 from afterbase.train.loop import prepare, train
 from afterbase.train.policy import Experience, accumulate, experience
@@ -44,8 +46,12 @@ def train_grpo(
     *,
     seed: int,
     reward_model: Artifact | None = None,
+    judge: JudgeConfig | None = None,
 ) -> Artifact:
-    """A model folder, trained on the problems' training splits; samples.jsonl keeps a few answers of each step."""
+    """A model folder, trained on the problems' training splits; samples.jsonl keeps a few answers of each step.
+
+    `judge` says how `reward_model` is asked; None for a scalar one.
+    """
     inputs = {"model": model, **{f"problems_{i}": p for i, p in enumerate(problems)}}
     if reward_model is not None:
         inputs["reward_model"] = reward_model
@@ -57,7 +63,7 @@ def train_grpo(
         VERSION,
         what={**what(config), "seed": seed},
         inputs=inputs,
-        make=lambda work: _train(work, model, problems, config, seed, reward_model),
+        make=lambda work: _train(work, model, problems, config, seed, reward_model, judge),
         cost=Cost(trained=config.epochs * tokens, generated=tokens, verified=answers),
     )
 
@@ -69,13 +75,14 @@ def _train(
     config: Grpo,
     seed: int,
     reward_artifact: Artifact | None,
+    asked: JudgeConfig | None,
 ) -> None:
     lm = load(model.payload)
     problems = [p for a in problem_artifacts for p in read_problems(a.payload / "train.parquet")]
     refuse_unowned(problems, model=reward_artifact is not None)
     _refuse_long_prompts(lm, problems, config)
     reference = load(model.payload) if config.objective.beta > 0 else None
-    judge = _judge(config, load_reward_model(reward_artifact.payload) if reward_artifact else None)
+    judge = _judge(config, load_rewarder(reward_artifact, asked, seed=seed) if reward_artifact else None)
     modules = lm.modules()
     if reference is not None and config.reference_every is not None:
         modules["reference"] = reference.model
@@ -147,11 +154,13 @@ def minibatch(config: Grpo, index: int, update: int, seed: int) -> list[int]:
     return sorted(order[part * size : (part + 1) * size])
 
 
-def _judge(config: Grpo, model: RewardModel | None) -> Judge:
+def _judge(config: Grpo, model: AnswerModel | None) -> Judge:
     budget, share = config.max_new_tokens, config.objective.overlong_buffer
 
     def judge(answers: Sequence[tuple[Problem, str]], tokens: Sequence[int]) -> list[Reward]:
         judged = rewards(answers, tokens=tokens, budget=budget, length_weight=config.length_weight, model=model)
+        if config.rewards is not None:
+            judged = compose(judged, answers, tokens=tokens, budget=budget, config=config.rewards, style=style_of)
         if share == 0.0:
             return judged
         costs = [overlong_penalty(n, budget=budget, buffer=share * budget) for n in tokens]

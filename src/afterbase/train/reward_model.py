@@ -1,8 +1,8 @@
 """The scalar reward model (V3 report section 5.2.1): trained from the SFT checkpoint on preference pairs.
 
-Ours is scalar: the report's model also writes the chain of thought that leads to its reward; that part is not covered
-here. A share of the prompts is held out; accuracy on their pairs is reported with the model, and how sure it is of
-them, which should be the same number.
+The report's model also writes the chain of thought that leads to its reward: that one is made by
+`train/generative_reward_model.py`. Here a share of the prompts is held out; accuracy on their pairs is reported with
+the model, and how sure it is of them, which should be the same number.
 """
 
 import json

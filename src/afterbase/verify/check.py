@@ -10,11 +10,14 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.verify import maths, puzzle
 from afterbase.verify.code import Item, check_python_many
+from afterbase.verify.ifeval.follow import check_ifeval
 from afterbase.verify.isolation import jail
+from afterbase.verify.match import check_choice, check_exact
 from afterbase.verify.maths import check_maths_many
 from afterbase.verify.program_cases import workers
 from afterbase.verify.programs import Case, Judge, Program
 from afterbase.verify.puzzle import check_puzzle_many
+from afterbase.verify.remote import Remote, remote_or
 from afterbase.verify.rubric import check_rubric
 from afterbase.verify.sandbox import Sandbox, available
 
@@ -71,7 +74,7 @@ def _program(answers: Answers) -> list[Verdict]:
         Program(spec["language"], response, [Case(test["stdin"], test["stdout"]) for test in spec["tests"]])
         for spec, response in answers
     ]
-    return Judge(jail=jail(), workers=workers()).verdicts(programs)
+    return _shared_judge().verdicts(programs)
 
 
 def _puzzle(answers: Answers) -> list[Verdict]:
@@ -87,7 +90,22 @@ def _rubric(answers: Answers) -> list[Verdict]:
     return [check_rubric(response=response, spec=spec) for spec, response in answers]
 
 
+def _ifeval(answers: Answers) -> list[Verdict]:
+    return [check_ifeval(response=response, spec=spec) for spec, response in answers]
+
+
+def _exact(answers: Answers) -> list[Verdict]:
+    return [check_exact(response=response, spec=spec) for spec, response in answers]
+
+
+def _choice(answers: Answers) -> list[Verdict]:
+    return [check_choice(response=response, spec=spec) for spec, response in answers]
+
+
 _VERIFIERS: dict[str, Callable[[Answers], list[Verdict]]] = {
+    "choice": _choice,
+    "exact": _exact,
+    "ifeval": _ifeval,
     "maths": _maths,
     "program": _program,
     "python": _python,
@@ -107,7 +125,16 @@ def _judge(verifier: str) -> Callable[[Answers], list[Verdict]]:
 
 
 @functools.cache
-def _shared_sandbox() -> Sandbox:
+def _shared_judge() -> Judge | Remote:
+    return remote_or(lambda: Judge(jail=jail(), workers=workers()))
+
+
+@functools.cache
+def _shared_sandbox() -> Sandbox | Remote:
+    return remote_or(_sandbox)
+
+
+def _sandbox() -> Sandbox:
     missing = available()
     if missing is not None:
         raise UserError(

@@ -7,7 +7,7 @@ Does not cover: tests with files or arguments, tolerance for numbers, several ri
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -44,6 +44,8 @@ class Judge:
     jail: Jail
     workers: int = 2
     limits: Limits = field(default_factory=Limits)
+    turns: Iterator[int] = field(default_factory=itertools.count, repr=False)
+    """Tells apart what runs at once, of several calls too."""
 
     def reasons(self, programs: Sequence[Program], *, all_tests: bool) -> list[list[str]]:
         """For each program the reason of each test: match, mismatch, or how the run ended.
@@ -54,7 +56,7 @@ class Judge:
         for name in {language_of(program.language).name for program in programs}:
             toolchain(language_of(name))
         with ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(self._judged, programs, itertools.count(), itertools.repeat(all_tests)))
+            return list(pool.map(self._judged, programs, itertools.repeat(all_tests)))
 
     def verdicts(self, programs: Sequence[Program], *, scoring: Scoring = "all") -> list[Verdict]:
         """One verdict a program. Its value is 1 if all tests pass, else 0; or the fraction of tests that pass."""
@@ -64,11 +66,11 @@ class Judge:
             for program, reasons in zip(programs, judged, strict=True)
         ]
 
-    def _judged(self, program: Program, turn: int, all_tests: bool) -> list[str]:
+    def _judged(self, program: Program, all_tests: bool) -> list[str]:
         language = language_of(program.language)
         block = last_block(program.text, language.spellings)
         text = program.text if block is None else block
-        with room(turn) as place:
+        with room(next(self.turns)) as place:
             shop = Workshop(language=language, text=text, room=place, jail=self.jail, limits=self.limits)
             fault = shop.fault_of_building()
             if fault is not None:

@@ -52,6 +52,11 @@ def check_rubric(*, response: str, spec: dict[str, Any]) -> Verdict:
     )
 
 
+def failed_items(response: str, spec: dict[str, Any]) -> list[Reason]:
+    """The reason of each item that the response does not meet, in the order of `Reason`; none where it is accepted."""
+    return [reason for reason, met in _items(response.strip(), spec) if not met]
+
+
 def has_rubric(spec: dict[str, Any]) -> bool:
     """Whether a problem comes with a rubric; an open problem need not."""
     return "must_mention" in spec
@@ -98,5 +103,10 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+(?:'\w+)?", text.lower())
 
 
+def first_mentioned(text: str, alternatives: list[str]) -> str | None:
+    """The first of the words or phrases that the text holds, whole and without case; None if it holds none."""
+    return next((w for w in alternatives if re.search(rf"(?<!\w){re.escape(w)}(?!\w)", text, re.IGNORECASE)), None)
+
+
 def _mentions(text: str, alternatives: list[str]) -> bool:
-    return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE) for word in alternatives)
+    return first_mentioned(text, alternatives) is not None

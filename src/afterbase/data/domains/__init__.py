@@ -9,12 +9,12 @@ REASONING = (arithmetic.NAME, code.NAME, logic.NAME)
 OPEN = (chat.NAME,)
 STYLES: dict[str, Style] = {arithmetic.NAME: "boxed", code.NAME: "python", logic.NAME: "boxed", chat.NAME: "plain"}
 REVIEWED = {chat.NAME: chat_drafts.REVIEWED}
-_STYLES: dict[str, Style] = {"python": "python", "program": "plain"}
 
 
-def style(problem: Problem) -> Style:
-    """The form that an answer to the problem should have: its domain's, or that which its verifier reads."""
+def style_of(problem: Problem) -> Style | None:
+    """The form that a problem asks for: its domain's, else that which its verifier reads; None: any text will do."""
     if problem.domain in STYLES:
         return STYLES[problem.domain]
-    boxed: Style = "boxed" if "box" in problem.spec.get("answer_by", ("box",)) else "plain"
-    return _STYLES.get(problem.verifier, boxed)
+    if problem.verifier in ("python", "program"):
+        return "python" if problem.verifier == "python" else None
+    return "boxed" if "box" in problem.spec.get("answer_by", ("box",)) else None

@@ -1,4 +1,4 @@
-"""A PostgreSQL cluster of the test's own, on a socket of its own; skips where there is none installed."""
+"""A real PostgreSQL server for a test: in a temporary folder, on a socket of its own, as an ordinary user."""
 
 import os
 import pwd
@@ -12,27 +12,50 @@ from pathlib import Path
 import pytest
 
 
+def _binary(name: str) -> str | None:
+    """On the path, or where Debian keeps them."""
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(found[-1]) if found else None)
+
+
+def missing() -> str | None:
+    """Why there is no server to be had here, or None."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        return "psycopg is not installed"
+    for name in ("initdb", "pg_ctl"):
+        if _binary(name) is None:
+            return f"PostgreSQL is not installed: no {name} (apt-get install postgresql)"
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        return "PostgreSQL does not run as root, and there is no setpriv to become somebody else"
+    return None
+
+
 @contextmanager
-def cluster() -> Iterator[str]:
-    """The address of an empty database, until the block ends."""
-    pytest.importorskip("psycopg")
-    tool = shutil.which("pg_ctl")
-    if tool is None:
-        pytest.skip("needs PostgreSQL's pg_ctl")
-    owner = pwd.getpwnam("postgres") if os.getuid() == 0 else pwd.getpwuid(os.getuid())  # it refuses to run as root
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-        os.chown(name, owner.pw_uid, owner.pw_gid)
-        data, log = Path(name) / "data", Path(name) / "log"
+def postgres() -> Iterator[str]:
+    """The SQLAlchemy URL of an empty database; skips the test where there is no server."""
+    if (reason := missing()) is not None:
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: a socket's path has 107 characters at most
+    ordinary: list[str] = []
+    if os.geteuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        ordinary = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
 
-        def call(*arguments: str) -> None:
-            subprocess.run(
-                [tool, "-D", str(data), *arguments], check=True, stdout=subprocess.DEVNULL, user=owner.pw_uid,
-                group=owner.pw_gid, cwd=name,
-            )  # fmt: skip
+    def call(name: str, *arguments: str) -> None:
+        command = [*ordinary, str(_binary(name)), *arguments]
+        subprocess.run(command, check=True, capture_output=True, cwd=folder, env={**os.environ, "HOME": str(folder)})
 
-        call("init", "-o", "--auth=trust --username=postgres --no-sync --encoding=UTF8")
-        call("start", "-w", "-l", str(log), "-o", f"-c listen_addresses='' -c fsync=off -k {name}")
+    data = str(folder / "data")
+    try:
+        call("initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--no-sync")
+        options = f"-c listen_addresses='' -k {folder} -c fsync=off"
+        call("pg_ctl", "-D", data, "-l", str(folder / "log"), "-w", "-o", options, "start")
         try:
-            yield f"postgresql:///postgres?host={name}&user=postgres"
+            yield f"postgresql+psycopg://tester@/postgres?host={folder}"
         finally:
-            call("stop", "-m", "immediate")
+            call("pg_ctl", "-D", data, "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -13,9 +13,21 @@ import typer.main
 from safetensors import SafetensorError
 
 from afterbase import cli
-from afterbase.core.errors import UserError
+from afterbase.core.errors import UserError, Waiting
 
-HEAVY = ("torch", "transformers", "pyarrow", "numpy", "sympy", "reasoning_gym", "fastapi", "uvicorn", "httpx", "nltk")
+HEAVY = (
+    "torch",
+    "transformers",
+    "pyarrow",
+    "numpy",
+    "sympy",
+    "reasoning_gym",
+    "fastapi",
+    "uvicorn",
+    "httpx",
+    "sqlalchemy",
+    "nltk",
+)
 
 
 def _call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -54,6 +66,7 @@ def test_commands_and_options_are_these_and_no_others():
         "show": ["--json", "--root", "RUN"],
         "trace": ["--root", "ID"],
         "serve": ["--host", "--max-rows", "--port", "--token", "--token-budget", "MODEL"],
+        "review": ["--adjudicator", "--host", "--port", "--reviewer", "--root", "RUN"],
         "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
         "eval model": [
             *("--data", "--json", "--judge", "--judge-token-variable", "--limit", "--max-new-tokens", "--out"),
@@ -74,6 +87,9 @@ def test_commands_and_options_are_these_and_no_others():
         "score arena-hard": ["--category", "--json", "--style", "--verdicts", "--version", "FILE"],
         "score reward-bench": ["--json", "--k", "--metrics", "FILE"],
         "score alpaca-eval": ["--C", "--difficulty", "--folds", "--json", "--regulariser", "MODEL..."],
+        "data clean": ["--against", "--config", "--domain", "--out", "--preview", "FILE..."],
+        "data hash": ["--field", "--n", "--name", "--out", "FILE"],
+        "data export": ["--domain", "--to", "FILE", "OUT"],
     }
 
 
@@ -110,9 +126,10 @@ finally:
         (["trace", "0123456789abcdef"], "`trace` takes the id of", "run a recipe first"),
         (["serve", "nowhere"], "a model is a shipped name or a Hugging Face folder", "use one of ['tiny-v3']"),
         (["serve", "tiny-v3", "--host", "0.0.0.0"], "a server that others can reach wants a token", "add --token"),
+        (["review", "nothing"], "`review` takes the name of a run that people review", "add [review.DOMAIN] to a"),
         (["serve-rollouts", "nowhere", "--env", "x"], "a model is a shipped name or a", "use one of ['tiny-v3']"),
     ],
-    ids=["run", "plan", "show", "trace", "serve", "serve-openly", "serve-rollouts"],
+    ids=["run", "plan", "show", "trace", "serve", "serve-openly", "review", "serve-rollouts"],
 )
 def test_mistake_ends_in_rule_got_and_remedy(tmp_path, monkeypatch, capsys, arguments, rule, remedy):
     monkeypatch.chdir(tmp_path)
@@ -190,6 +207,14 @@ def test_users_error_is_shown_whole(monkeypatch, capsys):
 def test_other_errors_are_not_hidden(monkeypatch, error):
     with pytest.raises(type(error)):
         _run_that_raises(monkeypatch, error)
+
+
+def test_a_run_that_waits_says_what_is_next(monkeypatch, capsys):
+    waiting = Waiting("people review", got="still missing: 3 drafts", remedy="afterbase review x; then run again")
+    assert _run_that_raises(monkeypatch, waiting) == 75
+    out, err = capsys.readouterr()
+    assert out == "people review\n  still missing: 3 drafts\n  next: afterbase review x; then run again\n"
+    assert err == ""
 
 
 def test_interrupted_run_says_that_it_can_go_on(monkeypatch, capsys):

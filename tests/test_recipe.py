@@ -135,6 +135,15 @@ def test_unknown_reward_is_refused_with_those_that_exist(tmp_path):
     assert error.remedy.endswith("correct, floor, format, language, length, repetition")
 
 
+def test_people_review_open_domains_only(tmp_path):
+    for name in ("arithmetic", "nowhere"):
+        refusal = _refusal(tmp_path, f"{SMOKE}\n[review.{name}]\nshare = 0.5\n")
+        assert refusal.rule == "people review the open domains of a recipe"
+        assert f"`review.{name}`" in refusal.got
+    refusal = _refusal(tmp_path, f"{SMOKE}\n[review.chat]\nshares = 0.5\n")
+    assert refusal.rule == "unknown key `review.chat.shares`"
+
+
 TEACHER = (FOLDER / "teacher.toml").read_text()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from afterbase.core.store import StageRecord, Store
+from afterbase.data.review.policy import Review
 from afterbase.eval.examination import Examination
 from afterbase.recipe import BaseRecipe, Judge, Recipe, load_recipe
 from afterbase.run import Outcome, Seed, comparisons, post_train, run_base
@@ -71,6 +72,16 @@ def test_checkpoints_are_examined_on_held_out_problems_of_their_domains(tmp_path
         assert [graph[name][0] for name in examined] == [f"{domain} expert, SFT"] * 2
         assert graph[f"evaluate expert on {domain}"][0] == f"{domain} expert, GRPO"
     assert [a.name for a in outcome.answers] == [name for name in graph if name.startswith("evaluate ")]
+
+
+def test_people_review_drafts_in_the_place_of_recorded_reviews(tmp_path, recipe):
+    store, outcome = _planned(tmp_path, recipe.model_copy(update={"review": {"chat": Review()}}))
+    graph = _graph(store)
+    assert graph["chat review"] == ["chat drafts"]
+    assert list(graph).index("chat drafts") < list(graph).index("arithmetic expert, SFT")
+    assert "chat review" in graph["SFT set"]
+    assert outcome.final_model().name == "GRPO"
+    assert not (tmp_path / "runs").exists()
 
 
 def test_without_an_open_domain_there_is_no_reward_model(tmp_path, recipe):

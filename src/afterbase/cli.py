@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from afterbase import eval_commands, score_commands, verify_commands
-from afterbase.core.errors import UserError
+from afterbase import data_commands, eval_commands, score_commands, verify_commands
+from afterbase.core.errors import UserError, Waiting
 
 app = typer.Typer(
     add_completion=False,
@@ -21,18 +21,24 @@ app = typer.Typer(
 app.add_typer(verify_commands.app, name="verify")
 app.add_typer(score_commands.app, name="score")
 app.add_typer(eval_commands.app, name="eval")
+app.add_typer(data_commands.app, name="data")
 Root = Annotated[Path, typer.Option("--root", help="Where `runs/` and `store/` lie.")]
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/quickstart.toml.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The name of a run: its recipe's `name`.")]
+_WAITING = 75  # the exit status of a run that waits for people: try again later, by sysexits.h
 _INTERRUPTED = 130  # the exit status after Ctrl-C, by the shells' convention
 
 
 @app.command()
 def run(recipe: RecipeFile, root: Root = Path()) -> None:
-    """Run a recipe, or go on where it stopped; ends with a table and a report."""
+    """Run a recipe, or go on where it stopped; ends with a table and a report, or where people have to review first."""
     from afterbase import launch
 
-    launch.run(recipe, root)
+    try:
+        launch.run(recipe, root)
+    except Waiting as waiting:
+        print(f"{waiting.rule}\n  {waiting.got}\n  next: {waiting.remedy}", flush=True)
+        raise typer.Exit(_WAITING) from None
 
 
 @app.command()
@@ -90,6 +96,26 @@ def serve(
     from afterbase.rollout.serve import serve as serve_model
 
     serve_model(model, host=host, port=port, token=token, max_rows=max_rows, token_budget=token_budget)
+
+
+@app.command()
+def review(
+    run: RunName,
+    root: Root = Path(),
+    reviewer: Annotated[
+        list[str] | None,
+        typer.Option(help="Somebody who reviews; may be repeated. None: who they were before, or you."),
+    ] = None,
+    adjudicator: Annotated[
+        list[str] | None, typer.Option(help="Somebody who settles conflicts; may be repeated. None: any reviewer may.")
+    ] = None,
+    host: Annotated[str, typer.Option(help="Where to listen; every page wants a reviewer's token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8010,
+) -> None:
+    """Open the web app in which people review the drafts that a run waits for."""
+    from afterbase.data.review.serve import serve as serve_review
+
+    serve_review(run, root, host=host, port=port, reviewers=reviewer or [], adjudicators=adjudicator or [])
 
 
 @app.command(name="serve-rollouts")

@@ -17,7 +17,9 @@ from afterbase.core.progress import Progress, Silent
 from afterbase.core.store import Store, write_atomically
 from afterbase.data.domains import DOMAINS
 from afterbase.data.families import family_problems
+from afterbase.data.open import reviewed_rows
 from afterbase.data.problems import refuse_rejected_golds, split_problems
+from afterbase.data.review.stage import guideline_text
 from afterbase.data.sources import distinct_problems
 from afterbase.data.teacher import Teacher
 from afterbase.eval.examination import told
@@ -223,6 +225,14 @@ def _preflight(recipe: R) -> tuple[R, list[str]]:
     if missing is not None:
         recipe = _without_code(recipe, missing)
         notes.append(f"The code domain is left out: programs cannot be isolated on this machine ({missing}).")
+    for name, policy in recipe.review.items() if isinstance(recipe, Recipe) else ():
+        guideline_text(policy)
+        drafts = len(reviewed_rows(name))
+        reviewed = policy.reviewed_of(drafts)
+        notes.append(
+            f"People review {reviewed} of {drafts} {name} drafts, {policy.twice_of(reviewed)} of them twice, "
+            f"with `afterbase review {recipe.name}`; the run waits for them."
+        )
     for name in recipe.domains:
         rng = random.Random(0)
         refuse_rejected_golds([DOMAINS[name].problem(rng) for _ in range(_GOLDS)])

@@ -12,6 +12,7 @@ from afterbase.core.config import Config, How, load_toml
 from afterbase.core.errors import UserError
 from afterbase.data.corpus import Corpus, WorkedCorpus
 from afterbase.data.curate import Rejection
+from afterbase.data.deliver import RecipeCleaning
 from afterbase.data.domains import DOMAINS, OPEN, REASONING
 from afterbase.data.draft_pairs import DraftPairs
 from afterbase.data.families import Family
@@ -19,6 +20,7 @@ from afterbase.data.judgements import Judgements
 from afterbase.data.mix import Mixture
 from afterbase.data.preferences import Preferences
 from afterbase.data.problems import Problems
+from afterbase.data.review.policy import Review
 from afterbase.data.sources import Source
 from afterbase.data.teacher import Teacher
 from afterbase.eval.capability import Evaluation
@@ -103,8 +105,12 @@ class Recipe(Domains):
     """Also train the two controls of a study: SFT on original responses only, and on the teacher's only."""
     teacher: Teacher | None = None
     """Who writes the drafts of reasoning domains; none: a procedural teacher, which knows the shipped ones alone."""
+    review: dict[str, Review] = Field(default_factory=dict)
+    """Open domains that people review, each with its policy; the others have the reviews that are shipped."""
     expert: Expert
     rejection: Rejection
+    cleaning: RecipeCleaning | None = None
+    """Before the mixture: rules on each row, decontamination, near duplicates."""
     mixture: Mixture
     sft: Sft
     preferences: Preferences
@@ -127,6 +133,13 @@ class Recipe(Domains):
         _refuse_names_twice(self)
         for name in self.names:
             _refuse_few_tests(f"{_table(self, name)}.{name}", self.of(name).test, self.evaluation)
+        for name in self.review:
+            if name not in self.open:
+                raise UserError(
+                    "people review the open domains of a recipe",
+                    got=f"`review.{name}`, and open domains {self.open}",
+                    remedy=f"remove the table, or add {', '.join(OPEN)} to `domains`",
+                )
         if not self.reasoning:
             raise UserError(
                 "a recipe has at least one reasoning domain, whose expert writes the data",

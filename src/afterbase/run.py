@@ -12,6 +12,7 @@ from afterbase.core.store import Artifact, Store
 from afterbase.data.base import import_base
 from afterbase.data.corpus import make_corpus, make_worked_corpus
 from afterbase.data.curate import curate
+from afterbase.data.deliver import clean_sets
 from afterbase.data.draft import draft
 from afterbase.data.draft_pairs import Split, make_draft_pairs
 from afterbase.data.families import make_family
@@ -20,6 +21,7 @@ from afterbase.data.mix import Mixture, mix
 from afterbase.data.open import review_open, reviewed_rows
 from afterbase.data.preferences import make_preferences
 from afterbase.data.problems import make_problems
+from afterbase.data.review.stage import invite, open_drafts, review_by_people
 from afterbase.data.sources import make_source
 from afterbase.data.system_prompts import system_prompt as teacher_prompt
 from afterbase.data.teacher import Kind
@@ -139,6 +141,11 @@ def post_train(run: Seed[Recipe]) -> Outcome:
     problems = {domain: run.problems(domain) for domain in recipe.names}
     out.answers += run.examine("base", base, problems)
 
+    # People may begin while the experts train.
+    drafts = {domain: open_drafts(store, domain) for domain in recipe.review}
+    for domain, policy in recipe.review.items():
+        invite(store, domain, drafts[domain], policy, run=recipe.name)
+
     # 5.1: one expert a reasoning domain writes that domain's data; what people verified is the data of the others.
     curated = []
     for domain in recipe.reasoning:
@@ -148,12 +155,21 @@ def post_train(run: Seed[Recipe]) -> Outcome:
         out.drafts[domain] = expert.drafts
         out.curves += [expert.started, expert.final]
         out.data += [expert.drafts, expert.curated]
-    reviewed = {domain: review_open(store, domain) for domain in recipe.open}
+    reviewed = {
+        domain: review_by_people(store, domain, drafts[domain], recipe.review[domain], run=recipe.name)
+        if domain in recipe.review
+        else review_open(store, domain)
+        for domain in recipe.open
+    }
     if recipe.baselines:
         for domain in recipe.reasoning:
             out.answers += teach_only(run, domain, base, problems[domain])
         out.answers += original_only(run, base, {d: problems[d] for d in recipe.reasoning}, list(reviewed.values()))
-    dataset = mix(store, "SFT set", [*curated, *reviewed.values()], recipe.mixture, seed=seed)
+    sets = [*curated, *reviewed.values()]
+    if recipe.cleaning is not None:
+        sets = [clean_sets(store, "cleaned set", sets, recipe.cleaning)]
+        out.data += sets
+    dataset = mix(store, "SFT set", sets, recipe.mixture, seed=seed)
     out.data += [*reviewed.values(), dataset]
 
     # 5.1, SFT settings: two epochs over the mixture, from the base.

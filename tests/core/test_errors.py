@@ -1,6 +1,8 @@
+import pickle
+
 import pytest
 
-from afterbase.core.errors import UserError
+from afterbase.core.errors import UserError, Waiting
 
 
 def test_message_gives_rule_got_and_remedy_in_that_order():
@@ -18,3 +20,10 @@ def test_is_a_value_error_so_that_a_validator_may_raise_it():
 def test_got_and_remedy_cannot_be_swapped_by_position():
     with pytest.raises(TypeError):
         UserError("rule", "got", "remedy")  # pyright: ignore[reportCallIssue]
+
+
+@pytest.mark.parametrize("kind", [UserError, Waiting])
+def test_comes_back_from_another_process_as_what_it_was(kind):
+    back = pickle.loads(pickle.dumps(kind("rule", got="got", remedy="remedy")))
+    assert type(back) is kind
+    assert (back.rule, back.got, back.remedy) == ("rule", "got", "remedy")

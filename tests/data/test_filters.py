@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,6 +8,7 @@ from afterbase.data.filters import (
     Broken,
     Filters,
     first_broken,
+    in_two_languages,
     length,
     malformed,
     private,
@@ -87,19 +90,23 @@ def test_the_record_of_personal_data_does_not_repeat_it():
     assert private(GOOD, Filters().personal) is None
 
 
-def test_rules_are_asked_in_order():
-    def mixed(text: str) -> bool:
-        return "因此" in text
+TWO = "So we get x=3. 因此答案是 3"
 
-    every = answered("<think>因此 jane@gmail.com")
-    assert first_broken(every, Filters(), mixed=mixed) == Broken("format: thought not closed")
-    assert first_broken(answered("因此 jane@gmail.com"), Filters(longest=9), mixed=mixed) == Broken(
-        "length: too long", 37
-    )
-    assert first_broken(answered("因此 jane@gmail.com"), Filters(), mixed=mixed) == Broken("language: mixed")
-    alone = Filters(one_language=False)
-    assert first_broken(answered("因此 jane@gmail.com"), alone, mixed=mixed) == Broken("personal: email")
-    assert first_broken(GOOD, Filters(), mixed=mixed) is None
+
+def test_rules_are_asked_in_order():
+    answer = f"{TWO} jane@gmail.com"
+    assert first_broken(answered(f"<think>{answer}"), Filters()) == Broken("format: thought not closed")
+    assert first_broken(answered(answer), Filters(longest=9)) == Broken("length: too long", 20 + len(answer))
+    assert first_broken(answered(answer), Filters()) == Broken("language: mixed")
+    assert first_broken(answered(answer), Filters(one_language=None)) == Broken("personal: email")
+    assert first_broken(GOOD, Filters()) is None
+
+
+def test_two_languages_of_one_script_are_told_if_asked_for():
+    french = answered("Il faut être prudent ici because the matrix is not invertible.")
+    assert in_two_languages(french, Filters()) is None
+    assert in_two_languages(french, Filters(one_language="words")) == Broken("language: mixed")
+    assert in_two_languages(GOOD, Filters(one_language="words")) is None
 
 
 def test_a_loop_is_repetition_and_prose_is_not():
@@ -120,3 +127,10 @@ def test_repetition_is_the_share_of_grams_seen_before(words):
 def test_one_character_over_and_over_is_told():
     assert run_of_one_character("ok " + "!" * 200)
     assert not run_of_one_character("-" * 199 + " " * 500 + "ha" * 300)
+
+
+@given(st.text(alphabet="a!", max_size=150), st.integers(150, 260), st.text(alphabet="a!", max_size=150))
+def test_a_run_is_told_wherever_it_stands(before, length, behind):
+    text = before.rstrip("!") + "!" * length + behind.lstrip("!")
+    longest = max(len(list(run)) for _, run in itertools.groupby(text))
+    assert run_of_one_character(text) == (longest >= 200)

@@ -1,6 +1,10 @@
+import json
+import re
+from pathlib import Path
+
 import pytest
 
-from afterbase.data.scripts import two_scripts
+from afterbase.data.scripts import mixed, two_scripts
 
 
 @pytest.mark.parametrize(
@@ -33,3 +37,23 @@ def test_two_languages_in_one_answer_are_told(text):
 )
 def test_terms_names_code_and_mathematics_are_no_second_language(text):
     assert not two_scripts(text)
+
+
+def test_no_text_in_two_languages_of_two_scripts_is_passed_over():
+    """Against the cases of `verify`; those of one script are asked for by themselves."""
+    missed = 0
+    for line in (Path(__file__).parent.parent / "verify/languages.jsonl").read_text().splitlines():
+        case = json.loads(line)
+        if case["language"] == "mixed":
+            assert mixed(case["text"], one_script_too=True)
+            missed += not mixed(case["text"])
+            assert mixed(case["text"]) or not _scripts(case["text"]) > 1
+        else:
+            assert not mixed(case["text"])
+    assert missed, "the cases hold some of one script"
+
+
+def _scripts(text: str) -> int:
+    """How many of Latin, Cyrillic, Arabic, and Chinese with Japanese and Korean a text has letters of."""
+    blocks = [r"[a-zA-Z]", r"[\u0400-\u04ff]", r"[\u0600-\u06ff]", r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]"]
+    return sum(re.search(block, text) is not None for block in blocks)

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from afterbase.report.html import duration, render, visible
+from afterbase.report.html import duration, render
 from afterbase.report.summary import Summary
 
 VOID = {"meta", "br"}
@@ -81,7 +81,6 @@ def test_a_hostile_answer_is_shown_as_text(html: str) -> None:
 
 def test_control_and_reordering_characters_are_made_visible(html: str) -> None:
     assert "def def ␛[31m [U+202E] the" in html
-    assert visible("a\x00\tb\n\ud800\r") == "a␀\tb\n\ufffd␍"
     assert html.encode("utf-8")
 
 

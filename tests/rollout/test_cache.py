@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from afterbase.core.errors import UserError
 from afterbase.rollout.budget import Spent
 from afterbase.rollout.cache import RequestCache, canonical, request_key
-from postgres import cluster
+from postgres import postgres
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 VALUES = st.recursive(
@@ -27,7 +27,7 @@ BODIES = st.dictionaries(st.text(), VALUES, max_size=4)
 
 @pytest.fixture(scope="module")
 def database():
-    with cluster() as address:
+    with postgres() as address:
         yield address
 
 

@@ -1,4 +1,4 @@
-"""The one error that users are meant to read."""
+"""The one error that users are meant to read, and what is none: waiting for people."""
 
 from collections.abc import Callable
 
@@ -12,10 +12,14 @@ class UserError(ValueError):
         self.got = got
         self.remedy = remedy
 
-    def __reduce__(self) -> tuple[Callable[..., "UserError"], tuple[str, str, str]]:
+    def __reduce__(self) -> tuple[Callable[..., "UserError"], tuple[type["UserError"], str, str, str]]:
         """How it comes back from another process."""
-        return _again, (self.rule, self.got, self.remedy)
+        return _again, (type(self), self.rule, self.got, self.remedy)
 
 
-def _again(rule: str, got: str, remedy: str) -> UserError:
-    return UserError(rule, got=got, remedy=remedy)
+class Waiting(UserError):  # noqa: N818  # nothing went wrong
+    """A run stopped, in good order, where people have to do something first; the same command goes on from there."""
+
+
+def _again(kind: type[UserError], rule: str, got: str, remedy: str) -> UserError:
+    return kind(rule, got=got, remedy=remedy)

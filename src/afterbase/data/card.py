@@ -33,7 +33,7 @@ class Tally:
         kept = table["dropped"].is_null()
         for domain, stays in zip(table["domain"].to_pylist(), kept.to_pylist(), strict=True):
             self._rows[domain, "kept" if stays else "dropped"] += 1
-        for drop in table["dropped"].filter(pc.invert(kept)).to_pylist():
+        for drop in table["dropped"].filter(table["dropped"].is_valid()).to_pylist():
             rule, score = (drop["stage"], drop["rule"]), drop["score"]
             self._drops[rule] += 1
             if score is not None:
@@ -88,10 +88,19 @@ class Tally:
         }  # fmt: skip
 
 
+def summary(card: Mapping[str, Any]) -> str:
+    """A few lines: how many rows stay, and the rules that took most."""
+    rows = card["rows"]
+    lines = [f"{rows['kept']:,} rows kept, {rows['dropped']:,} dropped"]
+    lines += [f"  {drop['rows']:>9,}  {drop['stage']}: {drop['rule']}" for drop in card["drops"][:12]]
+    return "\n".join(lines)
+
+
 def characters(table: pa.Table) -> np.ndarray:
     """Characters of all turns of each row."""
     messages = table["messages"].combine_chunks()
-    lengths = pc.utf8_length(pc.struct_field(messages.flatten(), "content")).to_numpy(zero_copy_only=False)
+    _, contents = messages.flatten().flatten()
+    lengths = pc.utf8_length(contents).to_numpy(zero_copy_only=False)  # pyright: ignore[reportAttributeAccessIssue]
     ends = np.concatenate(([0], np.cumsum(messages.value_lengths().to_numpy(zero_copy_only=False))))
     before = np.concatenate(([0], np.cumsum(lengths)))
     return before[ends[1:]] - before[ends[:-1]]

@@ -5,7 +5,7 @@ score of the first rule that it breaks, a note (which benchmark's item), and for
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,12 @@ import pyarrow.parquet as pq
 
 from afterbase.core.config import Config
 from afterbase.data.decontaminate import Contamination, Decontamination, load_benchmark
-from afterbase.data.dedup import BANDS, Dedup, Sketches, joined, sketch_tokens
+from afterbase.data.dedup import BANDS, Dedup, Sketches, joined, sketch, sketch_tokens
 from afterbase.data.filters import Broken, Filters, first_broken, repetition, run_of_one_character
-from afterbase.data.scripts import two_scripts
 from afterbase.data.shingles import Tokens, tokens
 
 _BATCH = 128  # rows; their arrays stay in the cache
-_TURN = "\x01"
+_TURN = " \x01 "  # spaces around it, so that those of a turn do not count
 EXAMINED = pa.schema(
     [
         ("stage", pa.string()),
@@ -82,8 +81,6 @@ def examine(
     out: np.ndarray,
     config: Examination,
     benchmarks: Contamination,
-    *,
-    mixed: Callable[[str], bool] = two_scripts,
 ) -> pa.Table:
     """Rows of (role, text) turns; those that are `out` already are passed over."""
     decisions: list[Decision | None] = []
@@ -91,7 +88,7 @@ def examine(
     for start in range(0, len(rows), _BATCH):
         batch = rows[start : start + _BATCH]
         broken = [
-            None if gone else first_broken(row, config.filters, mixed=mixed)
+            None if gone else first_broken(row, config.filters)
             for row, gone in zip(batch, out[start : start + _BATCH], strict=True)
         ]
         live = [not gone and b is None for gone, b in zip(out[start : start + _BATCH], broken, strict=True)]
@@ -100,7 +97,7 @@ def examine(
         found = _by_tokens(turns, config, benchmarks)
         decisions += [_filtered(b) or d for b, d in zip(broken, found.decisions, strict=True)]
         sketches.append(found.sketches)
-    whole = joined(sketches)
+    whole = joined(sketches or [sketch([], 1)])
     return pa.table(
         [
             pa.array([d and d.stage for d in decisions], pa.string()),
@@ -146,7 +143,7 @@ def _by_tokens(turns: Sequence[Sequence[str]], config: Examination, benchmarks: 
     gone = np.array([d is not None for d in decisions], bool)
     offsets = spelt.offsets[np.concatenate(([0], ends))]
     if config.dedup is None:
-        return _Found(decisions, sketch_tokens([""] * len(turns), tokens([""] * len(turns)), 1))
+        return _Found(decisions, sketch([""] * len(turns), 1))
     texts = ["" if d is not None else _TURN.join(row) for d, row in zip(decisions, turns, strict=True)]
     whole = Tokens(spelt.hashes, offsets, spelt.operators)
     return _Found(decisions, sketch_tokens(texts, _without(whole, gone), config.dedup.shingle))

@@ -6,8 +6,9 @@ R1's curation leaves out chains of thought in mixed languages, with long paragra
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from pydantic import Field
 
 from afterbase.core.config import Config
 from afterbase.data.pii import Kind, personal
+from afterbase.data.scripts import mixed
 from afterbase.data.shingles import Tokens, ngrams, sets
 
 REPEATED_TOKENS, FEWEST_GRAMS = 8, 40
@@ -40,8 +42,9 @@ class Filters(Config):
     """Characters between blank lines, in the last turn."""
     code_in_thought: bool = True
     """Whether a `<think>` part may hold a code block."""
-    one_language: bool = True
-    """Whether an answer has to be in one language, code and mathematics apart."""
+    one_language: Literal["scripts", "words"] | None = "scripts"
+    """An answer is in one language, code and mathematics apart: no second one of another script, or none at all, which
+    takes some milliseconds a row."""
     personal: tuple[Kind, ...] = ("email", "phone", "card", "ip", "key")
     """Kinds of personal data and secrets that no turn may hold."""
     repetition: float | None = Field(default=0.3, gt=0, le=1)
@@ -60,12 +63,14 @@ Turns = Sequence[tuple[str, str]]
 """(role, text) of each turn."""
 
 
-def first_broken(turns: Turns, filters: Filters, *, mixed: Callable[[str], bool]) -> Broken | None:
-    """The first rule that a row breaks, repetition apart; `mixed` says whether a text is in more than one language."""
-    broken = malformed(turns) or length(turns, filters)
-    if broken is None and filters.one_language and mixed(turns[-1][1]):
-        broken = Broken("language: mixed")
-    return broken or private(turns, filters.personal)
+def first_broken(turns: Turns, filters: Filters) -> Broken | None:
+    """The first rule that a row breaks, repetition apart."""
+    return (
+        malformed(turns)
+        or length(turns, filters)
+        or in_two_languages(turns, filters)
+        or private(turns, filters.personal)
+    )
 
 
 def malformed(turns: Turns) -> Broken | None:
@@ -121,6 +126,13 @@ def length(turns: Turns, filters: Filters) -> Broken | None:
     return None
 
 
+def in_two_languages(turns: Turns, filters: Filters) -> Broken | None:
+    """The last turn's language."""
+    if filters.one_language and mixed(turns[-1][1], one_script_too=filters.one_language == "words"):
+        return Broken("language: mixed")
+    return None
+
+
 def private(turns: Turns, kinds: Sequence[Kind]) -> Broken | None:
     """Personal data; the record says which kind, never what."""
     for _, text in turns:
@@ -140,4 +152,6 @@ def repetition(last_turns: Tokens) -> npt.NDArray[np.float64]:
 
 def run_of_one_character(text: str) -> bool:
     """Whether one character stands 200 times in a row: what a collapsed model writes."""
-    return _RUN.search(text) is not None
+    # Such a run fills one at least of the blocks of 100.
+    blocks = (text[i : i + 100] for i in range(0, len(text) - 99, 100))
+    return any(block == block[0] * 100 for block in blocks) and _RUN.search(text) is not None

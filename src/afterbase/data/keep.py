@@ -17,8 +17,8 @@ from pydantic import Field
 
 from afterbase.core.config import Config
 from afterbase.core.errors import UserError
-from afterbase.data.scripts import two_scripts
 from afterbase.data.shingles import jaccard, ngrams, sets, tokens
+from afterbase.verify.language import language
 
 BUCKETS = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Upper ends of the buckets of solve rates."""
@@ -40,7 +40,7 @@ class Rules(Config):
     """What a right answer has to be, and which ones are taken. A rule that is None is off."""
 
     one_language: bool = False
-    """No second language of another script."""
+    """No second language, code and mathematics apart."""
     after_answer: float | None = Field(default=None, ge=0, le=1)
     """Largest share of the chain of thought that may follow the first statement of the right answer."""
     reflections: int | None = Field(default=None, ge=0)
@@ -73,7 +73,7 @@ def faults(candidates: Sequence[Candidate], rules: Rules, *, answer: str | None)
 
 
 def _fault(candidate: Candidate, rules: Rules, answer: str | None, median: float | None) -> Fault | None:
-    if rules.one_language and two_scripts(candidate.text):
+    if rules.one_language and language(candidate.text) == "mixed":
         return "mixed language", 1.0
     if rules.after_answer is not None and answer is not None:
         share = after_first_answer(candidate.text, answer)

@@ -9,7 +9,7 @@ import json
 from afterbase.core.sample import Sample, content_id, conversation, write_samples
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.domains import REVIEWED
-from afterbase.data.review import apply_decisions, recorded_decisions
+from afterbase.data.review.decisions import apply_decisions, recorded_decisions
 
 VERSION = 1
 
@@ -19,16 +19,7 @@ def review_open(store: Store, domain: str) -> Artifact:
 
     def make(work: Workspace) -> None:
         decisions = recorded_decisions(REVIEWED[domain])
-        drafts = [
-            Sample(
-                messages=conversation(row["prompt"], row["response"]),
-                domain=domain,
-                kind="open",
-                problem_id=None,
-                producer={"name": f"{domain} draft generator"},
-            )
-            for row in reviewed_rows(domain)
-        ]
+        drafts = [draft_of(domain, row) for row in reviewed_rows(domain)]
         samples = []
         for written, reviewed in zip(drafts, apply_decisions(drafts, decisions), strict=True):
             if written.id in reviewed.parents:  # edited: the draft itself stays on record
@@ -39,6 +30,17 @@ def review_open(store: Store, domain: str) -> Artifact:
 
     settings = {"domain": domain, "decisions": content_id(reviewed_rows(domain))}
     return store.produce(f"{domain} review", "review", VERSION, what=settings, inputs={}, make=make)
+
+
+def draft_of(domain: str, row: dict) -> Sample:
+    """The draft that a row of a domain's labelled set is about."""
+    return Sample(
+        messages=conversation(row["prompt"], row["response"]),
+        domain=domain,
+        kind="open",
+        problem_id=None,
+        producer={"name": f"{domain} draft generator"},
+    )
 
 
 def reviewed_rows(domain: str) -> list[dict]:

@@ -1,14 +1,14 @@
-"""Whether an answer is written in two languages of different scripts: cheap enough to ask of every row.
+"""Whether two scripts of an answer each say something: cheap enough to ask of every row, before `verify/language.py`.
 
-Code, mathematics and addresses are out. Two scripts count when each says something: three words in a row of Latin
-letters, two of them in lower case (titles and names are none); three words of another alphabet; five characters of
-Chinese, Japanese or Korean, numbers and punctuation between them allowed.
-
-Does not cover: two languages of one script, such as English and French (`verify` tells those apart, at a hundred times
-the cost).
+Code, mathematics and addresses are out. A script says something with three words in a row of Latin letters, two of them
+in lower case (titles and names are none); three words of another alphabet; five characters of Chinese, Japanese or
+Korean, numbers and punctuation between them allowed. What this passes over, `verify/language.py` calls mixed only where
+two languages share a script, such as English and French: asking that of every row costs some milliseconds each.
 """
 
 import re
+
+from afterbase.verify.language import language
 
 _ASIDE = re.compile(
     r"```.*?(?:```|\Z)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\\\[.*?\\\]|\\\(.*?\\\)|\\[A-Za-z]+|https?://\S+", re.DOTALL
@@ -38,3 +38,8 @@ def two_scripts(text: str) -> bool:
 
 def _speaks(run: str) -> bool:
     return sum(word.islower() for word in re.split(r"[ ,'’-]+", run)) >= 2
+
+
+def mixed(text: str, *, one_script_too: bool = False) -> bool:
+    """Whether a text is in two languages of different scripts, or of one script too."""
+    return (one_script_too or two_scripts(text)) and language(text) == "mixed"

@@ -8,6 +8,7 @@ paths must therefore lie on storage that every machine sees, and afterbase be in
 """
 
 import itertools
+import logging
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -115,9 +116,9 @@ def _ray(workers: Workers) -> Any:
             remedy="pip install 'afterbase[ray]', or leave `ray` out",
         ) from error
     if not ray.is_initialized():
-        where = {"num_cpus": workers.processes} if workers.ray == "local" else {"address": workers.ray}
+        where: dict[str, Any] = {"num_cpus": workers.processes} if workers.ray == "local" else {"address": workers.ray}
         try:
-            ray.init(**where, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            ray.init(**where, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise UserError(
                 "`ray` is `local` or the address of a cluster that answers",

@@ -26,7 +26,7 @@ from afterbase.rollout.cache_claims import FileClaims
 
 _BUSY_SECONDS = 60  # how long one process waits for another's commit, which takes milliseconds
 _BUSY_PAUSE = 0.01  # seconds
-_POSTGRES = "postgresql://"
+_POSTGRES = ("postgresql://", "postgresql+psycopg://")  # the latter is SQLAlchemy's
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS answers"
     " (key TEXT PRIMARY KEY, body TEXT NOT NULL, tokens INTEGER NOT NULL, created DOUBLE PRECISION NOT NULL)",
@@ -223,7 +223,7 @@ class _Postgres:
                 "a request cache in PostgreSQL needs psycopg", got=str(error), remedy="pip install afterbase[postgres]"
             ) from error
         try:
-            self._connection = psycopg.connect(address, autocommit=True)
+            self._connection = psycopg.connect(address.replace("+psycopg", "", 1), autocommit=True)
             # Two processes that make the same table at once fail, even with IF NOT EXISTS.
             with self._connection.transaction():
                 self.execute("SELECT pg_advisory_xact_lock(0)")

@@ -56,6 +56,28 @@ def test_every_benchmark_says_what_it_needs(tmp_path):
         assert all(lack is not None and "does not exist" in lack for lack in lacks), name
 
 
+@pytest.mark.parametrize("name", ["ifeval", "c_simpleqa", "humaneval_mul"])
+def test_samples_without_right_answers_are_read(afterbase_data, name):
+    items = TASKS[name].items(Folder(afterbase_data / "capability"))
+    assert len(refuse_repeated(items, name)) == (56 if name == "humaneval_mul" else 50)
+
+
+def test_ifeval_follows_every_instruction_or_not_at_all(afterbase_data):
+    task = TASKS["ifeval"]
+    assert not isinstance(task.score, Judging)
+    items = [
+        item
+        for item in task.items(Folder(afterbase_data / "capability"))
+        if [one["id"] for one in item.gold["instructions"]] == ["punctuation:no_comma"]
+    ]
+    assert items
+    assert [m.value for m in task.score([(items[0], "No comma."), (items[0], "One, comma."), (items[0], "")])] == [
+        1,
+        0,
+        0,
+    ]
+
+
 def test_names_in_any_spelling_each_once():
     assert named("gsm8k, MATH-500,mmlu_test,GSM8K") == ["gsm8k", "math500", "mmlu"]
 

@@ -5,16 +5,25 @@ import re
 from afterbase.core.errors import UserError
 from afterbase.eval.tasks import (
     aime2024,
+    c_simpleqa,
     ceval,
     cluewsc,
     cnmo2024,
+    codeforces,
     drop,
+    frames,
+    gpqa_diamond,
     gsm8k,
     humaneval,
+    humaneval_mul,
+    ifeval,
+    livecodebench,
+    longbench_v2,
     math500,
     mmlu,
     mmlu_pro,
     mmlu_redux,
+    simpleqa,
 )
 from afterbase.eval.tasks.task import Task
 
@@ -23,13 +32,23 @@ TASKS: dict[str, Task] = {
     "mmlu_redux": mmlu_redux.TASK,
     "mmlu_pro": mmlu_pro.TASK,
     "drop": drop.TASK,
+    "ifeval": ifeval.TASK,
+    "gpqa_diamond": gpqa_diamond.TASK,
+    "simpleqa": simpleqa.TASK,
+    "frames": frames.TASK,
+    "longbench_v2": longbench_v2.TASK,
+    "humaneval_mul": humaneval_mul.TASK,
     "humaneval": humaneval.TASK,
+    "livecodebench_cot": livecodebench.TASK_COT,
+    "livecodebench": livecodebench.TASK,
+    "codeforces": codeforces.TASK,
     "aime2024": aime2024.TASK,
     "math500": math500.TASK,
     "cnmo2024": cnmo2024.TASK,
+    "gsm8k": gsm8k.TASK,
     "cluewsc": cluewsc.TASK,
     "ceval": ceval.TASK,
-    "gsm8k": gsm8k.TASK,
+    "c_simpleqa": c_simpleqa.TASK,
 }
 
 

@@ -7,7 +7,7 @@ import pytest
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Drop, Sample, Status, Verdict, conversation
 from afterbase.data.domains.chat_drafts import REVIEWED, REVIEWED_COUNT, REVIEWED_SEED, drafts
-from afterbase.data.review import Decision, Outcome, apply_decisions, draft_key, recorded_decisions
+from afterbase.data.review.decisions import Decision, Outcome, apply_decisions, draft_key, recorded_decisions
 
 RUBRIC = Verdict(verifier="rubric", status=Status.OK, value=1.0, reason="met")
 

@@ -1,0 +1,73 @@
+"""Who a request comes from, and whether a page of ours sent it.
+
+A reviewer's token is made from the database's secret and their name, so that it is the same at every start and is
+stored nowhere. It arrives once, in the fragment of a link, which no server and no log ever sees; then it lives in a
+cookie that scripts cannot read and that no other site's request carries. Every form bears a second word made the same
+way, and its request's origin must be this server.
+"""
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from urllib.parse import parse_qsl, urlsplit
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+
+from afterbase.data.review.queue import LONGEST
+
+_MOST_BYTES = 12 * LONGEST + 10_000  # of a form: a character is 12 bytes at most as it is sent
+_MOST_FIELDS = 20
+
+
+def token(secret: bytes, run: str, name: str) -> str:
+    """A reviewer's token: 32 hexadecimal digits."""
+    return _word(secret, "token", run, name)
+
+
+def form_word(secret: bytes, run: str, name: str) -> str:
+    """What a form of that reviewer's pages carries."""
+    return _word(secret, "form", run, name)
+
+
+def cookie_name(secret: bytes, run: str) -> str:
+    """A cookie of this run's own: cookies are shared by all ports of a machine."""
+    return f"afterbase-review-{_word(secret, 'cookie', run)[:8]}"
+
+
+def who(secret: bytes, run: str, names: Iterable[str], given: str) -> str | None:
+    """The reviewer whose token was given."""
+    found = None
+    for name in names:  # all of them, so that the time tells nothing
+        if hmac.compare_digest(token(secret, run, name).encode(), given.encode()):
+            found = name
+    return found
+
+
+def refuse_foreign(request: Request) -> None:
+    """Raise 403 where a request that changes something comes from a page of another origin."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise HTTPException(403, "This request comes from another site.")
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise HTTPException(403, "This request comes from another site.")
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """The fields of a form; HTTPException where it is too large or none."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            raise HTTPException(413, f"A form has {_MOST_BYTES:,} bytes at most.")
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
+        )  # fmt: skip
+    except ValueError:
+        raise HTTPException(400, "This is not a form of this page.") from None
+    return dict(pairs)
+
+
+def _word(secret: bytes, *parts: str) -> str:
+    return hmac.new(secret, "\0".join(parts).encode(), hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,50 @@
+"""What the forms of the app say, checked: nothing that a browser sends is taken as it comes."""
+
+from starlette.exceptions import HTTPException
+
+from afterbase.data.review.decisions import Outcome
+from afterbase.data.review.policy import Review
+from afterbase.data.review.queue import LONGEST
+from afterbase.data.review.records import Item
+from afterbase.data.review.store import Refused
+
+
+def decision(fields: dict[str, str], policy: Review, item: Item) -> tuple[Outcome, str, str | None]:
+    """Outcome, reason and edited text of a form; HTTPException where they are none."""
+    try:
+        outcome = Outcome(fields.get("outcome", ""))
+    except ValueError:
+        raise HTTPException(400, "A verdict is to accept, to reject or to edit.") from None
+    reason = fields.get("reason", "")
+    if outcome is Outcome.ACCEPT:
+        return outcome, "good", None
+    if outcome is Outcome.REJECT:
+        if reason not in policy.reasons:
+            raise HTTPException(400, "A rejection has one of the reasons on the page.")
+        return outcome, reason, None
+    if reason not in ("", *policy.reasons):
+        raise HTTPException(400, "An edit has one of the reasons on the page, or none.")
+    edited = fields.get("edited", "").replace("\r\n", "\n")  # as forms send line feeds
+    if not edited.strip() or len(edited) > LONGEST:
+        raise Refused(f"An edited text has 1 to {LONGEST:,} characters.")
+    if edited == item.messages[-1]["content"].replace("\r\n", "\n"):
+        raise Refused("This edit changes nothing: accept the draft instead.")
+    return outcome, reason or "edited", edited
+
+
+def settlement(fields: dict[str, str], policy: Review, item: Item) -> tuple[Outcome, str, str | None]:
+    """As a decision, or one of the votes by its number."""
+    if "take" not in fields:
+        return decision(fields, policy, item)
+    votes, at = [vote for vote in item.votes if not vote.settles], number(fields, "take")
+    if not 0 <= at < len(votes):
+        raise HTTPException(400, "There is no such verdict to take.")
+    return votes[at].outcome, votes[at].reason, votes[at].edited
+
+
+def number(fields: dict[str, str], name: str) -> int:
+    """A field that holds a whole number; HTTPException where it does not."""
+    value = fields.get(name, "")
+    if not (value.isascii() and value.isdigit() and len(value) < 10):
+        raise HTTPException(400, f"`{name}` is a number.")
+    return int(value)

@@ -1,0 +1,86 @@
+"""What the review store hands out: drafts, votes, and how far people are."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Row
+
+from afterbase.data.review.decisions import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vote:
+    """One person's verdict that stands; `settles` if it is an adjudicator's."""
+
+    reviewer: str
+    outcome: Outcome
+    reason: str
+    edited: str | None
+    diff: str | None
+    settles: bool
+    seconds: float
+    given: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A draft as people see it: the conversation, and never what a program thought of it."""
+
+    id: int
+    sample: str
+    messages: list[dict[str, str]]
+    version: int
+    state: str
+    votes: tuple[Vote, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How far a domain is. `missing` says in words what is left; empty: the run may go on."""
+
+    drafts: int
+    reviewed: int
+    decided: int
+    conflicts: int
+    twice: int
+    missing: tuple[str, ...]
+    closed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """One person's part: verdicts given, drafts that are left for them, and the median seconds of a verdict."""
+
+    given: int
+    left: int
+    seconds: float | None
+
+
+def said(vote: Vote) -> tuple[Outcome, str | None]:
+    """What must be equal for two people to agree: reasons of a rejection may differ, edited texts may not."""
+    return vote.outcome, vote.edited
+
+
+def vote_of(row: Row) -> Vote:
+    return Vote(
+        reviewer=row.reviewer,
+        outcome=Outcome(row.outcome),
+        reason=row.reason,
+        edited=None if row.edited is None else json.loads(row.edited),
+        diff=None if row.diff is None else json.loads(row.diff),
+        settles=row.settles,
+        seconds=row.seconds,
+        given=row.given,
+    )
+
+
+def item_of(row: Row, votes: Sequence[Vote] = ()) -> Item:
+    return Item(
+        id=row.id,
+        sample=row.sample,
+        messages=json.loads(row.messages),
+        version=row.version,
+        state=row.state,
+        votes=tuple(votes),
+    )

@@ -1,0 +1,90 @@
+"""`afterbase review`: find the run that waits, print each reviewer's link, and serve until Ctrl-C."""
+
+import getpass
+import json
+import re
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from afterbase.core.errors import UserError
+from afterbase.core.listening import bind, url_of
+from afterbase.data.review.access import token
+from afterbase.data.review.app import create_app
+from afterbase.data.review.store import ReviewStore, open_reviews, review_folder
+from afterbase.data.review.tables import secret_of
+
+_NAME = re.compile(r"[\w][\w.-]{0,39}")
+_GRACE_SECONDS = 3  # what running requests get after Ctrl-C
+
+
+def serve(run: str, root: Path, *, host: str, port: int, reviewers: Sequence[str], adjudicators: Sequence[str]) -> None:
+    """Serve a run's reviews; ends on Ctrl-C.
+
+    Whoever opens a page signs in with a token, on whatever address. Raises UserError for a run that does not wait for
+    reviewers, a name that is none, and a port that cannot be had.
+    """
+    store = waiting_run(run, root)
+    add_people(store, reviewers, adjudicators)
+    with bind(host, port) as listener:
+        config = uvicorn.Config(
+            create_app(store), log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
+        )
+        listener.listen()  # whoever follows a link at once is kept waiting, not turned away
+        print(greeting(store, listener), flush=True)
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:
+            print("stopped; every verdict is kept")
+
+
+def waiting_run(run: str, root: Path) -> ReviewStore:
+    """The reviews of a run that waits for them; UserError where there is nothing to review."""
+    runs = root / "runs"
+    known = sorted(path.parent.name for path in runs.glob("*/review.json"))
+    remedy = f"use one of {', '.join(known)}" if known else "add [review.DOMAIN] to a recipe, and run it first"
+    if run not in known:
+        got = f"`{run}`, and no {runs / run}"
+        if run in {path.name for path in runs.glob("*")}:
+            got = f"`{run}`, whose recipe has the reviews that are shipped"
+        raise UserError("`review` takes the name of a run that people review", got=got, remedy=remedy)
+    folder = review_folder(root, run)
+    store = open_reviews(folder, run, json.loads((folder / "review.json").read_text())["database"])
+    if all(store.standing(domain).closed for domain in store.domains()):
+        raise UserError(
+            "a review is open until its run goes on with it",
+            got=f"`{run}`, which does not wait for anybody",
+            remedy="run the recipe again; to review more, raise `share` or `double` of its [review.DOMAIN] first",
+        )
+    return store
+
+
+def add_people(store: ReviewStore, reviewers: Sequence[str], adjudicators: Sequence[str]) -> None:
+    """Make the people known to the run; without any, now or before, whoever started the program."""
+    if not (reviewers or adjudicators or store.reviewers()):
+        reviewers = [re.sub(r"[^\w.-]", "", getpass.getuser()) or "reviewer"]
+    for name in [*reviewers, *adjudicators]:
+        if not _NAME.fullmatch(name):
+            raise UserError(
+                "a reviewer's name has 1 to 40 letters, digits, dots and dashes",
+                got=repr(name),
+                remedy="choose another",
+            )
+    for name in {**dict.fromkeys(reviewers), **dict.fromkeys(adjudicators)}:
+        store.add_reviewer(name, adjudicates=name in adjudicators)
+
+
+def greeting(store: ReviewStore, listener: socket.socket) -> str:
+    """Where the app is, what is left, and each person's own link."""
+    url = url_of(listener)
+    for every in ("//0.0.0.0:", "//[::]:"):  # no address that anybody else could open
+        url = url.replace(every, f"//{socket.gethostname()}:")
+    secret, people = secret_of(store.engine), store.reviewers()
+    width = max(map(len, people))
+    left = "; ".join(f"{d}: {', '.join(store.standing(d).missing) or 'all decided'}" for d in store.domains())
+    links = [f"  {name:{width}}  {url}/sign-in#token={token(secret, store.run, name)}" for name in people]
+    return "\n".join(
+        [f"{store.run} at {url} (Ctrl-C ends it)", f"  {left}", "", "A link is a password: give each its own.", *links]
+    )

@@ -1,0 +1,30 @@
+"""What a judge is asked, and what its reply amounts to."""
+
+import pytest
+
+from afterbase.eval.tasks.judged import JUDGING, item
+
+
+@pytest.mark.parametrize(
+    ("reply", "value", "reason"),
+    [
+        ("CORRECT", 1, "correct"),
+        ("incorrect.", 0, "incorrect"),
+        ("NOT ATTEMPTED", 0, "not_attempted"),
+        ("It is not INCORRECT: CORRECT", 1, "correct"),
+        ("The response is correct, but hedged: INCORRECT", 0, "incorrect"),
+    ],
+)
+def test_the_last_word_of_the_three_counts(reply, value, reason):
+    mark = JUDGING.mark(reply)
+    assert (mark.value, mark.reason, mark.failed) == (value, reason, False)
+
+
+@pytest.mark.parametrize("reply", ["", "yes", "INCORRECTLY"])
+def test_no_word_is_the_judges_failure(reply):
+    assert JUDGING.mark(reply).failed
+
+
+def test_the_judge_sees_question_answer_and_response():
+    asked = JUDGING.question(item("0", "Who?", "Ada"), "It was {Ada}.")
+    assert "Question: Who?\nRight answer: Ada\nResponse: It was {Ada}." in asked

@@ -1,0 +1,97 @@
+"""Drafts, queues and a review store with a clock of its own, for the tests of the review."""
+
+import os
+import signal
+import threading
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from afterbase.core.sample import Sample, Status, Verdict, conversation
+from afterbase.data.review.decisions import Outcome
+from afterbase.data.review.policy import Review
+from afterbase.data.review.queue import queue
+from afterbase.data.review.store import Refused, ReviewStore
+from afterbase.data.review.tables import connect, sqlite_url
+
+DOMAIN = "chat"
+SECRET_VERIFIER = "a-model-that-nobody-may-see"
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def draft(number: int, *, response: str | None = None, kind: str = "question", value: float | None = None) -> Sample:
+    verdict = Verdict(verifier=SECRET_VERIFIER, status=Status.OK, value=value or 0.0, reason="so it said")
+    return Sample(
+        messages=conversation(f"Question {number}?", response or f"Answer {number}."),
+        domain=DOMAIN,
+        kind="open",
+        problem_id=None,
+        producer={"name": "generator"},
+        verdicts=[] if value is None else [verdict],
+        extra={"kind": kind},
+    )
+
+
+def review_store(
+    folder: Path, samples: list[Sample], policy: Review, *, clock: Clock | None = None, url: str | None = None
+) -> ReviewStore:
+    """A store whose queue is in place."""
+    engine = connect(url or sqlite_url(folder / "review.sqlite"))
+    store = ReviewStore(engine, "toy", clock or Clock())
+    store.enrol(DOMAIN, queue(samples, policy), policy, drafts=len(samples), guideline="# Be fair\n\nRead it twice.")
+    return store
+
+
+def review_all(store: ReviewStore, reviewer: str, decide) -> int:
+    """Every draft that is left for a reviewer, decided by `decide(item)`, an outcome; how many."""
+    done = 0
+    while (item := store.next_item(DOMAIN, reviewer)) is not None:
+        store.give(item.id, reviewer, decide(item), reason="good")
+        done += 1
+    return done
+
+
+def accept(_) -> Outcome:
+    return Outcome.ACCEPT
+
+
+def _hurry(store: ReviewStore, name: str, start: threading.Barrier, lost: list[str]) -> None:
+    start.wait()
+    while (item := store.next_item(DOMAIN, name)) is not None:
+        try:
+            store.give(item.id, name, Outcome.ACCEPT if name < "c" else Outcome.REJECT, reason="good")
+        except Refused:
+            lost.append(name)
+
+
+def race(store: ReviewStore) -> None:
+    """Four people at once: each draft gets exactly the verdicts that it needs, and nobody's is lost."""
+    names, lost, start = ["ada", "ben", "cyd", "dan"], [], threading.Barrier(4)
+    threads = [threading.Thread(target=_hurry, args=(store, name, start, lost)) for name in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = store.standing(DOMAIN)
+    assert found.decided + found.conflicts == found.reviewed == 40
+    assert sum(len(unit) for unit in store.units(DOMAIN)) == 40 + found.twice
+    assert lost == []
+
+
+def die_after(url: str, verdicts_given: Connection, count: int) -> None:
+    """Accept `count` drafts, telling of each, and be killed."""
+    store = ReviewStore(connect(url), "toy")
+    for _ in range(count):
+        item = store.next_item(DOMAIN, "ada")
+        assert item is not None
+        store.give(item.id, "ada", Outcome.ACCEPT, reason="good")
+        verdicts_given.send(item.id)
+    os.kill(os.getpid(), signal.SIGKILL)

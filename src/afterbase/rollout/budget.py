@@ -61,9 +61,8 @@ class Budget:
 
     def hold(self, request: dict[str, Any]) -> tuple[int, int] | None:
         """Set aside the most that an attempt can cost, as tokens (prompt, answer); None where that is not there."""
-        prompt = sum(
-            len(str(m["content"]).encode("utf-8", "surrogatepass")) + _MESSAGE_TOKENS for m in request["messages"]
-        )
+        texts = [m["content"] for m in request["messages"]] if "messages" in request else [request["prompt"]]
+        prompt = sum(len(text.encode("utf-8", "surrogatepass")) + _MESSAGE_TOKENS for text in texts)
         held = prompt, request.get("max_tokens", 0)
         self._add(1, *held)
         limits, spent = self.limits, self.spent

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from afterbase import cli
 from afterbase.core.errors import UserError
 
-HEAVY = ("torch", "transformers", "pyarrow", "numpy", "sympy", "reasoning_gym", "fastapi", "uvicorn", "httpx")
+HEAVY = ("torch", "transformers", "pyarrow", "numpy", "sympy", "reasoning_gym", "fastapi", "uvicorn", "httpx", "nltk")
 
 
 def _call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -55,8 +55,25 @@ def test_commands_and_options_are_these_and_no_others():
         "trace": ["--root", "ID"],
         "serve": ["--host", "--max-rows", "--port", "--token", "--token-budget", "MODEL"],
         "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
+        "eval model": [
+            *("--data", "--json", "--judge", "--judge-token-variable", "--limit", "--max-new-tokens", "--out"),
+            *("--plain", "--runs", "--seed", "--tasks", "--temperatures", "--token-variable", "MODEL"),
+        ],
+        "eval judged": [
+            *("--baseline", "--data", "--json", "--judge", "--judge-tokens", "--limit", "--max-new-tokens", "--out"),
+            *("--tasks", "--votes", "MODEL..."),
+        ],
+        "eval compare": ["--json", "A", "B"],
+        "verify drop": ["--json", "FILE"],
+        "serve-sandbox": ["--host", "--port", "--token"],
         "verify maths": ["--json", "FILE"],
+        "verify ifeval": ["--json", "FILE"],
+        "verify language": ["--json", "FILE"],
         "verify audit": ["--json", "RECIPE"],
+        "verify code": ["--json", "--unsafe", "FILE"],
+        "score arena-hard": ["--category", "--json", "--style", "--verdicts", "--version", "FILE"],
+        "score reward-bench": ["--json", "--k", "--metrics", "FILE"],
+        "score alpaca-eval": ["--C", "--difficulty", "--folds", "--json", "--regulariser", "MODEL..."],
     }
 
 
@@ -66,7 +83,9 @@ def test_readme_tells_of_every_command():
     assert sorted(set(listed)) == sorted(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["show", "nothing"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["eval", "--help"], ["show", "nothing"]], ids=" ".join
+)
 def test_help_and_mistakes_are_answered_without_heavy_imports(tmp_path, arguments):
     program = f"""
 import sys

@@ -24,6 +24,16 @@ def test_maths_for_programs_and_for_people(tmp_path: Path) -> None:
     assert json.loads(people.stdout.splitlines()[2])["pred"] == "2"
 
 
+def test_ifeval_for_programs(tmp_path: Path) -> None:
+    path = tmp_path / "cases.jsonl"
+    row = {"instruction_id": "punctuation:no_comma", "kwargs": {}, "response": "a, b"}
+    path.write_text("".join(json.dumps({**row, "expected": expected}) + "\n" for expected in (False, True)))
+    told = CliRunner().invoke(app, ["verify", "ifeval", str(path), "--json"])
+    assert told.exit_code == 0
+    said = json.loads(told.stdout)
+    assert (said["n"], said["agree"], [d["line"] for d in said["disagree"]]) == (2, 1, [2])
+
+
 def test_an_audit_tells_how_many_right_answers_each_verifier_refuses(tmp_path: Path, monkeypatch) -> None:
     def problem(rng) -> Problem:
         a = rng.randint(0, 10_000)

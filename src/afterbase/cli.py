@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from afterbase import verify_commands
+from afterbase import eval_commands, score_commands, verify_commands
 from afterbase.core.errors import UserError
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app = typer.Typer(
     help="What comes after the base model: DeepSeek-V3's post-training, with the lineage of every sample.",
 )
 app.add_typer(verify_commands.app, name="verify")
+app.add_typer(score_commands.app, name="score")
+app.add_typer(eval_commands.app, name="eval")
 Root = Annotated[Path, typer.Option("--root", help="Where `runs/` and `store/` lie.")]
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/quickstart.toml.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The name of a run: its recipe's `name`.")]
@@ -105,6 +107,20 @@ def serve_rollouts(
     if prepare:
         vllm_environment.prepare(env)
     vllm_environment.serve(model, env, host=host, port=port, dtype=dtype)
+
+
+@app.command(name="serve-sandbox")
+def serve_sandbox(
+    host: Annotated[str, typer.Option("--host", help="Any other than a loopback address needs a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", help="0 takes a free one.")] = 8200,
+    token: Annotated[
+        str | None, typer.Option("--token", envvar="AFTERBASE_SANDBOX_TOKEN", help="What clients have to send.")
+    ] = None,
+) -> None:
+    """Run other machines' untrusted programs here, in isolation; they set AFTERBASE_SANDBOX to the address."""
+    from afterbase.verify.sandbox_app import serve as serve_programs
+
+    serve_programs(host=host, port=port, token=token)
 
 
 def _summary(run: str, root: Path) -> dict[str, Any]:

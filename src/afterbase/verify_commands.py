@@ -1,6 +1,7 @@
 """`afterbase verify`: each verifier on a file of cases, for people and for other programs (`--json`)."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +21,30 @@ def maths(cases: Cases, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def language(cases: Cases, as_json: AsJson = False) -> None:
+    """In which language each `text` is: rows {text}; an ISO 639-1 code, `mixed`, or `none`."""
+    from afterbase.verify.language_cases import languages
+
+    _tell(languages(cases), as_json)
+
+
+@app.command()
+def drop(cases: Cases, as_json: AsJson = False) -> None:
+    """Whether DROP's exact match and F1 are as published: rows {prediction, gold, em, f1}."""
+    from afterbase.verify.drop_cases import agreement
+
+    _tell(agreement(cases), as_json)
+
+
+@app.command()
+def ifeval(cases: Cases, as_json: AsJson = False) -> None:
+    """Whether `response` follows an instruction of IFEval: rows {instruction_id, kwargs, response, expected}."""
+    from afterbase.verify.ifeval.cases import agreement
+
+    _tell(agreement(cases), as_json)
+
+
+@app.command()
 def audit(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/rl.toml.")],
     as_json: AsJson = False,
@@ -28,6 +53,22 @@ def audit(
     from afterbase.launch import audit as audited
 
     _tell(audited(recipe), as_json)
+
+
+@app.command()
+def code(
+    cases: Cases,
+    as_json: AsJson = False,
+    unsafe: Annotated[bool, typer.Option("--unsafe", help="Run without isolation: only what you trust.")] = False,
+) -> None:
+    """Whether programs print what they should: rows {id, language, program, tests: [{stdin, stdout}]}."""
+    from afterbase.verify.isolation import jail_or_nothing
+    from afterbase.verify.program_cases import judged, workers
+    from afterbase.verify.programs import Judge
+    from afterbase.verify.remote import remote_or
+
+    judge = remote_or(lambda: Judge(jail=jail_or_nothing(unsafe=unsafe), workers=workers()))
+    _tell(judged(cases, judge.verdicts, lambda line: print(line, file=sys.stderr)), as_json)
 
 
 def _tell(result: dict[str, Any], as_json: bool) -> None:

@@ -5,7 +5,7 @@ import pytest
 from pydantic import BaseModel
 
 from afterbase.core.errors import UserError
-from afterbase.core.rows import read_rows
+from afterbase.core.rows import read_array, read_rows, read_table
 
 
 class Pair(BaseModel):
@@ -45,3 +45,68 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match="can be read"):
         read_rows(tmp_path / name, Pair)
+
+
+@pytest.mark.parametrize("pack", [False, True])
+def test_table_by_its_header_from_plain_and_gzipped_files(tmp_path: Path, pack: bool) -> None:
+    text = '\ufeffcount,name,more\n2,"a, b",\n0,c,x\n'.encode()
+    path = tmp_path / ("rows.csv.gz" if pack else "rows.csv")
+    path.write_bytes(gzip.compress(text) if pack else text)
+    assert read_table(path, Pair) == [Pair(name="a, b", count=2), Pair(name="c")]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"name,count\na,1\nb,x\n", "line 3 of"),
+        (b"name,count\na,1\n,2\n", "name: "),
+        (b"count\n1\n", "name: Field required"),
+        (b"name,count\na\n", "cells: "),
+        (b"name,count\na,1,2\n", "cells: "),
+        (b"name,count\n\xff,1\n", "utf-8"),
+        (b"name,count\n", "none in"),
+        (b"", "none in"),
+    ],
+)
+def test_what_is_no_row_of_a_table_is_named(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "rows.csv").write_bytes(content)
+    with pytest.raises(UserError) as error:
+        read_table(tmp_path / "rows.csv", Pair)
+    assert told in error.value.got
+
+
+def test_objects_of_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text('[{"name": "a", "count": 2}, {"name": "b"}]')
+    assert read_array(path, Pair) == [Pair(name="a", count=2), Pair(name="b")]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('[{"name": "a"}, {"count": 1}]', "object 2 of"),
+        ('{"name": "a"}', "it is no list"),
+        ("[1]", "object 1 of"),
+        ("[", "rows.json: "),
+        ("[]", "none in"),
+    ],
+)
+def test_what_is_no_object_of_a_list_is_named(tmp_path: Path, content: str, told: str) -> None:
+    (tmp_path / "rows.json").write_text(content)
+    with pytest.raises(UserError) as error:
+        read_array(tmp_path / "rows.json", Pair)
+    assert told in error.value.got
+
+
+def test_files_that_are_damaged_or_absent_are_named(tmp_path: Path) -> None:
+    whole = gzip.compress(b"name\na\n" * 100)
+    for name, content in {
+        "cut.csv.gz": whole[:-12],
+        "plain.csv.gz": b"name\na\n",
+        "torn.csv.gz": whole[:20] + b"xxxx",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=name):
+            read_table(tmp_path / name, Pair)
+    with pytest.raises(UserError, match="nowhere"):
+        read_table(tmp_path / "nowhere.csv", Pair)

@@ -3,8 +3,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afterbase.core.sample import Drop, Problem, Sample, Status, Verdict, read_samples
-from afterbase.core.store import Store
-from afterbase.data.curate import Rejection, curate, decide
+from afterbase.core.store import Store, stage_key
+from afterbase.data.curate import VERSION, Rejection, balanced, curate, decide
+from afterbase.data.keep import Rules
 from afterbase.data.problems import Problems, make_problems, train_problems
 from afterbase.model.load import save
 from afterbase.rollout.producer import ModelProducer, Response
@@ -20,9 +21,10 @@ def answer(text: str = "2 = \\boxed{2}", *, tokens: int = 10, truncated: bool = 
     return Response(text=text, tokens=tokens, truncated=truncated)
 
 
-def decided(*judged: tuple[Response, Verdict], keep: int = 1) -> list[Sample]:
+def decided(*judged: tuple[Response, Verdict], keep: int = 1, rules: Rules | None = None) -> list[Sample]:
     responses, verdicts = zip(*judged, strict=True)
-    return decide(PROBLEM, responses, verdicts, PRODUCER, keep=keep)
+    config = Rejection(samples=len(responses), keep=keep, temperature=1.0, max_new_tokens=400, rules=rules)
+    return decide(PROBLEM, responses, verdicts, PRODUCER, config)
 
 
 def drops(*judged: tuple[Response, Verdict], keep: int = 1) -> list[Drop | None]:
@@ -142,3 +144,48 @@ def test_the_planned_cost_grows_with_the_training_problems(tmp_path):
     few, many = (r.cost for r in store.stages if r.name == "logic rejection sampling")
     assert (few.generated, few.verified) == (10 * 4 * 100, 10 * 4)
     assert (many.generated, many.verified) == (3 * few.generated, 3 * few.verified)
+
+
+def test_rules_drop_under_their_name_and_the_choice_is_made_of_the_rest():
+    looping = "2 = \\boxed{2}. Wait, let me check. Hmm, 1 + 1. Wait, yes."
+    rambling = "So it is 2. " + "Let me say more about it. " * 20 + "\\boxed{2}"
+    group = [(answer(looping, tokens=5), RIGHT), (answer(rambling, tokens=9), RIGHT), (answer(tokens=30), RIGHT)]
+    rules = Rules(reflections=1, after_answer=0.5)
+    looped, rambled, kept = (s.dropped for s in decided(*group, rules=rules))
+    assert looped is None or looped.rule != "not among the shortest"
+    assert rambled is not None
+    assert rambled.rule == "overthinking: after the answer"
+    assert rambled.score == pytest.approx(0.95, abs=0.05)
+    assert kept is None
+
+
+def test_the_best_are_those_of_the_highest_reward():
+    better = Verdict(verifier="maths", status=Status.OK, value=0.9, reason="match")
+    worse = Verdict(verifier="maths", status=Status.OK, value=0.5, reason="match")
+    group = [(answer("a \\boxed{2}", tokens=3), worse), (answer("b \\boxed{2}", tokens=9), better)]
+    samples = decided(*group, rules=Rules(choose="best"))
+    assert [s.dropped for s in samples] == [curated("not among the best", 3), None]
+
+
+def test_easy_problems_are_seen_and_cut_to_their_share():
+    hard = [(answer(f"{i} \\boxed{{2}}"), RIGHT if i == 0 else WRONG) for i in range(3)]
+    other = Problem(domain="arithmetic", prompt="2 + 2 =", gold="\\boxed{4}", verifier="maths", spec={"answer": "4"})
+    config = Rejection(samples=3, keep=3, temperature=1.0, max_new_tokens=9, rules=Rules(easy_share=0.5))
+    easy = decide(other, [answer(f"{i} = \\boxed{{4}}") for i in range(3)], [RIGHT] * 3, PRODUCER, config)
+    samples, spread = balanced([*decided(*hard, keep=3, rules=config.rules), *easy], config.rules)
+    assert [round(s.extra["solve_rate"], 2) for s in samples] == [0.33] * 3 + [1.0] * 3
+    assert sum(s.dropped is None for s in samples[3:]) == 1
+    assert {s.dropped for s in samples[3:] if s.dropped} == {curated("too many easy", 1.0)}
+    assert list(spread.values()) == [0, 1, 0, 0, 1]
+
+
+def test_rules_that_are_not_asked_for_change_neither_bytes_nor_key(tmp_path):
+    samples = decided((answer(), RIGHT), (answer("\\boxed{3}"), WRONG))
+    assert balanced(samples, None) == (samples, {})
+    store = Store(tmp_path, plan_only=True)
+    problems = make_problems(store, "logic", Problems(train=3, test=1), seed=0)
+    plain = {"samples": 4, "keep": 1, "temperature": 1.0, "max_new_tokens": 100}
+    made = curate(store, "logic", problems, problems, Rejection(**plain), seed=0)
+    inputs = dict.fromkeys(("expert", "problems"), problems.digest)
+    assert made.key == stage_key("curate", VERSION, {**plain, "domain": "logic", "seed": 0}, inputs)
+    assert curate(store, "logic", problems, problems, Rejection(**plain, rules=Rules()), seed=0).key != made.key

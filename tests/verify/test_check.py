@@ -29,7 +29,13 @@ CHAT = problem(
     must_not=[],
     persona_marks=[],
 )
-ALL = [MATHS, PYTHON, PUZZLE, CHAT]
+PROGRAM = problem(
+    "program", "```bash\nread x; echo $((x + 1))\n```", language="bash", tests=[{"stdin": "1\n", "stdout": "2\n"}]
+)
+IFEVAL = problem(
+    "ifeval", "<<Tea>>\nNo milk.", instructions=[{"id": "detectable_format:title"}, {"id": "punctuation:no_comma"}]
+)
+ALL = [MATHS, PYTHON, PROGRAM, PUZZLE, CHAT, IFEVAL]
 
 
 def test_each_verifier_accepts_its_gold_and_no_other() -> None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.verify.extract import after_answer_is, extract, last_boxed, last_number, last_python_block
+from afterbase.verify.extract import after_answer_is, extract, last_block, last_boxed, last_number, last_python_block
 
 balanced = st.recursive(
     st.text("ab \\{}1", max_size=5).filter(lambda s: not set(s) & set("\\{}")),
@@ -91,3 +91,27 @@ def test_the_first_way_that_finds_an_answer_decides() -> None:
 def test_every_text_is_searched(text: str) -> None:
     number = last_number(text)
     assert number is None or number.replace("-", "−") in text or number in text
+
+
+@pytest.mark.parametrize(
+    ("response", "block"),
+    [
+        ("First:\n```js\na\n```\nbetter:\n```JavaScript\nb\n```\nDone.", "b\n"),
+        ("```js\nb\n```\n```python\nc\n```", "b\n"),
+        ("\n```\nb\n```\n", "b\n"),  # alone, it needs no tag
+        ("see\n```\nb\n```\n", None),
+        ("```python\nc\n```", None),
+        ("```js\r\nb\r\n```\r\n", "b\r\n"),
+        ("```json\nb\n```", None),
+        ("```js\n```", ""),
+        ("```js\nb", None),
+        ("", None),
+    ],
+)
+def test_blocks_of_a_language(response: str, block: str | None) -> None:
+    assert last_block(response, ["js", "javascript"]) == block
+
+
+def test_signs_in_a_tag_are_taken_as_they_are() -> None:
+    assert last_block("```c++\nx\n```", ["c++"]) == "x\n"
+    assert last_block("```cpp\nx\n```", ["c++"]) is None

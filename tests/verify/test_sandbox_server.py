@@ -1,34 +1,16 @@
 """The filter is checked by a small interpreter of classic BPF; what the walls do is tested in test_sandbox.py."""
 
 import os
-import struct
 
 import pytest
 
 from afterbase.verify.sandbox_server import _ALLOWED, seccomp_filter
+from bpf import ALLOW, EPERM, I386, KILL
+from bpf import decide as decided_by
 
-ALLOW, EPERM, KILL = 0x7FFF0000, 0x00050001, 0x80000000
-X86_64, I386 = 0xC000003E, 0x40000003
 
-
-def decide(number: int, *arguments: int, architecture: int = X86_64) -> int:
-    """What the kernel would answer to a system call."""
-    filled = [*arguments, *[0] * (6 - len(arguments))]
-    data = struct.pack("=IIQ6Q", number, architecture, 0, *filled)
-    code = list(struct.iter_unpack("HBBI", seccomp_filter()))
-    at, loaded = 0, 0
-    while True:
-        operation, if_true, if_false, value = code[at]
-        at += 1
-        if operation == 0x20:
-            (loaded,) = struct.unpack_from("=I", data, value)
-        elif operation == 0x15:
-            at += if_true if loaded == value else if_false
-        elif operation == 0x45:
-            at += if_true if loaded & value else if_false
-        else:
-            assert operation == 0x06
-            return value
+def decide(number: int, *arguments: int, **machine: int) -> int:
+    return decided_by(seccomp_filter(), number, *arguments, **machine)
 
 
 def test_of_all_system_calls_only_the_listed_pass() -> None:

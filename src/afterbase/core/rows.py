@@ -1,6 +1,10 @@
-"""Rows of a user's JSONL file (plain or gzip), each checked against a type before anything is computed on it."""
+"""Rows of a user's file (JSONL, CSV or a JSON list, plain or gzip), each checked before anything is computed on it."""
 
+import csv
 import gzip
+import io
+import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -13,31 +17,74 @@ Row = TypeVar("Row", bound=BaseModel)
 
 
 def read_rows(path: Path, row: type[Row]) -> list[Row]:
-    """Every line as a `row`; empty lines are passed over. UserError, with its number, for a line that is not one."""
+    """Every line of JSONL as a `row`; empty lines are passed over. UserError, with its number, for one that is not."""
     rows = []
     for number, line in _lines(path):
         try:
             rows.append(row.model_validate_json(line))
         except ValidationError as error:
             first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "the line"
-            raise UserError(
-                f"a line is a JSON object with {', '.join(row.model_fields)}",
-                got=f"line {number} of {path}: {place}: {first['msg']}",
-                remedy="correct the line",
-            ) from error
+            raise _not_a_row(row, path, f"line {number}", first["loc"] or ("the line",), first["msg"]) from error
+    return _some(rows, path)
+
+
+def read_table(path: Path, row: type[Row]) -> list[Row]:
+    """Every line of a CSV below its header as a `row`; an empty cell is None. UserError as for `read_rows`."""
+    rows = []
+    try:
+        for cells in (reader := csv.DictReader(io.StringIO(_bytes(path).decode("utf-8-sig"), newline=""), strict=True)):
+            if None in cells or None in cells.values():
+                raise _not_a_row(row, path, f"line {reader.line_num}", ("cells",), "not as many as in the header")
+            rows.append(row.model_validate({name: cell or None for name, cell in cells.items()}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _not_a_row(row, path, f"line {reader.line_num}", first["loc"], first["msg"]) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError("a table is CSV in UTF-8", got=f"{path}: {error}", remedy="correct the file") from error
+    return _some(rows, path)
+
+
+def read_array(path: Path, row: type[Row]) -> list[Row]:
+    """Every object of a JSON list as a `row`. UserError, with its number from 1, for one that is not."""
+    try:
+        objects = json.loads(_bytes(path))
+        if not isinstance(objects, list):
+            raise ValueError("it is no list")
+    except ValueError as error:
+        raise UserError("a file of rows is a JSON list", got=f"{path}: {error}", remedy="correct the file") from error
+    rows = []
+    for number, item in enumerate(objects, start=1):
+        try:
+            rows.append(row.model_validate(item))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise _not_a_row(row, path, f"object {number}", first["loc"] or ("it",), first["msg"]) from error
+    return _some(rows, path)
+
+
+def _not_a_row(row: type[BaseModel], path: Path, place: str, loc: tuple[int | str, ...], message: str) -> UserError:
+    fields = ", ".join(row.model_fields)
+    got = f"{place} of {path}: {'.'.join(map(str, loc))}: {message}"
+    return UserError(f"a row has {fields}", got=got, remedy="correct it")
+
+
+def _some(rows: list[Row], path: Path) -> list[Row]:
     if not rows:
-        raise UserError("a file of cases has at least one line", got=f"none in {path}", remedy="name another file")
+        raise UserError("a file of rows has at least one", got=f"none in {path}", remedy="name another file")
     return rows
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    for number, line in enumerate(_bytes(path).split(b"\n"), start=1):
+        if line.strip():
+            yield number, line
+
+
+def _bytes(path: Path) -> bytes:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, line
-    except (OSError, EOFError) as error:
+        data = path.read_bytes()
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(
-            "a file of cases can be read", got=f"{path}: {error}", remedy="name a JSONL file, plain or .gz"
+            "a file of rows can be read", got=f"{path}: {error}", remedy="name a file, plain or .gz"
         ) from error

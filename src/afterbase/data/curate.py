@@ -1,11 +1,14 @@
 """Rejection sampling with the expert as generator (V3 report section 5.1): accurate as R1, concise and effective.
 
-Several answers a problem, verified. Kept: right, ended, well formed, and among those the shortest. The report gives no
-thresholds; how many are sampled and kept is the recipe's choice. Every row stays, with the rule that dropped it.
+Several answers a problem, verified. Kept: right, ended, well formed, and among those the shortest; `rules` adds more by
+name (`keep.py`). The report gives no thresholds; how many are sampled and kept is the recipe's choice. Every row stays,
+with the rule that dropped it.
 """
 
 import itertools
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field
@@ -14,10 +17,12 @@ from afterbase.core.config import Config, what
 from afterbase.core.sample import Problem, Sample, Status, Verdict, conversation, write_samples
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.domains import STYLES
+from afterbase.data.keep import Candidate, Rules, by_difficulty, chosen, faults, too_easy
 from afterbase.data.problems import train_count, train_problems
 from afterbase.model.load import load
 from afterbase.rollout.producer import ModelProducer, Response
 from afterbase.verify.check import check_many
+from afterbase.verify.extract import last_boxed
 from afterbase.verify.format import well_formed
 
 VERSION = 1
@@ -28,9 +33,11 @@ class Rejection(Config):
 
     samples: int = Field(ge=1)
     keep: int = Field(default=1, ge=1)
-    """Most answers kept of a problem: its shortest right ones."""
+    """Most answers kept of a problem: its shortest right ones, or those that `rules.choose` takes."""
     temperature: float = Field(gt=0)
     max_new_tokens: int = Field(ge=1)
+    rules: Rules | None = None
+    """What a right answer has to be, which ones are taken, and how hard their problems are."""
 
 
 def curate(
@@ -52,7 +59,8 @@ def curate(
         verdicts = iter(check_many([(p, r.text) for p, group in zip(batch, groups, strict=True) for r in group]))
         samples = []
         for problem, group in zip(batch, groups, strict=True):
-            samples += decide(problem, group, [next(verdicts) for _ in group], producer.describe(), keep=config.keep)
+            samples += decide(problem, group, [next(verdicts) for _ in group], producer.describe(), config)
+        samples, spread = balanced(samples, config.rules)
         kept = [s for s in samples if s.dropped is None]
         work.log(
             1,
@@ -61,15 +69,19 @@ def curate(
             kept=len(kept),
             solved=round(len({s.problem_id for s in kept}) / len(batch), 4),
             failed=sum(v.status is Status.FAILED for s in samples for v in s.verdicts),
+            **spread,
         )
         write_samples(work.payload / "samples.parquet", samples)
 
     answers = train_count(problems) * config.samples
+    settings = what(config)
+    if config.rules is None:
+        del settings["rules"]  # what was made before there were rules is still what it was
     return store.produce(
         f"{domain} rejection sampling",
         "curate",
         VERSION,
-        what={**what(config), "domain": domain, "seed": seed},
+        what={**settings, "domain": domain, "seed": seed},
         inputs={"expert": expert, "problems": problems},
         make=make,
         cost=Cost(generated=answers * config.max_new_tokens, verified=answers),
@@ -81,12 +93,12 @@ def decide(
     group: Sequence[Response],
     verdicts: Sequence[Verdict],
     producer: dict[str, Any],
-    *,
-    keep: int,
+    config: Rejection,
 ) -> list[Sample]:
-    """One problem's answers as samples, in order: all but the `keep` shortest faultless ones dropped, with the rule."""
+    """One problem's answers as samples, in order: all but the `keep` best faultless ones dropped, with the rule."""
+    rules = config.rules or Rules()
     samples: list[Sample] = []
-    survivors: list[tuple[int, int]] = []  # (tokens, index)
+    right: list[int] = []
     seen: set[str] = set()
     for index, (response, verdict) in enumerate(zip(group, verdicts, strict=True)):
         sample = Sample(
@@ -108,8 +120,33 @@ def decide(
             sample = sample.drop("curate", "repeated")
         else:
             seen.add(response.text)
-            survivors.append((response.tokens, index))
+            right.append(index)
         samples.append(sample)
-    for tokens, index in sorted(survivors)[keep:]:
-        samples[index] = samples[index].drop("curate", "not among the shortest", tokens)
+    candidates = [Candidate(group[i].text, group[i].tokens, verdicts[i].value) for i in right]
+    answer = last_boxed(problem.gold) if problem.gold is not None else None
+    found = faults(candidates, rules, answer=answer)
+    for index, fault in zip(right, found, strict=True):
+        if fault is not None:
+            samples[index] = samples[index].drop("curate", *fault)
+    left = [k for k, fault in enumerate(found) if fault is None]
+    taken = {left[k] for k in chosen([candidates[k] for k in left], rules, config.keep)}
+    for k in left:
+        if k not in taken:
+            samples[right[k]] = samples[right[k]].drop("curate", f"not among the {rules.choose}", candidates[k].tokens)
     return samples
+
+
+def balanced(samples: list[Sample], rules: Rules | None) -> tuple[list[Sample], dict[str, int]]:
+    """Samples with the solve rate of their problem, easy ones cut to their share; and how many are kept by rate."""
+    if rules is None:
+        return samples, {}
+    judged: defaultdict[str | None, list[bool]] = defaultdict(list)
+    for sample in samples:
+        judged[sample.problem_id] += [v.status is Status.OK for v in sample.verdicts if v.status is not Status.FAILED]
+    rates = {problem: sum(oks) / len(oks) if oks else 0.0 for problem, oks in judged.items()}
+    out = [replace(s, extra={**s.extra, "solve_rate": rates[s.problem_id]}) for s in samples]
+    if rules.easy_share is not None:
+        kept = [s for s in out if s.dropped is None]
+        easy = set(too_easy([s.id for s in kept], [rates[s.problem_id] for s in kept], rules.easy_share))
+        out = [s.drop("curate", "too many easy", rates[s.problem_id]) if s.id in easy else s for s in out]
+    return out, by_difficulty([rates[s.problem_id] for s in out if s.dropped is None])

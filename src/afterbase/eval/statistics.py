@@ -3,14 +3,14 @@
 The unit that is resampled is the problem, never the answer: k answers to one problem are one cluster, so more samples
 a problem narrow an interval only as far as they should.
 
-Not covered: correction for several comparisons, and the length-controlled or Bradley-Terry scores of other benchmarks.
+Not covered: the length-controlled or Bradley-Terry scores of other benchmarks.
 The report (section 5.3) publishes no intervals; all of them are ours.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb, sqrt
+from math import ceil, comb, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -43,12 +43,39 @@ def wilson(successes: float, n: int, level: float = 0.95) -> Interval:
     mean, so the interval is then too wide rather than too narrow.
     """
     assert 0 <= successes <= n != 0, (successes, n)
+    return wilson_of_share(successes / n, n, level)
+
+
+def wilson_of_share(share: float, n: float, level: float = 0.95) -> Interval:
+    """`wilson` of a share, of a number of trials that need not be whole."""
     z = NormalDist().inv_cdf((1 + level) / 2)
-    share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     # A share of 0 or 1 is inside its own interval; rounding alone would put it a hair outside.
     return Interval(max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
+
+
+def clustered_error(values_by_cluster: Sequence[Sequence[float]]) -> float:
+    """Standard error of the mean over clusters of the mean within each: s / sqrt(n), s with n - 1; 0 for one cluster.
+
+    With as many answers to each question, the clustered standard error of Miller (2024, arXiv 2411.00640, section 2.2)
+    but for its n in the place of n - 1.
+    """
+    means_N = np.array([np.mean(values) for values in values_by_cluster])
+    return float(means_N.std(ddof=1) / sqrt(len(means_N))) if len(means_N) > 1 else 0.0
+
+
+def clustered_wilson(values_by_cluster: Sequence[Sequence[float]], level: float = 0.95) -> Interval:
+    """Wilson's interval for repeated 0/1 answers a question, at the number of independent answers they are worth.
+
+    That number is p (1 - p) / SE^2 with the clustered standard error, between the number of questions and that of
+    answers (Korn and Graubard 1998, Survey Methodology 24, 193-201). With one answer a question it is Wilson's own.
+    """
+    questions, answers = len(values_by_cluster), sum(map(len, values_by_cluster))
+    share = float(np.mean([np.mean(values) for values in values_by_cluster]))
+    error = clustered_error(values_by_cluster)
+    worth = share * (1 - share) / error**2 if error > 0 else 0.0
+    return wilson_of_share(share, max(questions, min(answers, worth)), level)
 
 
 def _resampled_means(values_N: np.ndarray, *, draws: int, seed: int) -> np.ndarray:
@@ -133,3 +160,31 @@ def non_inferior(difference: Difference, margin: float) -> bool:
     """Whether b is worse than a by less than `margin` (> 0), at one-sided (1 + level) / 2 of the interval."""
     assert margin > 0, margin
     return difference.low > -margin
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """p-values corrected for their number, by name, in the given order (Holm 1979, Scand. J. Statist. 6, 65-70)."""
+    corrected: dict[str, float] = {}
+    reached = 0.0
+    for rank, name in enumerate(sorted(p_values, key=lambda name: p_values[name])):
+        reached = max(reached, min(1.0, (len(p_values) - rank) * p_values[name]))
+        corrected[name] = reached
+    return {name: corrected[name] for name in p_values}
+
+
+def items_to_see(difference: float, deviation: float, *, level: float = 0.95, power: float = 0.8) -> int:
+    """How many items show a paired difference (> 0), with the standard deviation of the items' differences.
+
+    n = ((z_level + z_power) deviation / difference)^2, for a two-sided test (Miller 2024, arXiv 2411.00640, section 5).
+    """
+    assert difference > 0 <= deviation, (difference, deviation)
+    return max(1, ceil((_both_quantiles(level, power) * deviation / difference) ** 2))
+
+
+def seen_with(items: int, deviation: float, *, level: float = 0.95, power: float = 0.8) -> float:
+    """The smallest paired difference that so many items show; see `items_to_see`."""
+    return _both_quantiles(level, power) * deviation / sqrt(items)
+
+
+def _both_quantiles(level: float, power: float) -> float:
+    return NormalDist().inv_cdf((1 + level) / 2) + NormalDist().inv_cdf(power)

@@ -15,7 +15,7 @@ from afterbase.reward.rules import brevity, rule_rewards
 from afterbase.verify.check import check
 from afterbase.verify.rubric import has_rubric
 
-RULES = frozenset({"maths", "python", "reasoning_gym"})
+RULES = frozenset({"ifeval", "maths", "program", "python", "reasoning_gym"})
 MODEL = frozenset({"rubric"})
 
 

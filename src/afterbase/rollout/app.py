@@ -23,6 +23,7 @@ from afterbase.core.tokens import prompt_ids
 from afterbase.model.load import LanguageModel
 from afterbase.rollout.answering import Answering
 from afterbase.rollout.engine import Sampling
+from afterbase.rollout.in_process import stop_token_ids
 from afterbase.rollout.live import LiveEngine
 from afterbase.rollout.openai_api import AnyRequest, ApiError, ChatRequest, CompletionRequest
 
@@ -30,13 +31,15 @@ _COMPLETION_TOKENS = 16  # OpenAI's default for completions
 _SEEDS = 2**63
 
 
-def create_app(lm: LanguageModel, *, name: str, token: str | None, max_rows: int, token_budget: int) -> FastAPI:
-    """The application; `name` is the model's for clients, `token` what they have to bear.
+def create_app(
+    lm: LanguageModel, *, name: str, token: str | None, max_rows: int, token_budget: int, digest: str | None = None
+) -> FastAPI:
+    """The application; `name` is the model's for clients, `token` what they have to bear, `digest` that of its folder.
 
     Raises UserError where the local engine cannot run the model.
     """
     live = LiveEngine(lm.model, max_rows=max_rows, token_budget=token_budget)
-    stop_ids = _stop_token_ids(lm)
+    stop_ids = stop_token_ids(lm)
     started = int(time.time())
 
     @asynccontextmanager
@@ -64,7 +67,7 @@ def create_app(lm: LanguageModel, *, name: str, token: str | None, max_rows: int
     @app.get("/v1/models", dependencies=[Depends(admit)])
     async def models() -> dict[str, Any]:
         model = {"id": name, "object": "model", "created": started, "owned_by": "afterbase"}
-        return {"object": "list", "data": [{**model, "max_model_len": live.context}]}
+        return {"object": "list", "data": [{**model, "max_model_len": live.context, "digest": digest}]}
 
     @app.post("/v1/chat/completions", dependencies=[Depends(admit)])
     async def chat(request: Request, wanted: ChatRequest) -> Response:
@@ -93,14 +96,6 @@ def create_app(lm: LanguageModel, *, name: str, token: str | None, max_rows: int
         return JSONResponse(await _unless_gone(request, answering))
 
     return app
-
-
-def _stop_token_ids(lm: LanguageModel) -> tuple[int, ...]:
-    """The tokenizer's end of turn, and those that the model's own generation settings add."""
-    config = lm.model.generation_config
-    own = getattr(config, "eos_token_id", None)
-    listed = own if isinstance(own, list) else [own]
-    return tuple(sorted({i for i in [*listed, lm.tokenizer.eos_token_id] if isinstance(i, int)}))
 
 
 def _chat_prompt(lm: LanguageModel, wanted: ChatRequest) -> list[int]:

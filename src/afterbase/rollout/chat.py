@@ -13,7 +13,7 @@ class ChatRequest:
 
     `sample` tells equal requests apart: they are sent and kept each for itself, with a seed of its own derived from
     `seed`, if there is one. `top_logprobs` is the number of candidates beside each token's log-probability; None wants
-    neither.
+    neither. `plain`: the model has no chat template, and continues the text of the messages.
     """
 
     messages: Sequence[dict[str, str]]
@@ -23,14 +23,20 @@ class ChatRequest:
     seed: int | None = None
     sample: int = 0
     top_logprobs: int | None = None
+    plain: bool = False
+
+    @property
+    def text(self) -> str:
+        """What a plain request is a continuation of: the messages as paragraphs, the answer in a line of its own."""
+        return "\n\n".join(message["content"] for message in self.messages) + "\n"
 
     def body(self, model: str) -> dict[str, Any]:
         """What is sent, and what the request is known by."""
-        body: dict[str, Any] = {
-            "model": model,
-            "messages": [dict(message) for message in self.messages],
-            "temperature": float(self.temperature),
-        }
+        body: dict[str, Any] = {"model": model, "temperature": float(self.temperature)}
+        if self.plain:
+            body["prompt"] = self.text
+        else:
+            body["messages"] = [dict(message) for message in self.messages]
         if self.max_tokens is not None:
             body["max_tokens"] = self.max_tokens
         if self.stop:
@@ -102,10 +108,10 @@ class UnreadableError(Exception):
 
 
 def answer_of(body: Any) -> Answer:
-    """The first choice of a chat completion. Raises UnreadableError for anything else."""
+    """The first choice of a completion, in a chat or plain. Raises UnreadableError for anything else."""
     try:
         choice = body["choices"][0]
-        message = choice["message"]
+        message = choice["message"] if "message" in choice else {"content": choice["text"]}
         text = message.get("content")
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         tokens, finish = body["usage"]["completion_tokens"], choice["finish_reason"]

@@ -216,7 +216,8 @@ class _Call:
     async def _attempt(self, client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any] | Failure | _Again:
         try:
             async with asyncio.timeout(self._config.request_timeout):
-                response = await client.post("/chat/completions", content=canonical(body))
+                path = "/chat/completions" if "messages" in body else "/completions"
+                response = await client.post(path, content=canonical(body))
         except TimeoutError:
             return _Again(Failure(reason=Reason.TIMEOUT, detail=f"no answer in {self._config.request_timeout} s"))
         except httpx.HTTPError as error:

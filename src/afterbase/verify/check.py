@@ -10,8 +10,13 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.verify import maths, puzzle
 from afterbase.verify.code import Item, check_python_many
+from afterbase.verify.ifeval.follow import check_ifeval
+from afterbase.verify.isolation import jail
 from afterbase.verify.maths import check_maths_many
+from afterbase.verify.program_cases import workers
+from afterbase.verify.programs import Case, Judge, Program
 from afterbase.verify.puzzle import check_puzzle_many
+from afterbase.verify.remote import Remote, remote_or
 from afterbase.verify.rubric import check_rubric
 from afterbase.verify.sandbox import Sandbox, available
 
@@ -63,6 +68,14 @@ def _python(answers: Answers) -> list[Verdict]:
     return check_python_many(items, _shared_sandbox())
 
 
+def _program(answers: Answers) -> list[Verdict]:
+    programs = [
+        Program(spec["language"], response, [Case(test["stdin"], test["stdout"]) for test in spec["tests"]])
+        for spec, response in answers
+    ]
+    return _shared_judge().verdicts(programs)
+
+
 def _puzzle(answers: Answers) -> list[Verdict]:
     return check_puzzle_many(
         [
@@ -76,8 +89,14 @@ def _rubric(answers: Answers) -> list[Verdict]:
     return [check_rubric(response=response, spec=spec) for spec, response in answers]
 
 
+def _ifeval(answers: Answers) -> list[Verdict]:
+    return [check_ifeval(response=response, spec=spec) for spec, response in answers]
+
+
 _VERIFIERS: dict[str, Callable[[Answers], list[Verdict]]] = {
+    "ifeval": _ifeval,
     "maths": _maths,
+    "program": _program,
     "python": _python,
     "reasoning_gym": _puzzle,
     "rubric": _rubric,
@@ -95,7 +114,16 @@ def _judge(verifier: str) -> Callable[[Answers], list[Verdict]]:
 
 
 @functools.cache
-def _shared_sandbox() -> Sandbox:
+def _shared_judge() -> Judge | Remote:
+    return remote_or(lambda: Judge(jail=jail(), workers=workers()))
+
+
+@functools.cache
+def _shared_sandbox() -> Sandbox | Remote:
+    return remote_or(_sandbox)
+
+
+def _sandbox() -> Sandbox:
     missing = available()
     if missing is not None:
         raise UserError(

@@ -7,13 +7,21 @@ Does not cover: languages other than Python.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from afterbase.core.sample import Status, Verdict
 from afterbase.verify import sandbox as sandboxes
 from afterbase.verify.extract import last_python_block
 
 VERIFIER = "python"
+
+
+class Runs(Protocol):
+    """`Sandbox`, here or on another machine (`remote.Remote`)."""
+
+    def run_many(self, runs: Sequence[sandboxes.Run]) -> list[sandboxes.RunResult]:
+        """The result of each run, in order."""
+        ...
 
 
 class Item(NamedTuple):
@@ -24,14 +32,12 @@ class Item(NamedTuple):
     tests: Sequence[dict[str, Any]]
 
 
-def check_python(
-    *, response: str, function: str, tests: Sequence[dict[str, Any]], sandbox: sandboxes.Sandbox
-) -> Verdict:
+def check_python(*, response: str, function: str, tests: Sequence[dict[str, Any]], sandbox: Runs) -> Verdict:
     """The verdict on one answer; see `check_python_many`."""
     return check_python_many([Item(response, function, tests)], sandbox)[0]
 
 
-def check_python_many(items: Sequence[Item], sandbox: sandboxes.Sandbox) -> list[Verdict]:
+def check_python_many(items: Sequence[Item], sandbox: Runs) -> list[Verdict]:
     """One verdict an answer, value 1 or 0.
 
     Reasons: match; no_code, mismatch, or how the run ended (crash, compile, timeout, memory, output), which is wrong;

@@ -1,4 +1,4 @@
-"""Where the answer is in a response: the last box, "the answer is", the last number; the last Python block."""
+"""Where the answer is in a response: the last box, "the answer is", the last number; the last block of code."""
 
 import re
 from collections.abc import Sequence
@@ -47,6 +47,22 @@ def last_python_block(response: str) -> str | None:
     """The text of the last closed ```python block; None if there is none."""
     blocks = _BLOCK.findall(response)
     return blocks[-1] if blocks else None
+
+
+def last_block(response: str, tags: Sequence[str]) -> str | None:
+    """The text of the last closed block that bears one of the tags; None if there is none.
+
+    A response that is one block and nothing else may leave the tag out.
+    """
+    names = "|".join(map(re.escape, tags))
+    block = re.compile(
+        rf"^[ \t]*```(?:{names})[ \t]*\r?\n(.*?)^[ \t]*```[ \t]*\r?$", re.DOTALL | re.MULTILINE | re.IGNORECASE
+    )
+    blocks = block.findall(response)
+    if blocks:
+        return blocks[-1]
+    alone = re.fullmatch(r"\s*```[ \t]*\r?\n(.*?)^[ \t]*```\s*", response, re.DOTALL | re.MULTILINE)
+    return alone.group(1) if alone else None
 
 
 def after_answer_is(response: str) -> str | None:

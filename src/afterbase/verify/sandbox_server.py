@@ -1,7 +1,7 @@
 """The fork server of the sandbox: one line of JSON in, one forked and locked-up program, one line of JSON out.
 
-Run as a script by a plain interpreter without site packages; it imports nothing of afterbase, so a fork is small and
-holds nothing worth reading. Two walls stand around a program, and each would do for most of what it may try:
+Run as a script by a plain interpreter without site packages; of afterbase it imports the walls alone, so a fork is
+small and holds nothing worth reading. Two walls stand around a program, and each would do for most of what it may try:
 
 * Landlock and an empty capability set, taken on by the server itself before it reads a request: the standard library
   can be read, nothing can be written, no TCP, no signal leaves the server.
@@ -10,11 +10,8 @@ holds nothing worth reading. Two walls stand around a program, and each would do
 
 Does not cover: existence and size of files outside (`stat` stays allowed), time and memory spent inside the limits,
 bugs of the kernel, and machines other than Linux on x86-64.
-
-Structures and constants: linux/landlock.h, linux/seccomp.h, linux/filter.h, capget(2).
 """
 
-import ctypes
 import gc
 import importlib
 import json
@@ -23,20 +20,19 @@ import random
 import resource
 import select
 import signal
-import struct
 import sys
 import time
+from pathlib import Path
 from typing import Any
+
+sys.path.append(str(Path(__file__).parents[2]))  # only for this, or programs could read the package
+from afterbase.verify import walls
+
+sys.path.pop()
 
 # What programs import most: loaded once here rather than in every fork, and before Landlock hides shared libraries.
 _PRELOADED = """bisect collections collections.abc copy cmath datetime dataclasses decimal enum fractions functools
 hashlib heapq itertools math operator re statistics string textwrap typing"""
-
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_LIBC.syscall.restype = ctypes.c_long
-_LANDLOCK_CREATE, _LANDLOCK_ADD_RULE, _LANDLOCK_RESTRICT, _CAPSET = 444, 445, 446, 126
-_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 38, 22, 2
-_READ = 1 << 2 | 1 << 3  # LANDLOCK_ACCESS_FS_READ_FILE and READ_DIR
 
 _ALLOWED = {
     "read": 0, "write": 1, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8, "mmap": 9,
@@ -55,51 +51,23 @@ _ALLOWED_COMMANDS = {16: (0x5401, 0x5413, 0x5451), 72: (1, 2, 3, 1030)}
 _OPENAT, _WRITING = 257, os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
-def _checked(name: str, result: int) -> int:
-    if result < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, f"{name}: {os.strerror(code)}")
-    return result
-
-
-def _syscall(name: str, *arguments: object) -> int:
-    return _checked(name, _LIBC.syscall(*arguments))
-
-
 def confine() -> None:
     """No new privileges, no capabilities, and Landlock: this process may read the standard library and nothing else."""
-    _checked("no_new_privs", _LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-    _syscall("capset", _CAPSET, struct.pack("Ii", 0x20080522, 0), bytes(24))
-    abi = _syscall("landlock", _LANDLOCK_CREATE, None, ctypes.c_size_t(0), 1)
-    files = (1 << (13 if abi == 1 else 14 if abi == 2 else 15 if abi < 5 else 16)) - 1
-    attributes = struct.pack("QQQ", files, 0b11, 0b11)  # files, TCP bind and connect, scopes (signals, sockets)
-    size = 8 if abi < 4 else 16 if abi < 6 else 24
-    rules = _syscall("landlock", _LANDLOCK_CREATE, attributes, ctypes.c_size_t(size), 0)
-    for folder in filter(os.path.isdir, sys.path):
-        below = os.open(folder, os.O_PATH | os.O_CLOEXEC)
-        _syscall("landlock rule", _LANDLOCK_ADD_RULE, rules, 1, struct.pack("=Qi", _READ, below), 0)
-        os.close(below)
-    _syscall("landlock", _LANDLOCK_RESTRICT, rules, 0)
-    os.close(rules)
+    walls.drop_privileges()
+    walls.landlock((folder, walls.READ_FILES) for folder in filter(os.path.isdir, sys.path))
 
 
 def seccomp_filter() -> bytes:
     """The allow-list as a classic BPF program over struct seccomp_data; what it does not name answers EPERM."""
-    load, equal, any_bit, give = 0x20, 0x15, 0x45, 0x06
-    allow, refuse, kill = (give, 0, 0, 0x7FFF0000), (give, 0, 0, 0x00050001), (give, 0, 0, 0x80000000)
-
-    def argument(index: int) -> tuple[int, int, int, int]:
-        return (load, 0, 0, 16 + 8 * index)
-
-    code = [(load, 0, 0, 4), (equal, 1, 0, 0xC000003E), kill, (load, 0, 0, 0)]
+    code = [*walls.ONLY_X86_64]
     for number in _ALLOWED.values():
-        code += [(equal, 0, 1, number), allow]
-    code += [(equal, 0, 4, _OPENAT), argument(2), (any_bit, 0, 1, _WRITING), refuse, allow]
+        code += [(walls.EQUAL, 0, 1, number), walls.ALLOW]
+    code += [(walls.EQUAL, 0, 4, _OPENAT), walls.argument(2), (walls.ANY_BIT, 0, 1, _WRITING)]
+    code += [walls.REFUSE, walls.ALLOW]
     for number, commands in _ALLOWED_COMMANDS.items():
-        checks = [step for command in commands for step in ((equal, 0, 1, command), allow)]
-        code += [(equal, 0, 2 + len(checks), number), argument(1), *checks, refuse]
-    code += [refuse]
-    return b"".join(struct.pack("HBBI", *step) for step in code)
+        checks = [step for command in commands for step in ((walls.EQUAL, 0, 1, command), walls.ALLOW)]
+        code += [(walls.EQUAL, 0, 2 + len(checks), number), walls.argument(1), *checks, walls.REFUSE]
+    return walls.assembled([*code, walls.REFUSE])
 
 
 def _enter(request: dict, nowhere: int, noise: int, report: int, seccomp: bytes) -> None:
@@ -117,9 +85,7 @@ def _enter(request: dict, nowhere: int, noise: int, report: int, seccomp: bytes)
         (resource.RLIMIT_CPU, limits["cpu_seconds"], limits["cpu_seconds"] + 1),
     ):
         resource.setrlimit(what, (soft, hard))
-    code = ctypes.create_string_buffer(seccomp, len(seccomp))
-    program = struct.pack("H6xQ", len(seccomp) // 8, ctypes.addressof(code))
-    _checked("seccomp", _LIBC.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, program, 0, 0))
+    walls.load_filter(seccomp)
 
 
 def _run(request: dict) -> bytes:

@@ -1,0 +1,44 @@
+"""A judge that gives log-probabilities: an endpoint as it is, a model of this machine served on loopback meanwhile."""
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from afterbase.core.listening import bind, url_of
+from afterbase.eval.subject import Subject, find_subject
+
+_MAX_ROWS, _TOKEN_BUDGET = 64, 262_144
+
+
+@contextmanager
+def reachable(spec: str, *, token_variable: str | None = None) -> Iterator[Subject]:
+    """The judge of this URL, folder or shipped name, until the block ends. UserError as `find_subject`."""
+    if re.match(r"https?://", spec):
+        yield find_subject(spec, token_variable=token_variable)
+        return
+    import uvicorn
+
+    from afterbase.core.store import folder_digest
+    from afterbase.model.load import find, load
+    from afterbase.rollout.app import create_app
+
+    folder = find(spec)
+    app = create_app(
+        load(folder),
+        name=folder.resolve().name,
+        token=None,
+        max_rows=_MAX_ROWS,
+        token_budget=_TOKEN_BUDGET,
+        digest=folder_digest(folder),
+    )
+    with bind("127.0.0.1", 0) as listener:
+        listener.listen()
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        try:
+            yield find_subject(f"{url_of(listener)}/v1")
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -1,0 +1,104 @@
+"""A machine's sandboxes over HTTP: whole programs and function calls in, verdicts and results out (`remote.py`).
+
+One request is one program, so that many machines' requests share the workers in turn. Nothing is kept.
+"""
+
+import hmac
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
+from fastapi import Depends, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from afterbase.core.errors import UserError
+from afterbase.core.listening import bind, refuse_open_door, url_of
+from afterbase.verify.isolation import jail_or_nothing
+from afterbase.verify.program_cases import CaseRow, workers
+from afterbase.verify.programs import Case, Judge, Program
+from afterbase.verify.remote import PROTOCOL, TOKEN, URL
+from afterbase.verify.sandbox import Run, Sandbox, available
+
+
+class Programs(BaseModel):
+    """A program in one of eight languages, and its tests."""
+
+    model_config = ConfigDict(strict=True)
+    language: str
+    program: str
+    tests: Annotated[list[CaseRow], Field(min_length=1)]
+    scoring: Literal["all", "fraction"] = "all"
+
+
+class Calls(BaseModel):
+    """Python that defines a function, and the arguments of each call of it."""
+
+    model_config = ConfigDict(strict=True)
+    program: str
+    function: str
+    calls: list[list[Any]]
+
+
+def create_app(judge: Judge, sandbox: Sandbox, *, token: str | None) -> FastAPI:
+    """The application; `token` is what clients have to bear."""
+
+    def admit(request: Request) -> None:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if token is not None and not (
+            scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode())
+        ):
+            raise UserError(
+                "this sandbox wants its token", got="another, or none", remedy=f"set {TOKEN} to the one it started with"
+            )
+
+    async def refuse(_: Request, error: Exception) -> Response:
+        assert isinstance(error, UserError)
+        return JSONResponse({"error": {"rule": error.rule, "got": error.got, "remedy": error.remedy}}, status_code=400)
+
+    limiter = CapacityLimiter(workers())  # more programs at once would only make each other late
+    app = FastAPI(title="afterbase sandbox", docs_url=None, redoc_url=None)
+    app.add_exception_handler(UserError, refuse)
+
+    @app.get("/health", dependencies=[Depends(admit)])
+    async def health() -> dict[str, Any]:
+        return {"sandbox": PROTOCOL, "walls": judge.jail.name}
+
+    @app.post("/programs", dependencies=[Depends(admit)])
+    async def programs(wanted: Programs) -> dict[str, Any]:
+        tests = [Case(test.stdin, test.stdout) for test in wanted.tests]
+        asked = [Program(wanted.language, wanted.program, tests)]
+        (verdict,) = await run_sync(partial(judge.verdicts, asked, scoring=wanted.scoring), limiter=limiter)
+        return {"status": str(verdict.status), "value": verdict.value, "reason": verdict.reason}
+
+    @app.post("/calls", dependencies=[Depends(admit)])
+    async def calls(wanted: Calls) -> dict[str, Any]:
+        run = Run(program=wanted.program, function=wanted.function, calls=wanted.calls)
+        (result,) = await run_sync(sandbox.run_many, [run], limiter=limiter)
+        return {"reason": str(result.reason), "results": result.results}
+
+    return app
+
+
+def serve(*, host: str, port: int, token: str | None) -> None:
+    """Serve this machine's sandboxes until Ctrl-C.
+
+    Raises UserError for an open door, a port that cannot be had, and where programs cannot be isolated.
+    """
+    import uvicorn
+
+    refuse_open_door(host, token)
+    with bind(host, port) as listener:
+        judge = Judge(jail=jail_or_nothing(unsafe=False), workers=1)
+        missing = available()
+        if missing is not None:
+            raise UserError("programs are run in isolation or not at all", got=missing, remedy="use another machine")
+        with Sandbox(workers=workers()) as sandbox:
+            app = create_app(judge, sandbox, token=token)
+            print(f"sandbox ({judge.jail.name}) at {url_of(listener)} (Ctrl-C ends it)\n", flush=True)
+            print(f"  {URL}={url_of(listener)} afterbase verify code FILE", flush=True)
+            try:
+                uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
+            except KeyboardInterrupt:
+                print("stopped")

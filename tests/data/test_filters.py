@@ -1,0 +1,122 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afterbase.data.filters import (
+    Broken,
+    Filters,
+    first_broken,
+    length,
+    malformed,
+    private,
+    repetition,
+    run_of_one_character,
+)
+from afterbase.data.shingles import tokens
+
+GOOD = [("user", "Why is the sky blue?"), ("assistant", "Because air scatters blue light most.")]
+
+
+def answered(text: str) -> list[tuple[str, str]]:
+    return [GOOD[0], ("assistant", text)]
+
+
+@pytest.mark.parametrize(
+    "turns",
+    [
+        GOOD,
+        [("system", "Be brief."), *GOOD],
+        [*GOOD, ("user", "And at dusk?"), ("assistant", "Red, for then the way is long.")],
+        answered("<think>Rayleigh.</think>Scattering."),
+        answered("a < b | c, [i] and <|> and a\tb\r\n"),
+        answered("Read https://example.com/x?a=1#b."),
+    ],
+)
+def test_a_conversation_in_order_is_well_formed(turns):
+    assert malformed(turns) is None
+
+
+@pytest.mark.parametrize(
+    ("turns", "rule"),
+    [
+        ([], "no turn"),
+        ([("system", "Be brief.")], "turns out of order"),
+        (GOOD[:1], "turns out of order"),
+        (GOOD[::-1], "turns out of order"),
+        ([*GOOD, GOOD[0]], "turns out of order"),
+        ([GOOD[0], *GOOD], "turns out of order"),
+        ([*GOOD, ("system", "x"), *GOOD], "turns out of order"),
+        ([GOOD[0], ("tool", "x")], "unknown role tool"),
+        (answered(" \n"), "empty turn"),
+        (answered("caf\ufffd"), "broken encoding"),
+        (answered("a\0b"), "control character"),
+        (answered("done<|im_end|>"), "template markup"),
+        (answered("done<｜end▁of▁sentence｜>"), "template markup"),
+        (answered("[INST] x [/INST]"), "template markup"),
+        (answered("<think>so"), "thought not closed"),
+        (answered("so</think></think>x"), "thought not closed"),
+        (answered("<think>so</think> "), "thought not closed"),
+        (answered("<think>a</think>b<think>c"), "thought not closed"),
+    ],
+)
+def test_a_fault_of_form_is_named(turns, rule):
+    broken = malformed(turns)
+    assert broken is not None
+    assert broken.rule == f"format: {rule}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "broken"),
+    [
+        ({"shortest": 4}, "abc", Broken("length: too short", 3)),
+        ({"longest": 30}, "x" * 11, Broken("length: too long", 31)),
+        ({"longest_paragraph": 5}, "abc\n\nabcdef\n \nab", Broken("length: long paragraph", 6)),
+        ({"code_in_thought": False}, "<think>a ```b``` c</think>d", Broken("format: code in a thought")),
+        ({"code_in_thought": False}, "<think>a</think>```b```", None),
+        ({"shortest": 3, "longest": 23, "longest_paragraph": 3}, "abc", None),
+        ({"longest": None}, "x" * 200_000, None),
+    ],
+)
+def test_lengths_are_held_to_their_limits(settings, text, broken):
+    assert length(answered(text), Filters(**settings)) == broken
+
+
+def test_the_record_of_personal_data_does_not_repeat_it():
+    assert private(answered("jane@gmail.com"), ["email"]) == Broken("personal: email")
+    assert private([("user", "8.8.4.4"), ("assistant", "x")], ["ip", "email"]) == Broken("personal: ip")
+    assert private(GOOD, Filters().personal) is None
+
+
+def test_rules_are_asked_in_order():
+    def mixed(text: str) -> bool:
+        return "因此" in text
+
+    every = answered("<think>因此 jane@gmail.com")
+    assert first_broken(every, Filters(), mixed=mixed) == Broken("format: thought not closed")
+    assert first_broken(answered("因此 jane@gmail.com"), Filters(longest=9), mixed=mixed) == Broken(
+        "length: too long", 37
+    )
+    assert first_broken(answered("因此 jane@gmail.com"), Filters(), mixed=mixed) == Broken("language: mixed")
+    alone = Filters(one_language=False)
+    assert first_broken(answered("因此 jane@gmail.com"), alone, mixed=mixed) == Broken("personal: email")
+    assert first_broken(GOOD, Filters(), mixed=mixed) is None
+
+
+def test_a_loop_is_repetition_and_prose_is_not():
+    loop, prose = "wait, let me check. " * 40, " ".join(f"word{i}" for i in range(200))
+    shares = repetition(tokens([loop, prose, "again and again", "", "因此答案是" * 30])).tolist()
+    assert shares[0] > 0.9
+    assert shares[1:4] == [0, 0, 0]
+    assert shares[4] > 0.9
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=47, max_size=90))
+def test_repetition_is_the_share_of_grams_seen_before(words):
+    grams = [tuple(words[i : i + 8]) for i in range(len(words) - 7)]
+    [share] = repetition(tokens([" ".join(words)])).tolist()
+    assert share == pytest.approx(1 - len(set(grams)) / len(grams))
+
+
+def test_one_character_over_and_over_is_told():
+    assert run_of_one_character("ok " + "!" * 200)
+    assert not run_of_one_character("-" * 199 + " " * 500 + "ha" * 300)

@@ -1,0 +1,27 @@
+"""What a reader sees: scores beside the report's rows, and dashes where there is no number."""
+
+from io import StringIO
+
+from rich.console import Console
+
+from afterbase.eval.judged.run import _published
+from afterbase.eval.judged.tables import show
+
+
+def test_scores_stand_beside_the_reports_rows_and_calibration() -> None:
+    measure = {"value": 0.25, "low": 0.1, "high": 0.4, "n": 12}
+    keys = ("consistency", "length_bias", "self_preference", "no_verdict", "agreement_with_people")
+    found = {
+        "arena-hard": {"mine": {"score": 61.5, "ci_low": 50.0, "ci_high": 70.0}, "mute": {"score": None}},
+        "alpaca-eval": {"mine": {"win_rate": 40.0, "standard_error": 3.0, "n_total": 9}},
+        "calibration": {"position_bias": measure, **dict.fromkeys(keys)},
+        "by_task": {"mine": {"code": measure}},
+    }
+    page = StringIO()
+    show({"judges": {"judge": found}, "published": _published()}, Console(file=page, width=120))
+    lines = page.getvalue().splitlines()
+    assert any("mine" in line and "61.5 (50.0 to 70.0)" in line and "40.0 ± 3.0" in line for line in lines)
+    assert any("mute" in line and "61" not in line for line in lines)
+    assert any("DeepSeek-V3 (report)" in line and "85.5" in line and "70.0" in line for line in lines)
+    assert any("position bias" in line and "0.250" in line and "0.100 to 0.400" in line for line in lines)
+    assert any("code" in line and "25.0" in line for line in lines)

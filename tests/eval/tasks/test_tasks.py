@@ -1,0 +1,67 @@
+"""Every benchmark reads its published sample, accepts its own right answers, and refuses an empty one."""
+
+import random
+
+import pytest
+
+from afterbase.core.errors import UserError
+from afterbase.eval.tasks import TASKS, named
+from afterbase.eval.tasks.sources import Folder
+from afterbase.eval.tasks.task import Judging, refuse_repeated
+
+SAMPLED = {
+    "mmlu": 50,
+    "mmlu_redux": 49,  # one question of the sample has no right option
+    "mmlu_pro": 50,
+    "ceval": 50,
+    "cluewsc": 50,
+    "gsm8k": 50,
+    "math500": 50,
+    "aime2024": 15,
+    "humaneval": 50,
+}
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_right_answers_are_right_and_empty_ones_wrong(afterbase_data, name):
+    task = TASKS[name]
+    items = refuse_repeated(task.items(Folder(afterbase_data / "capability")), task.title)
+    assert len(items) == SAMPLED[name]
+    if task.needs() is not None:
+        pytest.skip(f"{name} needs {task.needs()}")
+    assert not isinstance(task.score, Judging)
+    marks = task.score([(item, item.right or "") for item in items])
+    assert [(item.id, mark) for item, mark in zip(items, marks, strict=True) if mark.value != 1] == []
+    assert all(mark.value == 0 and not mark.failed for mark in task.score([(item, "") for item in items]))
+
+
+@pytest.mark.parametrize("name", ["mmlu", "mmlu_redux", "mmlu_pro", "ceval"])
+def test_twins_of_multiple_choice_ask_the_same_with_the_letters_moved(afterbase_data, name):
+    task = TASKS[name]
+    assert task.twin is not None
+    items = task.items(Folder(afterbase_data / "capability"))
+    twins = [(item, task.twin(item, random.Random(item.id))) for item in items]
+    made = [(item, twin) for item, twin in twins if twin is not None]
+    assert len(made) > 0.8 * len(items)
+    for item, twin in made:
+        assert twin.id == item.id
+        assert twin.gold.letter != item.gold.letter
+        assert sorted(twin.prompt) == sorted(item.prompt)
+
+
+def test_every_benchmark_says_what_it_needs(tmp_path):
+    for name, task in TASKS.items():
+        assert task.licence, name
+        lacks = [Folder(tmp_path).missing(source) for source in task.sources]
+        assert all(lack is not None and "does not exist" in lack for lack in lacks), name
+
+
+def test_names_in_any_spelling_each_once():
+    assert named("gsm8k, MATH-500,mmlu_test,GSM8K") == ["gsm8k", "math500", "mmlu"]
+
+
+@pytest.mark.parametrize("text", ["", ",", "gsm8k,bogus"])
+def test_unknown_names_are_told_the_known_ones(text):
+    with pytest.raises(UserError) as raised:
+        named(text)
+    assert "mmlu" in raised.value.remedy

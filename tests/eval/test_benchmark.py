@@ -1,0 +1,125 @@
+"""A toy model on toy files: in process and served the same, refused early, and resumed where it stopped."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from afterbase.core.errors import UserError
+from afterbase.core.progress import Silent
+from afterbase.eval.benchmark import Settings, evaluate
+from afterbase.eval.results import read
+from afterbase.eval.subject import find_subject
+from afterbase.eval.tasks.sources import Folder
+from afterbase.model.load import load
+from afterbase.rollout.app import create_app
+from afterbase.rollout.in_process import InProcess
+from loopback import served
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    sums = [{"question": f"What is {i} + {i}?", "answer": f"So.\n#### {2 * i}"} for i in range(5)]
+    aime = [{"id": i, "problem": f"Find {i}.", "answer": f"00{i}"} for i in range(2)]
+    for name, rows in (("gsm8k", sums), ("aime2024", aime)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def _evaluate(spec: str, data: Path, out: Path, names=("gsm8k",), **settings):
+    said: list[str] = []
+    results = evaluate(
+        find_subject(spec),
+        list(names),
+        folder=Folder(data),
+        settings=Settings(**settings),
+        out=out,
+        judge=None,
+        progress=Silent(),
+        tell=said.append,
+    )
+    return results, said
+
+
+def test_the_same_in_process_and_served(toy_folder, data, tmp_path):
+    settings = {"names": ("gsm8k", "aime2024"), "max_tokens": 16}
+    local, _ = _evaluate(str(toy_folder), data, tmp_path / "local", **settings)
+    app = create_app(load(toy_folder), name="toy", token=None, max_rows=8, token_budget=20_000)
+    with served(app) as url:
+        remote, _ = _evaluate(url, data, tmp_path / "remote", **settings)
+    assert local == remote
+    assert local["gsm8k"].n == 5
+    assert local["aime2024"].n == 2
+    rows = [{name: e.rows for name, e in read(tmp_path / side).items()} for side in ("local", "remote")]
+    assert rows[0] == rows[1]
+    assert len({row.text for row in rows[0]["aime2024"]}) > 16  # sampled anew in each of 16 runs
+
+
+def test_a_stopped_run_goes_on(toy_folder, data, tmp_path, monkeypatch):
+    class StoppedError(Exception):
+        pass
+
+    complete, computed = InProcess.complete, []
+
+    def stopping(self, requests, *, on_finished=None):
+        def count(index, result):
+            assert on_finished is not None
+            on_finished(index, result)
+            computed.append(index)
+            if len(computed) == 3:
+                raise StoppedError
+
+        return complete(self, requests, on_finished=count)
+
+    monkeypatch.setattr(InProcess, "complete", stopping)
+    with pytest.raises(StoppedError):
+        _evaluate(str(toy_folder), data, tmp_path / "out", max_tokens=8)
+    assert not list((tmp_path / "out").glob("*.json"))
+    monkeypatch.setattr(InProcess, "complete", complete)
+    resumed, _ = _evaluate(str(toy_folder), data, tmp_path / "out", max_tokens=8)
+    fresh, _ = _evaluate(str(toy_folder), data, tmp_path / "fresh", max_tokens=8)
+    assert resumed == fresh
+
+
+def test_missing_files_are_all_told_before_the_model_is_loaded(toy_folder, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("afterbase.model.load.load", lambda _: pytest.fail("loaded a model"))
+    with pytest.raises(UserError) as raised:
+        _evaluate(str(toy_folder), data, tmp_path / "out", names=("gsm8k", "mmlu", "drop"))
+    assert "mmlu needs" in raised.value.got
+    assert "drop needs" in raised.value.got
+    assert raised.value.remedy.endswith("leave mmlu, drop out of --tasks")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_prompt_beyond_the_context_is_wrong_and_told(toy_folder, data, tmp_path):
+    with (data / "gsm8k.jsonl").open("a") as file:
+        file.write(json.dumps({"question": "What? " * 2000, "answer": "#### 1"}) + "\n")
+    results, said = _evaluate(str(toy_folder), data, tmp_path / "out", max_tokens=8)
+    assert results["gsm8k"].n == 6
+    assert said == ["gsm8k: 1 of 6 prompts do not fit in the context, and count as wrong"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"limit": 0}, "`--limit` is 1 or more"),
+        ({"runs": 0}, "`--runs` is 1 or more"),
+        ({"runs": 2}, "a greedy answer is the same each time"),
+        ({"temperatures": (0.0, 0.0)}, "a greedy answer is the same each time"),
+        ({"temperatures": (3.0,)}, "a temperature is from 0 to 2"),
+        ({"max_tokens": 0}, "`--max-new-tokens` is 1 or more"),
+    ],
+    ids=str,
+)
+def test_settings_that_mean_nothing_are_refused(toy_folder, data, tmp_path, settings, rule):
+    with pytest.raises(UserError, match=rule):
+        _evaluate(str(toy_folder), data, tmp_path / "out", **settings)
+
+
+def test_runs_take_the_temperatures_in_turn(toy_folder, data, tmp_path):
+    _evaluate(str(toy_folder), data, tmp_path / "out", temperatures=(0.0, 0.9), runs=2, limit=2, max_tokens=4)
+    evaluated = read(tmp_path / "out")["gsm8k"]
+    assert evaluated.settings["temperatures"] == [0.0, 0.9]
+    assert [(row.id, row.run) for row in evaluated.rows] == [("0", 0), ("0", 1), ("1", 0), ("1", 1)]

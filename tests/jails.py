@@ -1,0 +1,42 @@
+"""The walls that this machine can build, and one program in them."""
+
+import pytest
+
+from afterbase.core.errors import UserError
+from afterbase.verify import isolation
+from afterbase.verify.jail import Bubblewrap, Jail, Landlock, Limits
+from afterbase.verify.languages import SPELLINGS, toolchain
+from afterbase.verify.process import Ended
+from afterbase.verify.workshop import Workshop, room
+
+KINDS = {kind.name: kind for kind in (Bubblewrap(), Landlock())}
+SMALL = Limits(cpu_seconds=1, wall_seconds=4.0, memory_bytes=128 << 20, processes=24, output_bytes=1 << 16)
+
+
+def jail_or_skip(name: str = "strongest") -> Jail:
+    """The walls of this name; the test is skipped, with the reason, where they do not hold."""
+    try:
+        if name == "strongest":
+            return isolation.jail()
+    except UserError as error:
+        pytest.skip(error.got)
+    missing = isolation.open_in(KINDS[name])
+    if missing is not None:
+        pytest.skip(f"{name}: {missing}")
+    return KINDS[name]
+
+
+def skip_without_tools(language: str) -> None:
+    """Skip the test, with the reason, where the language cannot be run."""
+    try:
+        toolchain(SPELLINGS[language])
+    except UserError as error:
+        pytest.skip(f"{error.rule}: {error.got}")
+
+
+def ended(jail: Jail, text: str, *, language: str = "python", stdin: str = "", limits: Limits = SMALL) -> Ended:
+    """How one run of a program ends that needs no building."""
+    with room(0) as place:
+        shop = Workshop(language=SPELLINGS[language], text=text, room=place, jail=jail, limits=limits)
+        assert shop.fault_of_building() is None
+        return shop.ended(stdin)

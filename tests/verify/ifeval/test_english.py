@@ -1,0 +1,24 @@
+from afterbase.verify.ifeval import english
+
+
+def test_sentences_know_abbreviations() -> None:
+    assert english.sentences("Mr. Fox met J. K. Rowling at 5 p.m. yesterday. She left.\n\nWhy?") == [
+        "Mr. Fox met J. K. Rowling at 5 p.m. yesterday.",
+        "She left.",
+        "Why?",
+    ]
+
+
+def test_words_are_those_of_the_treebank() -> None:
+    assert english.words("I CAN'T say it's WELL-KNOWN. (OK?)") == [
+        *("I", "CA", "N'T", "say", "it", "'s", "WELL-KNOWN", "."),
+        *("(", "OK", "?", ")"),
+    ]
+
+
+def test_the_model_is_whole_and_does_not_grow() -> None:
+    model = english._splitter()._params
+    parts = (model.abbrev_types, model.collocations, model.sent_starters, model.ortho_context)
+    for _ in range(2):
+        assert [len(part) for part in parts] == [156, 37, 39, 20366]  # as in NLTK's `punkt_tab`
+        english.sentences("Flurbl. Gnarfx went. Snood. zwibbel qux.")

@@ -1,0 +1,177 @@
+"""What programs do in the open, they do here behind each kind of walls; nothing of them is left."""
+
+import os
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from afterbase.verify.jail import Jail, Limits
+from afterbase.verify.process import _memory_of
+from afterbase.verify.sandbox import Reason
+from afterbase.verify.workshop import room
+from jails import SMALL, ended, jail_or_skip
+
+
+@pytest.fixture(params=["strongest", pytest.param("landlock", marks=pytest.mark.slow)])
+def jail(request: pytest.FixtureRequest) -> Jail:
+    return jail_or_skip(request.param)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """No process below this one, no folder, no mount."""
+    before = left_behind()
+    yield
+    assert left_behind() == before
+
+
+def left_behind() -> tuple[list[str], list[str], int]:
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    folders = sorted(path.name for path in Path("/tmp").glob("afterbase-????????"))
+    return children, folders, len(Path("/proc/self/mounts").read_text().splitlines())
+
+
+def test_what_a_program_prints_is_told_and_what_it_reads_is_given(jail: Jail) -> None:
+    program = "import sys\nprint(sys.stdin.read().upper(), end='')\nprint('aside', file=sys.stderr)"
+    told = ended(jail, program, stdin="größe 🙂\n")
+    assert (told.reason, told.status, told.stdout.decode(), told.stderr) == (Reason.OK, 0, "GRÖSSE 🙂\n", b"aside\n")
+
+
+def test_a_long_input_that_nobody_reads_holds_nothing_up(jail: Jail) -> None:
+    assert ended(jail, "print(3)", stdin="x" * 5_000_000).stdout == b"3\n"
+
+
+def test_bytes_pass_as_they_are(jail: Jail) -> None:
+    assert ended(jail, r"import os; os.write(1, b'\xff\0\r\n')").stdout == b"\xff\0\r\n"
+
+
+def test_the_streams_can_be_opened_by_name(jail: Jail) -> None:
+    told = ended(jail, "read x < /dev/stdin; echo $x > /dev/stdout; echo b > /dev/stderr", language="bash", stdin="a\n")
+    assert (told.stdout, told.stderr) == (b"a\n", b"b\n")
+
+
+def test_a_private_folder_can_be_written_and_is_new_each_time(jail: Jail) -> None:
+    program = "import os\nos.chdir(os.environ['TMPDIR'])\nprint(os.listdir())\nopen('x', 'w').write('y')"
+    for _ in range(2):
+        assert ended(jail, program).stdout == b"[]\n"
+
+
+def test_a_program_inherits_three_streams_and_no_secret(jail: Jail, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "x")
+    told = ended(
+        jail, "import os\nprint([d for d in range(64) if os.path.exists(f'/proc/self/fd/{d}')])\nprint(*os.environ)"
+    )
+    assert told.stdout.splitlines()[0] == b"[0, 1, 2]"
+    assert set(told.stdout.decode().splitlines()[1].split()) <= {
+        "PATH", "HOME", "TMPDIR", "LANG", "PYTHONHASHSEED", "OPENSSL_CONF", "PWD", "LC_CTYPE",
+    }  # fmt: skip
+
+
+HOSTILE = {
+    "fork bomb": ("while True: os.fork()", {Reason.CRASH}),
+    "fork bomb that insists": (
+        "while True:\n    try: os.fork()\n    except OSError: pass",
+        {Reason.TIMEOUT},
+    ),
+    "threads without end": (
+        "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(99,), daemon=True).start()",
+        {Reason.CRASH},
+    ),
+    "memory bomb": ("a = []\nwhile True: a.append('x' * 10 ** 6)", {Reason.MEMORY}),
+    "memory bomb of many": (
+        "a = []\nfor _ in range(4): os.fork()\nwhile True: a.append('x' * 10 ** 6)",
+        {Reason.MEMORY},
+    ),
+    "shared memory": ("import mmap\nmmap.mmap(-1, 10 ** 6)", {Reason.CRASH}),
+    "anonymous file": ("os.memfd_create('x')", {Reason.CRASH}),
+    "endless print": ("while True: print('x' * 1000)", {Reason.OUTPUT}),
+    "endless error": ("while True: os.write(2, b'x' * 1000)", {Reason.OUTPUT}),
+    "huge file": ("f = open(tmp + '/x', 'wb')\nwhile True: f.write(b'x' * 10 ** 6)", {Reason.CRASH, Reason.OUTPUT}),
+    "link to the shadows": ("os.symlink('/etc/shadow', tmp + '/x'); open(tmp + '/x')", {Reason.CRASH}),
+    "passwords": ("open('/etc/passwd')", {Reason.CRASH}),
+    "a change of itself": ("open(sys.argv[0], 'w')", {Reason.CRASH}),
+    "a file of the system": ("open('/usr/x', 'w')", {Reason.CRASH}),
+    "memory of another": ("open(f'/proc/{outside}/mem', 'rb')", {Reason.CRASH}),
+    "environment of another": ("open(f'/proc/{outside}/environ', 'rb')", {Reason.CRASH}),
+    "signal to another": ("os.kill(outside, 9)", {Reason.CRASH}),
+    "kill everybody": ("os.kill(-1, 9)\nwhile True: pass", {Reason.CRASH, Reason.TIMEOUT}),
+    "kill the parent": ("os.kill(os.getppid(), 9)\nos.abort()", {Reason.CRASH}),
+    "kill itself": ("os.kill(os.getpid(), 9)", {Reason.CRASH}),
+    "trace": ("import ctypes\nif ctypes.CDLL(None).ptrace(16, os.getppid()): raise OSError", {Reason.CRASH}),
+    "socket": ("import socket; socket.create_connection(('127.0.0.1', 22))", {Reason.CRASH}),
+    "unix socket": ("import socket; socket.socket(socket.AF_UNIX)", {Reason.CRASH}),
+    "namespace": ("import ctypes\nif ctypes.CDLL(None).unshare(0x10000000): raise OSError", {Reason.CRASH}),
+    "session of its own": ("os.setpgid(0, 0) if os.fork() else os.setsid()", {Reason.CRASH}),
+    "more of everything": ("import resource as r; r.setrlimit(r.RLIMIT_NPROC, (-1, -1))", {Reason.CRASH}),
+    "recursion": ("f = lambda: f()\nf()", {Reason.CRASH}),
+    "abort": ("os.abort()", {Reason.CRASH}),
+    "exit": ("os._exit(3)", {Reason.CRASH}),
+    "closed streams": ("os.closerange(0, 256); time.sleep(10 ** 6)", {Reason.TIMEOUT}),
+    "deaf loop": (
+        "import signal\nfor n in range(1, 64):\n    try: signal.signal(n, signal.SIG_IGN)\n"
+        "    except (OSError, ValueError): pass\nwhile True: pass",
+        {Reason.TIMEOUT},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_programs_end_for_the_right_reason(jail: Jail, name: str) -> None:
+    deed, reasons = HOSTILE[name]
+    head = f"import os, sys, time\ntmp, outside = os.environ['TMPDIR'], {os.getpid()}\n"
+    assert ended(jail, head + deed, limits=SHORT if Reason.TIMEOUT in reasons else SMALL).reason in reasons
+
+
+SHORT = Limits(cpu_seconds=1, wall_seconds=1.5, memory_bytes=128 << 20, processes=24)
+
+
+@pytest.mark.parametrize("deed", ["pass", "os.closerange(0, 64)", "os.fork()", "signal.signal(15, signal.SIG_IGN)"])
+def test_children_die_with_their_parent(jail: Jail, deed: str) -> None:
+    program = f"""
+    import os, signal, time
+    print(3, flush=True)
+    if os.fork() == 0:
+        {deed}
+        time.sleep(10 ** 6)
+    """
+    told = ended(jail, textwrap.dedent(program))
+    assert (told.reason, told.stdout) == (Reason.OK, b"3\n")
+
+
+def test_files_of_other_runs_are_not_seen(jail: Jail, tmp_path: Path) -> None:
+    """The folder of a run that goes on at the same time, and a file of this test."""
+    with room(1) as other:
+        (other.folder / "main.py").write_text("theirs")
+        for path in (other.folder / "main.py", other.folder, tmp_path, Path("/tmp")):
+            program = f"import os\ntry: print(os.listdir({str(path)!r}))\nexcept OSError: print('no')"
+            assert ended(jail, program).stdout in (b"no\n", b"[]\n")
+
+
+def test_small_files_fill_a_folder_of_limited_size() -> None:
+    jail = jail_or_skip("bubblewrap")
+    program = "import os\nfor n in range(99): open(os.environ['TMPDIR'] + f'/{n}', 'wb').write(b'x' * 10 ** 6)"
+    told = ended(jail, program, limits=Limits(folder_bytes=4 << 20))
+    assert told.reason is Reason.CRASH
+    assert b"No space left" in told.stderr
+
+
+def test_folders_that_their_owner_closed_are_cleared(jail: Jail) -> None:
+    program = (
+        "import os\nos.chdir(os.environ['TMPDIR'])\nfor _ in range(300): os.mkdir('d'); os.chdir('d')\nos.chmod('.', 0)"
+    )
+    assert ended(jail, program).reason is Reason.OK
+
+
+def test_a_jail_that_cannot_be_built_is_our_fault(jail: Jail, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("afterbase.verify.jail.program_filter", lambda: b"")
+    assert ended(jail, "print(3)").reason is Reason.SANDBOX
+
+
+def test_memory_counts_all_processes_below_and_no_files() -> None:
+    own = _memory_of(os.getpid())
+    block = bytearray(64 << 20)
+    assert 60 << 20 < _memory_of(os.getpid()) - own < 70 << 20
+    del block
+    assert _memory_of(2**22 + 1) == 0

@@ -1,0 +1,138 @@
+"""Each language is built and run for real where its tools are installed; the test is skipped where not."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afterbase.verify.jail import Limits
+from afterbase.verify.languages import LANGUAGES, SPELLINGS
+from afterbase.verify.workshop import Workshop, clear, lines_of, room
+from jails import jail_or_skip, skip_without_tools
+
+# A sum of what is read; a broken source; an uncaught error. Each in a language's own words.
+PROGRAMS = {
+    "python": ("import sys\nprint(sum(map(int, sys.stdin.read().split())))", "print(3", "raise ValueError"),
+    "javascript": (
+        "const s = require('fs').readFileSync('/dev/stdin', 'utf8');\n"
+        "console.log(s.trim().split(/\\s+/).map(Number).reduce((a, b) => a + b))",
+        "console.log(3",
+        "throw 1",
+    ),
+    "typescript": (
+        "import * as fs from 'fs';\nconst s: string = fs.readFileSync(0, 'utf8');\n"
+        "console.log(s.trim().split(/\\s+/).map(Number).reduce((a: number, b: number) => a + b))",
+        "const x: number = 'three'",
+        "throw 1",
+    ),
+    "java": (
+        "import java.util.*;\nclass Helper {}\npublic class Sum { public static void main(String[] a) {\n"
+        "var s = new Scanner(System.in); long t = 0; while (s.hasNext()) t += s.nextLong(); System.out.println(t); } }",
+        'class A { public static void main(String[] a) { int x = "three"; } }',
+        "class A { public static void main(String[] a) { throw new RuntimeException(); } }",
+    ),
+    "cpp": (
+        "#include <iostream>\nint main() { long t = 0, x; while (std::cin >> x) t += x; std::cout << t << '\\n'; }",
+        "int main() { return }",
+        "int main() { return 3; }",
+    ),
+    "csharp": (
+        "using System; using System.Linq;\nclass P { static void Main() { Console.WriteLine(Console.In.ReadToEnd()\n"
+        ".Split((char[]) null, StringSplitOptions.RemoveEmptyEntries).Select(long.Parse).Sum()); } }",
+        'class P { static void Main() { int x = "three"; } }',
+        "class P { static void Main() { throw new System.Exception(); } }",
+    ),
+    "php": (
+        "<?php echo array_sum(preg_split('/\\s+/', trim(file_get_contents('php://stdin')))), PHP_EOL;",
+        "<?php echo (3;",
+        "<?php throw new Exception();",
+    ),
+    "bash": ("t=0; for x in $(cat); do t=$((t + x)); done; echo $t", "if true; then echo 3", "exit 3"),
+}
+ROOMY = Limits()
+SLOW = {"typescript", "java", "cpp", "csharp"}
+
+
+def judged(language: str, text: str, stdout: str = "6\n", limits: Limits = ROOMY) -> str:
+    skip_without_tools(language)
+    with room(0) as place:
+        shop = Workshop(language=SPELLINGS[language], text=text, room=place, jail=jail_or_skip(), limits=limits)
+        return shop.fault_of_building() or shop.reason(stdin="1 2\n3\n", stdout=stdout)
+
+
+def test_all_languages_are_here() -> None:
+    assert list(PROGRAMS) == [language.name for language in LANGUAGES]
+
+
+@pytest.mark.parametrize("language", PROGRAMS)
+def test_a_right_program_matches(language: str) -> None:
+    assert judged(language, PROGRAMS[language][0]) == "match"
+
+
+@pytest.mark.parametrize("language", [pytest.param(x, marks=[pytest.mark.slow] * (x in SLOW)) for x in PROGRAMS])
+def test_wrong_ones_are_told_apart(language: str) -> None:
+    right, broken, crashing = PROGRAMS[language]
+    assert judged(language, right, "7\n") == "mismatch"
+    assert judged(language, broken) == "compile"
+    assert judged(language, crashing) == "crash"
+
+
+MEMORY_BOMBS = {
+    "python": "a = []\nwhile True: a.append('x' * 10 ** 6)",
+    "javascript": "const a = []; while (true) a.push(Buffer.alloc(1e7, 1))",
+    "java": "class A { public static void main(String[] a) { var l = new java.util.ArrayList<int[]>(); "
+    "while (true) l.add(new int[1000000]); } }",
+    "cpp": "#include <vector>\nint main() { std::vector<long> v; while (true) v.push_back(1); }",
+    "csharp": "using System.Collections.Generic; class P { static void Main() { var l = new List<byte[]>(); "
+    "while (true) { var b = new byte[1000000]; for (int i = 0; i < b.Length; i += 4096) b[i] = 1; l.Add(b); } } }",
+    "php": "<?php $a = []; while (true) $a[] = str_repeat('x', 1000000);",
+    "bash": "a=x; while :; do a=$a$a; done",
+}
+
+
+@pytest.mark.parametrize(
+    "language", [pytest.param(x, marks=[pytest.mark.slow] * (x != "python")) for x in MEMORY_BOMBS]
+)
+def test_memory_bombs_are_told_as_such(language: str) -> None:
+    assert judged(language, MEMORY_BOMBS[language]) == "memory"
+
+
+def test_impossible_blocks_are_memory_too() -> None:
+    assert judged("python", "'x' * 10 ** 13") == "memory"
+
+
+def test_a_bomb_of_processes_in_bash_ends() -> None:
+    limits = Limits(wall_seconds=2.0, processes=24)
+    assert judged("bash", "f() { f | f & }; f; wait", limits=limits) in ("timeout", "crash", "mismatch")
+
+
+@pytest.mark.slow
+def test_a_source_may_not_be_put_together_from_files_outside() -> None:
+    assert judged("cpp", '#include "/etc/passwd"\nint main() {}') == "compile"
+
+
+def test_any_folder_is_cleared(tmp_path: Path) -> None:
+    """Too deep for recursion, closed, and with a link out that is not followed."""
+    (tmp_path / "kept").touch()
+    folder = tmp_path / "folder"
+    deed = "import os\nos.mkdir('folder'); os.chdir('folder')\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')\n"
+    deed += "os.symlink('/tmp', 'l'); os.chmod('.', 0)"
+    subprocess.run([sys.executable, "-c", deed], cwd=tmp_path, check=True)
+    clear(folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@given(st.lists(st.text("ab \t\r", max_size=4), max_size=5))
+def test_blank_ends_do_not_count(lines: list[str]) -> None:
+    bare = lines_of("\n".join(line.rstrip() for line in lines))
+    assert lines_of("\n".join(lines)) == lines_of("\n".join(lines) + "\n\n") == bare
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("a b", "a  b"), (" a", "a"), ("a\n\nb", "a\nb"), ("1.0", "1"), ("\na", "a")]
+)
+def test_all_else_counts(one: str, other: str) -> None:
+    assert lines_of(one) != lines_of(other)

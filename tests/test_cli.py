@@ -74,6 +74,9 @@ def test_commands_and_options_are_these_and_no_others():
         "score arena-hard": ["--category", "--json", "--style", "--verdicts", "--version", "FILE"],
         "score reward-bench": ["--json", "--k", "--metrics", "FILE"],
         "score alpaca-eval": ["--C", "--difficulty", "--folds", "--json", "--regulariser", "MODEL..."],
+        "data clean": ["--against", "--config", "--domain", "--out", "--preview", "FILE..."],
+        "data hash": ["--field", "--n", "--name", "--out", "FILE"],
+        "data export": ["--domain", "--to", "FILE", "OUT"],
     }
 
 

@@ -125,3 +125,11 @@ def test_recipe_that_is_not_there_is_refused(tmp_path):
 )
 def test_open_domains_have_a_scalar_reward_model_or_a_judge(tmp_path, text, got):
     assert _refusal(tmp_path, text).got == got
+
+
+def test_unknown_reward_is_refused_with_those_that_exist(tmp_path):
+    error = _refusal(
+        tmp_path, _changed(r"^\[expert.grpo\]$", "[expert.grpo.rewards.politeness]\nweight = 1.0\n[expert.grpo]")
+    )
+    assert error.rule == "unknown key `expert.grpo.rewards.politeness`"
+    assert error.remedy.endswith("correct, floor, format, language, length, repetition")

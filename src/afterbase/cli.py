@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from afterbase import eval_commands, score_commands, verify_commands
+from afterbase import data_commands, eval_commands, score_commands, verify_commands
 from afterbase.core.errors import UserError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.add_typer(verify_commands.app, name="verify")
 app.add_typer(score_commands.app, name="score")
 app.add_typer(eval_commands.app, name="eval")
+app.add_typer(data_commands.app, name="data")
 Root = Annotated[Path, typer.Option("--root", help="Where `runs/` and `store/` lie.")]
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/quickstart.toml.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The name of a run: its recipe's `name`.")]

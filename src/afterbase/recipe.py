@@ -12,6 +12,7 @@ from afterbase.core.config import Config, How, load_toml
 from afterbase.core.errors import UserError
 from afterbase.data.corpus import Corpus, WorkedCorpus
 from afterbase.data.curate import Rejection
+from afterbase.data.deliver import RecipeCleaning
 from afterbase.data.domains import DOMAINS, OPEN, REASONING
 from afterbase.data.draft_pairs import DraftPairs
 from afterbase.data.families import Family
@@ -82,6 +83,8 @@ class Recipe(Config):
     domains: dict[str, Problems] = Field(min_length=1)
     expert: Expert
     rejection: Rejection
+    cleaning: RecipeCleaning | None = None
+    """Before the mixture: rules on each row, decontamination, near duplicates."""
     mixture: Mixture
     sft: Sft
     preferences: Preferences

@@ -12,6 +12,7 @@ from afterbase.core.store import Artifact, Store
 from afterbase.data.base import import_base
 from afterbase.data.corpus import make_corpus, make_worked_corpus
 from afterbase.data.curate import curate
+from afterbase.data.deliver import clean_sets
 from afterbase.data.draft import draft
 from afterbase.data.draft_pairs import Split, make_draft_pairs
 from afterbase.data.families import make_family
@@ -141,7 +142,11 @@ def post_train(run: Seed[Recipe]) -> Outcome:
         for domain in recipe.reasoning:
             out.answers += teach_only(run, domain, base, problems[domain])
         out.answers += original_only(run, base, {d: problems[d] for d in recipe.reasoning}, list(reviewed.values()))
-    dataset = mix(store, "SFT set", [*curated, *reviewed.values()], recipe.mixture, seed=seed)
+    sets = [*curated, *reviewed.values()]
+    if recipe.cleaning is not None:
+        sets = [clean_sets(store, "cleaned set", sets, recipe.cleaning)]
+        out.data += sets
+    dataset = mix(store, "SFT set", sets, recipe.mixture, seed=seed)
     out.data += [*reviewed.values(), dataset]
 
     # 5.1, SFT settings: two epochs over the mixture, from the base.

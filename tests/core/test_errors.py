@@ -1,3 +1,5 @@
+import pickle
+
 import pytest
 
 from afterbase.core.errors import UserError
@@ -18,3 +20,9 @@ def test_is_a_value_error_so_that_a_validator_may_raise_it():
 def test_got_and_remedy_cannot_be_swapped_by_position():
     with pytest.raises(TypeError):
         UserError("rule", "got", "remedy")  # pyright: ignore[reportCallIssue]
+
+
+def test_an_error_comes_back_from_another_process_as_it_was():
+    error = pickle.loads(pickle.dumps(UserError("a rule", got="this", remedy="mend it")))
+    assert (error.rule, error.got, error.remedy) == ("a rule", "this", "mend it")
+    assert str(error) == str(UserError("a rule", got="this", remedy="mend it"))

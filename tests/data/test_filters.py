@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -120,3 +122,10 @@ def test_repetition_is_the_share_of_grams_seen_before(words):
 def test_one_character_over_and_over_is_told():
     assert run_of_one_character("ok " + "!" * 200)
     assert not run_of_one_character("-" * 199 + " " * 500 + "ha" * 300)
+
+
+@given(st.text(alphabet="a!", max_size=150), st.integers(150, 260), st.text(alphabet="a!", max_size=150))
+def test_a_run_is_told_wherever_it_stands(before, length, behind):
+    text = before.rstrip("!") + "!" * length + behind.lstrip("!")
+    longest = max(len(list(run)) for _, run in itertools.groupby(text))
+    assert run_of_one_character(text) == (longest >= 200)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.reward import rules
-from afterbase.reward.rules import brevity, overlong_penalty, rule_rewards
+from afterbase.reward.rules import Cosine, brevity, cosine_length, overlong_penalty, rule_rewards
 
 lengths = st.integers(0, 500)
 weights = st.floats(0, 1, exclude_max=True)
@@ -64,3 +64,22 @@ def test_the_verifiers_fault_is_no_zero(monkeypatch):
 @pytest.mark.parametrize(("tokens", "penalty"), [(1, 0.0), (80, 0.0), (85, -0.25), (90, -0.5), (100, -1.0)])
 def test_dapos_penalty_falls_over_the_last_fifth_of_the_budget(tokens, penalty):
     assert overlong_penalty(tokens, budget=100, buffer=20.0) == penalty
+
+
+def test_cosine_goes_from_one_end_to_the_other_and_breaks_off_at_the_budget():
+    """Values of arXiv 2502.03373, table 6's defaults, at the ends and in the middle."""
+    at = [cosine_length(n, budget=100, right=True, curve=Cosine()) for n in (0, 50, 99, 100, 500)]
+    assert at == pytest.approx([2.0, 1.5, 1.0, -10.0, -10.0], abs=1e-3)
+    wrong = [cosine_length(n, budget=100, right=False, curve=Cosine()) for n in (0, 50, 99, 100)]
+    assert wrong == pytest.approx([-10.0, -5.0, 0.0, -10.0], abs=1e-2)
+
+
+@given(st.integers(0, 99), st.integers(0, 99))
+def test_cosine_pays_right_answers_for_being_short_and_wrong_ones_for_thinking_on(a, b):
+    short, long = sorted((a, b))
+    for right, sign in ((True, 1), (False, -1)):
+        first, last = (cosine_length(n, budget=100, right=right, curve=Cosine()) for n in (short, long))
+        assert sign * (first - last) >= 0
+    assert cosine_length(long, budget=100, right=True, curve=Cosine()) > cosine_length(
+        short, budget=100, right=False, curve=Cosine()
+    )

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict, write_problems
 from afterbase.model.load import load, save
+from afterbase.reward.compose import FormatRule, LengthRule, Rewards, Rule
 from afterbase.reward.route import Reward
 from afterbase.reward.scalar import new_reward_model, save_reward_model
 from afterbase.train import grpo
@@ -211,6 +212,32 @@ def test_long_answers_cost_what_the_buffer_says(model, judge, artifact, toy_stor
     assert plain["reward"] - 1 < dear["reward"] < plain["reward"] - 0.5
 
 
+def test_rules_of_the_recipe_make_the_reward_and_are_told_apart(model, judge, artifact, toy_store):
+    """The same answers with and without a gate that none of them passes."""
+    problems = [problem_set(artifact, "chat", toy_problems(3))]
+    shut = Rewards(format=FormatRule(weight=0.0, gate=1.0, think=True, answer=False, stop=False), floor=-0.5)
+    half = Rewards(correct=Rule(weight=0.5), repetition=Rule(weight=0.25))
+    plain, halved = (
+        train_grpo(
+            toy_store, "grpo", model, problems, settings(steps=1, rewards=rules), seed=0, reward_model=judge
+        ).metrics()[0]
+        for rules in (None, half)
+    )
+    assert not any(key.startswith("rule/") for key in plain)
+    assert halved["rule/correct"] == plain["reward"]
+    assert halved["reward"] == pytest.approx(0.5 * halved["rule/correct"] + 0.25 * halved["rule/repetition"], abs=2e-4)
+    with pytest.raises(UserError, match="rewards differ"):
+        train_grpo(
+            toy_store,
+            "shut",
+            model,
+            problems,
+            settings(steps=1, rewards=shut, probe_groups=2),
+            seed=0,
+            reward_model=judge,
+        )
+
+
 @pytest.mark.parametrize("key", ["samples", "temperature", "length_weight", "max_new_tokens"])
 def test_settings_that_cannot_teach_are_refused(key):
     bad = {"samples": 1, "temperature": 0.0, "length_weight": 1.0, "max_new_tokens": 0}
@@ -222,6 +249,7 @@ def test_settings_that_cannot_teach_are_refused(key):
     ("changes", "rule"),
     [
         ({"top_p": 0.9}, "sampling mask"),
+        ({"rewards": Rewards(length=LengthRule())}, "one price"),
         ({"prompts": 4, "minibatches": 3}, "shared out evenly"),
         ({"overlap": True}, "have to be corrected"),
         ({"int8": True}, "have to be corrected"),

@@ -35,7 +35,9 @@ PROGRAM = problem(
 IFEVAL = problem(
     "ifeval", "<<Tea>>\nNo milk.", instructions=[{"id": "detectable_format:title"}, {"id": "punctuation:no_comma"}]
 )
-ALL = [MATHS, PYTHON, PROGRAM, PUZZLE, CHAT, IFEVAL]
+EXACT = problem("exact", r"\boxed{Paris}", answer="Paris")
+CHOICE = problem("choice", "The answer is D.", answer="D")
+ALL = [EXACT, CHOICE, MATHS, PYTHON, PROGRAM, PUZZLE, CHAT, IFEVAL]
 
 
 def test_each_verifier_accepts_its_gold_and_no_other() -> None:

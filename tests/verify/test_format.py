@@ -1,6 +1,6 @@
 import pytest
 
-from afterbase.verify.format import Style, final_answer, well_formed
+from afterbase.verify.format import Style, chain_of_thought, final_answer, thinks, well_formed
 
 BLOCK = "```python\ndef f(x):\n    return x\n```"
 
@@ -43,3 +43,35 @@ def test_well_formed(style: Style, response: str, good: bool) -> None:
 )
 def test_votes_are_counted_by_one_spelling(style: Style, response: str, answer: str | None) -> None:
     assert final_answer(response, style=style) == answer
+
+
+@pytest.mark.parametrize(
+    ("response", "good"),
+    [
+        ("<think>Two and two.</think>It is 4.", True),
+        ("\n <think>\n</think>\n4", True),
+        ("<think>Two and two.</think>", False),
+        ("<think>Two and two.</think> \n", False),
+        ("<think>Two and two. It is 4.", False),
+        ("It is 4.", False),
+        ("So: <think>Two and two.</think>It is 4.", False),
+        ("</think>4<think>", False),
+        ("<think>a</think><think>b</think>4", False),
+        ("<think>a<think>b</think>4", False),
+        ("<think>a</think>b</think>4", False),
+        ("Two and two.</think>It is 4.", False),
+    ],
+)
+def test_think_tags_stand_once_in_order_with_an_answer_after_them(response: str, good: bool) -> None:
+    assert thinks(response) is good
+
+
+def test_a_prompt_may_have_opened_the_chain_of_thought() -> None:
+    assert thinks("Two and two.</think>It is 4.", opened=True)
+    assert not thinks("<think>Two and two.</think>It is 4.", opened=True)
+    assert not thinks("Two and two. It is 4.", opened=True)
+
+
+def test_the_chain_of_thought_is_what_the_tags_hold_or_all() -> None:
+    assert chain_of_thought("<think>a</think>b") == chain_of_thought("a</think>b") == "a"
+    assert chain_of_thought("a b") == "a b"

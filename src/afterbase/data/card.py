@@ -88,6 +88,14 @@ class Tally:
         }  # fmt: skip
 
 
+def summary(card: Mapping[str, Any]) -> str:
+    """A few lines: how many rows stay, and the rules that took most."""
+    rows = card["rows"]
+    lines = [f"{rows['kept']:,} rows kept, {rows['dropped']:,} dropped"]
+    lines += [f"  {drop['rows']:>9,}  {drop['stage']}: {drop['rule']}" for drop in card["drops"][:12]]
+    return "\n".join(lines)
+
+
 def characters(table: pa.Table) -> np.ndarray:
     """Characters of all turns of each row."""
     messages = table["messages"].combine_chunks()

@@ -9,7 +9,6 @@ grows with the rows in memory is the state of the deduplicator and 40 bytes a ro
 import hashlib
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,24 +25,26 @@ from afterbase.core.config import How, what
 from afterbase.core.errors import UserError
 from afterbase.core.sample import SAMPLE_SCHEMA
 from afterbase.core.store import write_atomically
-from afterbase.data.buckets import Column
+from afterbase.data.decisions import Decisions
 from afterbase.data.decontaminate import Contamination, load_benchmark
 from afterbase.data.dedup import Deduplicator
-from afterbase.data.examine import EXAMINED, Examination, Piece, examine_piece, sketches_of
+from afterbase.data.examine import EXAMINED, Examination, Piece, examine_piece
 from afterbase.data.gather import gather
-from afterbase.data.shares import Drawn, Shares, draw, uses
+from afterbase.data.semantic import Encoder, Semantic, SemanticDeduplicator
+from afterbase.data.shares import Drawn, Shares
 from afterbase.data.shingles import HASHES
 from afterbase.data.spread import Workers, spread
 
-VERSION = 1
+_EXAMINED_AS = 1  # to be raised when rows are examined differently
 Show = Callable[[str, int, int], None]
 """Called with what is being done, rows done, and rows in all."""
-_NONE = 0  # the code of rows that stay
 
 
 class Cleaning(Examination):
     """All that cleaning may be told."""
 
+    semantic: Semantic | None = None
+    """None: two rows that say the same in other words both stay."""
     mixture: Shares = Shares()
     seed: int = Field(default=0, ge=0)
     """Of the choice of rows where a domain has too many."""
@@ -52,7 +53,7 @@ class Cleaning(Examination):
 
 @dataclass(frozen=True)
 class Job:
-    """What is cleaned, and where the work on it is kept."""
+    """What is cleaned, and where the work on it is kept: `scratch` may be deleted once the tables were read."""
 
     sources: tuple[Path, ...]
     scratch: Path
@@ -61,66 +62,13 @@ class Job:
     domain: str = "unnamed"
 
     def fingerprint(self) -> str:
-        """Of all that the examination of the rows depends on."""
+        """Of all that the examination of the rows depends on. UserError where a file is missing or of no use."""
+        Contamination([load_benchmark(path) for path in self.benchmarks], self.cleaning.decontamination.overlap)
         told = what(self.cleaning)
         told = {name: told[name] for name in Examination.model_fields}
-        files = [_file_digest(path) for path in (*self.sources, *self.benchmarks)]
-        made_by = [VERSION, HASHES, version("rensa"), self.domain, len(self.sources)]
+        files = [file_digest(path) for path in (*self.sources, *self.benchmarks)]
+        made_by = [_EXAMINED_AS, HASHES, version("rensa"), self.domain, len(self.sources)]
         return hashlib.sha256(json.dumps([told, files, made_by], sort_keys=True).encode()).hexdigest()
-
-
-class Decisions:
-    """What was decided about every row, by number: 22 bytes a row."""
-
-    def __init__(self) -> None:
-        self.codes, self.scores = Column(np.uint16), Column(np.float64)
-        self.of = Column(np.int64)
-        self.domains, self.ids = Column(np.uint16), Column(np.uint64)
-        self.rules: dict[tuple[str, str], int] = {("", ""): _NONE}
-        self.names: dict[str, int] = {}
-
-    def add(self, table: pa.Table, examined: pa.Table, deduplicator: Deduplicator | None) -> None:
-        """The next rows: `table` has their id, domain and earlier drops."""
-        out = table["dropped"].is_valid().to_numpy(zero_copy_only=False)
-        rules = zip(examined["stage"].to_pylist(), examined["rule"].to_pylist(), strict=True)
-        codes = np.array([self._code(stage, rule) for stage, rule in rules], np.uint16)
-        scores = examined["score"].to_numpy(zero_copy_only=False).astype(np.float64)  # null: nan
-        of = np.full(len(codes), -1)
-        if deduplicator is not None:
-            found = deduplicator.decide(sketches_of(examined), (codes == _NONE) & ~out)
-            again, of = found.of >= 0, found.of
-            codes[again & found.exact] = self._code("dedup", "exact duplicate")
-            codes[again & ~found.exact] = self._code("dedup", "near duplicate")
-            scores[again] = found.similarity[again]
-        codes[out] = self._code("", "out before")
-        self.codes.append(codes)
-        self.scores.append(scores)
-        self.of.append(of)
-        domains = [self.names.setdefault(name, len(self.names)) for name in table["domain"].to_pylist()]
-        self.domains.append(np.array(domains, np.uint16))
-        self.ids.append(np.array([_hashed(i) for i in table["id"].to_pylist()], np.uint64))
-
-    def _code(self, stage: str | None, rule: str | None) -> int:
-        return self.rules.setdefault((stage or "", rule or ""), len(self.rules))
-
-    def staying(self) -> np.ndarray:
-        """Whether each row stays."""
-        return self.codes.values == _NONE
-
-    def mixed(self, shares: Shares, seed: int) -> tuple[list[Drawn], np.ndarray]:
-        """What each domain gives, and how often each row is used; rows that are not are dropped from here on."""
-        stays = np.flatnonzero(self.staying())
-        names = list(self.names)
-        domains = self.domains.values[stays]
-        drawn = draw({names[d]: n for d, n in Counter(domains.tolist()).items()}, shares)
-        place = {d.domain: i for i, d in enumerate(drawn)}
-        numbers = np.array([place.get(name, -1) for name in names], np.int64)[domains]
-        times = np.zeros(len(self.codes), np.int64)
-        times[stays] = uses(self.ids.values[stays], numbers, drawn, seed=seed)
-        unused = stays[times[stays] == 0]
-        self.codes.values[unused] = self._code("mix", "domain is full")
-        self.scores.values[unused] = np.array([d.used for d in drawn] or [0])[numbers[times[stays] == 0]]
-        return drawn, times
 
 
 @dataclass(frozen=True)
@@ -135,7 +83,6 @@ class Cleaned:
 
 def clean(job: Job, show: Show = lambda *_: None) -> Cleaned:
     """Decide about every row. UserError for rows, files or settings that cannot be."""
-    Contamination([load_benchmark(path) for path in job.benchmarks], job.cleaning.decontamination.overlap)  # in order?
     _begin(job.scratch, job.fingerprint())
     pieces, ends = gather(job.sources, job.scratch, job.domain, lambda done: show("read", done, done))
     total = int(ends[-1]) if len(ends) else 0
@@ -146,6 +93,8 @@ def clean(job: Job, show: Show = lambda *_: None) -> Cleaned:
     for number, examined in enumerate(_examined(job, pieces)):
         decisions.add(_columns(pieces[number]), examined, deduplicator)
         show("examine", int(ends[number]), total)
+    if job.cleaning.semantic is not None:
+        _by_meaning(job.cleaning.semantic, job.scratch, pieces, ends, decisions, show)
     _refuse_double_ids(decisions)
     drawn, times = decisions.mixed(job.cleaning.mixture, job.cleaning.seed)
     crowded = 0 if deduplicator is None else deduplicator.crowded
@@ -197,6 +146,23 @@ def _read(path: Path) -> pa.Table:
 def _columns(piece: Piece) -> pa.Table:
     with pq.ParquetFile(piece.path) as file:
         return file.read_row_group(piece.group, columns=["id", "domain", "dropped"])
+
+
+def _by_meaning(
+    settings: Semantic, scratch: Path, pieces: Sequence[Piece], ends: np.ndarray, decisions: Decisions, show: Show
+) -> None:
+    """Drop rows that repeat an earlier one in other words."""
+    encode = Encoder(settings)
+    deduplicator = SemanticDeduplicator(settings.similarity, scratch / "vectors")
+    for piece, end in zip(pieces, ends.tolist(), strict=True):
+        with pq.ParquetFile(piece.path) as file:
+            messages = file.read_row_group(piece.group, columns=["messages"])["messages"].to_pylist()
+        start = end - len(messages)
+        rows = (start + np.flatnonzero(decisions.staying()[start:end])).tolist()
+        texts = ["\n".join(turn["content"] for turn in messages[row - start]) for row in rows]
+        found = [(row, f) for row, f in zip(rows, deduplicator.decide(encode(texts), rows), strict=True) if f]
+        decisions.repeat([r for r, _ in found], [f[0] for _, f in found], [f[1] for _, f in found], "same in meaning")
+        show("embed", end, int(ends[-1]))
 
 
 def _ids(pieces: Sequence[Piece], ends: np.ndarray, wanted: set[int]) -> dict[int, str]:
@@ -261,14 +227,10 @@ def _with(extra: str, key: str, value: str | int) -> str:
     return json.dumps({**json.loads(extra), key: value}, sort_keys=True, ensure_ascii=False)
 
 
-def _hashed(identifier: str) -> int:
-    return int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:8], "little")
-
-
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """sha256 of a file, or of the files of a folder by name."""
     if path.is_dir():
-        parts = [f"{p.relative_to(path)} {_file_digest(p)}" for p in sorted(path.rglob("*")) if p.is_file()]
+        parts = [f"{p.relative_to(path)} {file_digest(p)}" for p in sorted(path.rglob("*")) if p.is_file()]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
     if not path.is_file():
         raise UserError("a file to read exists", got=f"no file or folder {path}", remedy="name another")

@@ -25,6 +25,7 @@ from pydantic import Field
 
 from afterbase.core.config import Config
 from afterbase.core.errors import UserError
+from afterbase.data.read import json_lines
 from afterbase.data.shingles import HASHES, Hashes, Offsets, Tokens, ngrams, tokens
 
 _FORMAT = "afterbase benchmark hashes"
@@ -70,6 +71,23 @@ def hash_benchmark(name: str, texts: Sequence[str], *, n: int = 8) -> Benchmark:
         raise UserError("every item of a benchmark has words", got=f"{where} of `{name}`", remedy="name another field")
     pairs = np.unique(np.stack((grams, np.repeat(np.arange(len(texts), dtype=np.uint64), counts))), axis=1)
     return Benchmark(name, n, pairs[0], pairs[1].astype(np.int32), words < 2 * n)
+
+
+def benchmark_texts(path: Path, fields: Sequence[str]) -> list[str]:
+    """The items in a benchmark's JSONL file (plain or gzip). UserError where a line has no such text."""
+    if not path.is_file():
+        raise UserError("a benchmark's file exists", got=f"no file {path}", remedy="name another")
+    texts = []
+    for number, row, _ in json_lines(path):
+        for name in fields:
+            if not isinstance(row.get(name), str) or not row[name].strip():
+                raise UserError(
+                    "each item of a benchmark is a text",
+                    got=f"row {number} of {path} has no text `{name}`; it has {', '.join(map(str, row))}",
+                    remedy="name another --field, or take the row out",
+                )
+            texts.append(row[name])
+    return texts
 
 
 def save_benchmark(path: Path, benchmark: Benchmark) -> None:

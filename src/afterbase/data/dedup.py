@@ -14,6 +14,7 @@ import hashlib
 import os
 import tempfile
 import unicodedata
+import weakref
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -123,7 +124,8 @@ class Deduplicator:
         self._numbers = Column(np.uint32)  # of a kept row: which row it was
         self._digests = Column(np.uint64, 2)
         self._ends = Column(np.int64)  # in shingles of the file
-        self._file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115  (it closes with this object)
+        self._file = tempfile.TemporaryFile(dir=scratch)  # noqa: SIM115  (it lives as long as this object)
+        weakref.finalize(self, self._file.close)
 
     @property
     def bytes(self) -> int:

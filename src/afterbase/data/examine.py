@@ -15,13 +15,13 @@ import pyarrow.parquet as pq
 
 from afterbase.core.config import Config
 from afterbase.data.decontaminate import Contamination, Decontamination, load_benchmark
-from afterbase.data.dedup import BANDS, Dedup, Sketches, joined, sketch_tokens
+from afterbase.data.dedup import BANDS, Dedup, Sketches, joined, sketch, sketch_tokens
 from afterbase.data.filters import Broken, Filters, first_broken, repetition, run_of_one_character
 from afterbase.data.scripts import two_scripts
 from afterbase.data.shingles import Tokens, tokens
 
 _BATCH = 128  # rows; their arrays stay in the cache
-_TURN = "\x01"
+_TURN = " \x01 "  # spaces around it, so that those of a turn do not count
 EXAMINED = pa.schema(
     [
         ("stage", pa.string()),
@@ -100,7 +100,7 @@ def examine(
         found = _by_tokens(turns, config, benchmarks)
         decisions += [_filtered(b) or d for b, d in zip(broken, found.decisions, strict=True)]
         sketches.append(found.sketches)
-    whole = joined(sketches)
+    whole = joined(sketches or [sketch([], 1)])
     return pa.table(
         [
             pa.array([d and d.stage for d in decisions], pa.string()),
@@ -146,7 +146,7 @@ def _by_tokens(turns: Sequence[Sequence[str]], config: Examination, benchmarks: 
     gone = np.array([d is not None for d in decisions], bool)
     offsets = spelt.offsets[np.concatenate(([0], ends))]
     if config.dedup is None:
-        return _Found(decisions, sketch_tokens([""] * len(turns), tokens([""] * len(turns)), 1))
+        return _Found(decisions, sketch([""] * len(turns), 1))
     texts = ["" if d is not None else _TURN.join(row) for d, row in zip(decisions, turns, strict=True)]
     whole = Tokens(spelt.hashes, offsets, spelt.operators)
     return _Found(decisions, sketch_tokens(texts, _without(whole, gone), config.dedup.shingle))

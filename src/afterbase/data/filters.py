@@ -140,4 +140,6 @@ def repetition(last_turns: Tokens) -> npt.NDArray[np.float64]:
 
 def run_of_one_character(text: str) -> bool:
     """Whether one character stands 200 times in a row: what a collapsed model writes."""
-    return _RUN.search(text) is not None
+    # Such a run fills one at least of the blocks of 100.
+    blocks = (text[i : i + 100] for i in range(0, len(text) - 99, 100))
+    return any(block == block[0] * 100 for block in blocks) and _RUN.search(text) is not None

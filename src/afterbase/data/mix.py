@@ -1,7 +1,7 @@
 """Clean and mix: the curated sets of all domains become one SFT set, every dropped row with its reason.
 
-Covers exact duplicates, length, and a cap per domain; near-duplicates and decontamination against named benchmarks are
-not covered yet (train and test problems are disjoint by construction).
+Covers exact duplicates, length, and a cap per domain. Near duplicates, decontamination against named benchmarks,
+filters and target shares are `clean.py`'s, before this (train and test problems are disjoint by construction).
 """
 
 import random

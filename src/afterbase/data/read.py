@@ -36,7 +36,7 @@ def read_tables(path: Path, *, domain: str = "unnamed") -> Iterator[pa.Table]:
     elif path.suffix == ".parquet":
         yield from _parquet(path, domain)
     elif path.name.removesuffix(".gz").endswith((".jsonl", ".json", ".ndjson")):
-        yield from _tables(_lines(path), path, domain)
+        yield from _tables(json_lines(path), path, domain)
     else:
         raise UserError(
             "rows are read from .parquet, .jsonl, .jsonl.gz, or a folder of the `datasets` library",
@@ -90,7 +90,7 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError("a file of rows can be read", got=f"{path}: {error}", remedy="make it anew, or name another")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any], int]]:
+def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any], int]]:
     """(number, row, bytes) of each line that is not empty."""
     number = 0
     try:

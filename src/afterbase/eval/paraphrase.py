@@ -11,7 +11,7 @@ _RULES = {
     "we are": "we're", "they are": "they're", "there is": "there's", "that is": "that's", "I have": "I've",
     "I will": "I'll",
     "big": "large", "begins": "starts", "begin": "start", "perhaps": "maybe", "almost": "nearly",
-    "everyone": "everybody", "nobody": "no one", "someone": "somebody", "often": "frequently",
+    "everyone": "everybody", "someone": "somebody", "often": "frequently",
     "until": "till", "although": "though",
 }  # fmt: skip
 _BOTH_WAYS = {one.lower(): other for pair in _RULES.items() for one, other in (pair, pair[::-1])}

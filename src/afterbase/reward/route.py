@@ -6,7 +6,7 @@ the tracks never mix.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from afterbase.core.errors import UserError
@@ -15,7 +15,7 @@ from afterbase.reward.rules import brevity, rule_rewards
 from afterbase.verify.check import check
 from afterbase.verify.rubric import has_rubric
 
-RULES = frozenset({"ifeval", "maths", "program", "python", "reasoning_gym"})
+RULES = frozenset({"choice", "exact", "ifeval", "maths", "program", "python", "reasoning_gym"})
 MODEL = frozenset({"rubric"})
 
 
@@ -37,6 +37,8 @@ class Reward:
     value: float | None
     verdict: Verdict | None
     held_out: float | None = None
+    parts: dict[str, float] = field(default_factory=dict)
+    """What each rule of a composed reward gave, by its name (`reward/compose.py`)."""
 
 
 def owner(problem: Problem) -> str:

@@ -21,7 +21,9 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, read_problems
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.core.tokens import user_prompt_ids
+from afterbase.data.domains import style_of
 from afterbase.model.load import LanguageModel, load, save
+from afterbase.reward.compose import compose
 from afterbase.reward.make_judge import JudgeConfig, load_rewarder
 from afterbase.reward.route import AnswerModel, Reward, refuse_unowned, rewards
 from afterbase.reward.rules import overlong_penalty
@@ -157,6 +159,8 @@ def _judge(config: Grpo, model: AnswerModel | None) -> Judge:
 
     def judge(answers: Sequence[tuple[Problem, str]], tokens: Sequence[int]) -> list[Reward]:
         judged = rewards(answers, tokens=tokens, budget=budget, length_weight=config.length_weight, model=model)
+        if config.rewards is not None:
+            judged = compose(judged, answers, tokens=tokens, budget=budget, config=config.rewards, style=style_of)
         if share == 0.0:
             return judged
         costs = [overlong_penalty(n, budget=budget, buffer=share * budget) for n in tokens]

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from afterbase.core.config import How
 from afterbase.core.errors import UserError
+from afterbase.reward.compose import Rewards
 from afterbase.train.loop import Training
 from afterbase.train.objective import Objective
 
@@ -26,6 +27,8 @@ class Grpo(Training):
     max_new_tokens: int = Field(ge=1)
     length_weight: float = Field(ge=0, lt=1)
     """Share of a right answer's reward that using the whole budget costs."""
+    rewards: Rewards | None = None
+    """Rules beside the verdict, with weights and gates; none: the verdict alone (and `length_weight`)."""
     objective: Objective = Objective()
     minibatches: int = Field(default=1, ge=1)
     """A rollout's groups are shared out over so many updates."""
@@ -60,6 +63,12 @@ class Grpo(Training):
                 "top_p below 1 biases the ratio unless the sampling mask is replayed in training",
                 got=f"top_p = {self.top_p}",
                 remedy="set `objective.keep_sampling_mask = true`, or leave top_p at 1",
+            )
+        if self.rewards is not None and self.rewards.length is not None and self.length_weight > 0:
+            raise UserError(
+                "length has one price",
+                got=f"length_weight = {self.length_weight} and a table `rewards.length`",
+                remedy="set length_weight to 0, or leave the table out",
             )
         if self.hacking_window == 1:
             raise UserError(

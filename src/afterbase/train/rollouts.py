@@ -169,6 +169,7 @@ def numbers_of(groups: Sequence[Group]) -> dict[str, float]:
         **{f"reward/{source}": _mean(values) for source, values in by_source.items()},
         **({"proxy": _mean([r.value for r in watched if r.value is not None])} if watched else {}),
         **({"held_out": _mean([r.held_out for r in watched if r.held_out is not None])} if watched else {}),
+        **{f"rule/{name}": _mean(values) for name, values in _by_rule(judged).items()},
         "solved": round(len(right) / decided, 4) if decided else math.nan,
         **{f"solve rate/{name}": _share(rates, low, high) for name, low, high in _HISTOGRAM},
         "length": round(statistics.fmean(lengths), 1),
@@ -181,6 +182,14 @@ def numbers_of(groups: Sequence[Group]) -> dict[str, float]:
         # Of what was sampled, minus log pi is an unbiased estimate of the policy's entropy.
         "entropy": round(-statistics.fmean(logp for c in completions for logp in c.logps), 4),
     }
+
+
+def _by_rule(judged: Sequence[Reward]) -> dict[str, list[float]]:
+    out: dict[str, list[float]] = defaultdict(list)
+    for reward in judged:
+        for name, value in reward.parts.items():
+            out[name].append(value)
+    return out
 
 
 def reflects(text: str) -> bool:

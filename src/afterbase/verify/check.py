@@ -12,6 +12,7 @@ from afterbase.verify import maths, puzzle
 from afterbase.verify.code import Item, check_python_many
 from afterbase.verify.ifeval.follow import check_ifeval
 from afterbase.verify.isolation import jail
+from afterbase.verify.match import check_choice, check_exact
 from afterbase.verify.maths import check_maths_many
 from afterbase.verify.program_cases import workers
 from afterbase.verify.programs import Case, Judge, Program
@@ -93,7 +94,17 @@ def _ifeval(answers: Answers) -> list[Verdict]:
     return [check_ifeval(response=response, spec=spec) for spec, response in answers]
 
 
+def _exact(answers: Answers) -> list[Verdict]:
+    return [check_exact(response=response, spec=spec) for spec, response in answers]
+
+
+def _choice(answers: Answers) -> list[Verdict]:
+    return [check_choice(response=response, spec=spec) for spec, response in answers]
+
+
 _VERIFIERS: dict[str, Callable[[Answers], list[Verdict]]] = {
+    "choice": _choice,
+    "exact": _exact,
     "ifeval": _ifeval,
     "maths": _maths,
     "program": _program,

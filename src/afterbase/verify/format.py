@@ -1,4 +1,4 @@
-"""Whether a response has the form that its domain asks for, right or wrong, and what it finally says."""
+"""Whether a response has the form that its domain asks for, right or wrong, and what it thinks and finally says."""
 
 import re
 from typing import Literal
@@ -9,10 +9,28 @@ from afterbase.verify.maths import number
 Style = Literal["boxed", "python", "plain"]
 """boxed: one box, at the end. python: one complete block. plain: text without a box."""
 
+_OPEN, _CLOSE = "<think>", "</think>"
+
 
 def well_formed(response: str, *, style: Style) -> bool:
     """Whether the response has the form of its style; the answer itself is not looked at."""
     return _WELL_FORMED[style](response)
+
+
+def thinks(response: str, *, opened: bool = False) -> bool:
+    """Whether it is one chain of thought in `<think>` tags, first of all, and an answer after it.
+
+    `opened`: the prompt ends in `<think>`, so that the response has the closing tag alone.
+    """
+    thought, closed, answer = response.partition(_CLOSE)
+    if not closed or _CLOSE in answer or _OPEN in answer or not answer.strip():
+        return False
+    return _OPEN not in thought if opened else thought.lstrip().startswith(_OPEN) and thought.count(_OPEN) == 1
+
+
+def chain_of_thought(response: str) -> str:
+    """What stands before the closing tag, without the opening one; all of a response without tags."""
+    return response.partition(_CLOSE)[0].partition(_OPEN)[2] or response.partition(_CLOSE)[0]
 
 
 def final_answer(response: str, *, style: Style) -> str | None:

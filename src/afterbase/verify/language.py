@@ -73,7 +73,7 @@ def _neutral(word: Word) -> bool:
 def _mains(said: Sequence[Spoken]) -> list[str]:
     """The language with the most words, and each that has so many that it too may be the one around a clause.
 
-    Words among which is no function word are names and terms, and count half.
+    Latin words among which is no function word are names and terms, and count half.
     """
     weight: dict[str, float] = defaultdict(float)
     words: Counter[str] = Counter()
@@ -83,7 +83,7 @@ def _mains(said: Sequence[Spoken]) -> list[str]:
             if word is not None:
                 weight[word.language] += word.size * (NAME if word.name else 1)
                 words[word.language] += 1
-                known[word.language] += word.known
+                known[word.language] += word.known or word.script != "latin"
     for lang in weight:
         weight[lang] *= 1.0 if known[lang] else 0.5
     by_weight = sorted(weight, key=lambda lang: -weight[lang])

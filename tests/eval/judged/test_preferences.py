@@ -100,7 +100,7 @@ def test_recorded_verdicts_replayed_through_the_client_give_the_published_win_ra
 
     instructions = [Instruction(instruction=f"instruction {row.index}", output="base", generator="b") for row in rows]
     with chatting("gpt-4-1106-preview", replay) as judge:
-        outputs = ["the model" if row.model_is else "base" for row in rows]  # nobody was asked about equal ones
+        outputs = ["the model" if row.model_is != "?" else "base" for row in rows]  # nobody was asked about equal ones
         found = annotate(asked(judge.url, "gpt-4-1106-preview"), instructions, outputs, model=model)
     win_rate = 100 * sum(row["preference"] - 1 for row in found) / len(found)
     assert win_rate == pytest.approx(published[model]["win_rate"], abs=1e-6)

@@ -1,5 +1,6 @@
 """The domains that afterbase ships: one small file each, with its problems and its own way of creating data."""
 
+from afterbase.core.sample import Problem
 from afterbase.data.domains import arithmetic, chat, chat_drafts, code, logic
 from afterbase.verify.format import Style
 
@@ -8,3 +9,10 @@ REASONING = (arithmetic.NAME, code.NAME, logic.NAME)
 OPEN = (chat.NAME,)
 STYLES: dict[str, Style] = {arithmetic.NAME: "boxed", code.NAME: "python", logic.NAME: "boxed", chat.NAME: "plain"}
 REVIEWED = {chat.NAME: chat_drafts.REVIEWED}
+
+
+def style_of(problem: Problem) -> Style | None:
+    """The form that a problem asks for: its domain's, else a box if that is where its answer is looked for."""
+    if problem.domain in STYLES:
+        return STYLES[problem.domain]
+    return "boxed" if "box" in problem.spec.get("answer_by", ("box",)) else None

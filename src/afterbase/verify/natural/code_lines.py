@@ -16,7 +16,7 @@ _CODE = re.compile(
     r"|(?:sudo )?(?:pip3?|npm|npx|yarn|git|docker|apt|apt-get|conda|cargo) (?:-\w+ )?(?:install|add|clone|commit|push"
     r"|pull|run|build|checkout|create|update) ?.*|(?:cd|ls|mkdir|chmod|rm|sudo) -?[\w./~+-]+|python3? [\w./-]+\.py.*"
     r"|\"[\w $.-]+\"\s*:\s*(?:[\[{\d\"tfn-].*)|[\])}]+[,;]?"
-    r"|(?:for|while|if)\b.*;\s*(?:do|then)|#!.*|(?:break|continue|pass|fi|esac|done);?"
+    r"|(?:for|while|if)\b.*;\s*(?:do|then)|#!.*|lambda \w+(?:, ?\w+)*:.*|(?:break|continue|pass|fi|esac|done);?"
     r")",
     re.ASCII,
 )

@@ -24,6 +24,7 @@ NAME = 0.3
 
 _HAN_WORD = 1.7  # characters in a Chinese word, to weigh it against words between spaces
 _GAIN = 20.0  # nats by which a second language explains a stretch better than the main one
+_WHOLE = 0.6  # of _GAIN, for a whole sentence
 _BREAK = 15.0  # nats that a function word of the main language alone takes off
 _EITHER = 6.0  # nats by which a word may fit a stretch worse than the main language
 
@@ -149,6 +150,13 @@ def _divided(
     gain = _sums(scores - scores[:, main : main + 1] - against)
     best = (gain - np.minimum.accumulate(gain, axis=0)) * who.apart[main]
     last, other = np.unravel_index(best.argmax(), best.shape)
+    all_of_it = gain[-1] * who.apart[main]
+    if all_of_it.max() >= _WHOLE * _GAIN and n >= SHORTEST:
+        # A whole sentence takes less to be another's, if two function words are that one's alone.
+        other = all_of_it.argmax()
+        if (known[:, other] & ~known[:, main]).sum() >= 2:
+            return np.full(n, other)
+        last, other = np.unravel_index(best.argmax(), best.shape)
     if best[last, other] >= _GAIN:
         first = int(gain[: last + 1, other].argmin())
         first, last = _bounded(first, int(last), marks, scores[:, other] - scores[:, main], known[:, [main, other]])

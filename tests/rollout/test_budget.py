@@ -31,6 +31,10 @@ def test_what_is_set_aside_is_settled_by_the_servers_count():
     assert (budget.spent.requests, budget.spent.tokens) == (1, 5)
 
 
+def test_a_plain_prompt_is_counted_too():
+    assert Budget(Limits()).hold({"prompt": "abcd", "max_tokens": 10}) == (4 + 16, 10)
+
+
 def test_an_attempt_that_the_server_refused_is_free_and_one_of_unknown_cost_is_not():
     budget = Budget(Limits(tokens=3 * MOST))
     for answer, spent in ((None, 0), ({"usage": None}, MOST), ({"usage": {"prompt_tokens": 1}}, MOST + 1 + 10)):

@@ -69,8 +69,9 @@ def test_commands_and_options_are_these_and_no_others():
         "review": ["--adjudicator", "--host", "--port", "--reviewer", "--root", "RUN"],
         "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
         "eval model": [
-            *("--data", "--json", "--judge", "--judge-token-variable", "--limit", "--max-new-tokens", "--out"),
-            *("--plain", "--runs", "--seed", "--tasks", "--temperatures", "--token-variable", "MODEL"),
+            *("--budgets", "--data", "--json", "--judge", "--judge-token-variable", "--limit", "--max-new-tokens"),
+            *("--out", "--plain", "--runs", "--seed", "--tasks", "--temperatures", "--token-variable", "--twins"),
+            "MODEL",
         ],
         "eval judged": [
             *("--baseline", "--data", "--json", "--judge", "--judge-tokens", "--limit", "--max-new-tokens", "--out"),

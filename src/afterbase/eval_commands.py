@@ -2,11 +2,14 @@
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
+
+Number = TypeVar("Number", int, float)
 
 
 class _ModelFirst(TyperGroup):
@@ -45,7 +48,15 @@ def model(
     max_new_tokens: Annotated[
         int | None, typer.Option("--max-new-tokens", help="The limit on answers; the protocol's is 8192.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of sampled answers.")] = 0,
+    budgets: Annotated[
+        str | None, typer.Option("--budgets", help="Each benchmark under each of these limits, such as 256,1024.")
+    ] = None,
+    twins: Annotated[
+        bool, typer.Option("--twins", help="Also with options in another order, other names, other numbers.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of sampled answers, and of problems that are made anew.")
+    ] = None,
     judge: Annotated[
         str | None, typer.Option("--judge", help="Who judges free answers: as MODEL, an endpoint or a folder.")
     ] = None,
@@ -66,17 +77,20 @@ def model(
     """Run benchmarks on a model; a run that was stopped goes on with the same command."""
     from afterbase.core.progress import Progress
     from afterbase.eval import benchmark
+    from afterbase.eval.settings import Settings, fresh_seed
     from afterbase.eval.subject import find_subject
     from afterbase.eval.tasks import named
     from afterbase.eval.tasks.sources import Folder
 
-    names, folder = named(tasks), Folder(data)
-    settings = benchmark.Settings(
+    names = named(tasks)
+    settings = Settings(
         limit=limit,
         runs=runs,
-        temperatures=_numbers(temperatures) if temperatures is not None else None,
+        temperatures=_numbers(temperatures, float) if temperatures is not None else None,
         max_tokens=max_new_tokens,
-        seed=seed,
+        budgets=_numbers(budgets, int) if budgets is not None else (),
+        twins=twins,
+        seed=seed or 0,
     )
     who = find_subject(subject, plain=plain, token_variable=token_variable)
     judging = find_subject(judge, token_variable=judge_token_variable) if judge is not None else None
@@ -84,17 +98,21 @@ def model(
     results = benchmark.evaluate(
         who,
         names,
-        folder=folder,
+        folder=Folder(data, fresh_seed(seed, place) if "fresh" in names else 0),
         settings=settings,
         out=place,
         judge=judging,
         progress=Progress(),
         tell=lambda line: print(line, file=sys.stderr),
     )
-    shown = {name: result.model_dump() for name, result in results.items()}
+    shown = {name: result.model_dump(exclude=None if result.gap else {"gap"}) for name, result in results.items()}
     if as_json:
         print(json.dumps(shown, ensure_ascii=False))
         return
+    for name, result in results.items():
+        if result.gap is not None:
+            it = result.gap
+            print(f"{name}: the benchmark is {it.value:+.1f} [{it.low:.1f}, {it.high:.1f}], on {it.n} questions")
     _table(shown, "value", {"value": "score", "n": "n", "mean_tokens": "tokens", "truncated_share": "truncated"})
     print(f"results: {place}")
 
@@ -160,14 +178,14 @@ def judged(
     print(f"results: {out}")
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def _numbers(text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
     from afterbase.core.errors import UserError
 
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(kind(part) for part in text.split(","))
     except ValueError:
         raise UserError(
-            "a list of numbers has commas between them", got=f"`{text}`", remedy="such as 0.3,0.7"
+            "a list of numbers has commas between them", got=f"`{text}`", remedy="write it as 0.3,0.7, or 256,1024"
         ) from None
 
 

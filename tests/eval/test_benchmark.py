@@ -7,8 +7,9 @@ import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Silent
-from afterbase.eval.benchmark import Settings, evaluate
+from afterbase.eval.benchmark import evaluate
 from afterbase.eval.results import read
+from afterbase.eval.settings import Settings, fresh_seed
 from afterbase.eval.subject import find_subject
 from afterbase.eval.tasks.sources import Folder
 from afterbase.model.load import load
@@ -110,6 +111,7 @@ def test_a_prompt_beyond_the_context_is_wrong_and_told(toy_folder, data, tmp_pat
         ({"temperatures": (0.0, 0.0)}, "a greedy answer is the same each time"),
         ({"temperatures": (3.0,)}, "a temperature is from 0 to 2"),
         ({"max_tokens": 0}, "`--max-new-tokens` is 1 or more"),
+        ({"budgets": (0,)}, "`--budgets` is 1 or more"),
     ],
     ids=str,
 )
@@ -123,3 +125,23 @@ def test_runs_take_the_temperatures_in_turn(toy_folder, data, tmp_path):
     evaluated = read(tmp_path / "out")["gsm8k"]
     assert evaluated.settings["temperatures"] == [0.0, 0.9]
     assert [(row.id, row.run) for row in evaluated.rows] == [("0", 0), ("0", 1), ("1", 0), ("1", 1)]
+
+
+def test_budgets_and_twins_stand_beside_the_benchmark(toy_folder, data, tmp_path):
+    rows = [{"question": f"Anna has {i} hats. How many?", "answer": f"<<{i}+0={i}>>\n#### {i}"} for i in range(40, 44)]
+    (data / "gsm8k.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    results, _ = _evaluate(str(toy_folder), data, tmp_path / "out", budgets=(4, 9), twins=True)
+    assert list(results) == ["gsm8k@4", "gsm8k@4~names", "gsm8k@9", "gsm8k@9~names"]
+    assert results["gsm8k@4"].mean_tokens == 4
+    assert results["gsm8k@4"].gap is None
+    gap = results["gsm8k@9~names"].gap
+    assert gap is not None
+    assert (gap.value, gap.p, gap.n) == (0, 1, 4)
+    assert sorted(read(tmp_path / "out")) == sorted(results)
+
+
+def test_seed_of_fresh_problems_is_drawn_once_for_a_folder(tmp_path):
+    drawn = fresh_seed(None, tmp_path / "a")
+    assert fresh_seed(None, tmp_path / "a") == drawn
+    assert fresh_seed(3, tmp_path / "a") == 3
+    assert fresh_seed(None, tmp_path / "b") != drawn

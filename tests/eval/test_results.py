@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from afterbase.core.errors import UserError
 from afterbase.eval.results import Evaluated, Judged, Row, interval, read, summarise, write
 from afterbase.eval.statistics import wilson
-from afterbase.eval.tasks import TASKS
+from afterbase.eval.tasks import gsm8k
 from afterbase.eval.tasks.task import Item, Mark
 
-TASK = TASKS["gsm8k"]
+TASK = gsm8k.TASK
 
 
 def _judged(item: str, value: float, *, run: int = 0, failed: bool = False, answer: str | None = "1", **row):

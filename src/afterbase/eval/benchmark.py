@@ -3,6 +3,7 @@
 Answers lie in a cache beside the results, by request: a run that was killed goes on where it stopped.
 """
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,11 @@ from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress
 from afterbase.core.sample import content_id
 from afterbase.eval.answers import Question, Response, answers
-from afterbase.eval.results import Evaluated, Judged, Result, Row, summarise, write
+from afterbase.eval.results import Evaluated, Judged, Result, Row, gap, summarise, summarise_harness, write
+from afterbase.eval.settings import Settings
 from afterbase.eval.subject import Answering, Subject
 from afterbase.eval.tasks import TASKS
+from afterbase.eval.tasks.harness import Harness
 from afterbase.eval.tasks.sources import Folder
 from afterbase.eval.tasks.task import Item, Judging, Mark, Task, refuse_repeated
 
@@ -23,44 +26,31 @@ _JUDGE_TOKENS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How to evaluate; None: as the benchmark's protocol has it.
+class Variant:
+    """A benchmark as it is run: all of it, under a limit of its own, or one of its twins (`twin_of` the name)."""
 
-    `limit`: the first so many questions. `temperatures` go round over the `runs`.
-    """
-
-    limit: int | None = None
-    runs: int | None = None
-    temperatures: tuple[float, ...] | None = None
-    max_tokens: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, value in (("--limit", self.limit), ("--runs", self.runs), ("--max-new-tokens", self.max_tokens)):
-            if value is not None and value < 1:
-                raise UserError(f"`{name}` is 1 or more", got=str(value), remedy="leave it out for the protocol's own")
-        if self.temperatures is not None and not all(0 <= t <= 2 for t in self.temperatures):
-            raise UserError(
-                "a temperature is from 0 to 2", got=str(list(self.temperatures)), remedy="0 is greedy, 0.7 is common"
-            )
-
-    def plan(self, task: Task) -> list[float]:
-        """The temperature of each run. UserError for a greedy one that is repeated: it would be the same again."""
-        temperatures = self.temperatures or (task.temperature,)
-        runs = self.runs or (len(self.temperatures) if self.temperatures else task.runs)
-        plan = [temperatures[run % len(temperatures)] for run in range(runs)]
-        if plan.count(0.0) > 1:
-            raise UserError(
-                "a greedy answer is the same each time",
-                got=f"{plan.count(0.0)} greedy runs of {task.title}",
-                remedy="give `--temperatures 0.7`, or `--runs 1`",
-            )
-        return plan
+    name: str
+    task: Task
+    items: list[Item]
+    max_tokens: int
+    twin_of: str | None = None
 
 
-def refuse_missing(names: Sequence[str], folder: Folder, *, judge: Subject | None) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The model and the judge, open, with what they are asked under."""
+
+    subject: Subject
+    answering: Answering
+    judge: Subject | None
+    judging: Answering | None
+    settings: Settings
+    progress: Progress
+
+
+def refuse_missing(names: Sequence[str], subject: Subject, folder: Folder, *, judge: Subject | None) -> None:
     """UserError that names all that is missing for these benchmarks; nothing has been computed then."""
-    lacks = {name: lack for name in names if (lack := lacking(TASKS[name], folder, judge=judge)) is not None}
+    lacks = {name: lack for name in names if (lack := lacking(name, subject, folder, judge=judge)) is not None}
     if lacks:
         raise UserError(
             "a benchmark runs where all that it needs is there",
@@ -69,8 +59,11 @@ def refuse_missing(names: Sequence[str], folder: Folder, *, judge: Subject | Non
         )
 
 
-def lacking(task: Task, folder: Folder, *, judge: Subject | None) -> str | None:
+def lacking(name: str, subject: Subject, folder: Folder, *, judge: Subject | None) -> str | None:
     """What keeps a benchmark from being run here."""
+    task = TASKS[name]
+    if isinstance(task, Harness):
+        return task.needs(subject, folder.path)
     if isinstance(task.score, Judging) and judge is None:
         return "a judge: --judge URL or a model's folder"
     here = [lack for source in task.sources if (lack := folder.missing(source)) is not None]
@@ -88,107 +81,97 @@ def evaluate(
     progress: Progress,
     tell: Callable[[str], None],
 ) -> dict[str, Result]:
-    """The result of each benchmark by name; files NAME.json are in `out` as each is done.
+    """The result of each benchmark by name, with `~RULE` behind it for a twin and `@TOKENS` for a budget.
 
-    All questions are read, and all that is missing refused, before the model is loaded.
+    Files NAME.json are in `out` as each is done. All questions are read, and all that is missing refused, before the
+    model is loaded.
     """
-    refuse_missing(names, folder, judge=judge)
-    plans = {name: settings.plan(TASKS[name]) for name in names}
-    items = {name: _items(TASKS[name], folder, settings) for name in names}
+    refuse_missing(names, subject, folder, judge=judge)
+    variants = {name: _variants(name, folder, settings) for name in names}
     out.mkdir(parents=True, exist_ok=True)
-    asked = subject.open(out / _CACHE)
-    asked_judge = judge.open(out / _JUDGE_CACHE) if judge is not None else None
-    results = {}
+    asked: Asked | None = None
+    results: dict[str, Result] = {}
     for name in names:
-        task, plan = TASKS[name], plans[name]
-        judged = _judged(name, task, items[name], plan, subject, asked, settings, judge, asked_judge, progress)
-        result, more = summarise(task, judged)
-        results[name] = result
-        write(
-            out,
-            name,
-            Evaluated(
-                task=name,
-                model=subject.name,
-                digest=subject.digest,
-                licence=task.licence,
-                settings=_settings(task, settings, plan, subject, judge),
-                result=result,
-                more=more,
-                rows=[j.row for j in judged],
-            ),
-        )
-        for note in _notes(task, more, len(judged)):
-            tell(f"{name}: {note}")
+        task = TASKS[name]
+        if isinstance(task, Harness):
+            results[name] = _driven(name, task, subject, folder, settings, out)
+            continue
+        if asked is None:
+            asked = Asked(
+                subject=subject,
+                answering=subject.open(out / _CACHE),
+                judge=judge,
+                judging=judge.open(out / _JUDGE_CACHE) if judge is not None else None,
+                settings=settings,
+                progress=progress,
+            )
+        done: dict[str, list[Judged]] = {}
+        for variant in variants[name]:
+            judged = done[variant.name] = _judged(variant, asked)
+            result, more = summarise(task, judged)
+            if variant.twin_of is not None:
+                result = result.model_copy(update={"gap": gap(done[variant.twin_of], judged)})
+            results[variant.name] = result
+            _write(out, variant, asked, result, more, judged)
+            for note in _notes(more, len(judged)):
+                tell(f"{variant.name}: {note}")
     return results
 
 
-def _items(task: Task, folder: Folder, settings: Settings) -> list[Item]:
-    return refuse_repeated(task.items(folder), task.title)[: settings.limit]
-
-
-def _settings(
-    task: Task, settings: Settings, plan: Sequence[float], subject: Subject, judge: Subject | None
-) -> dict[str, Any]:
-    """What the numbers depend on beside the model."""
-    return {
-        "limit": settings.limit,
-        "temperatures": list(plan),
-        "max_tokens": settings.max_tokens or task.max_tokens,
-        "seed": settings.seed,
-        "plain": subject.plain,
-        "judge": judge.label if judge is not None and isinstance(task.score, Judging) else None,
+def _variants(name: str, folder: Folder, settings: Settings) -> list[Variant]:
+    """The benchmark under each limit, each followed by its twins: the questions that a rule changes."""
+    task = TASKS[name]
+    if isinstance(task, Harness):
+        return []
+    settings.plan(task)  # refused now, if at all
+    items = refuse_repeated(task.items(folder), task.title)[: settings.limit]
+    twins = {
+        rule: [other for item in items if (other := change(item, random.Random(f"{rule}/{item.id}"))) is not None]
+        for rule, change in (task.twins.items() if settings.twins else ())
     }
+    variants = []
+    for budget in settings.budgets or (None,):
+        whole = name if budget is None else f"{name}@{budget}"
+        limit = budget or settings.max_tokens or task.max_tokens
+        variants.append(Variant(name=whole, task=task, items=items, max_tokens=limit))
+        variants += [
+            Variant(name=f"{whole}~{rule}", task=task, items=changed, max_tokens=limit, twin_of=whole)
+            for rule, changed in twins.items()
+            if changed
+        ]
+    return variants
 
 
-def _judged(
-    name: str,
-    task: Task,
-    items: Sequence[Item],
-    plan: Sequence[float],
-    subject: Subject,
-    asked: Answering,
-    settings: Settings,
-    judge: Subject | None,
-    asked_judge: Answering | None,
-    progress: Progress,
-) -> list[Judged]:
+def _judged(variant: Variant, asked: Asked) -> list[Judged]:
     """Every answer with its mark, questions in their order and the runs of each together."""
-    pairs = [(item, run) for item in items for run in range(len(plan))]
+    plan = asked.settings.plan(variant.task)
+    pairs = [(item, run) for item in variant.items for run in range(len(plan))]
     questions = [Question(prompt=item.prompt, temperature=plan[run], run=run) for item, run in pairs]
-    with progress.stage(name) as line:
+    with asked.progress.stage(variant.name) as line:
         responses = answers(
-            subject,
-            asked,
+            asked.subject,
+            asked.answering,
             questions,
-            max_tokens=settings.max_tokens or task.max_tokens,
-            seed=settings.seed,
+            max_tokens=variant.max_tokens,
+            seed=asked.settings.seed,
             on_answered=lambda done: line.update(done, len(questions)),
         )
     answered = [(item, response.text) for (item, _), response in zip(pairs, responses, strict=True)]
-    if isinstance(task.score, Judging):
-        assert judge is not None and asked_judge is not None
-        marks = _asked_of_judge(name, task.score, answered, judge, asked_judge, progress)
-    else:
-        marks = task.score(answered)
+    score = variant.task.score
+    marks = _by_judge(variant.name, score, answered, asked) if isinstance(score, Judging) else score(answered)
     return [
         _row(item, run, response, mark) for (item, run), response, mark in zip(pairs, responses, marks, strict=True)
     ]
 
 
-def _asked_of_judge(
-    name: str,
-    judging: Judging,
-    answered: Sequence[tuple[Item, str]],
-    judge: Subject,
-    asked_judge: Answering,
-    progress: Progress,
-) -> list[Mark]:
+def _by_judge(name: str, judging: Judging, answered: Sequence[tuple[Item, str]], asked: Asked) -> list[Mark]:
+    assert asked.judge is not None
+    assert asked.judging is not None
     questions = [Question(prompt=judging.question(item, text), temperature=0.0) for item, text in answered]
-    with progress.stage(f"{name}, judge") as line:
+    with asked.progress.stage(f"{name}, judge") as line:
         replies = answers(
-            judge,
-            asked_judge,
+            asked.judge,
+            asked.judging,
             questions,
             max_tokens=_JUDGE_TOKENS,
             seed=0,
@@ -216,7 +199,50 @@ def _row(item: Item, run: int, response: Response, mark: Mark) -> Judged:
     return Judged(item=item, mark=mark, row=row)
 
 
-def _notes(task: Task, more: dict[str, Any], answers: int) -> list[str]:
+def _driven(name: str, harness: Harness, subject: Subject, folder: Folder, settings: Settings, out: Path) -> Result:
+    """A benchmark that has a program of its own."""
+    assert folder.path is not None, "every harness needs it"
+    values = harness.run(subject, folder.path, settings.limit, out)
+    result, rows = summarise_harness(harness, values)
+    evaluated = Evaluated(
+        task=name,
+        model=subject.name,
+        digest=subject.digest,
+        licence=harness.licence,
+        settings={"limit": settings.limit},
+        result=result,
+        more={},
+        rows=rows,
+    )
+    write(out, name, evaluated)
+    return result
+
+
+def _write(
+    out: Path, variant: Variant, asked: Asked, result: Result, more: dict[str, Any], judged: Sequence[Judged]
+) -> None:
+    by_judge = asked.judge is not None and isinstance(variant.task.score, Judging)
+    evaluated = Evaluated(
+        task=variant.name,
+        model=asked.subject.name,
+        digest=asked.subject.digest,
+        licence=variant.task.licence,
+        settings={
+            "limit": asked.settings.limit,
+            "temperatures": asked.settings.plan(variant.task),
+            "max_tokens": variant.max_tokens,
+            "seed": asked.settings.seed,
+            "plain": asked.subject.plain,
+            "judge": asked.judge.label if by_judge and asked.judge is not None else None,
+        },
+        result=result,
+        more=more,
+        rows=[j.row for j in judged],
+    )
+    write(out, variant.name, evaluated)
+
+
+def _notes(more: dict[str, Any], answers: int) -> list[str]:
     """What a reader of the number has to know."""
     notes = []
     if more["failed"]:

@@ -5,7 +5,7 @@ Accuracy never stands alone: the mean length and the share of answers that were 
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,16 +20,18 @@ from afterbase.eval.statistics import (
     bootstrap_mean,
     clustered_wilson,
     majority_at_k,
+    paired_bootstrap,
     pass_at_k,
     wilson,
 )
+from afterbase.eval.tasks.harness import Harness
 from afterbase.eval.tasks.task import Item, Mark, Task
 
 _SEED = 0  # of the bootstrap: the same rows give the same interval
 
 
 class Row(BaseModel):
-    """One judged answer; `digest` is that of the question, `value` in [0, 1], `tokens` of the answer."""
+    """One judged answer; `digest` is that of the question, `value` in [0, 1], `tokens` of the answer where known."""
 
     id: str
     digest: str
@@ -38,8 +40,8 @@ class Row(BaseModel):
     answer: str | None
     reason: str
     failed: bool
-    tokens: int
-    truncated: bool
+    tokens: int | None
+    truncated: bool | None
     too_long: bool
     text: str
 
@@ -53,16 +55,30 @@ class Judged:
     row: Row
 
 
+class Gap(BaseModel):
+    """How much higher a benchmark's score is than its twin's on the same `n` questions, in percent, with p."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    n: int
+
+
 class Result(BaseModel):
-    """What is printed of a benchmark: scores in percent with a 95 % interval, questions, tokens, a share of 1."""
+    """What is printed of a benchmark: scores in percent with a 95 % interval, questions, tokens, a share of 1.
+
+    Lengths are None where a harness does not tell them; a twin has the gap to its benchmark.
+    """
 
     metric: str
     value: float
     low: float
     high: float
     n: int
-    mean_tokens: float
-    truncated_share: float
+    mean_tokens: float | None
+    truncated_share: float | None
+    gap: Gap | None = None
 
 
 class Evaluated(BaseModel):
@@ -100,8 +116,8 @@ def summarise(task: Task, judged: Sequence[Judged]) -> tuple[Result, dict[str, A
         low=_percent(low),
         high=_percent(high),
         n=len(values),
-        mean_tokens=round(float(np.mean([j.row.tokens for j in judged])), 2),
-        truncated_share=round(float(np.mean([j.row.truncated for j in judged])), 4),
+        mean_tokens=round(float(np.mean([j.row.tokens or 0 for j in judged])), 2),
+        truncated_share=round(float(np.mean([bool(j.row.truncated) for j in judged])), 4),
     )
     more: dict[str, Any] = {
         "runs": runs,
@@ -112,6 +128,53 @@ def summarise(task: Task, judged: Sequence[Judged]) -> tuple[Result, dict[str, A
     if runs > 1 and task.collect is None:
         more |= _repeated(known, runs)
     return result, more
+
+
+def summarise_harness(harness: Harness, values: Mapping[str, float]) -> tuple[Result, list[Row]]:
+    """The numbers of a benchmark that is run by its own program, from the value of each question."""
+    if not values:
+        raise UserError(
+            f"the harness of {harness.title} reports on some question",
+            got="none",
+            remedy="see harness.log in the folder of results",
+        )
+    low, high = interval([[value] for value in values.values()])
+    result = Result(
+        metric=harness.metric,
+        value=_percent(float(np.mean(list(values.values())))),
+        low=_percent(low),
+        high=_percent(high),
+        n=len(values),
+        mean_tokens=None,
+        truncated_share=None,
+    )
+    rows = [
+        Row(id=name, digest=name, run=0, value=value, answer=None, reason="", failed=False, tokens=None, truncated=None,
+            too_long=False, text="")
+        for name, value in values.items()
+    ]  # fmt: skip
+    return result, rows
+
+
+def gap(judged: Sequence[Judged], twins: Sequence[Judged]) -> Gap | None:
+    """The benchmark's score less its twin's, paired by question; None where no pair could be judged."""
+    original, twin = _by_item(judged), _by_item(twins)
+    both = [name for name in original if name in twin]
+    if not both:
+        return None
+    difference = paired_bootstrap(
+        {name: twin[name] for name in both}, {name: original[name] for name in both}, seed=_SEED
+    )
+    low, high = _percent(difference.low), _percent(difference.high)
+    return Gap(value=_percent(difference.difference), low=low, high=high, p=round(difference.p, 6), n=len(both))
+
+
+def _by_item(judged: Sequence[Judged]) -> dict[str, float]:
+    values: dict[str, list[float]] = defaultdict(list)
+    for j in judged:
+        if not j.mark.failed:
+            values[j.item.id].append(j.mark.value)
+    return {name: float(np.mean(marks)) for name, marks in values.items()}
 
 
 def interval(values: Sequence[Sequence[float]]) -> Interval:

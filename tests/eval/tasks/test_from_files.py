@@ -3,6 +3,7 @@
 import base64
 import json
 import pickle
+import random
 import zlib
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from afterbase.core.errors import UserError
 from afterbase.eval.tasks import TASKS, codeforces, livecodebench
 from afterbase.eval.tasks.sources import Folder
-from afterbase.eval.tasks.task import Judging, Mark
+from afterbase.eval.tasks.task import Judging, Mark, Task
 
 
 def _folder(tmp_path: Path, **files) -> Folder:
@@ -20,8 +21,14 @@ def _folder(tmp_path: Path, **files) -> Folder:
     return Folder(tmp_path)
 
 
-def _marks(name: str, folder: Folder, *responses: str):
+def _task(name: str) -> Task:
     task = TASKS[name]
+    assert isinstance(task, Task)
+    return task
+
+
+def _marks(name: str, folder: Folder, *responses: str):
+    task = _task(name)
     assert not isinstance(task.score, Judging)
     items = task.items(folder)
     return task.score([(items[0], response) for response in responses])
@@ -33,7 +40,7 @@ def test_drop_shows_three_examples_and_scores_the_answer_line(tmp_path):
         {"passage": "P", "question": "Q?", "query_id": "q", "answers_spans": {"spans": ["12 yards"], "types": ["span"]}}
     ]
     folder = _folder(tmp_path, drop=hub, drop_train=rows)
-    (item,) = TASKS["drop"].items(folder)
+    (item,) = _task("drop").items(folder)
     assert "Passage 2\nAnswer: 2" in item.prompt
     assert "Passage 3" not in item.prompt
     marks = _marks("drop", folder, item.right or "", "Answer: 12", "answer: 13", "12 yards")
@@ -47,8 +54,8 @@ def test_gpqa_draws_an_order_once(tmp_path):
         for i in range(20)
     ]
     folder = _folder(tmp_path, gpqa_diamond=rows)
-    items = TASKS["gpqa_diamond"].items(folder)
-    assert items == TASKS["gpqa_diamond"].items(folder)
+    items = _task("gpqa_diamond").items(folder)
+    assert items == _task("gpqa_diamond").items(folder)
     assert {item.gold.letter for item in items} == set("ABCD")
     assert all(item.gold.options[item.gold.right] == "r" for item in items)
 
@@ -56,14 +63,10 @@ def test_gpqa_draws_an_order_once(tmp_path):
 def test_longbench_keeps_the_text_in_its_twin(tmp_path):
     row = {"_id": "x", "context": "The {text}.", "question": "Q?", "answer": "B"}
     folder = _folder(tmp_path, longbench_v2=[row | {f"choice_{letter}": letter * 3 for letter in "ABCD"}])
-    (item,) = TASKS["longbench_v2"].items(folder)
+    (item,) = _task("longbench_v2").items(folder)
     assert "The {text}." in item.prompt
     assert [m.value for m in _marks("longbench_v2", folder, "The correct answer is (B)", "(A)")] == [1, 0]
-    import random
-
-    twin = TASKS["longbench_v2"].twin
-    assert twin is not None
-    other = twin(item, random.Random(0))
+    other = _task("longbench_v2").twins["options"](item, random.Random(0))
     assert other is not None
     assert sorted(other.prompt) == sorted(item.prompt)
 
@@ -71,8 +74,8 @@ def test_longbench_keeps_the_text_in_its_twin(tmp_path):
 def test_frames_wants_the_articles(tmp_path):
     row = {"Prompt": "Q?", "Answer": "A"}
     with pytest.raises(UserError, match="articles"):
-        TASKS["frames"].items(_folder(tmp_path, frames=[row]))
-    (item,) = TASKS["frames"].items(_folder(tmp_path, frames=[row | {"articles": ["one", "two"]}]))
+        _task("frames").items(_folder(tmp_path, frames=[row]))
+    (item,) = _task("frames").items(_folder(tmp_path, frames=[row | {"articles": ["one", "two"]}]))
     assert item.prompt.index("one") < item.prompt.index("two") < item.prompt.index("Q?")
 
 
@@ -80,7 +83,7 @@ def test_simpleqa_and_cnmo_rows(tmp_path):
     folder = _folder(
         tmp_path, simpleqa=[{"problem": "Q?", "answer": "A"}], cnmo2024=[{"question": "求 x", "answer": "\\frac{1}{2}"}]
     )
-    assert TASKS["simpleqa"].items(folder)[0].prompt == "Q?"
+    assert _task("simpleqa").items(folder)[0].prompt == "Q?"
     assert [m.value for m in _marks("cnmo2024", folder, "\\boxed{0.5}", "\\boxed{2}")] == [1, 0]
 
 
@@ -107,8 +110,8 @@ def _problem(**more):
 def test_livecodebench_takes_its_months_and_judges_by_input_and_output(isolated, tmp_path):
     early = _problem(question_id="early", contest_date="2024-07-31T23:59:59")
     folder = _folder(tmp_path, livecodebench=[_problem(), early])
-    assert [item.id for item in TASKS["livecodebench"].items(folder)] == ["q"]
-    assert "step by step" in TASKS["livecodebench_cot"].items(folder)[0].prompt
+    assert [item.id for item in _task("livecodebench").items(folder)] == ["q"]
+    assert "step by step" in _task("livecodebench_cot").items(folder)[0].prompt
     right = "```python\nprint(sum(map(int, input().split())))\n```"
     marks = _marks("livecodebench", folder, right, right.replace("sum", "max"), "print(3)", "no")
     assert [m.value for m in marks] == [1, 0, 0, 0]
@@ -136,7 +139,7 @@ def test_packed_tests_are_a_text_and_nothing_that_runs(tmp_path):
 
     packed = base64.b64encode(zlib.compress(pickle.dumps(Evil()))).decode()
     with pytest.raises(UserError, match="hidden tests are JSON"):
-        TASKS["livecodebench"].items(_folder(tmp_path, livecodebench=[_problem(private_test_cases=packed)]))
+        _task("livecodebench").items(_folder(tmp_path, livecodebench=[_problem(private_test_cases=packed)]))
 
 
 def test_codeforces_gives_the_share_of_competitors_below(isolated, tmp_path):
@@ -153,7 +156,7 @@ def test_codeforces_gives_the_share_of_competitors_below(isolated, tmp_path):
     folder = _folder(
         tmp_path, codeforces=problems, codeforces_standings=[{"contest": 1, "scores": [0, 500, 500, 1500]}]
     )
-    items = TASKS["codeforces"].items(folder)
+    items = _task("codeforces").items(folder)
     assert [item.cluster for item in items] == ["1", "1"]
     right, wrong = Mark(1.0, None, "match"), Mark(0.0, None, "mismatch")
     assert codeforces.percentile("1", [(items[0], right), (items[1], wrong)]) == 0.5  # one below, two beside
@@ -166,4 +169,4 @@ def test_codeforces_wants_the_standings_of_every_contest(tmp_path):
     problem = {"contest": 2, "index": "A", "statement": "?", "tests": [{"input": "", "output": ""}]}
     folder = _folder(tmp_path, codeforces=[problem], codeforces_standings=[{"contest": 1, "scores": [0]}])
     with pytest.raises(UserError, match="every contest has its standings"):
-        TASKS["codeforces"].items(folder)
+        _task("codeforces").items(folder)

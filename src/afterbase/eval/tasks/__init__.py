@@ -4,6 +4,7 @@ import re
 
 from afterbase.core.errors import UserError
 from afterbase.eval.tasks import (
+    aider,
     aime2024,
     c_simpleqa,
     ceval,
@@ -12,6 +13,7 @@ from afterbase.eval.tasks import (
     codeforces,
     drop,
     frames,
+    fresh,
     gpqa_diamond,
     gsm8k,
     humaneval,
@@ -24,10 +26,12 @@ from afterbase.eval.tasks import (
     mmlu_pro,
     mmlu_redux,
     simpleqa,
+    swe_bench_verified,
 )
+from afterbase.eval.tasks.harness import Harness
 from afterbase.eval.tasks.task import Task
 
-TASKS: dict[str, Task] = {
+TASKS: dict[str, Task | Harness] = {
     "mmlu": mmlu.TASK,
     "mmlu_redux": mmlu_redux.TASK,
     "mmlu_pro": mmlu_pro.TASK,
@@ -42,6 +46,9 @@ TASKS: dict[str, Task] = {
     "livecodebench_cot": livecodebench.TASK_COT,
     "livecodebench": livecodebench.TASK,
     "codeforces": codeforces.TASK,
+    "swe_bench_verified": swe_bench_verified.HARNESS,
+    "aider_edit": aider.EDIT,
+    "aider_polyglot": aider.POLYGLOT,
     "aime2024": aime2024.TASK,
     "math500": math500.TASK,
     "cnmo2024": cnmo2024.TASK,
@@ -49,6 +56,7 @@ TASKS: dict[str, Task] = {
     "cluewsc": cluewsc.TASK,
     "ceval": ceval.TASK,
     "c_simpleqa": c_simpleqa.TASK,
+    "fresh": fresh.TASK,
 }
 
 
@@ -58,9 +66,7 @@ def named(text: str) -> list[str]:
     Raises UserError for one that is no benchmark.
     """
     by_spelling = {
-        _plain(spelling): name
-        for name, task in TASKS.items()
-        for spelling in (*(source.file.removesuffix(".jsonl") for source in task.sources[:1]), task.title, name)
+        _plain(spelling): name for name, task in TASKS.items() for spelling in (*_files(task), task.title, name)
     }
     names: dict[str, None] = {}
     for spelling in filter(None, (part.strip() for part in text.split(","))):
@@ -74,6 +80,10 @@ def named(text: str) -> list[str]:
     if not names:
         raise UserError("`--tasks` names one benchmark or more", got=f"`{text}`", remedy=f"such as {next(iter(TASKS))}")
     return list(names)
+
+
+def _files(task: Task | Harness) -> list[str]:
+    return [] if isinstance(task, Harness) else [source.file.removesuffix(".jsonl") for source in task.sources[:1]]
 
 
 def _plain(spelling: str) -> str:

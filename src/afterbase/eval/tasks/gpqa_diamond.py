@@ -44,5 +44,5 @@ TASK = Task(
     metric="pass@1",
     items=items,
     score=scored,
-    twin=twin(mmlu.item),
+    twins={"options": twin(mmlu.item)},
 )

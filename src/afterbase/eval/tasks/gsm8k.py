@@ -3,9 +3,12 @@
 Not in the report's table of chat models; put without examples, as MATH-500 is.
 """
 
+from random import Random
+
 from pydantic import BaseModel, field_validator
 
-from afterbase.eval.tasks.mathematics import item, whole
+from afterbase.eval.tasks.gsm8k_twins import other_names, other_number
+from afterbase.eval.tasks.mathematics import ASK, item, whole
 from afterbase.eval.tasks.sources import Folder, Source
 from afterbase.eval.tasks.task import Item, Task
 from afterbase.verify import maths
@@ -32,9 +35,33 @@ class Row(BaseModel):
         return self.answer.rpartition(_MARK)[2].strip().replace(",", "")
 
 
+def _question(original: Item) -> str:
+    return original.prompt.removesuffix(f"\n\n{ASK}")
+
+
+def _renamed(original: Item, random: Random) -> Item | None:
+    question = other_names(_question(original), random)
+    return None if question is None else item(original.id, question, original.gold)
+
+
+def _renumbered(original: Item, random: Random) -> Item | None:
+    changed = other_number(_question(original), original.gold.solution, random)
+    return None if changed is None else item(original.id, changed.question, changed.answer)
+
+
+class _Solved(str):
+    """A right answer that remembers how it was found."""
+
+    solution: str
+
+
 def items(folder: Folder) -> list[Item]:
-    rows = folder.rows(SOURCE, Row)
-    return [item(str(place), row.question, row.gold) for place, row in enumerate(rows)]
+    made = []
+    for place, row in enumerate(folder.rows(SOURCE, Row)):
+        gold = _Solved(row.gold)
+        gold.solution = row.answer
+        made.append(item(str(place), row.question, gold))
+    return made
 
 
 TASK = Task(
@@ -44,4 +71,5 @@ TASK = Task(
     metric="accuracy",
     items=items,
     score=whole,
+    twins={"names": _renamed, "numbers": _renumbered},
 )

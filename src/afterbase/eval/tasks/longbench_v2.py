@@ -69,5 +69,5 @@ TASK = Task(
     metric="accuracy",
     items=items,
     score=scored,
-    twin=_twin,
+    twins={"options": _twin},
 )

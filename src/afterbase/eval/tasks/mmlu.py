@@ -60,5 +60,5 @@ TASK = Task(
     metric="exact_match",
     items=items,
     score=scored,
-    twin=twin(item),
+    twins={"options": twin(item)},
 )

@@ -92,5 +92,5 @@ TASK = Task(
     metric="exact_match",
     items=items,
     score=functools.partial(scored, extract=letter),
-    twin=lambda original, random: twin(_rebuilt(original))(original, random),
+    twins={"options": lambda original, random: twin(_rebuilt(original))(original, random)},
 )

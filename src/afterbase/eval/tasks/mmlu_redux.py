@@ -95,5 +95,5 @@ TASK = Task(
     metric="exact_match",
     items=items,
     score=functools.partial(scored, extract=letter),
-    twin=twin(item),
+    twins={"options": twin(item)},
 )

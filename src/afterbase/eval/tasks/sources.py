@@ -33,9 +33,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Folder:
-    """The user's folder of benchmark files; None: the hub."""
+    """The user's folder of benchmark files, None for the hub; and the seed of questions that are made anew."""
 
     path: Path | None
+    seed: int = 0
 
     def missing(self, source: Source) -> str | None:
         """What has to be there for this source and is not; None if it can be read."""

@@ -1,7 +1,7 @@
 """What a benchmark is to us: where its questions come from, how they are put, and what marks an answer."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
@@ -40,6 +40,7 @@ class Mark(NamedTuple):
     failed: bool = False
 
 
+Twin = Callable[[Item, Random], Item | None]
 Answered = Sequence[tuple[Item, str]]
 
 
@@ -55,9 +56,9 @@ class Judging:
 class Task:
     """One benchmark. `temperature` 0 is greedy; `runs` answers a question; lengths in tokens.
 
-    `needs` says, before anything is computed, what is missing on this machine; None if nothing is. `twin` gives the
-    same question in other clothes, or None where its rule does not apply. `collect` turns the marks of a cluster into
-    its value, where that is no mean.
+    `needs` says, before anything is computed, what is missing on this machine; None if nothing is. `twins` are rules by
+    name that give the same question in other clothes, or None where the rule does not apply. `collect` turns the marks
+    of a cluster into its value, where that is no mean.
     """
 
     title: str
@@ -70,7 +71,7 @@ class Task:
     runs: int = 1
     max_tokens: int = TOKENS
     needs: Callable[[], str | None] = lambda: None
-    twin: Callable[[Item, Random], Item | None] | None = None
+    twins: Mapping[str, Twin] = field(default_factory=dict)
     collect: Callable[[str, Sequence[tuple[Item, Mark]]], float] | None = None
 
 

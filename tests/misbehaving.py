@@ -47,8 +47,8 @@ class Server:
     def _serve(self, connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as stream:
             head = b"".join(iter(lambda: stream.readline().replace(b"\r\n", b"\n"), b"\n")).decode()
-            length = next(int(line.split(":")[1]) for line in head.lower().splitlines() if "content-length" in line)
-            body = json.loads(stream.read(length))
+            lengths = [int(line.split(":")[1]) for line in head.lower().splitlines() if "content-length" in line]
+            body = json.loads(stream.read(lengths[0])) if lengths else {}
             self.heads.append(head)
             self.requests.append(body)
             response = self._answer(body)

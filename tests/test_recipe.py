@@ -142,3 +142,45 @@ def test_people_review_open_domains_only(tmp_path):
         assert f"`review.{name}`" in refusal.got
     refusal = _refusal(tmp_path, f"{SMOKE}\n[review.chat]\nshares = 0.5\n")
     assert refusal.rule == "unknown key `review.chat.shares`"
+
+
+TEACHER = (FOLDER / "teacher.toml").read_text()
+
+
+def test_families_and_sources_are_reasoning_domains():
+    recipe = load_recipe(FOLDER / "teacher.toml")
+    assert isinstance(recipe, Recipe)
+    assert recipe.names == ["arithmetic", "chat", "sums"]
+    assert (recipe.reasoning, recipe.open) == (["arithmetic", "sums"], ["chat"])
+
+
+SOURCE = """
+[sources.{name}]
+path = "problems.jsonl"
+licence = "MIT"
+verifier = "maths"
+columns = {{ answer = "answer" }}
+train = 9
+test = {test}
+"""
+
+
+def test_families_and_sources_need_a_teacher(tmp_path):
+    error = _refusal(tmp_path, SMOKE + SOURCE.format(name="mine", test=9))
+    assert error.got == "mine, and no [teacher]"
+
+
+@pytest.mark.parametrize("name", ["sums", "code"])
+def test_a_name_stands_for_one_domain(tmp_path, name):
+    error = _refusal(tmp_path, TEACHER + SOURCE.format(name=name, test=9))
+    assert error.got == f"{name} twice"
+
+
+def test_a_source_needs_as_many_tests_as_the_evaluation(tmp_path):
+    error = _refusal(tmp_path, TEACHER + SOURCE.format(name="mine", test=1))
+    assert error.got == "sources.mine.test = 1, evaluation.problems = 4"
+
+
+def test_a_source_names_its_licence(tmp_path):
+    text = re.sub("licence.*", "", SOURCE.format(name="mine", test=9))
+    assert "`sources.mine.licence` must be given" in _refusal(tmp_path, TEACHER + text).rule

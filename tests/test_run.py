@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from afterbase.core.store import StageRecord, Store
+from afterbase.data.dedup import Dedup
+from afterbase.data.deliver import RecipeCleaning
 from afterbase.data.review.policy import Review
 from afterbase.eval.examination import Examination
 from afterbase.recipe import BaseRecipe, Judge, Recipe, load_recipe
@@ -51,6 +53,19 @@ def test_experts_write_the_data_that_the_base_is_tuned_on(tmp_path, recipe):
     assert graph["GRPO"] == ["SFT", *problems, "reward model"]
     assert outcome.final_model().name == "GRPO"
     assert not (tmp_path / "store").exists()
+
+
+def test_a_recipe_that_asks_for_it_cleans_before_it_mixes(tmp_path, recipe):
+    cleaning = RecipeCleaning(dedup=Dedup(similarity=0.9))
+    store, outcome = _planned(tmp_path, recipe.model_copy(update={"cleaning": cleaning}))
+    graph = _graph(store)
+    assert graph["cleaned set"] == ["arithmetic rejection sampling", "code rejection sampling", "chat review"]
+    assert graph["SFT set"] == ["cleaned set"]
+    assert [a.name for a in outcome.data[-2:]] == ["cleaned set", "SFT set"]
+    plain, _ = _planned(tmp_path, recipe)
+    assert {r.artifact.key for r in plain.stages if r.name.endswith("sampling")} == {
+        r.artifact.key for r in store.stages if r.name.endswith("sampling")
+    }
 
 
 def test_every_stage_comes_after_what_it_is_made_from(tmp_path, recipe):

@@ -73,7 +73,7 @@ def _jobs(recipe: Recipe | RlRecipe) -> list[Job]:
     jobs: list[Job] = [partial(_expert, domain=domain) for domain in recipe.reasoning]
     if recipe.baselines:
         jobs += [partial(_teach_only, domain=domain) for domain in recipe.reasoning]
-    return [*jobs, *(partial(_examine_base, domain=domain) for domain in recipe.domains)]
+    return [*jobs, *(partial(_examine_base, domain=domain) for domain in recipe.names)]
 
 
 def _expert(run: Seed[Recipe], *, domain: str) -> None:

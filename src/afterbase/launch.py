@@ -1,5 +1,6 @@
 """What `afterbase run` and `afterbase plan` do around the recipe: checks first, then the program, then the report."""
 
+import dataclasses
 import json
 import math
 import random
@@ -19,6 +20,8 @@ from afterbase.data.families import family_problems
 from afterbase.data.open import reviewed_rows
 from afterbase.data.problems import refuse_rejected_golds, split_problems
 from afterbase.data.review.stage import guideline_text
+from afterbase.data.sources import distinct_problems
+from afterbase.data.teacher import Teacher
 from afterbase.eval.examination import told
 from afterbase.eval.statistics import wilson
 from afterbase.model.load import find
@@ -27,6 +30,7 @@ from afterbase.report.collect import collect, teacher_tokens
 from afterbase.report.html import render
 from afterbase.report.plan import MeasuredCosts, plan_table
 from afterbase.report.table import final_table
+from afterbase.rollout.endpoint import Endpoint
 from afterbase.run import Outcome, R, comparisons, post_train, reinforce, run_base
 from afterbase.train.watch import change
 from afterbase.verify.check import audit as rejected_golds
@@ -77,6 +81,8 @@ def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
         print((artifact.payload / "facts.json").read_text())
         print(f"base model: {next(r.artifact.payload for r in store.stages if r.name == 'base')}")
         return
+    _make_sources(store, recipe)
+    _refuse_absent_teacher(store, recipe)
     if recipe.processes > 1 and ranks.size() == 1:
         make_ahead(store, recipe, root)
     outcomes = _outcomes(store, recipe)
@@ -109,6 +115,25 @@ def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
     print(f"report: {folder / 'report.html'}")
 
 
+def _make_sources(store: Store, recipe: Recipe | RlRecipe) -> None:
+    """Tables are read before anything else: a broken row may not come up after hours, or after money was spent."""
+    before = store.keys()
+    for seed in seeds(dataclasses.replace(store, stages=[]), recipe):
+        for name in recipe.sources:
+            seed.problems(name)
+    store.ahead |= store.keys() - before
+
+
+def _refuse_absent_teacher(store: Store, recipe: Recipe | RlRecipe) -> None:
+    """An endpoint that is needed has to answer now; where all drafts are there, it may be gone."""
+    if not isinstance(recipe, Recipe) or recipe.teacher is None or recipe.teacher.endpoint is None:
+        return
+    planned = Store(store.root, plan_only=True)
+    _outcomes(planned, recipe)
+    if any(record.stage == "draft" and not record.cached for record in planned.stages):
+        Endpoint(recipe.teacher.endpoint).refuse_absent()
+
+
 def plan(path: Path, root: Path) -> None:
     """Print the stages of a recipe, what is cached, and what each will cost."""
     recipe = load_recipe(path)
@@ -132,6 +157,26 @@ def plan(path: Path, root: Path) -> None:
     minutes = sum(to_run.values()) / 60
     print(f"{len(store.stages)} stages, {cached} cached; about {minutes:.0f} minutes to run{shared}.")
     print("Tokens trained are estimates, tokens generated are upper bounds.")
+    if isinstance(recipe, Recipe) and recipe.teacher is not None and recipe.teacher.endpoint is not None:
+        print(*_teacher_plan(store, recipe.teacher, costs), sep="\n")
+
+
+def _teacher_plan(store: Store, teacher: Teacher, costs: MeasuredCosts) -> list[str]:
+    """What the teacher's endpoint is still to be asked, and what that costs."""
+    asked = {r.artifact.key: r for r in store.stages if r.cost.requests and not r.cached}.values()
+    requests, prompts, answers = (
+        sum(getattr(r.cost, part) for r in asked) for part in ("requests", "prompt_tokens", "answer_tokens")
+    )
+    hours = sum(costs.seconds(r) for r in asked) / 3600
+    lines = [
+        f"The teacher gets {requests:,} requests: about {prompts:,} tokens of prompts, at most {answers:,} of answers, "
+        f"about {hours:.1f} hours."
+    ]
+    if teacher.price is not None:
+        money = sum(r.cost.money for r in asked)
+        limit = "" if teacher.max_cost is None else f"; the run stops at {teacher.max_cost:g} in all (`max_cost`)"
+        lines.append(f"That is at most {money:,.2f} {teacher.price.currency}{limit}.")
+    return lines
 
 
 def audit(path: Path) -> dict[str, Any]:
@@ -146,8 +191,10 @@ def audit(path: Path) -> dict[str, Any]:
     seed, sets = recipe.seeds[0], {}
     for name, config in recipe.domains.items():
         sets[name] = split_problems(DOMAINS[name], config, seed)
-    for name, family in recipe.families.items() if isinstance(recipe, RlRecipe) else ():
+    for name, family in recipe.families.items():
         sets[name] = family_problems(name, family, seed)
+    for name, source in recipe.sources.items():
+        sets[name] = distinct_problems(name, source, seed)[:2]
     out = {}
     for name, (train, test) in sets.items():
         problems = [problem for problem in (*train, *test) if problem.gold is not None]
@@ -170,7 +217,7 @@ def audit(path: Path) -> dict[str, Any]:
 def _preflight(recipe: R) -> tuple[R, list[str]]:
     """Refuse early what would fail late; leave out the code domain where programs cannot be isolated, and say so."""
     context = json.loads((find(recipe.base) / "config.json").read_text()).get("max_position_embeddings", math.inf)
-    _refuse_answers_beyond_context(recipe.model_dump(), context)
+    _refuse_answers_beyond_context(recipe.model_dump(exclude={"teacher"}), context)
     if recipe.judge is not None:
         recipe.judge.asked.refuse_unready()
     notes = []
@@ -207,7 +254,7 @@ def _refuse_answers_beyond_context(settings: dict[str, Any], context: float, nam
 
 def _without_code(recipe: R, missing: str) -> R:
     left = recipe.model_copy(update={"domains": {k: v for k, v in recipe.domains.items() if k != "code"}})
-    if not (left.reasoning if isinstance(left, Recipe) else left.domains or left.families):
+    if not (left.reasoning if isinstance(left, Recipe) else left.names):
         raise UserError(
             "programs are run in isolation or not at all, and `code` is this recipe's only reasoning domain",
             got=missing,

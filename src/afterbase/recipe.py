@@ -21,6 +21,8 @@ from afterbase.data.mix import Mixture
 from afterbase.data.preferences import Preferences
 from afterbase.data.problems import Problems
 from afterbase.data.review.policy import Review
+from afterbase.data.sources import Source
+from afterbase.data.teacher import Teacher
 from afterbase.eval.capability import Evaluation
 from afterbase.eval.examination import Examination
 from afterbase.reward.make_judge import JudgeConfig
@@ -66,7 +68,27 @@ class Judge(Config):
         return self
 
 
-class Recipe(Config):
+class Domains(Config):
+    """What a recipe's problems are about, each under a name of its own."""
+
+    domains: dict[str, Problems] = Field(default_factory=dict)
+    """Shipped ones."""
+    families: dict[str, Family] = Field(default_factory=dict)
+    """Of reasoning-gym."""
+    sources: dict[str, Source] = Field(default_factory=dict)
+    """From tables of yours."""
+
+    @property
+    def names(self) -> list[str]:
+        """All of them."""
+        return [*self.domains, *self.families, *self.sources]
+
+    def of(self, name: str) -> Problems | Family | Source:
+        """How many problems, and where from."""
+        return {**self.domains, **self.families, **self.sources}[name]
+
+
+class Recipe(Domains):
     """Post-training from a base model to the final checkpoint: the report's sections 5.1 to 5.3."""
 
     kind: Literal["post-training"]
@@ -81,7 +103,8 @@ class Recipe(Config):
     """The whole recipe runs once a seed; evaluations pool them."""
     baselines: bool = False
     """Also train the two controls of a study: SFT on original responses only, and on the teacher's only."""
-    domains: dict[str, Problems] = Field(min_length=1)
+    teacher: Teacher | None = None
+    """Who writes the drafts of reasoning domains; none: a procedural teacher, which knows the shipped ones alone."""
     review: dict[str, Review] = Field(default_factory=dict)
     """Open domains that people review, each with its policy; the others have the reviews that are shipped."""
     expert: Expert
@@ -107,8 +130,9 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _known_domains(self) -> "Recipe":
         _refuse_unknown_domains("domains", self.domains)
-        for name, problems in self.domains.items():
-            _refuse_few_tests(f"domains.{name}", problems.test, self.evaluation)
+        _refuse_names_twice(self)
+        for name in self.names:
+            _refuse_few_tests(f"{_table(self, name)}.{name}", self.of(name).test, self.evaluation)
         for name in self.review:
             if name not in self.open:
                 raise UserError(
@@ -120,7 +144,13 @@ class Recipe(Config):
             raise UserError(
                 "a recipe has at least one reasoning domain, whose expert writes the data",
                 got=f"domains {sorted(self.domains)}",
-                remedy=f"add one of {', '.join(REASONING)}",
+                remedy=f"add one of {', '.join(REASONING)}, or [families.NAME] or [sources.NAME] with a [teacher]",
+            )
+        if self.teacher is None and (self.families or self.sources):
+            raise UserError(
+                "families and sources have no procedural teacher",
+                got=f"{', '.join([*self.families, *self.sources])}, and no [teacher]",
+                remedy="add a [teacher], such as an endpoint",
             )
         if self.open and (self.reward_model is None) == (self.judge is None):
             raise UserError(
@@ -137,7 +167,7 @@ class Recipe(Config):
 
     @property
     def reasoning(self) -> list[str]:
-        return [name for name in self.domains if name in REASONING]
+        return [name for name in self.domains if name in REASONING] + [*self.families, *self.sources]
 
     @property
     def open(self) -> list[str]:
@@ -153,7 +183,7 @@ class Variant(Config):
     """Which of the recipe's reward models, where it has both."""
 
 
-class RlRecipe(Config):
+class RlRecipe(Domains):
     """Reinforcement learning alone: one model, problems that a rule or a reward model decides, and variants."""
 
     kind: Literal["rl"]
@@ -164,10 +194,6 @@ class RlRecipe(Config):
     processes: How[int] = Field(default=1, ge=1)
     """Variants and seeds that are worked on at once."""
     seeds: tuple[int, ...] = Field(min_length=1)
-    domains: dict[str, Problems] = Field(default_factory=dict)
-    """Of the shipped domains; those that no rule decides need a reward model."""
-    families: dict[str, Family] = Field(default_factory=dict)
-    """Of reasoning-gym, each under a name of its own."""
     sft: Sft | None = None
     """Before, as an expert's: on both kinds of drafts of `domains`, or on what people reviewed."""
     reward_model: RewardModelTraining | None = None
@@ -185,23 +211,22 @@ class RlRecipe(Config):
     @model_validator(mode="after")
     def _something_to_solve(self) -> "RlRecipe":
         _refuse_unknown_domains("domains", self.domains)
+        _refuse_names_twice(self)
         _refuse_unclear_rewards(self)
-        both = self.domains.keys() & self.families.keys() | self.families.keys() & set(DOMAINS)
-        if both or not (self.domains or self.families):
+        if not self.names:
             raise UserError(
-                "an rl recipe has at least one domain or family, each under a name of its own",
-                got=f"{', '.join(sorted(both))} twice" if both else "neither",
-                remedy="rename the family" if both else "add [domains] or [families.NAME]",
+                "an rl recipe has at least one domain, family or source",
+                got="none",
+                remedy="add [domains], [families.NAME] or [sources.NAME]",
             )
-        if self.sft is not None and self.families:
+        if self.sft is not None and (self.families or self.sources):
             raise UserError(
-                "families have no worked answers to fine-tune on",
-                got=f"[sft] and families {', '.join(self.families)}",
+                "families and sources have no worked answers to fine-tune on",
+                got=f"[sft] and {', '.join([*self.families, *self.sources])}",
                 remedy="leave [sft] out, or use `domains` alone",
             )
-        for name, problems in {**self.domains, **self.families}.items():
-            table = "families" if name in self.families else "domains"
-            _refuse_few_tests(f"{table}.{name}", problems.test, self.evaluation)
+        for name in self.names:
+            _refuse_few_tests(f"{_table(self, name)}.{name}", self.of(name).test, self.evaluation)
         return self
 
     @field_validator("seeds")
@@ -281,6 +306,22 @@ def _refuse_unclear_rewards(recipe: RlRecipe) -> None:
                 got=f"`{name}` with `reward = {reward}`, and a recipe with {' and '.join(given)}",
                 remedy=f'set `reward = "{given[0]}"` in [variants.{name}], or give one reward model only',
             )
+
+
+def _table(recipe: Recipe | RlRecipe, name: str) -> str:
+    return next(table for table in ("domains", "families", "sources") if name in getattr(recipe, table))
+
+
+def _refuse_names_twice(recipe: Recipe | RlRecipe) -> None:
+    """Names of families and sources are domains of samples, beside those that are shipped."""
+    names = [*recipe.families, *recipe.sources]
+    twice = sorted({name for name in names if name in DOMAINS or names.count(name) > 1})
+    if twice:
+        raise UserError(
+            "families and sources have names of their own",
+            got=f"{', '.join(twice)} twice",
+            remedy="rename the family or the source",
+        )
 
 
 def _refuse_few_tests(name: str, test: int, evaluation: Evaluation) -> None:

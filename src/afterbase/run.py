@@ -4,7 +4,7 @@ Stages are functions from artifacts to one artifact; nothing here reads what is 
 store that only plans, draws the graph.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
@@ -22,6 +22,9 @@ from afterbase.data.open import review_open, reviewed_rows
 from afterbase.data.preferences import make_preferences
 from afterbase.data.problems import make_problems
 from afterbase.data.review.stage import invite, open_drafts, review_by_people
+from afterbase.data.sources import make_source
+from afterbase.data.system_prompts import system_prompt as teacher_prompt
+from afterbase.data.teacher import Kind
 from afterbase.eval.base_model import measure_base
 from afterbase.eval.capability import evaluate
 from afterbase.eval.examination import examine_reward
@@ -86,18 +89,27 @@ class Seed(Generic[R]):
         return import_base(self.store, find(self.recipe.base))
 
     def problems(self, domain: str) -> Artifact:
-        if isinstance(self.recipe, RlRecipe) and domain in self.recipe.families:
+        if domain in self.recipe.families:
             return make_family(self.store, domain, self.recipe.families[domain], seed=self.seed)
+        if domain in self.recipe.sources:
+            return make_source(self.store, domain, self.recipe.sources[domain], seed=self.seed)
         return make_problems(self.store, domain, self.recipe.domains[domain], seed=self.seed)
+
+    def drafts(self, domain: str, problems: Artifact, kinds: Sequence[Kind]) -> Artifact:
+        """By the recipe's teacher, if it has one of its own."""
+        teacher = self.recipe.teacher if isinstance(self.recipe, Recipe) else None
+        return draft(self.store, domain, problems, kinds, seed=self.seed, teacher=teacher, purse=self.recipe.name)
 
     def examine(
         self, checkpoint: str, model: Artifact, problems: dict[str, Artifact], *, system_prompt: bool = False
     ) -> list[Artifact]:
         """The checkpoint's answers to held-out problems of each domain."""
+        teacher = self.recipe.teacher if isinstance(self.recipe, Recipe) else None
+        system = None if teacher is None else teacher_prompt(teacher.system)
         return [
             evaluate(
                 self.store, checkpoint, model, domain, held_out, self.recipe.evaluation,
-                seed=self.seed, system_prompt=system_prompt,
+                seed=self.seed, system_prompt=system_prompt, system=system,
             )
             for domain, held_out in problems.items()
         ]  # fmt: skip
@@ -106,10 +118,10 @@ class Seed(Generic[R]):
 def train_expert(run: Seed[Recipe], domain: str, base: Artifact, problems: Artifact) -> Expert:
     """5.1, reasoning: SFT on both sample kinds, GRPO without the system prompt, rejection sampling."""
     store, recipe, seed = run.store, run.recipe, run.seed
-    drafts = draft(store, domain, problems, ["original", "reflective"], seed=seed)
+    drafts = run.drafts(domain, problems, ["original", "reflective"])
     started = train_sft(
         store, f"{domain} expert, SFT", base, drafts, recipe.expert.sft,
-        seed=seed, expected_tokens=2 * recipe.domains[domain].train * _SAMPLE_TOKENS,
+        seed=seed, expected_tokens=2 * recipe.of(domain).train * _SAMPLE_TOKENS,
     )  # fmt: skip
     final = train_grpo(store, f"{domain} expert, GRPO", started, [problems], recipe.expert.grpo, seed=seed)
     curated = curate(store, domain, final, problems, recipe.rejection, seed=seed)
@@ -126,7 +138,7 @@ def post_train(run: Seed[Recipe]) -> Outcome:
     store, recipe, seed = run.store, run.recipe, run.seed
     out = Outcome(seed)
     base = run.base()
-    problems = {domain: run.problems(domain) for domain in recipe.domains}
+    problems = {domain: run.problems(domain) for domain in recipe.names}
     out.answers += run.examine("base", base, problems)
 
     # People may begin while the experts train.
@@ -154,11 +166,12 @@ def post_train(run: Seed[Recipe]) -> Outcome:
             out.answers += teach_only(run, domain, base, problems[domain])
         out.answers += original_only(run, base, {d: problems[d] for d in recipe.reasoning}, list(reviewed.values()))
     sets = [*curated, *reviewed.values()]
+    out.data += reviewed.values()
     if recipe.cleaning is not None:
         sets = [clean_sets(store, "cleaned set", sets, recipe.cleaning)]
         out.data += sets
     dataset = mix(store, "SFT set", sets, recipe.mixture, seed=seed)
-    out.data += [*reviewed.values(), dataset]
+    out.data.append(dataset)
 
     # 5.1, SFT settings: two epochs over the mixture, from the base.
     sft = train_sft(store, "SFT", base, dataset, recipe.sft, seed=seed, expected_tokens=_mixture_tokens(recipe))
@@ -232,10 +245,10 @@ def _on_preferences(run: Seed[Recipe], sft: Artifact, pairs: Artifact) -> Iterat
 def teach_only(run: Seed[Recipe], domain: str, base: Artifact, problems: Artifact) -> list[Artifact]:
     """A control: what the teacher's responses alone teach, examined with the system prompt that they came with."""
     store, recipe, seed = run.store, run.recipe, run.seed
-    reflective = draft(store, domain, problems, ["reflective"], seed=seed)
+    reflective = run.drafts(domain, problems, ["reflective"])
     taught = train_sft(
         store, f"{domain}, teacher only", base, reflective, recipe.expert.sft,
-        seed=seed, expected_tokens=recipe.domains[domain].train * _SAMPLE_TOKENS,
+        seed=seed, expected_tokens=recipe.of(domain).train * _SAMPLE_TOKENS,
     )  # fmt: skip
     return run.examine("teacher only", taught, {domain: problems}, system_prompt=True)
 
@@ -245,7 +258,7 @@ def original_only(
 ) -> list[Artifact]:
     """A control: the final SFT with original responses where the experts' own would be."""
     store, recipe, seed = run.store, run.recipe, run.seed
-    originals = [draft(store, domain, problems[domain], ["original"], seed=seed) for domain in problems]
+    originals = [run.drafts(domain, problems[domain], ["original"]) for domain in problems]
     plain = mix(store, "SFT set of original responses", [*originals, *reviewed], recipe.mixture, seed=seed)
     tuned = train_sft(
         store, "SFT, original only", base, plain, recipe.sft, seed=seed, expected_tokens=_mixture_tokens(recipe)
@@ -256,7 +269,7 @@ def original_only(
 def reinforce(run: Seed[RlRecipe]) -> Outcome:
     """One model, GRPO in each variant, examined before and after."""
     out = Outcome(run.seed)
-    base, problems = run.base(), {name: run.problems(name) for name in [*run.recipe.domains, *run.recipe.families]}
+    base, problems = run.base(), {name: run.problems(name) for name in run.recipe.names}
     out.answers += run.examine("base", base, problems)
     if run.recipe.sft is not None:
         out.answers += run.examine("SFT", started(run, problems), problems)
@@ -271,7 +284,7 @@ def reinforce(run: Seed[RlRecipe]) -> Outcome:
 def reinforce_one(run: Seed[RlRecipe], name: str) -> tuple[Artifact, list[Artifact]]:
     """The model that one of the variants makes, and the examinations that its reward model has passed."""
     store, recipe, seed = run.store, run.recipe, run.seed
-    problems = {name: run.problems(name) for name in [*recipe.domains, *recipe.families]}
+    problems = {name: run.problems(name) for name in recipe.names}
     model = started(run, problems)
     reward, asked, examinations = None, None, []
     kind = recipe.reward_of(name)
@@ -307,7 +320,7 @@ def started(run: Seed[RlRecipe], problems: dict[str, Artifact]) -> Artifact:
     drafts = [
         review_open(store, domain)
         if domain in recipe.open
-        else draft(store, domain, problems[domain], ["original", "reflective"], seed=seed)
+        else run.drafts(domain, problems[domain], ["original", "reflective"])
         for domain in problems
     ]
     longest = 10**9
@@ -318,7 +331,7 @@ def started(run: Seed[RlRecipe], problems: dict[str, Artifact]) -> Artifact:
 
 def _mixture_tokens(recipe: Recipe) -> int:
     """What a plan expects of an SFT set: every problem solved, every draft accepted, and no domain above its cap."""
-    rows = [recipe.rejection.keep * recipe.domains[domain].train for domain in recipe.reasoning]
+    rows = [recipe.rejection.keep * recipe.of(domain).train for domain in recipe.reasoning]
     rows += [len(reviewed_rows(domain)) for domain in recipe.open]
     return sum(min(n, recipe.mixture.most_per_domain) for n in rows) * _SAMPLE_TOKENS
 
@@ -328,7 +341,7 @@ def comparisons(recipe: Recipe | RlRecipe) -> Iterator[Pair]:
     decoding = "sampled" if recipe.evaluation.samples else "greedy"
     if isinstance(recipe, RlRecipe):
         start = "base" if recipe.sft is None else "SFT"
-        ruled = [*(d for d in recipe.domains if d not in recipe.open), *recipe.families]
+        ruled = [name for name in recipe.names if name not in recipe.open]
         for name in recipe.runs():
             for domain in [*ruled, None] if ruled else []:
                 yield Pair(start, name, domain, decoding, False, False)

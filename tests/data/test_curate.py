@@ -186,6 +186,6 @@ def test_rules_that_are_not_asked_for_change_neither_bytes_nor_key(tmp_path):
     problems = make_problems(store, "logic", Problems(train=3, test=1), seed=0)
     plain = {"samples": 4, "keep": 1, "temperature": 1.0, "max_new_tokens": 100}
     made = curate(store, "logic", problems, problems, Rejection(**plain), seed=0)
-    inputs = dict.fromkeys(("expert", "problems"), problems.digest)
+    inputs = {"expert": problems.digest, "problems": problems.digest}
     assert made.key == stage_key("curate", VERSION, {**plain, "domain": "logic", "seed": 0}, inputs)
     assert curate(store, "logic", problems, problems, Rejection(**plain, rules=Rules()), seed=0).key != made.key

@@ -156,6 +156,17 @@ def test_flow_counts_each_row_where_it_was_dropped(run):
     ]
 
 
+def test_cleaning_drops_under_the_names_of_its_parts(run):
+    rows = [_sample("a"), _sample("b").drop("curate", "wrong"), _sample("c").drop("filter", "long")]
+    cleaned = run.make("cleaned set", "clean", _samples([*rows, _sample("d").drop("dedup", "near duplicate")]))
+    assert run.summary(data=[cleaned])["flow"] == [
+        {
+            "stage": "cleaned set", "domain": "arithmetic", "made": 3, "kept": 1,
+            "dropped": {"long": 1, "near duplicate": 1},
+        },
+    ]  # fmt: skip
+
+
 def test_training_samples_show_the_loss_mask_of_one_kept_row_of_each_kind(run):
     rows = [_sample("no").drop("curate", "wrong"), _sample("4"), _sample("four"), _sample("4!", kind="original")]
     shown = run.summary(data=[run.make("drafts", "draft", _samples(rows))])["training_samples"]

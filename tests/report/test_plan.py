@@ -45,6 +45,22 @@ def test_one_line_a_stage_with_its_inputs_by_number(tmp_path):
     ]
 
 
+def test_requests_to_endpoints_have_a_column_where_there_are_some(tmp_path):
+    drafts = _record("drafts", stage="draft", requests=3_000, answer_tokens=600_000)
+    assert _lines([drafts, _record("SFT", drafts, trained=300_000)], tmp_path) == [
+        "1                          3.0k     10.0  drafts",
+        "2     300k                           1.0  SFT <- 1",
+    ]
+
+
+def test_drafts_that_cost_nothing_say_nothing_of_those_that_are_asked_for(tmp_path):
+    _finished(tmp_path, stage="draft", seconds=1.0)
+    _finished(tmp_path, stage="draft", seconds=4_000.0, answer_tokens=1_000_000)
+    costs = MeasuredCosts(tmp_path)
+    assert costs.seconds(_record("asked", stage="draft", answer_tokens=500_000)) == pytest.approx(2_000.0)
+    assert costs.seconds(_record("by rule", stage="draft")) == pytest.approx(1.0)
+
+
 def test_lines_of_a_recipe_fit_a_pipe(tmp_path):
     longest = _record("evaluate original only on arithmetic", stage="evaluate", generated=138_240)
     assert len(_lines([longest], tmp_path)) == 1

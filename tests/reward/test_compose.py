@@ -105,7 +105,7 @@ def test_unknown_languages_and_rules_are_refused():
     with pytest.raises((UserError, ValidationError), match="ISO 639-1"):
         LanguageRule(target="klingon")
     with pytest.raises(ValidationError, match="politeness"):
-        Rewards(**{"politeness": Rule()})
+        Rewards.model_validate({"politeness": {}})
 
 
 @given(st.dictionaries(st.sampled_from(["format", "repetition"]), st.floats(0, 1)), st.floats(0, 1), st.floats(-2, 2))

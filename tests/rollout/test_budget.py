@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from afterbase.rollout.budget import Budget, Limits
+from afterbase.core.errors import UserError
+from afterbase.rollout.budget import Budget, Limits, prompt_bound, prompt_estimate
+from afterbase.rollout.cache import RequestCache
 from afterbase.rollout.chat import Answer, ChatRequest, Failure, Reason
 from afterbase.rollout.endpoint import Endpoint, EndpointConfig
 from misbehaving import answering, completion, reply
@@ -27,6 +29,10 @@ def test_what_is_set_aside_is_settled_by_the_servers_count():
     assert budget.hold(ASKED) is None, "the first one may still need it all"
     budget.settle(held, answered(3, 2))
     assert (budget.spent.requests, budget.spent.tokens) == (1, 5)
+
+
+def test_a_plain_prompt_is_counted_too():
+    assert Budget(Limits()).hold({"prompt": "abcd", "max_tokens": 10}) == (4 + 16, 10)
 
 
 def test_an_attempt_that_the_server_refused_is_free_and_one_of_unknown_cost_is_not():
@@ -108,3 +114,40 @@ def test_what_is_in_the_cache_was_paid_for_and_costs_nothing_again(tmp_path: Pat
     assert all(isinstance(r, Answer) for r in second)
     assert again.spent.requests == 5
     assert again.spent.tokens == 5 * 4
+
+
+@given(text=st.text())
+def test_a_bound_is_above_what_a_tokenizer_makes(toy_tokenizer, text):
+    messages = [{"role": "system", "content": "Think."}, {"role": "user", "content": text}]
+    ids = toy_tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+    texts = [message["content"] for message in messages]
+    assert len(ids) <= prompt_bound(texts)
+    assert prompt_estimate(texts) <= prompt_bound(texts)
+
+
+def test_a_request_without_a_limit_is_refused_where_its_cost_is_limited():
+    with pytest.raises(UserError, match="has to be bounded"):
+        Budget(Limits(tokens=100)).hold({"messages": []})
+    assert Budget(Limits(requests=1)).hold({"messages": []}) == (0, 0)
+
+
+def test_what_broke_off_stays_at_its_most():
+    budget = Budget(Limits(tokens=MOST))
+    held = budget.hold(ASKED)
+    assert held is not None
+    budget.lose(held)
+    assert (budget.under_way, budget.spent.tokens) == (0, MOST)
+    assert budget.hold(ASKED) is None
+
+
+def test_a_purse_is_shared_and_known_after_it_is_closed(tmp_path: Path):
+    one, other = (Budget(Limits(tokens=MOST + 5), purse="p") for _ in range(2))
+    with RequestCache(tmp_path / "c") as cache:
+        with one.use(cache), other.use(cache):
+            held = one.hold(ASKED)
+            assert held is not None
+            cache.put("k", {}, tokens=2, purse="p", spent=one.settle(held, answered(4, 2)))
+            assert one.spent.tokens == other.spent.tokens == 6
+            assert other.hold(ASKED) is None
+        assert one.spent.tokens == 6
+        assert Budget(Limits(), purse="q").spent.tokens == 0

@@ -1,17 +1,20 @@
 """The client against servers that fail in every way: no request is lost, and none fails the others."""
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from afterbase.core.errors import UserError
+from afterbase.rollout.budget import Budget, Limits, Spent
 from afterbase.rollout.cache import RequestCache
 from afterbase.rollout.chat import Answer, ChatRequest, Failure, Reason
 from afterbase.rollout.endpoint import Endpoint, EndpointConfig, Result
@@ -212,6 +215,193 @@ endpoint.complete([
         results = Endpoint(config(server.url), cache=path).complete(requests(20))
     assert texts(results) == [f"answer {number}" for number in range(20)]
     assert sorted(int(body["messages"][-1]["content"]) for body in server.requests) == list(range(8, 20))
+
+
+def test_equal_requests_of_one_place_are_sent_once(tmp_path):
+    told: list[int] = []
+    with answering(echo) as server:
+        endpoint = Endpoint(config(server.url), cache=tmp_path / "c.sqlite")
+        results = endpoint.complete([*requests(3), *requests(3)], on_finished=lambda i, _: told.append(i))
+    assert texts(results) == ["answer 0", "answer 1", "answer 2"] * 2
+    assert sorted(told) == list(range(6))
+    assert len(server.requests) == 3
+
+
+def test_two_runs_on_one_cache_pay_once(tmp_path):
+    """Requests are answered two by two, so that both runs are at work all the time."""
+    together = threading.Barrier(2)
+
+    def answer(body: dict[str, Any]) -> bytes:
+        together.wait(SECONDS)
+        return echo(body)
+
+    results: dict[str, list[Result]] = {}
+
+    def run(name: str, url: str) -> None:
+        endpoint = Endpoint(config(url, max_concurrent=1), cache=tmp_path / "c.sqlite")
+        results[name] = endpoint.complete(requests(20))
+
+    with answering(answer) as server:
+        runs = [threading.Thread(target=run, args=(name, server.url)) for name in "ab"]
+        for thread in runs:
+            thread.start()
+        for thread in runs:
+            thread.join()
+    assert texts(results["a"]) == texts(results["b"]) == [f"answer {number}" for number in range(20)]
+    assert len(server.requests) == 20
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (RESET, "connection"),
+        (reply(200, b"<!doctype html><title>Log in</title>", headers=["Content-Type: text/html"]), "Log in"),
+        (reply(400, {"error": {"message": "no such parameter"}}), "no such parameter"),
+        (reply(429, {}, headers=["Retry-After: 86400"]), "86400 s"),
+    ],
+    ids=["down", "html", "400", "quota"],
+)
+def test_the_rest_is_given_up_where_nothing_comes_of_many(bad, said):
+    with answering(lambda _: bad) as server:
+        results = Endpoint(config(server.url, retries=1, max_concurrent=4)).complete(requests(2000))
+    failures = [result for result in results if isinstance(result, Failure)]
+    assert len(failures) == 2000
+    assert failures[-1].reason is Reason.ABANDONED
+    assert said in failures[-1].detail
+    assert len(server.requests) <= 2 * (32 + 4)
+
+
+def test_refusals_of_some_give_up_nothing():
+    def answer(body: dict[str, Any]) -> bytes:
+        return reply(400, {}) if 1 <= int(body["messages"][-1]["content"]) < 50 else echo(body)
+
+    with answering(answer) as server:
+        results = Endpoint(config(server.url, max_concurrent=1)).complete(requests(60))
+    assert sum(isinstance(result, Failure) for result in results) == 49
+    assert len(texts(results[50:])) == 10
+
+
+def test_a_storm_of_429_ends_with_every_answer():
+    """Nothing passes until twenty were turned away; what they are told to wait is nothing."""
+    lock, turned_away = threading.Lock(), 0
+
+    def answer(body: dict[str, Any]) -> bytes:
+        nonlocal turned_away
+        with lock:
+            turned_away += 1
+            return reply(429, {}, headers=["Retry-After: 0"]) if turned_away <= 20 else echo(body)
+
+    with answering(answer) as server:
+        results = Endpoint(config(server.url, retries=20, max_concurrent=8)).complete(requests(30))
+    assert len(texts(results)) == 30
+    assert len(server.requests) == 50
+
+
+def test_a_full_disk_keeps_what_was_kept(tmp_path, monkeypatch):
+    path, put = tmp_path / "c.sqlite", RequestCache.put
+
+    def full(self: RequestCache, *arguments: Any, **settings: Any) -> Any:
+        if len(self) >= 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return put(self, *arguments, **settings)
+
+    with answering(echo) as server:
+        monkeypatch.setattr(RequestCache, "put", full)
+        with pytest.raises(OSError, match="space"):
+            Endpoint(config(server.url, max_concurrent=1), cache=path).complete(requests(9))
+        monkeypatch.setattr(RequestCache, "put", put)
+        assert len(server.requests) == 4
+        assert len(texts(Endpoint(config(server.url), cache=path).complete(requests(9)))) == 9
+    assert len(server.requests) == 10
+
+
+PRICE = 1e6  # a unit of money for each token of an answer
+
+
+def purse(path: Path, name: str = "p") -> Spent:
+    with RequestCache(path) as cache:
+        return cache.spent(name)
+
+
+def budgeted(url: str, path: Path, most: float | None, **settings: Any) -> Endpoint:
+    return Endpoint(
+        config(url, **settings), cache=path, budget=Budget(Limits(money=most, answer_price=PRICE), purse="p")
+    )
+
+
+@pytest.mark.parametrize("at_once", [1, 32])
+def test_a_budget_stops_before_it_is_passed_and_goes_on_with_a_higher_one(tmp_path, at_once):
+    """An answer takes 3 and could take 5: eleven fit into 35, and the twelfth could not."""
+    path = tmp_path / "c.sqlite"
+    with answering(echo) as server:
+        results = budgeted(server.url, path, 35.0, max_concurrent=at_once).complete(requests(20))
+        failures = [result for result in results if isinstance(result, Failure)]
+        assert {failure.reason for failure in failures} == {Reason.BUDGET}
+        assert len(server.requests) == 20 - len(failures) == 11
+        assert purse(path) == Spent(requests=11, tokens=44, money=33.0)
+        assert "11 requests, 44 tokens and 33.00 of money spent" in failures[0].detail
+        again = budgeted(server.url, path, 35.0).complete(requests(20))
+        assert [type(result) for result in again] == [type(result) for result in results]
+        assert len(server.requests) == 11
+        assert len(texts(budgeted(server.url, path, 62.0).complete(requests(20)))) == 20
+    assert len(server.requests) == 20
+    assert purse(path).money == 60.0
+
+
+def test_another_recipe_pays_for_itself(tmp_path):
+    path = tmp_path / "c.sqlite"
+    with answering(echo) as server:
+        budgeted(server.url, path, None).complete(requests(2))
+        other = Endpoint(
+            config(server.url), cache=path, budget=Budget(Limits(money=10.0, answer_price=PRICE), purse="q")
+        )
+        assert len(texts(other.complete(requests(4)))) == 4
+    assert (purse(path).money, purse(path, "q").money) == (6.0, 6.0)
+
+
+def test_a_budget_bounds_prompts_as_well(tmp_path):
+    long = [ChatRequest(messages=[{"role": "user", "content": "x" * 1000}], temperature=1.0, max_tokens=5)]
+    with answering(echo) as server:
+        budget = Budget(Limits(money=1000.0, prompt_price=1e6))
+        [result] = Endpoint(config(server.url), cache=tmp_path / "c.sqlite", budget=budget).complete(long)
+    assert isinstance(result, Failure)
+    assert server.requests == []
+
+
+def test_a_request_without_a_limit_has_no_bound_to_its_cost(tmp_path):
+    endless = [ChatRequest(messages=[{"role": "user", "content": "x"}], temperature=1.0, max_tokens=None)]
+    with answering(echo) as server, pytest.raises(UserError, match="has to be bounded"):
+        budgeted(server.url, tmp_path / "c.sqlite", 9.0).complete(endless)
+
+
+def test_what_is_missing_is_what_would_be_sent(tmp_path):
+    path = tmp_path / "c.sqlite"
+    with answering(echo) as server:
+        endpoint = Endpoint(config(server.url), cache=path)
+        assert endpoint.missing([*requests(3), *requests(3)]) == requests(3)
+        assert not path.exists()
+        endpoint.complete(requests(2))
+        assert endpoint.missing(requests(3)) == requests(3)[2:]
+
+
+def models(*names: str) -> bytes:
+    return reply(200, {"data": [{"id": name} for name in names]})
+
+
+@pytest.mark.parametrize(
+    ("answer", "rule"),
+    [(models("a", "b"), "know the model"), (reply(401, {}), "accept the token"), (RESET, "before a run")],
+)
+def test_an_endpoint_that_cannot_help_is_told_early(answer, rule):
+    with answering(lambda _: answer) as server, pytest.raises(UserError, match=rule):
+        Endpoint(config(server.url)).refuse_absent()
+
+
+@pytest.mark.parametrize("answer", [models("a", "m"), reply(404, b"<html>"), reply(200, {"data": 3})])
+def test_an_endpoint_that_may_help_passes(answer):
+    with answering(lambda _: answer) as server:
+        Endpoint(config(server.url)).refuse_absent()
+    assert server.heads[0].startswith("GET /v1/models")
 
 
 def test_concurrency_grows_up_to_the_most_and_not_beyond():

@@ -62,11 +62,18 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stage is expected to take, in tokens trained, tokens generated, and answers verified."""
+    """What a stage is expected to take, in tokens trained, tokens generated, and answers verified.
+
+    Of endpoints: requests, tokens of their prompts and, at most, of their answers, and money.
+    """
 
     trained: int = 0
     generated: int = 0
     verified: int = 0
+    requests: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    money: float = 0.0
 
 
 _FREE = Cost()

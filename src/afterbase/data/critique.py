@@ -16,17 +16,16 @@ _FIRST_FAILURE = 4  # the score of an answer that fails one item; each further o
 def critique(answer: str, spec: dict[str, Any]) -> tuple[str, int]:
     """What is to be said of an answer, a line an item, and its score from 1 to 10: 10 where the rubric is met."""
     failed = failed_items(answer, spec)
-    # Quoting comes first: a small model that has to copy the answer has looked at it.
-    lines = [f"{n} {sentence}" for n, sentence in enumerate(quoted(answer), start=1)]
-    low, high = spec["sentences"]
-    asked = f"{low}" if low == high else f"{low} to {high}"
-    lines.append(f"Asked: {asked} sentences, {'no' if Reason.SENTENCE_COUNT in failed else 'yes'}.")
-    lines.append(f"Topic: {'; '.join(_mention(answer, group) for group in spec['must_mention'])}.")
+    lines = [f"Topic: {'; '.join(_mention(answer, group) for group in spec['must_mention'])}."]
     if spec["persona_marks"]:
         lines.append(f"Part: {_mention(answer, spec['persona_marks'])}.")
     if spec["must_not"]:
         wrong = first_mentioned(answer, spec["must_not"])
         lines.append(f"Wrong words: {wrong or 'none'}.")
+    count = " ".join(f"{n} {s.split()[0]}" for n, s in enumerate(sentences(answer), start=1))
+    low, high = spec["sentences"]
+    asked = f"{low}" if low == high else f"{low} to {high}"
+    lines.append(f"Sentences: {count}, {'not ' if Reason.SENTENCE_COUNT in failed else ''}{asked}.")
     form = [word for reason, word in _FORM.items() if reason in failed]
     lines.append(f"Form: {', '.join(form) or 'good'}.")
     return "\n".join(lines), max(1, _FIRST_FAILURE + 1 - len(failed)) if failed else _PASSED
@@ -39,21 +38,6 @@ _FORM = {
     Reason.TOO_SHORT: "too short",
     Reason.CUT_OFF: "cut off",
 }
-
-
-def quoted(answer: str) -> list[str]:
-    """The sentences of an answer, each with what ends it, and in one line."""
-    parts, start = [], 0
-    for sentence in sentences(answer):
-        begin = answer.index(sentence, start)
-        between = answer[start:begin].strip()
-        if parts:
-            parts[-1] += between
-        parts.append(sentence if parts else between + sentence)
-        start = begin + len(sentence)
-    if parts:
-        parts[-1] += answer[start:].rstrip()
-    return [" ".join(part.split()) for part in parts]
 
 
 def judge_by_rule(case: Case, spec: dict[str, Any]) -> Judgement:

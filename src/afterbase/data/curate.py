@@ -16,7 +16,7 @@ from pydantic import Field
 from afterbase.core.config import Config, what
 from afterbase.core.sample import Problem, Sample, Status, Verdict, conversation, write_samples
 from afterbase.core.store import Artifact, Cost, Store, Workspace
-from afterbase.data.domains import STYLES
+from afterbase.data.domains import style_of
 from afterbase.data.keep import Candidate, Rules, by_difficulty, chosen, faults, too_easy
 from afterbase.data.problems import train_count, train_problems
 from afterbase.model.load import load
@@ -114,7 +114,7 @@ def decide(
             sample = sample.drop("curate", "truncated", response.tokens)
         elif verdict.status is not Status.OK:
             sample = sample.drop("curate", f"{verdict.status}: {verdict.reason}", verdict.value)
-        elif not well_formed(response.text, style=STYLES[problem.domain]):
+        elif not well_formed(response.text, style=style_of(problem) or "plain"):
             sample = sample.drop("curate", "malformed")
         elif response.text in seen:
             sample = sample.drop("curate", "repeated")

@@ -70,7 +70,7 @@ class Decisions:
         times = np.zeros(len(self.codes), np.int64)
         times[stays] = uses(self.ids.values[stays], numbers, drawn, seed=seed)
         unused = stays[times[stays] == 0]
-        self.codes.values[unused] = self._code("mix", "domain is full")
+        self.codes.values[unused] = self._code("mixture", "domain is full")
         self.scores.values[unused] = np.array([d.used for d in drawn] or [0])[numbers[times[stays] == 0]]
         return drawn, times
 

@@ -10,10 +10,14 @@ paths must therefore lie on storage that every machine sees, and afterbase be in
 import itertools
 import logging
 import multiprocessing
+import multiprocessing.connection
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -38,7 +42,8 @@ class Workers(Config):
 def spread(work: Callable[[Piece], pa.Table], pieces: Sequence[Piece], workers: Workers) -> Iterator[pa.Table]:
     """work(piece) of each piece, in order; tables have at least one row. Raises what `work` raises."""
     if workers.ray is not None:
-        yield from _on_ray(work, pieces, workers)
+        with _ray(workers) as ray:
+            yield from _on_ray(ray, work, pieces)
     elif workers.processes == 1:
         yield from map(work, pieces)
     else:
@@ -47,7 +52,8 @@ def spread(work: Callable[[Piece], pa.Table], pieces: Sequence[Piece], workers: 
 
 def _in_a_pool(work: Callable[[Piece], pa.Table], pieces: Sequence[Piece], processes: int) -> Iterator[pa.Table]:
     # Spawned: a fork of a process with threads, as pyarrow's, can hang.
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_end_with_the_parent) as pool:
         under_way: deque[Future[pa.Table]] = deque()
         try:
             for piece in pieces:
@@ -67,8 +73,19 @@ def _in_a_pool(work: Callable[[Piece], pa.Table], pieces: Sequence[Piece], proce
                 future.cancel()
 
 
-def _on_ray(work: Callable[[Piece], pa.Table], pieces: Sequence[Piece], workers: Workers) -> Iterator[pa.Table]:
-    ray = _ray(workers)
+def _end_with_the_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _on_ray(ray: Any, work: Callable[[Piece], pa.Table], pieces: Sequence[Piece]) -> Iterator[pa.Table]:
     if not pieces:
         return
     context = ray.data.DataContext.get_current()
@@ -83,11 +100,14 @@ def _on_ray(work: Callable[[Piece], pa.Table], pieces: Sequence[Piece], workers:
     numbers = ray.data.range(len(pieces), override_num_blocks=len(pieces))
     results = numbers.map_batches(done, batch_size=1, batch_format="numpy")
     whole: list[pa.Table] = []
+    current = 0  # the piece whose parts are being gathered
     for block in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         for part in _runs(block):
-            if whole and whole[0][_NUMBER][0] != part[_NUMBER][0]:
+            number = part[_NUMBER][0].as_py()
+            if number != current:
+                assert number == current + 1, "Ray keeps the order of its blocks"
                 yield _together(whole)
-                whole = []
+                whole, current = [], number
             whole.append(part)
     yield _together(whole)
 
@@ -105,7 +125,9 @@ def _together(parts: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(parts).drop_columns([_NUMBER]).combine_chunks()
 
 
-def _ray(workers: Workers) -> Any:
+@contextmanager
+def _ray(workers: Workers) -> Iterator[Any]:
+    """Ray, connected: with what runs already in this process, else for as long as this lasts."""
     try:
         import ray
         import ray.data
@@ -115,14 +137,20 @@ def _ray(workers: Workers) -> Any:
             got="it is not installed",
             remedy="pip install 'afterbase[ray]', or leave `ray` out",
         ) from error
-    if not ray.is_initialized():
-        where: dict[str, Any] = {"num_cpus": workers.processes} if workers.ray == "local" else {"address": workers.ray}
-        try:
-            ray.init(**where, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(
-                "`ray` is `local` or the address of a cluster that answers",
-                got=f"{workers.ray}: {error}",
-                remedy="start the cluster, or mend the address",
-            ) from error
-    return ray
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    if ray.is_initialized():
+        yield ray
+        return
+    where: dict[str, Any] = {"num_cpus": workers.processes} if workers.ray == "local" else {"address": workers.ray}
+    try:
+        ray.init(**where, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(
+            "`ray` is `local` or the address of a cluster that answers",
+            got=f"{workers.ray}: {error}",
+            remedy="start the cluster, mend the address, or set RAY_AUTH_TOKEN where the cluster asks for a token",
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()

@@ -11,7 +11,7 @@ from pydantic import Field
 from afterbase.core.config import Config, what
 from afterbase.core.sample import Problem, Status, content_id
 from afterbase.core.store import Artifact, Cost, Store, Workspace
-from afterbase.data.domains import DOMAINS, STYLES
+from afterbase.data.domains import DOMAINS, style_of
 from afterbase.data.problems import test_problems
 from afterbase.model.load import load
 from afterbase.rollout.producer import ModelProducer, Response
@@ -42,14 +42,18 @@ def evaluate(
     *,
     seed: int,
     system_prompt: bool = False,
+    system: str | None = None,
 ) -> Artifact:
-    """answers.parquet: one row an answer, in the form that `eval.summarise` reads, with the text and its verdict."""
+    """answers.parquet: one row an answer, in the form that `eval.summarise` reads, with the text and its verdict.
+
+    With `system_prompt` the checkpoint is asked under `system`, or under the domain's own if that is None.
+    """
 
     def make(work: Workspace) -> None:
         lm = load(model.payload)
         batch = test_problems(problems)[: config.problems]
         total, finished = len(batch) * (1 + config.samples), itertools.count(1)
-        system = DOMAINS[domain].REFLECTIVE_SYSTEM_PROMPT if system_prompt else None
+        asked = (system or DOMAINS[domain].REFLECTIVE_SYSTEM_PROMPT) if system_prompt else None
         rows = []
         for decoding, temperature, samples in (("greedy", 0.0, 1), ("sampled", config.temperature, config.samples)):
             if samples == 0:
@@ -57,7 +61,7 @@ def evaluate(
             producer = ModelProducer(lm, model.key, temperature, config.max_new_tokens)
             groups = producer.respond(
                 batch,
-                system=system,
+                system=asked,
                 samples=samples,
                 seed=seed,
                 on_finished=lambda: work.show(next(finished), total),
@@ -74,7 +78,13 @@ def evaluate(
         f"evaluate {checkpoint} on {domain}" + (" with the system prompt" if system_prompt else ""),
         "evaluate",
         VERSION,
-        what={**what(config), "checkpoint": checkpoint, "domain": domain, "seed": seed, "system": system_prompt},
+        what={
+            **what(config),
+            "checkpoint": checkpoint,
+            "domain": domain,
+            "seed": seed,
+            "system": (system or True) if system_prompt else False,
+        },
         inputs={"model": model, "problems": problems},
         make=make,
         cost=Cost(generated=answers * config.max_new_tokens, verified=answers),
@@ -94,9 +104,7 @@ def judged_rows(
     verdicts = iter(check_many([(p, r.text) for p, group in zip(problems, groups, strict=True) for r in group]))
     rows = []
     for problem, group in zip(problems, groups, strict=True):
-        # A family's problems may be answered without a box.
-        asked = "boxed" if "box" in problem.spec.get("answer_by", ("box",)) else "plain"
-        style = STYLES.get(problem.domain, asked)
+        asked = style_of(problem) or "plain"
         for index, response in enumerate(group):
             verdict = next(verdicts)
             rows.append(
@@ -116,10 +124,10 @@ def judged_rows(
                     "reason": verdict.reason,
                     # a rubric's partial credit is no right answer
                     "value": float(verdict.status is Status.OK),
-                    "answer": final_answer(response.text, style=style),
+                    "answer": final_answer(response.text, style=asked),
                     "tokens": response.tokens,
                     "truncated": response.truncated,
-                    "well_formed": not response.truncated and well_formed(response.text, style=style),
+                    "well_formed": not response.truncated and well_formed(response.text, style=asked),
                 }
             )
     return rows

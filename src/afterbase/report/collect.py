@@ -175,6 +175,9 @@ def _shared_curves(together: Mapping[str, Sequence[Artifact]]) -> list[Curve]:
     ]
 
 
+_DROPS_OF = {"clean": ("filter", "decontaminate", "dedup", "mixture")}  # other stages drop under their own name
+
+
 def _finite(numbers: Mapping[str, float], key: str) -> bool:
     """Whether a step has the number: not every step has all, and some are nan."""
     return key in numbers and numbers[key] == numbers[key]
@@ -182,7 +185,8 @@ def _finite(numbers: Mapping[str, float], key: str) -> bool:
 
 def _flow(artifact: Artifact) -> list[Flow]:
     samples = read_samples(artifact.payload / "samples.parquet")
-    here = [s for s in samples if s.dropped is None or s.dropped.stage == artifact.manifest["stage"]]
+    stage = artifact.manifest["stage"]
+    here = [s for s in samples if s.dropped is None or s.dropped.stage in _DROPS_OF.get(stage, (stage,))]
     flows = []
     for domain in dict.fromkeys(s.domain for s in here):
         own = [s for s in here if s.domain == domain]

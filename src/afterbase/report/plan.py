@@ -11,7 +11,7 @@ from rich.text import Text
 from afterbase.core.store import Cost, StageRecord
 
 # Seconds a token on two cores, where no earlier run in the store has measured them.
-_TRAINED, _GENERATED, _VERIFIED = 1 / 5000, 1 / 6000, 0.002
+_TRAINED, _GENERATED, _VERIFIED, _ANSWERED = 1 / 5000, 1 / 6000, 0.002, 1 / 1000
 _COMPARABLE = 0.1  # share of a stage's cost that a measured one must have had
 
 
@@ -28,7 +28,12 @@ class MeasuredCosts:
         """What a stage will take; one without a cost takes as long as others of its kind did."""
         assumed = _assumed(record.cost)
         # A much smaller stage took the time that any stage takes to start, which says nothing of a rate.
-        pairs = [pair for pair in self._measured[record.stage] if pair[1] >= _COMPARABLE * assumed]
+        # Nor does one that has a cost of a kind that has none: drafts are asked for, or written by rule.
+        pairs = [
+            pair
+            for pair in self._measured[record.stage]
+            if pair[1] >= _COMPARABLE * assumed and bool(pair[1]) == bool(assumed)
+        ]
         if not pairs:
             return assumed
         took, expected = (sum(column) for column in zip(*pairs, strict=True))
@@ -38,7 +43,8 @@ class MeasuredCosts:
 def plan_table(records: Sequence[StageRecord], costs: MeasuredCosts) -> Table:
     """One line a stage; inputs, and the first of several stages that make one artifact, are named by their line."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "trained", "generated", "minutes"):
+    asked = any(record.cost.requests for record in records)
+    for heading in ("", "trained", "generated", *(["requests"] if asked else []), "minutes"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("stage <- made from")
     lines: dict[str, int] = {}
@@ -50,6 +56,7 @@ def plan_table(records: Sequence[StageRecord], costs: MeasuredCosts) -> Table:
             str(number),
             _short(record.cost.trained),
             _short(record.cost.generated),
+            *([_short(record.cost.requests)] if asked else []),
             "cached" if record.cached else minutes,
             Text(f"{record.name} <- {sources}" if sources else record.name),  # a name is no markup: `GRPO [seed 1]`
         )
@@ -57,7 +64,8 @@ def plan_table(records: Sequence[StageRecord], costs: MeasuredCosts) -> Table:
 
 
 def _assumed(cost: Cost) -> float:
-    return cost.trained * _TRAINED + cost.generated * _GENERATED + cost.verified * _VERIFIED
+    local = cost.trained * _TRAINED + cost.generated * _GENERATED + cost.verified * _VERIFIED
+    return local + cost.answer_tokens * _ANSWERED
 
 
 def _short(count: int) -> str:

@@ -83,7 +83,8 @@ class Answer:
 class Reason(StrEnum):
     """Why a request has no answer; `refused` alone is about the request, the others may pass.
 
-    `budget`: it was not sent, for want of money, tokens or requests.
+    `abandoned`: it was not asked (again), since nothing came of many others. `budget`: it was not sent, for want of
+    money, tokens or requests.
     """
 
     REFUSED = "refused"
@@ -92,6 +93,7 @@ class Reason(StrEnum):
     CONNECTION = "connection"
     MALFORMED = "malformed"
     DEADLINE = "deadline"
+    ABANDONED = "abandoned"
     BUDGET = "budget"
 
 

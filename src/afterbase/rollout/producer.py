@@ -1,5 +1,7 @@
 """Who writes answers: anything that turns problems into responses, a model here, a procedural teacher or a server."""
 
+import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -7,17 +9,23 @@ from typing import Any, Protocol
 from afterbase.core.sample import Problem
 from afterbase.core.tokens import user_prompt_ids
 from afterbase.model.load import LanguageModel
-from afterbase.rollout.engine import Completion, FinishReason, Sampling
+from afterbase.rollout.engine import Completion, Engine, FinishReason, Sampling
 from afterbase.rollout.local import LocalEngine
+from afterbase.rollout.vllm import VllmEngine
 
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """One answer as text; `tokens` with the stop token counted, under the producer's own tokenizer."""
+    """One answer as text; `tokens` with the stop token counted, under the producer's own tokenizer.
+
+    `reasoning` is what a producer keeps apart from the text. `failure` says why there is none of either, else None.
+    """
 
     text: str
     tokens: int
     truncated: bool
+    reasoning: str | None = None
+    failure: str | None = None
 
 
 class Producer(Protocol):
@@ -42,12 +50,17 @@ class Producer(Protocol):
 
 @dataclass(frozen=True)
 class ModelProducer:
-    """A model in this process; temperature 0 is greedy. `checkpoint` is the artifact key that lineage names."""
+    """A model in this process, or at a rollout server; temperature 0 is greedy.
+
+    `checkpoint` is the artifact key that lineage names.
+    """
 
     lm: LanguageModel
     checkpoint: str
     temperature: float
     max_new_tokens: int
+    engine_url: str | None = None
+    """Of a vLLM server (`afterbase serve-rollouts`); its token is in AFTERBASE_ROLLOUT_TOKEN."""
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -72,13 +85,22 @@ class ModelProducer:
             temperature=self.temperature, max_new_tokens=self.max_new_tokens, stop_token_ids=(stop,), seed=seed
         )
         prompts = [user_prompt_ids(self.lm.tokenizer, p.prompt, system=system) for p in problems]
-        groups = LocalEngine(self.lm.model).generate(
-            prompts,
-            samples=samples,
-            sampling=sampling,
-            on_finished=None if on_finished is None else lambda _: on_finished(),
-        )
+        with contextlib.ExitStack() as stack:
+            groups = self._engine(stack).generate(
+                prompts,
+                samples=samples,
+                sampling=sampling,
+                on_finished=None if on_finished is None else lambda _: on_finished(),
+            )
         return [[self._response(c) for c in group] for group in groups]
+
+    def _engine(self, stack: contextlib.ExitStack) -> Engine:
+        if self.engine_url is None:
+            return LocalEngine(self.lm.model)
+        engine = VllmEngine(self.engine_url, self.lm, token=os.environ.get("AFTERBASE_ROLLOUT_TOKEN"))
+        stack.callback(engine.close)
+        engine.sync(0)
+        return engine
 
     def _response(self, completion: Completion) -> Response:
         return Response(

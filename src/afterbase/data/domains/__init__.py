@@ -12,7 +12,9 @@ REVIEWED = {chat.NAME: chat_drafts.REVIEWED}
 
 
 def style_of(problem: Problem) -> Style | None:
-    """The form that a problem asks for: its domain's, else a box if that is where its answer is looked for."""
+    """The form that a problem asks for: its domain's, else that which its verifier reads; None: any text will do."""
     if problem.domain in STYLES:
         return STYLES[problem.domain]
+    if problem.verifier in ("python", "program"):
+        return "python" if problem.verifier == "python" else None
     return "boxed" if "box" in problem.spec.get("answer_by", ("box",)) else None

@@ -1,0 +1,186 @@
+"""Problems of a user's table: checked, distinct, apart from benchmarks, with gold answers that their verifier takes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afterbase.core.errors import UserError
+from afterbase.core.sample import Status, read_problems
+from afterbase.core.store import Store
+from afterbase.data.held_out import for_tests
+from afterbase.data.prompts import prompt_hash
+from afterbase.data.sources import Columns, Source, make_source, source_problems
+from afterbase.verify.check import check
+
+
+def sums(count: int) -> list[dict[str, Any]]:
+    return [{"id": n, "q": f"What is {n}+{n}?", "a": 2 * n} for n in range(count)]
+
+
+def table(folder: Path, rows: list[dict[str, Any]]) -> str:
+    path = folder / "t.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def source(path: str, **changed: Any) -> Source:
+    settings = {"licence": "MIT", "verifier": "maths", "columns": Columns(prompt="q", answer="a", id="id")}
+    return Source(**{"path": path, **settings, "train": 8, "test": 2, **changed})
+
+
+def refusal(config: Source) -> UserError:
+    with pytest.raises(UserError) as raised:
+        source_problems("sums", config, 0)
+    return raised.value
+
+
+def test_splits_are_disjoint_repeatable_and_of_the_share_kept_for_tests(tmp_path):
+    config = source(table(tmp_path, sums(60)))
+    train, test, dropped = source_problems("sums", config, 3)
+    assert (len(train), len(test), dropped) == (8, 2, [])
+    assert {for_tests(prompt_hash(p.prompt)) for p in train} == {False}
+    assert {for_tests(prompt_hash(p.prompt)) for p in test} == {True}
+    assert source_problems("sums", config, 3)[0] == train
+    assert {p.id for p in source_problems("sums", config, 4)[0]} != {p.id for p in train}
+
+
+def test_the_order_of_the_table_does_not_count(tmp_path):
+    one = source_problems("sums", source(table(tmp_path, sums(60))), 0)
+    other = source_problems("sums", source(table(tmp_path, sums(60)[::-1])), 0)
+    assert [[p.id for p in split] for split in one[:2]] == [[p.id for p in split] for split in other[:2]]
+
+
+def test_a_problem_knows_its_answer_its_licence_and_its_row(tmp_path):
+    [problem] = source_problems("sums", source(table(tmp_path, sums(30)), train=1, instruction="Box it."), 0)[0]
+    n = int(problem.spec["answer"]) // 2
+    assert problem.prompt == f"What is {n}+{n}?\nBox it."
+    assert problem.spec["source"] == {"licence": "MIT", "split": "train", "row": f"line {n + 1}"}
+    assert check(problem, f"So \\boxed{{{2 * n}}}").status is Status.OK
+    assert check(problem, f"So \\boxed{{{2 * n + 1}}}").status is Status.WRONG
+
+
+def test_duplicates_are_dropped_with_the_rule(tmp_path):
+    rows = [*sums(40), {"id": "x", "q": " what is 7+7?", "a": 14}, {"id": "y", "q": "What is 8+8?", "a": 17}]
+    assert source_problems("sums", source(table(tmp_path, rows)), 0)[2] == [
+        ("line 41", "duplicate"),
+        ("line 42", "duplicate with another answer"),
+    ]
+
+
+def test_what_a_benchmark_holds_is_left_out_of_both_splits(tmp_path):
+    held = [prompt_hash(row["q"].upper()) for row in sums(60)[::2]]
+    (tmp_path / "b.txt").write_text("\n".join(held))
+    config = source(table(tmp_path, sums(60)), benchmarks=[str(tmp_path / "b.txt")], train=16)
+    train, test, dropped = source_problems("sums", config, 0)
+    assert all(int(p.spec["answer"]) // 2 % 2 == 1 for p in [*train, *test])
+    assert [row.rule for row in dropped] == ["in a benchmark"] * 30
+
+
+@given(picked=st.lists(st.integers(0, 199), min_size=1, max_size=400))
+def test_every_row_is_a_problem_or_is_dropped(tmp_path_factory, picked):
+    folder = tmp_path_factory.mktemp("t")
+    path = table(folder, [{"q": f"What is {n}+{n}?", "a": 2 * n} for n in picked])
+    distinct = {for_tests(prompt_hash(f"What is {n}+{n}?")): 0 for n in picked}
+    for n in set(picked):
+        distinct[for_tests(prompt_hash(f"What is {n}+{n}?"))] += 1
+    if len(distinct) < 2:
+        return
+    config = source(path, columns=Columns(prompt="q", answer="a"), train=distinct[False], test=distinct[True])
+    train, test, dropped = source_problems("sums", config, 0)
+    assert len(train) + len(test) + len(dropped) == len(picked)
+    assert {int(p.spec["answer"]) // 2 for p in [*train, *test]} == set(picked)
+
+
+def test_a_table_becomes_an_artifact_that_its_content_names(tmp_path):
+    store = Store(tmp_path / "store")
+    rows = [*sums(40), sums(40)[3] | {"id": 99}]
+    made = make_source(store, "sums", source(table(tmp_path, rows)), seed=0)
+    assert len(read_problems(made.payload / "train.parquet")) == 8
+    assert len(read_problems(made.payload / "test.parquet")) == 2
+    assert [json.loads(line) for line in (made.payload / "dropped.jsonl").read_text().splitlines()] == [
+        {"row": "line 41", "rule": "duplicate"}
+    ]
+    (tmp_path / "elsewhere").mkdir()
+    moved = make_source(store, "sums", source(table(tmp_path / "elsewhere", rows)), seed=0)
+    changed = make_source(store, "sums", source(table(tmp_path, sums(41))), seed=0)
+    assert made.key == moved.key != changed.key
+    (tmp_path / "b.txt").write_text(prompt_hash("What is 1+1?"))
+    apart = make_source(store, "sums", source(table(tmp_path, rows), benchmarks=[str(tmp_path / "b.txt")]), seed=0)
+    assert apart.key != made.key
+    planned = make_source(Store(tmp_path / "other", plan_only=True), "sums", source(table(tmp_path, rows)), seed=0)
+    assert (planned.key, planned.manifest["what"]["train"]) == (made.key, 8)
+
+
+@pytest.mark.parametrize(
+    ("row", "rule", "got"),
+    [
+        ({"id": 3, "q": "new?", "a": 1}, "an id stands for one row", "3 in line 4 and in line 41"),
+        ({"id": 99, "q": "  ", "a": 1}, "holds text", "line 41"),
+        ({"id": 99, "q": "new?", "a": None}, "holds text", "`a` is null"),
+        ({"id": 99, "q": ["new?"], "a": 1}, "holds text", '`q` is ["new?"]'),
+        ({"id": 99, "q": "new?", "a": True}, "holds text", "`a` is true"),
+        ({"id": 99, "q": "new?"}, "can be read", "line 41"),
+    ],
+)
+def test_a_row_that_is_no_problem_is_named(tmp_path, row, rule, got):
+    error = refusal(source(table(tmp_path, [*sums(40), row])))
+    assert rule in error.rule
+    assert got in error.got
+
+
+def test_too_few_distinct_problems_are_told(tmp_path):
+    error = refusal(source(table(tmp_path, sums(9))))
+    assert "8 and 2 asked for" in error.got
+
+
+def test_gold_responses_that_the_verifier_rejects_are_told_or_dropped(tmp_path):
+    rows = [row | {"r": f"\\boxed{{{row['a'] + (row['id'] == 5)}}}"} for row in sums(40)]
+    columns = Columns(prompt="q", answer="a", response="r")
+    tests = sum(for_tests(prompt_hash(row["q"])) for row in rows)
+    config = source(table(tmp_path, rows), columns=columns, train=40 - tests, test=tests)
+    error = refusal(config)
+    assert "1 of 40 rejected" in error.got
+    assert "line 6" in error.got
+    assert "0.025" in error.remedy
+    train, test, dropped = source_problems("sums", config.model_copy(update={"most_rejected": 0.025}), 0)
+    assert len(train) + len(test) == 39
+    assert dropped == [("line 6", "gold wrong: mismatch")]
+
+
+def test_worked_responses_are_the_gold(tmp_path):
+    rows = [row | {"r": f"Twice {row['id']} is the answer is {row['a']}"} for row in sums(40)]
+    columns = Columns(prompt="q", answer="a", response="r")
+    config = source(table(tmp_path, rows), columns=columns, answer_by=["answer_is"])
+    assert all(p.gold is not None and p.gold.startswith("Twice") for p in source_problems("sums", config, 0)[0])
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_programs_have_tests(tmp_path, as_text):
+    tests = [{"args": [2], "expected": 4}]
+    rows = [{"q": f"Double, {n}", "f": "f", "t": json.dumps(tests) if as_text else tests} for n in range(40)]
+    columns = Columns(prompt="q", function="f", tests="t")
+    train, _, _ = source_problems("p", source(table(tmp_path, rows), columns=columns, verifier="python"), 0)
+    assert train[0].spec["tests"] == tests
+    assert train[0].gold is None
+    assert check(train[0], "```python\ndef f(x):\n    return 2 * x\n```").status is Status.OK
+    rows[4]["t"] = [{"args": [2]}]
+    error = refusal(source(table(tmp_path, rows), columns=columns, verifier="python"))
+    assert "args and expected" in error.rule
+    assert "line 5" in error.got
+
+
+@pytest.mark.parametrize(
+    ("changed", "missing"),
+    [
+        ({"columns": Columns()}, "columns.answer"),
+        ({"verifier": "python"}, "columns.function, columns.tests"),
+        ({"verifier": "program", "columns": Columns(tests="t")}, "language"),
+    ],
+)
+def test_what_the_verifier_needs_is_asked_for(changed, missing):
+    with pytest.raises(ValueError, match=f"needs {missing}"):
+        source("t.jsonl", **changed)

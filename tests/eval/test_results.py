@@ -37,6 +37,14 @@ def test_an_answer_that_could_not_be_judged_is_counted_and_in_no_score():
     assert (result.value, result.n, more["failed"]) == (100, 1, 1)
 
 
+def test_the_interval_holds_whatever_the_unjudged_are_worth():
+    judged = [_judged(str(i), 1.0) for i in range(4)] + [_judged(str(i), 0.0, failed=True) for i in range(4, 10)]
+    result, _ = summarise(TASK, judged)
+    assert (result.value, result.n) == (100, 4)
+    assert result.low == pytest.approx(100 * wilson(4, 10).low, abs=1e-4)
+    assert result.high == 100
+
+
 def test_nothing_judged_is_no_number():
     with pytest.raises(UserError, match="none of 1"):
         summarise(TASK, [_judged("a", 0.0, failed=True)])

@@ -113,7 +113,7 @@ def evaluate(
                 result = result.model_copy(update={"gap": gap(done[variant.twin_of], judged)})
             results[variant.name] = result
             _write(out, variant, asked, result, more, judged)
-            for note in _notes(more, len(judged)):
+            for note in [*filter(None, [task.remark(folder)]), *_notes(more, len(judged))]:
                 tell(f"{variant.name}: {note}")
     return results
 
@@ -246,7 +246,7 @@ def _notes(more: dict[str, Any], answers: int) -> list[str]:
     """What a reader of the number has to know."""
     notes = []
     if more["failed"]:
-        notes.append(f"{more['failed']} of {answers} answers could not be judged, and are in no number")
+        notes.append(f"{more['failed']} of {answers} answers could not be judged, and are not in the score")
     if more["too_long"]:
         notes.append(f"{more['too_long']} of {answers} prompts do not fit in the context, and count as wrong")
     return notes

@@ -6,7 +6,7 @@ Accuracy never stands alone: the mean length and the share of answers that were 
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,8 @@ class Evaluated(BaseModel):
 def summarise(task: Task, judged: Sequence[Judged]) -> tuple[Result, dict[str, Any]]:
     """The numbers of one benchmark, and more: runs, failures, pass@k, maj@k.
 
+    The value is that of the answers that could be judged; the interval holds whatever the others would have made of it.
+
     Raises UserError where no answer could be judged: there is no number then.
     """
     known = [j for j in judged if not j.mark.failed]
@@ -110,6 +112,9 @@ def summarise(task: Task, judged: Sequence[Judged]) -> tuple[Result, dict[str, A
     runs = max(j.row.run for j in judged) + 1
     share = float(np.mean([np.mean(v) for v in values]))
     low, high = interval(values)
+    if len(known) < len(judged):  # whatever the others are worth, the interval holds it
+        low = min(low, interval(_by_cluster(task, _failed_as(judged, 0.0))).low)
+        high = max(high, interval(_by_cluster(task, _failed_as(judged, 1.0))).high)
     result = Result(
         metric=task.metric,
         value=_percent(share),
@@ -199,6 +204,11 @@ def _by_cluster(task: Task, judged: Sequence[Judged]) -> list[list[float]]:
         else:
             values[name] += [j.mark.value for j in group]
     return list(values.values())
+
+
+def _failed_as(judged: Sequence[Judged], value: float) -> list[Judged]:
+    """All answers, those that could not be judged with this value."""
+    return [replace(j, mark=j.mark._replace(value=value)) if j.mark.failed else j for j in judged]
 
 
 def _repeated(judged: Sequence[Judged], runs: int) -> dict[str, Any]:

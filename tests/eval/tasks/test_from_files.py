@@ -170,3 +170,22 @@ def test_codeforces_wants_the_standings_of_every_contest(tmp_path):
     folder = _folder(tmp_path, codeforces=[problem], codeforces_standings=[{"contest": 1, "scores": [0]}])
     with pytest.raises(UserError, match="every contest has its standings"):
         _task("codeforces").items(folder)
+
+
+def test_mmlu_pro_shows_five_examples_of_the_category_or_says_that_it_has_none(tmp_path):
+    row = {"question_id": 1, "question": "Q?", "options": ["x", "y", "N/A"], "answer_index": 1, "category": "law"}
+    worked = [row | {"question": f"E{i}?", "cot_content": f"A: So {i}. The answer is (B)."} for i in range(6)]
+    task = _task("mmlu_pro")
+    folder = _folder(tmp_path, mmlu_pro=[row])
+    assert "without the protocol's five examples" in str(task.remark(folder))
+    (alone,) = task.items(folder)
+    folder = _folder(tmp_path, mmlu_pro_validation=worked)
+    assert task.remark(folder) is None
+    (item,) = task.items(folder)
+    assert item.prompt.endswith(alone.prompt.rpartition("Question: ")[2])
+    assert "about law" in item.prompt
+    assert "Answer: So 4. The answer is (B)." in item.prompt
+    assert "E5?" not in item.prompt
+    twin = task.twins["options"](item, random.Random(0))
+    assert twin is not None
+    assert "So 4." in twin.prompt

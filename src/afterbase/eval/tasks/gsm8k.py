@@ -13,7 +13,13 @@ from afterbase.eval.tasks.sources import Folder, Source
 from afterbase.eval.tasks.task import Item, Task
 from afterbase.verify import maths
 
-SOURCE = Source(file="gsm8k.jsonl", hub="openai/gsm8k", config="main", split="test")
+SOURCE = Source(
+    file="gsm8k.jsonl",
+    hub="openai/gsm8k",
+    config="main",
+    split="test",
+    revision="740312add88f781978c0658806c59bc2815b9866",
+)
 _MARK = "####"
 
 

@@ -9,7 +9,12 @@ from afterbase.eval.tasks.mathematics import any_form, item
 from afterbase.eval.tasks.sources import Folder, Source
 from afterbase.eval.tasks.task import Item, Task
 
-SOURCE = Source(file="math500.jsonl", hub="HuggingFaceH4/MATH-500", split="test")
+SOURCE = Source(
+    file="math500.jsonl",
+    hub="HuggingFaceH4/MATH-500",
+    split="test",
+    revision="6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
+)
 
 
 class Row(BaseModel):

@@ -11,7 +11,13 @@ from afterbase.eval.tasks.choice import Choice, listed, place_of, scored, twin
 from afterbase.eval.tasks.sources import Folder, Source
 from afterbase.eval.tasks.task import Item, Task
 
-SOURCE = Source(file="mmlu_test.jsonl", hub="cais/mmlu", config="all", split="test")
+SOURCE = Source(
+    file="mmlu_test.jsonl",
+    hub="cais/mmlu",
+    config="all",
+    split="test",
+    revision="c30699e8356da336a370243923dbaf21066bb9fe",
+)
 _PROMPT = """Here is a multiple choice question. Think it through step by step. Then write a last line of the form \
 'Answer: X' (without quotes), where X is the letter of the one right option, from A to D.
 

@@ -16,8 +16,9 @@ from afterbase.eval.tasks.choice import LETTERS, Choice, listed, scored, twin
 from afterbase.eval.tasks.sources import Folder, Source
 from afterbase.eval.tasks.task import Item, Task
 
-SOURCE = Source(file="mmlu_pro.jsonl", hub="TIGER-Lab/MMLU-Pro", split="test")
-EXAMPLES = Source(file="mmlu_pro_validation.jsonl", hub="TIGER-Lab/MMLU-Pro", split="validation")
+_REVISION = "b189ec765aa7ed75c8acfea42df31fdae71f97be"
+SOURCE = Source(file="mmlu_pro.jsonl", hub="TIGER-Lab/MMLU-Pro", split="test", revision=_REVISION)
+EXAMPLES = Source(file="mmlu_pro_validation.jsonl", hub="TIGER-Lab/MMLU-Pro", split="validation", revision=_REVISION)
 _SHOTS = 5
 _TASK = (
     "These are multiple choice questions{about}, with their answers. Think step by step, and end with the sentence "
@@ -70,6 +71,11 @@ def _heads(folder: Folder) -> dict[str, str]:
     return heads
 
 
+def _remark(folder: Folder) -> str | None:
+    lack = folder.missing(EXAMPLES)
+    return None if lack is None else f"put without the protocol's five examples: {lack}"
+
+
 def _worked(row: Row) -> str:
     thought = row.cot_content.removeprefix("A:").strip() or f"The answer is ({LETTERS[row.answer_index]})."
     return f"{_question(_choice(row))}Answer: {thought}\n\n"
@@ -92,5 +98,6 @@ TASK = Task(
     metric="exact_match",
     items=items,
     score=functools.partial(scored, extract=letter),
+    remark=_remark,
     twins={"options": lambda original, random: twin(_rebuilt(original))(original, random)},
 )

@@ -41,7 +41,7 @@ class Folder:
     def missing(self, source: Source) -> str | None:
         """What has to be there for this source and is not; None if it can be read."""
         if self.path is not None and self._file(source) is None:
-            return f"{self.path / source.file} (or .gz) does not exist; {_where(source)}"
+            return f"{self.path / source.file} (or .gz), which does not exist; {_where(source)}"
         if self.path is None and source.hub is None:
             return f"--data DIR with {source.file}: {source.otherwise}"
         return None

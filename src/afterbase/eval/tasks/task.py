@@ -57,8 +57,9 @@ class Task:
     """One benchmark. `temperature` 0 is greedy; `runs` answers a question; lengths in tokens.
 
     `needs` says, before anything is computed, what is missing on this machine; None if nothing is. `twins` are rules by
-    name that give the same question in other clothes, or None where the rule does not apply. `collect` turns the marks
-    of a cluster into its value, where that is no mean.
+    name that give the same question in other clothes, or None where the rule does not apply. `remark` is what has
+    to be said of a number from this folder. `collect` turns the marks of a cluster into its value, where that is no
+    mean.
     """
 
     title: str
@@ -72,6 +73,7 @@ class Task:
     max_tokens: int = TOKENS
     needs: Callable[[], str | None] = lambda: None
     twins: Mapping[str, Twin] = field(default_factory=dict)
+    remark: Callable[[Folder], str | None] = lambda _: None
     collect: Callable[[str, Sequence[tuple[Item, Mark]]], float] | None = None
 
 

@@ -13,7 +13,7 @@ from afterbase.data.dedup import Dedup
 from afterbase.data.semantic import Semantic
 from afterbase.data.shares import Domain, Shares
 from afterbase.data.spread import Workers
-from tests_of_clean import BENCHMARK, RULES, SAMPLES, prose, rules, sample
+from cleaning_toys import BENCHMARK, RULES, SAMPLES, prose, rules, sample
 
 
 @pytest.fixture

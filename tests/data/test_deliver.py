@@ -11,7 +11,7 @@ from afterbase.data.clean import Cleaning
 from afterbase.data.decontaminate import hash_benchmark, save_benchmark
 from afterbase.data.deliver import RecipeCleaning, clean_files, clean_sets, look
 from afterbase.data.shares import Domain, Shares
-from tests_of_clean import RULES, SAMPLES, rules
+from cleaning_toys import RULES, SAMPLES, rules
 
 
 def ignore(*_: object) -> None:

@@ -1,9 +1,13 @@
-"""Where a server of ours listens: a bound socket, and no door left open to others without a token."""
+"""What all servers of ours share: a bound socket, no door open to others without a token, and an end by Ctrl-C."""
 
+import hmac
 import ipaddress
 import socket
+from typing import Any
 
 from afterbase.core.errors import UserError
+
+_GRACE_SECONDS = 3  # what running requests get after Ctrl-C
 
 
 def refuse_open_door(host: str, token: str | None) -> None:
@@ -48,3 +52,20 @@ def url_of(listener: socket.socket) -> str:
     """The address of a bound socket, as a browser takes it."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if listener.family is socket.AF_INET6 else f"http://{host}:{port}"
+
+
+def bears(authorization: str, token: str | None) -> bool:
+    """Whether a request's `Authorization` header bears the token; without one, all do."""
+    scheme, _, given = authorization.partition(" ")
+    return token is None or (scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode()))
+
+
+def run(app: Any, listener: socket.socket, *, goodbye: str = "stopped") -> None:
+    """Serve an ASGI application until Ctrl-C."""
+    import uvicorn
+
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS)
+    try:
+        uvicorn.Server(config).run(sockets=[listener])
+    except KeyboardInterrupt:
+        print(goodbye)

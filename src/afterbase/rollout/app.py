@@ -4,7 +4,6 @@ Requests are answered from one running batch (`live.py`); a client that goes awa
 """
 
 import asyncio
-import hmac
 import json
 import secrets
 import time
@@ -19,6 +18,7 @@ from jinja2 import TemplateError
 from starlette.exceptions import HTTPException
 
 from afterbase.core.errors import UserError
+from afterbase.core.listening import bears
 from afterbase.core.tokens import prompt_ids
 from afterbase.model.load import LanguageModel
 from afterbase.rollout.answering import Answering
@@ -49,10 +49,7 @@ def create_app(
         live.stop()
 
     def admit(request: Request) -> None:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if token is not None and not (
-            scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode())
-        ):
+        if not bears(request.headers.get("authorization", ""), token):
             raise ApiError(401, "this server wants its token: Authorization: Bearer TOKEN", code="invalid_api_key")
 
     app = FastAPI(title="afterbase", lifespan=lifespan, docs_url=None, redoc_url=None)

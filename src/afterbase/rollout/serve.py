@@ -3,14 +3,10 @@
 import json
 import socket
 
-import uvicorn
-
-from afterbase.core.listening import bind, refuse_open_door, url_of
+from afterbase.core.listening import bind, refuse_open_door, run, url_of
 from afterbase.core.store import folder_digest
 from afterbase.model.load import find, load
 from afterbase.rollout.app import create_app
-
-_GRACE_SECONDS = 3  # what running requests get after Ctrl-C
 
 
 def serve(model: str, *, host: str, port: int, token: str | None, max_rows: int, token_budget: int) -> None:
@@ -29,13 +25,7 @@ def serve(model: str, *, host: str, port: int, token: str | None, max_rows: int,
             lm, name=name, token=token, max_rows=max_rows, token_budget=token_budget, digest=folder_digest(folder)
         )
         print(_greeting(listener, name, token), flush=True)
-        config = uvicorn.Config(
-            app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS, lifespan="on"
-        )
-        try:
-            uvicorn.Server(config).run(sockets=[listener])
-        except KeyboardInterrupt:
-            print("stopped")
+        run(app, listener)
 
 
 def _greeting(listener: socket.socket, name: str, token: str | None) -> str:

@@ -3,7 +3,6 @@
 One request is one program, so that many machines' requests share the workers in turn. Nothing is kept.
 """
 
-import hmac
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -14,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from afterbase.core.errors import UserError
-from afterbase.core.listening import bind, refuse_open_door, url_of
+from afterbase.core.listening import bears, bind, refuse_open_door, run, url_of
 from afterbase.verify.isolation import jail_or_nothing
 from afterbase.verify.program_cases import CaseRow, workers
 from afterbase.verify.programs import Case, Judge, Program
@@ -45,10 +44,7 @@ def create_app(judge: Judge, sandbox: Sandbox, *, token: str | None) -> FastAPI:
     """The application; `token` is what clients have to bear."""
 
     def admit(request: Request) -> None:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if token is not None and not (
-            scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode())
-        ):
+        if not bears(request.headers.get("authorization", ""), token):
             raise UserError(
                 "this sandbox wants its token", got="another, or none", remedy=f"set {TOKEN} to the one it started with"
             )
@@ -74,8 +70,8 @@ def create_app(judge: Judge, sandbox: Sandbox, *, token: str | None) -> FastAPI:
 
     @app.post("/calls", dependencies=[Depends(admit)])
     async def calls(wanted: Calls) -> dict[str, Any]:
-        run = Run(program=wanted.program, function=wanted.function, calls=wanted.calls)
-        (result,) = await run_sync(sandbox.run_many, [run], limiter=limiter)
+        asked = [Run(program=wanted.program, function=wanted.function, calls=wanted.calls)]
+        (result,) = await run_sync(sandbox.run_many, asked, limiter=limiter)
         return {"reason": str(result.reason), "results": result.results}
 
     return app
@@ -86,8 +82,6 @@ def serve(*, host: str, port: int, token: str | None) -> None:
 
     Raises UserError for an open door, a port that cannot be had, and where programs cannot be isolated.
     """
-    import uvicorn
-
     refuse_open_door(host, token)
     with bind(host, port) as listener:
         judge = Judge(jail=jail_or_nothing(unsafe=False), workers=1)
@@ -98,7 +92,4 @@ def serve(*, host: str, port: int, token: str | None) -> None:
             app = create_app(judge, sandbox, token=token)
             print(f"sandbox ({judge.jail.name}) at {url_of(listener)} (Ctrl-C ends it)\n", flush=True)
             print(f"  {URL}={url_of(listener)} afterbase verify code FILE", flush=True)
-            try:
-                uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listener])
-            except KeyboardInterrupt:
-                print("stopped")
+            run(app, listener)

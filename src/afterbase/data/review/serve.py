@@ -7,17 +7,15 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
-
 from afterbase.core.errors import UserError
 from afterbase.core.listening import bind, url_of
+from afterbase.core.listening import run as run_until_interrupted
 from afterbase.data.review.access import token
 from afterbase.data.review.app import create_app
 from afterbase.data.review.store import ReviewStore, open_reviews, review_folder
 from afterbase.data.review.tables import secret_of
 
 _NAME = re.compile(r"[\w][\w.-]{0,39}")
-_GRACE_SECONDS = 3  # what running requests get after Ctrl-C
 
 
 def serve(run: str, root: Path, *, host: str, port: int, reviewers: Sequence[str], adjudicators: Sequence[str]) -> None:
@@ -29,15 +27,9 @@ def serve(run: str, root: Path, *, host: str, port: int, reviewers: Sequence[str
     store = waiting_run(run, root)
     add_people(store, reviewers, adjudicators)
     with bind(host, port) as listener:
-        config = uvicorn.Config(
-            create_app(store), log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS
-        )
         listener.listen()  # whoever follows a link at once is kept waiting, not turned away
         print(greeting(store, listener), flush=True)
-        try:
-            uvicorn.Server(config).run(sockets=[listener])
-        except KeyboardInterrupt:
-            print("stopped; every verdict is kept")
+        run_until_interrupted(create_app(store), listener, goodbye="stopped; every verdict is kept")
 
 
 def waiting_run(run: str, root: Path) -> ReviewStore:

@@ -155,10 +155,11 @@ def judged(
     from afterbase.core.errors import UserError
     from afterbase.core.progress import Progress
     from afterbase.eval.judged import run, tables
+    from afterbase.eval.judged.plan import Plan
 
     if not judge:
         raise UserError("a judged evaluation has a judge", got="none", remedy="add --judge URL or a model's folder")
-    plan = run.Plan(
+    plan = Plan(
         tasks=tuple(tasks.split(",")),
         models=tuple(models or ()),
         baseline=baseline,

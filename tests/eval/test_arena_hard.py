@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from afterbase.eval.arena_hard import Battles, Version, draws, outcomes, score, verdict
+from afterbase.eval.arena_hard import Battles, Version, draws, first_share, outcomes, score, verdict
 
 
 def _battles(**outcome: list[float]) -> Battles:
@@ -114,3 +114,11 @@ def test_draws_are_those_of_pandas_under_the_seed() -> None:
     state = np.random.RandomState(42)
     for got, _ in zip(draws(50, "0.1"), range(3), strict=False):
         assert frame.sample(frac=1, replace=True, random_state=state)["i"].tolist() == got.tolist()
+
+
+@pytest.mark.parametrize(
+    ("label", "old", "new"),
+    [("A>>B", 1, 1), ("B>A", 0, 0), ("A=B", 0.5, 0.5), ("B<A", None, 1), ("A>>A", None, None), (None, None, None)],
+)
+def test_the_share_of_the_first_answer_by_version(label: str | None, old: float | None, new: float | None) -> None:
+    assert (first_share(label, "0.1"), first_share(label, "2.0")) == (old, new)

@@ -87,6 +87,11 @@ def outcomes(labels: Sequence[str | None], version: Version) -> list[float]:
     return known[second] + [1 - s for s in known[first]]
 
 
+def first_share(label: str | None, version: Version) -> float | None:
+    """The share of a battle with this label that goes to the answer shown first; None if it is no known label."""
+    return _FIRST_WINS[version].get(label or "", [None])[0]
+
+
 def known_label(label: str, version: Version) -> bool:
     """Whether a version knows what a label is worth."""
     return label in _FIRST_WINS[version]

@@ -42,13 +42,13 @@ def test_the_baseline_is_a_in_the_first_game_and_b_in_the_second() -> None:
     games, prompts = games_of(lambda prompt: "so [[A>>B]]" if shown_first(prompt) == "good" else "so [[B>A]]")
     assert sorted(map(shown_first, prompts)) == ["bad!", "good"]
     assert [game["score"] for game in games] == ["B>A", "A>>B"]
-    battle = battle_of(QUESTION, games, contestant=response("good"), baseline=response("bad!"))
+    battle = battle_of(QUESTION, games, contestant=response("good"), baseline=response("bad!"), version="2.0")
     assert (battle.shown_first, battle.shown_second, battle.longer, battle.task) == (1.0, 1.0, 0, "qa")
 
 
 def test_a_judge_of_positions_is_seen_as_one() -> None:
     games, _ = games_of(lambda _: "[[A>B]]")
-    battle = battle_of(QUESTION, games, contestant=response("good"), baseline=response("bad!"))
+    battle = battle_of(QUESTION, games, contestant=response("good"), baseline=response("bad!"), version="2.0")
     assert (battle.shown_first, battle.shown_second) == (1.0, 0.0)
 
 
@@ -69,7 +69,7 @@ def test_creative_writing_has_no_answer_of_the_judges_own() -> None:
 @pytest.mark.parametrize("label", ["A>>A", None])
 def test_unknown_labels_are_no_verdict(label) -> None:
     games = [{"score": label, "judgment": ""}, {"score": "A>B", "judgment": ""}]
-    battle = battle_of(QUESTION, games, contestant=response("a"), baseline=response("b"))
+    battle = battle_of(QUESTION, games, contestant=response("a"), baseline=response("b"), version="2.0")
     assert (battle.shown_first, battle.shown_second, battle.preference) == (1.0, None, None)
 
 

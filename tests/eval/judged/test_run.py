@@ -11,6 +11,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress
 from afterbase.eval import arena_hard, arena_hard_files
 from afterbase.eval.judged import run, tables
+from afterbase.eval.judged.plan import TASKS, Plan
 from chatting import chatting
 
 
@@ -23,7 +24,7 @@ def data(tmp_path: Path) -> Path:
     alpaca = [{"instruction": f"i{i}", "output": "short", "generator": "reference"} for i in range(4)]
     (folder / "alpaca_eval.json").write_text(json.dumps(alpaca))
     pairs = [
-        {"id": i, "subset": "hep-go", "prompt": "p", "chosen": "a longer one", "rejected": "short"} for i in (1, 2)
+        {"id": i, "subset": "hep-go", "prompt": f"p{i}", "chosen": "a longer one", "rejected": "short"} for i in (1, 2)
     ]
     (folder / "reward_bench.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs))
     return folder
@@ -40,12 +41,12 @@ def likes_length(prompt: str) -> str | dict[str, float]:
     return "[[A]]" if len(a) > len(b) else "[[B]]"
 
 
-def plan(data: Path, out: Path, judges: list[str], models: list[str], baseline: str, **changes: Any) -> run.Plan:
+def plan(data: Path, out: Path, judges: list[str], models: list[str], baseline: str, **changes: Any) -> Plan:
     settings: dict[str, Any] = {
-        "tasks": run.TASKS, "models": tuple(models), "baseline": baseline, "judges": tuple(judges), "data": data,
+        "tasks": TASKS, "models": tuple(models), "baseline": baseline, "judges": tuple(judges), "data": data,
         "out": out, "limit": None, "max_tokens": 20, "judge_tokens": 20, "votes": 2,
     }  # fmt: skip
-    return run.Plan(**{**settings, **changes})
+    return Plan(**{**settings, **changes})
 
 
 def test_a_whole_evaluation_and_the_same_again(tmp_path: Path, data: Path) -> None:
@@ -108,18 +109,14 @@ def test_a_judge_that_says_nothing_gives_no_score(tmp_path: Path, data: Path) ->
     assert told["calibration"]["agreement_with_people"] is None
 
 
-@pytest.mark.parametrize(
-    ("changes", "rule"),
-    [
-        ({"tasks": ("chess",)}, "judged benchmarks have names"),
-        ({"baseline": None}, "compares with a baseline"),
-        ({"models": ()}, "of one model or more"),
-        ({"votes": 0}, "`--votes` is 1 or more"),
-    ],
-)
-def test_mistakes_are_told_before_anything_is_asked(tmp_path: Path, data: Path, changes, rule: str) -> None:
-    with pytest.raises(UserError, match=rule):
-        run.Plan(**{**vars(plan(data, tmp_path / "out", ["j"], ["m"], "b")), **changes})
+def test_a_judge_that_is_not_there_is_told_before_anybody_answers(tmp_path: Path, data: Path) -> None:
+    with chatting("long", lambda _: pytest.fail("asked")) as long, chatting("base", lambda _: "x") as base:
+        for judge in ("nowhere", "http://127.0.0.1:9/v1"):
+            with pytest.raises(UserError):
+                run.evaluate(
+                    plan(data, tmp_path / "out", [judge], [long.url], base.url), Progress(), tell=lambda _: None
+                )
+    assert (long.prompts, base.prompts) == ([], [])
 
 
 def test_missing_files_are_told_before_models_are_looked_for(tmp_path: Path, data: Path) -> None:

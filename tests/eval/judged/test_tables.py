@@ -4,7 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from afterbase.eval.judged.run import _published
+from afterbase.eval.judged.run import published
 from afterbase.eval.judged.tables import show
 
 
@@ -18,7 +18,7 @@ def test_scores_stand_beside_the_reports_rows_and_calibration() -> None:
         "by_task": {"mine": {"code": measure}},
     }
     page = StringIO()
-    show({"judges": {"judge": found}, "published": _published()}, Console(file=page, width=120))
+    show({"judges": {"judge": found}, "published": published()}, Console(file=page, width=120))
     lines = page.getvalue().splitlines()
     assert any("mine" in line and "61.5 (50.0 to 70.0)" in line and "40.0 ± 3.0" in line for line in lines)
     assert any("mute" in line and "61" not in line for line in lines)

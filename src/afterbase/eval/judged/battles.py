@@ -9,14 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from afterbase.eval.answers import Question, Response, answers
-from afterbase.eval.arena_hard import Version, verdict
+from afterbase.eval.arena_hard import Version, first_share, verdict
 from afterbase.eval.judged.calibration import Battle
 from afterbase.eval.judged.questions import ArenaQuestion
 from afterbase.eval.subject import Answering, Subject
 
 CREATIVE = "creative_writing"
-_PREFERENCE = {"A>>B": 1.0, "A>B": 1.0, "A=B": 0.5, "B=A": 0.5, "B>A": 0.0, "B>>A": 0.0}
-_PREFERENCE |= {"A<B": 0.0, "A<<B": 0.0, "B<A": 1.0, "B<<A": 1.0}
 
 _TASK = """Compare the answers of two assistants, A and B, to the prompt below, and say which one is better.
 {own}Look for mistakes in both. A good answer is correct, does what is asked for, says what is needed and no more than \
@@ -81,10 +79,15 @@ def row_of(question: ArenaQuestion, games: list[dict[str, Any]], *, judge: str, 
 
 
 def battle_of(
-    question: ArenaQuestion, games: Sequence[dict[str, Any]], *, contestant: Response, baseline: Response
+    question: ArenaQuestion,
+    games: Sequence[dict[str, Any]],
+    *,
+    contestant: Response,
+    baseline: Response,
+    version: Version,
 ) -> Battle:
     """The two games as calibration sees them."""
-    second, first = (_PREFERENCE.get(str(game["score"])) for game in games)
+    second, first = (first_share(game["score"], version) for game in games)
     return Battle(
         question=question.uid,
         task=question.kind,

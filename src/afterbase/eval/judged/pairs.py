@@ -4,13 +4,13 @@ Written down in the form that `afterbase score reward-bench` reads. One verdict 
 voting of the V3 report's section 5.4. The prompt asks in our words for what allenai/reward-bench's asks for.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from afterbase.eval.answers import Question, answers
 from afterbase.eval.judged.questions import Pair
 from afterbase.eval.subject import Answering, Subject
+from afterbase.reward.votes import reversed_order
 
 _TEMPERATURE = 0.7  # of several votes; one alone is greedy
 _TASK = """Two assistants have answered a user. Judge which answer is better: does it follow the instructions, is it \
@@ -31,8 +31,7 @@ sentences, and end with [[A]] if assistant A is better, or [[B]] if assistant B 
 
 def shows_chosen_first(pair: Pair, vote: int) -> bool:
     """The order of each vote: by chance for the first, in turn from then on, so that both are seen equally often."""
-    digest = hashlib.sha256(f"{pair.subset}|{pair.id}".encode("utf-8", "surrogatepass")).digest()
-    return (digest[0] + vote) % 2 == 0
+    return not reversed_order(pair.prompt, (pair.chosen, pair.rejected), seed=0, index=vote)
 
 
 def prompt_of(pair: Pair, *, chosen_first: bool) -> str:

@@ -6,6 +6,7 @@ tatsu-lab/alpaca_eval's instructions with the baseline's outputs. `reward_bench.
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from pydantic import AliasChoices, BaseModel, Field, model_validator
 from afterbase.core.errors import UserError
 from afterbase.core.rows import read_array, read_rows
 from afterbase.eval.arena_hard import Version
+from afterbase.eval.judged.plan import Plan
 
 ARENA_HARD: dict[Version, str] = {"0.1": "arena_hard_v0.1.jsonl", "2.0": "arena_hard_v2.0.jsonl"}
 ALPACA_EVAL, REWARD_BENCH = "alpaca_eval.json", "reward_bench.jsonl"
+DIFFICULTY, REGULARISER = "instructions.csv", "df_gamed_reconstructed.csv.gz"  # what length control takes
 _HUB = {
     "arena_hard_v0.1.jsonl": "lmarena/arena-hard-auto, data/arena-hard-v0.1/question.jsonl",
     "arena_hard_v2.0.jsonl": "lmarena/arena-hard-auto, data/arena-hard-v2.0/question.jsonl",
@@ -96,6 +99,29 @@ def reward_pairs(folder: Path) -> list[Pair]:
     rows = read_rows(_there(path), Pair)
     _once(((row.subset, row.id) for row in rows), path)
     return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The questions of the wanted benchmarks; `controls_length`: the win rate can be controlled for length."""
+
+    version: Version
+    arena: list[ArenaQuestion]
+    alpaca: list[Instruction]
+    pairs: list[Pair]
+    controls_length: bool
+
+
+def read(plan: Plan) -> Asked:
+    """The first questions of each benchmark. UserError where a file is missing or no such file."""
+    version = arena_version(plan.data) if plan.wants("arena-hard") else "2.0"
+    return Asked(
+        version=version,
+        arena=arena_questions(plan.data, version)[: plan.limit] if plan.wants("arena-hard") else [],
+        alpaca=alpaca_instructions(plan.data)[: plan.limit] if plan.wants("alpaca-eval") else [],
+        pairs=reward_pairs(plan.data)[: plan.limit] if plan.wants("reward-bench") else [],
+        controls_length=all((plan.data / name).is_file() for name in (DIFFICULTY, REGULARISER)),
+    )
 
 
 def _there(path: Path) -> Path:

@@ -83,5 +83,5 @@ def test_invalid_text_is_named_by_its_line(files, monkeypatch, capsys):
     with (files / "in.jsonl").open("ab") as file:
         file.write(b'{"messages": "\xff"}\n')
     assert call(monkeypatch, "clean", "in.jsonl", "--out", "out") == 2
-    assert "row 4 of in.jsonl: byte 14 is not UTF-8" in capsys.readouterr().err
+    assert "line 4 of in.jsonl: no UTF-8" in capsys.readouterr().err
     assert not (files / "out").exists()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Status, read_problems
 from afterbase.core.store import Store
+from afterbase.data.decontaminate import hash_benchmark, save_benchmark
 from afterbase.data.held_out import for_tests
 from afterbase.data.prompts import prompt_hash
 from afterbase.data.sources import Columns, Source, make_source, source_problems
@@ -71,13 +72,33 @@ def test_duplicates_are_dropped_with_the_rule(tmp_path):
     ]
 
 
+def hashed(path: Path, texts: list[str]) -> str:
+    save_benchmark(path, hash_benchmark("held", texts))
+    return str(path)
+
+
 def test_what_a_benchmark_holds_is_left_out_of_both_splits(tmp_path):
-    held = [prompt_hash(row["q"].upper()) for row in sums(60)[::2]]
-    (tmp_path / "b.txt").write_text("\n".join(held))
-    config = source(table(tmp_path, sums(60)), benchmarks=[str(tmp_path / "b.txt")], train=16)
+    path = hashed(tmp_path / "b.parquet", [row["q"].upper() for row in sums(60)[::2]])
+    config = source(table(tmp_path, sums(60)), benchmarks=[path], train=16)
     train, test, dropped = source_problems("sums", config, 0)
     assert all(int(p.spec["answer"]) // 2 % 2 == 1 for p in [*train, *test])
-    assert [row.rule for row in dropped] == ["in a benchmark"] * 30
+    assert [row.rule for row in dropped] == ["in the benchmark held"] * 30
+
+
+def test_a_long_benchmark_item_is_found_within_a_prompt(tmp_path):
+    item = "A farmer has seven white goats and nine brown ones and sells three of each kind on Monday"
+    rows = [*sums(40), {"id": "g", "q": f"Listen. {item}. How many are left?", "a": 10}]
+    config = source(table(tmp_path, rows), benchmarks=[hashed(tmp_path / "b.parquet", [item])])
+    assert source_problems("sums", config, 0)[2] == [("line 41", "in the benchmark held")]
+
+
+def test_a_prompt_may_be_a_number(tmp_path):
+    rows = [{"q": n, "a": n} for n in range(60)]
+    train, test, dropped = source_problems(
+        "echo", source(table(tmp_path, rows), columns=Columns(prompt="q", answer="a")), 0
+    )
+    assert {p.prompt for p in [*train, *test]} <= {str(n) for n in range(60)}
+    assert dropped == []
 
 
 @given(picked=st.lists(st.integers(0, 199), min_size=1, max_size=400))
@@ -108,8 +129,8 @@ def test_a_table_becomes_an_artifact_that_its_content_names(tmp_path):
     moved = make_source(store, "sums", source(table(tmp_path / "elsewhere", rows)), seed=0)
     changed = make_source(store, "sums", source(table(tmp_path, sums(41))), seed=0)
     assert made.key == moved.key != changed.key
-    (tmp_path / "b.txt").write_text(prompt_hash("What is 1+1?"))
-    apart = make_source(store, "sums", source(table(tmp_path, rows), benchmarks=[str(tmp_path / "b.txt")]), seed=0)
+    path = hashed(tmp_path / "b.parquet", ["What is 1+1?"])
+    apart = make_source(store, "sums", source(table(tmp_path, rows), benchmarks=[path]), seed=0)
     assert apart.key != made.key
     planned = make_source(Store(tmp_path / "other", plan_only=True), "sums", source(table(tmp_path, rows)), seed=0)
     assert (planned.key, planned.manifest["what"]["train"]) == (made.key, 8)

@@ -25,7 +25,8 @@ from pydantic import Field
 
 from afterbase.core.config import Config
 from afterbase.core.errors import UserError
-from afterbase.data.read import json_lines
+from afterbase.core.sample import content_id
+from afterbase.data.json_lines import json_lines
 from afterbase.data.shingles import HASHES, Hashes, Offsets, Tokens, ngrams, tokens
 
 _FORMAT = "afterbase benchmark hashes"
@@ -51,6 +52,11 @@ class Benchmark:
     owners: npt.NDArray[np.int32]
     short: npt.NDArray[np.bool_]
     """Items that have to be there whole."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what it holds, in hexadecimal."""
+        return content_id(self.name, self.n, *(a.tobytes().hex() for a in (self.grams, self.owners, self.short)))
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def benchmark_texts(path: Path, fields: Sequence[str]) -> list[str]:
             if not isinstance(row.get(name), str) or not row[name].strip():
                 raise UserError(
                     "each item of a benchmark is a text",
-                    got=f"row {number} of {path} has no text `{name}`; it has {', '.join(map(str, row))}",
+                    got=f"line {number} of {path} has no text `{name}`; it has {', '.join(map(str, row))}",
                     remedy="name another --field, or take the row out",
                 )
             texts.append(row[name])

@@ -8,7 +8,6 @@ Read in pieces of at most 4,096 rows and about 32 MB, so that a file may be larg
 line, for what is no row.
 """
 
-import gzip
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,8 +19,10 @@ import pyarrow.parquet as pq
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import SAMPLE_SCHEMA, content_id
+from afterbase.data.json_lines import json_lines, unreadable
 
 ROWS, _BYTES = 4096, 32 << 20
+_LONGEST = 1 << 30  # a long row is for the filters to drop, with its reason; this is a file without line breaks
 _ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
 _OPTIONAL = ("problem_id", "parents", "producer", "verdicts", "dropped", "extra")
 _TAKEN = {"id", "messages", "conversations", "domain", "kind", *_OPTIONAL}
@@ -36,7 +37,7 @@ def read_tables(path: Path, *, domain: str = "unnamed") -> Iterator[pa.Table]:
     elif path.suffix == ".parquet":
         yield from _parquet(path, domain)
     elif path.name.removesuffix(".gz").endswith((".jsonl", ".json", ".ndjson")):
-        yield from _tables(json_lines(path), path, domain)
+        yield from _tables(json_lines(path, longest=_LONGEST), path, domain)
     else:
         raise UserError(
             "rows are read from .parquet, .jsonl, .jsonl.gz, or a folder of the `datasets` library",
@@ -60,7 +61,7 @@ def _parquet(path: Path, domain: str) -> Iterator[pa.Table]:
             batches = file.iter_batches(batch_size=ROWS)
             yield from _batches(batches, file.schema_arrow, path, domain)
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _arrow(path: Path, domain: str) -> Iterator[pa.Table]:
@@ -68,7 +69,7 @@ def _arrow(path: Path, domain: str) -> Iterator[pa.Table]:
         with pa.memory_map(str(path)) as file, pyarrow.ipc.open_stream(file) as stream:
             yield from _batches(stream, stream.schema, path, domain)
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, domain: str) -> Iterator[pa.Table]:
@@ -84,30 +85,6 @@ def _batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, d
         )
     rows = ((number, row) for number, row in enumerate((r for b in batches for r in b.to_pylist()), start=1))
     yield from _tables(((n, {k: v for k, v in r.items() if v is not None}, 0) for n, r in rows), path, domain)
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError("a file of rows can be read", got=f"{path}: {error}", remedy="make it anew, or name another")
-
-
-def json_lines(path: Path) -> Iterator[tuple[int, dict[str, Any], int]]:
-    """(number, row, bytes) of each line that is not empty."""
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                if not line.strip():
-                    continue
-                row = json.loads(line.decode())
-                if not isinstance(row, dict):
-                    raise _no_row(path, number, f"{type(row).__name__}, not an object")
-                yield number, row, len(line)
-    except UnicodeDecodeError as error:
-        raise _no_row(path, number, f"byte {error.start} is not UTF-8 ({error.reason})") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise _no_row(path, number, f"not JSON: {error}") from error
-    except (OSError, EOFError) as error:
-        raise _unreadable(path, error) from error
 
 
 def _tables(rows: Iterator[tuple[int, dict[str, Any], int]], path: Path, domain: str) -> Iterator[pa.Table]:

@@ -7,8 +7,9 @@ problems are of the share that is kept for tests (`held_out.py`), told by the pr
 
 import dataclasses
 import heapq
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -18,13 +19,15 @@ from afterbase.core.config import Config, How, what
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, content_id, write_problems
 from afterbase.core.store import Artifact, Store, Workspace
+from afterbase.data.decontaminate import Benchmark, Contamination, Decontamination, Hit, load_benchmark
 from afterbase.data.held_out import for_tests
-from afterbase.data.prompts import prompt_hash, read_hashes
+from afterbase.data.prompts import prompt_hash
 from afterbase.data.table import Row, read_table, table_digest
 from afterbase.verify.check import audit
 from afterbase.verify.extract import Way
 
-VERSION = 1
+VERSION = 2
+_BATCH = 128  # rows that are put to benchmarks at once
 _NEEDED = {"maths": ("answer",), "python": ("function", "tests"), "program": ("tests",)}
 
 
@@ -61,7 +64,7 @@ class Source(Config):
     answer_by: list[Way] = Field(default=["box"], min_length=1)
     """Where the answer is in a response, for `maths`, by the first way that finds one."""
     benchmarks: How[list[str]] = Field(default_factory=list)
-    """Files of hashes of prompts (`data/prompts.py`) that no problem may have."""
+    """Files of hashes (`afterbase data hash`) of benchmarks that no problem may be of."""
     most_rejected: float = Field(default=0.0, ge=0, lt=1)
     """Share of problems that may be left out because the verifier does not accept their own gold response."""
     train: int = Field(ge=1)
@@ -105,7 +108,7 @@ def make_source(store: Store, name: str, config: Source, *, seed: int) -> Artifa
         "domain": name,
         "seed": seed,
         "table": table_digest(config.path, split=config.split, columns=config.named_columns()),
-        "benchmarks": content_id(sorted(_excluded(config))),
+        "benchmarks": sorted(b.digest for b in _benchmarks(config)),
     }
     made = store.produce(f"{name} problems", "sources", VERSION, what=settings, inputs={}, make=make)
     return dataclasses.replace(made, manifest={"what": settings}) if made.planned else made
@@ -165,27 +168,40 @@ class _Best:
 
 def _distinct(name: str, config: Source, dropped: list[Dropped]) -> Iterator[tuple[str, Problem]]:
     """Each problem once, with its prompt's hash."""
-    excluded = _excluded(config)
+    held = _holder(config)
     seen: dict[str, str] = {}  # the hash of a prompt: of its answer
     ids: dict[str, str] = {}
-    for row in read_table(config.path, split=config.split, columns=config.named_columns()):
-        if config.columns.id is not None:
-            _refuse_second(config, row, ids)
-        problem = _problem(name, config, row)
-        digest = prompt_hash(row.values[config.columns.prompt])
-        answer = content_id({key: value for key, value in problem.spec.items() if key != "source"})
-        if digest in excluded:
-            dropped.append(Dropped(row.place, "in a benchmark"))
-        elif digest in seen:
-            rule = "duplicate" if seen[digest] == answer else "duplicate with another answer"
-            dropped.append(Dropped(row.place, rule))
-        else:
-            seen[digest] = answer
-            yield digest, problem
+    rows = read_table(config.path, split=config.split, columns=config.named_columns())
+    while batch := list(itertools.islice(rows, _BATCH)):
+        problems = []
+        for row in batch:
+            if config.columns.id is not None:
+                _refuse_second(config, row, ids)
+            problems.append(_problem(name, config, row))
+        prompts = [_cell(config, row, "prompt") for row in batch]
+        for row, problem, prompt, hit in zip(batch, problems, prompts, held(prompts), strict=True):
+            digest = prompt_hash(prompt)
+            answer = content_id({key: value for key, value in problem.spec.items() if key != "source"})
+            if hit is not None:
+                dropped.append(Dropped(row.place, f"in the benchmark {hit.benchmark}"))
+            elif digest in seen:
+                rule = "duplicate" if seen[digest] == answer else "duplicate with another answer"
+                dropped.append(Dropped(row.place, rule))
+            else:
+                seen[digest] = answer
+                yield digest, problem
 
 
-def _excluded(config: Source) -> set[str]:
-    return set().union(*(read_hashes(Path(path)) for path in config.benchmarks))
+def _holder(config: Source) -> Callable[[list[str]], list[Hit | None]]:
+    """What tells of each prompt which benchmark's item it holds."""
+    if not config.benchmarks:
+        return lambda prompts: [None] * len(prompts)
+    contamination = Contamination(_benchmarks(config), Decontamination().overlap)
+    return lambda prompts: contamination.find([[prompt] for prompt in prompts])
+
+
+def _benchmarks(config: Source) -> list[Benchmark]:
+    return [load_benchmark(Path(path)) for path in config.benchmarks]
 
 
 def _refuse_second(config: Source, row: Row, ids: dict[str, str]) -> None:

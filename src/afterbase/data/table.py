@@ -1,23 +1,21 @@
 """Rows of a table that somebody else wrote: JSONL, CSV (both plain or .gz), Parquet, or a set of `datasets`.
 
-A row that cannot be read ends the reading with its place: a row that is passed over in silence would be missed later,
-or never. No row may be longer than 16 MiB, so that a file without line breaks is an error and not the end of memory.
+A row that cannot be read, or is above 16 MiB, ends the reading with its place (`json_lines.py` says why).
 """
 
 import csv
-import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from afterbase.core.errors import UserError
+from afterbase.data.json_lines import LONGEST_ROW, json_lines, lines, refuse, refuse_length, unreadable
 
-_LONGEST_ROW = 16 << 20  # bytes
 _HUB = "hub:"
 _BATCH = 256  # rows of Parquet at once: a batch is as long as its rows
 _KINDS = "JSONL, CSV (both plain or .gz), Parquet, a folder of `datasets`, or hub:ORG/NAME"
@@ -39,15 +37,15 @@ def read_table(path: str, *, split: str, columns: Sequence[str]) -> Iterator[Row
     for place, values in _reader(path, split)(columns):
         missing = [name for name in columns if name not in values]
         if missing:
-            _refuse(
+            refuse(
                 path, place, f"no column `{missing[0]}` among {', '.join(map(str, values)) or 'none'}", "name another"
             )
         try:
             size = sum(len(_text(values[name]).encode()) for name in columns)
         except UnicodeEncodeError as error:
-            _refuse(path, place, f"half a character: {error.reason}", "correct the row, or leave it out")
-        if size > _LONGEST_ROW:
-            _refuse_length(path, place)
+            refuse(path, place, f"half a character: {error.reason}", "correct the row, or leave it out")
+        if size > LONGEST_ROW:
+            refuse_length(path, place)
         yield Row(place, {name: values[name] for name in columns})
 
 
@@ -62,7 +60,7 @@ def table_digest(path: str, *, split: str, columns: Sequence[str]) -> str:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 Reader = Callable[[Sequence[str]], Iterator[tuple[str, dict[str, Any]]]]
@@ -79,69 +77,30 @@ def _reader(path: str, split: str) -> Reader:
     raise UserError("a table is of a kind that is known by its name", got=path, remedy=f"use {_KINDS}")
 
 
-def _lines(path: str) -> Iterator[tuple[int, str]]:
-    """Lines of a text, from 1."""
-    try:
-        with _open(path) as file:
-            for number in _count():
-                line = file.readline(_LONGEST_ROW + 1)
-                if not line:
-                    return
-                if len(line) > _LONGEST_ROW:
-                    _refuse_length(path, f"line {number}")
-                try:
-                    yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    _refuse(path, f"line {number}", f"no UTF-8: {error.reason} at byte {error.start + 1}", "convert it")
-    except (OSError, EOFError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _open(path: str) -> BinaryIO:
-    return gzip.open(path) if path.endswith(".gz") else Path(path).open("rb")  # type: ignore[return-value]
-
-
-def _count() -> Iterable[int]:
-    return iter(range(1, 1 << 62))
-
-
 def _json_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    for number, line in _lines(path):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            _refuse(path, f"line {number}", f"no JSON: {error}", "correct the line")
-        if not isinstance(values, dict):
-            _refuse(path, f"line {number}", f"{type(values).__name__} and no object", "write {...} with the columns")
-        yield f"line {number}", values
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
+    return ((f"line {number}", values) for number, values, _ in json_lines(Path(path)))
 
 
 def _csv_rows(path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    before = csv.field_size_limit(_LONGEST_ROW)
+    before = csv.field_size_limit(LONGEST_ROW)
     try:
-        reader = csv.reader((line for _, line in _lines(path)), strict=True)
+        reader = csv.reader((line for _, line in lines(Path(path))), strict=True)
         names: list[str] | None = None
         while True:
             place = f"line {reader.line_num + 1}"
             try:
                 fields = next(reader, None)
             except csv.Error as error:
-                _refuse(path, place, f"no CSV: {error}", "close its quotes, or double those within")
+                refuse(path, place, f"no CSV: {error}", "close its quotes, or double those within")
             if fields is None:
                 return
             if names is None:
                 names = fields
                 if len(set(names)) < len(names):
-                    _refuse(path, place, f"columns {names}", "give each column a name of its own")
+                    refuse(path, place, f"columns {names}", "give each column a name of its own")
             elif fields:
                 if len(fields) != len(names):
-                    _refuse(path, place, f"{len(fields)} fields for {len(names)} columns", "quote what holds a comma")
+                    refuse(path, place, f"{len(fields)} fields for {len(names)} columns", "quote what holds a comma")
                 yield place, dict(zip(names, fields, strict=True))
     finally:
         csv.field_size_limit(before)
@@ -159,14 +118,14 @@ def _parquet_rows(path: str, columns: Sequence[str]) -> Iterator[tuple[str, dict
                     yield f"row {first + offset}", _arrow_row(path, first + offset, batch.slice(offset, 1))
                 first += batch.num_rows
     except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _arrow_row(path: str, number: int, row: pa.RecordBatch) -> dict[str, Any]:
     try:
         return row.to_pylist()[0]
     except UnicodeDecodeError as error:
-        _refuse(path, f"row {number}", f"no UTF-8: {error.reason} at byte {error.start + 1}", "convert it")
+        refuse(path, f"row {number}", f"no UTF-8: {error.reason} at byte {error.start + 1}", "convert it")
 
 
 def _dataset_rows(path: str, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -200,15 +159,3 @@ def _dataset_rows(path: str, split: str) -> Iterator[tuple[str, dict[str, Any]]]
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _refuse(path: str, place: str, fault: str, remedy: str) -> NoReturn:
-    raise UserError("every row of a table can be read", got=f"{place} of {path}: {fault}", remedy=remedy)
-
-
-def _refuse_length(path: str, place: str) -> NoReturn:
-    _refuse(path, place, f"more than {_LONGEST_ROW >> 20} MiB", "cut the row, or leave it out")
-
-
-def _unreadable(path: str, error: Exception) -> UserError:
-    return UserError("a table can be read", got=f"{path}: {error}", remedy=f"name a file that is whole: {_KINDS}")

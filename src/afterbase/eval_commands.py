@@ -60,6 +60,10 @@ def model(
     judge: Annotated[
         str | None, typer.Option("--judge", help="Who judges free answers: as MODEL, an endpoint or a folder.")
     ] = None,
+    trained_on: Annotated[
+        list[Path] | None,
+        typer.Option("--trained-on", help="Rows that the model was trained on (Parquet, JSONL); may be repeated."),
+    ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="The endpoint's model has no chat template: ask for continuations.")
     ] = False,
@@ -77,6 +81,7 @@ def model(
     """Run benchmarks on a model; a run that was stopped goes on with the same command."""
     from afterbase.core.progress import Progress
     from afterbase.eval import benchmark
+    from afterbase.eval.contamination import training_of
     from afterbase.eval.settings import Settings, fresh_seed
     from afterbase.eval.subject import find_subject
     from afterbase.eval.tasks import named
@@ -102,10 +107,14 @@ def model(
         settings=settings,
         out=place,
         judge=judging,
+        training=training_of(who.folder, trained_on or []),
         progress=Progress(),
         tell=lambda line: print(line, file=sys.stderr),
     )
-    shown = {name: result.model_dump(exclude=None if result.gap else {"gap"}) for name, result in results.items()}
+    shown = {
+        name: result.model_dump(exclude={key for key in ("gap", "contaminated") if getattr(result, key) is None})
+        for name, result in results.items()
+    }
     if as_json:
         print(json.dumps(shown, ensure_ascii=False))
         return

@@ -8,6 +8,7 @@ import pytest
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Silent
 from afterbase.eval.benchmark import evaluate
+from afterbase.eval.contamination import training_of
 from afterbase.eval.results import read
 from afterbase.eval.settings import Settings, fresh_seed
 from afterbase.eval.subject import find_subject
@@ -29,7 +30,7 @@ def data(tmp_path):
     return folder
 
 
-def _evaluate(spec: str, data: Path, out: Path, names=("gsm8k",), **settings):
+def _evaluate(spec: str, data: Path, out: Path, names=("gsm8k",), trained_on=(), **settings):
     said: list[str] = []
     results = evaluate(
         find_subject(spec),
@@ -38,6 +39,7 @@ def _evaluate(spec: str, data: Path, out: Path, names=("gsm8k",), **settings):
         settings=Settings(**settings),
         out=out,
         judge=None,
+        training=training_of(None, trained_on),
         progress=Silent(),
         tell=said.append,
     )
@@ -138,6 +140,27 @@ def test_budgets_and_twins_stand_beside_the_benchmark(toy_folder, data, tmp_path
     assert gap is not None
     assert (gap.value, gap.p, gap.n) == (0, 1, 4)
     assert sorted(read(tmp_path / "out")) == sorted(results)
+
+
+def test_questions_that_the_model_was_trained_on_are_told(toy_folder, data, tmp_path):
+    rows = [{"question": f"Anna has {i} hats and {i} cats.", "answer": f"#### {i}"} for i in range(4)]
+    (data / "gsm8k.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    trained = tmp_path / "rows.jsonl"
+    turns = [{"role": "user", "content": "Anna HAS 2 hats and 2 cats"}, {"role": "assistant", "content": "2"}]
+    trained.write_text(json.dumps({"messages": turns}) + "\n")
+    results, said = _evaluate(str(toy_folder), data, tmp_path / "out", trained_on=(trained,), max_tokens=4)
+    it = results["gsm8k"].contaminated
+    assert it is not None
+    assert (it.n, it.value) == (1, 0.0)
+    assert results["gsm8k"].n == 4
+    assert said == [f"gsm8k: the model was trained on 1 of 4 questions; without them: 0.0 [0.0, {it.high:.1f}]"]
+    assert [row.id for row in read(tmp_path / "out")["gsm8k"].rows if row.contaminated] == ["2"]
+
+
+def test_a_missing_file_of_training_rows_is_refused_before_the_model_is_loaded(toy_folder, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("afterbase.model.load.load", lambda _: pytest.fail("loaded a model"))
+    with pytest.raises(UserError, match="a file of rows exists"):
+        _evaluate(str(toy_folder), data, tmp_path / "out", trained_on=(tmp_path / "none.jsonl",))
 
 
 def test_seed_of_fresh_problems_is_drawn_once_for_a_folder(tmp_path):

@@ -21,7 +21,7 @@ def _judged(item: str, value: float, *, run: int = 0, failed: bool = False, answ
         id=item, digest="d", run=run, value=value, answer=answer, reason=mark.reason, failed=failed,
         tokens=row.get("tokens", 10), truncated=row.get("truncated", False), too_long=False, text="",
     )  # fmt: skip
-    return Judged(item=Item(id=item, prompt="?", gold="1"), mark=mark, row=whole)
+    return Judged(item=Item(id=item, prompt="?", question="?", gold="1"), mark=mark, row=whole)
 
 
 def test_one_answer_a_question_has_wilsons_interval():

@@ -197,6 +197,22 @@ class Store:
         manifest = json.loads(path.read_text())
         return Artifact(key, manifest["digest"], name, self.root / key, manifest)
 
+    def ancestors(self, key: str) -> tuple[list[Artifact], list[str]]:
+        """What an artifact was made from, through all stages, each once; and the names of what is not there."""
+        found: dict[str, Artifact] = {}
+        missing: dict[str, None] = {}
+        pending = [key]
+        while pending:
+            artifact = self.find(pending.pop(), "")
+            for made_from in artifact.manifest["inputs"].values() if artifact is not None else ():
+                other = self.find(made_from["key"], made_from["name"])
+                if other is None:
+                    missing[made_from["name"]] = None
+                elif other.key not in found:
+                    found[other.key] = other
+                    pending.append(other.key)
+        return list(found.values()), list(missing)
+
     def _make(
         self,
         key: str,

@@ -156,12 +156,24 @@ class Contamination:
     def find_tokens(self, turns: Tokens, counts: npt.NDArray[np.int64]) -> list[Hit | None]:
         """The same for turns that are tokens already; `counts` says how many of them each row has."""
         best: list[Hit | None] = [None] * len(counts)
-        for index in self._indices:
-            for row, hit in index.find(turns, counts):
-                known = best[row]
-                if known is None or hit.share > known.share:
-                    best[row] = hit
+        for row, hit in self._all(turns, counts):
+            known = best[row]
+            if known is None or hit.share > known.share:
+                best[row] = hit
         return best
+
+    def items(self, rows: Sequence[Sequence[str]]) -> set[tuple[str, int]]:
+        """(benchmark, item) of every item that some row holds."""
+        found: set[tuple[str, int]] = set()
+        for start in range(0, len(rows), _BATCH):
+            batch = rows[start : start + _BATCH]
+            spelt = tokens([text for row in batch for text in row])
+            found |= {(hit.benchmark, hit.item) for _, hit in self._all(spelt, np.array([len(row) for row in batch]))}
+        return found
+
+    def _all(self, turns: Tokens, counts: npt.NDArray[np.int64]) -> list[tuple[int, Hit]]:
+        """(row, hit) of every item that a row holds."""
+        return [found for index in self._indices for found in index.find(turns, counts)]
 
 
 class _Index:

@@ -13,6 +13,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress
 from afterbase.core.sample import content_id
 from afterbase.eval.answers import Question, Response, answers
+from afterbase.eval.contamination import Training, contaminated
 from afterbase.eval.results import Evaluated, Judged, Result, Row, gap, summarise, summarise_harness, write
 from afterbase.eval.settings import Settings
 from afterbase.eval.subject import Answering, Subject
@@ -45,6 +46,8 @@ class Asked:
     judge: Subject | None
     judging: Answering | None
     settings: Settings
+    seen: set[str] | None
+    """Questions that the model was trained on; None where nothing is known of that."""
     progress: Progress
 
 
@@ -78,6 +81,7 @@ def evaluate(
     settings: Settings,
     out: Path,
     judge: Subject | None,
+    training: Training,
     progress: Progress,
     tell: Callable[[str], None],
 ) -> dict[str, Result]:
@@ -88,6 +92,7 @@ def evaluate(
     """
     refuse_missing(names, subject, folder, judge=judge)
     variants = {name: _variants(name, folder, settings) for name in names}
+    seen = _contaminated([v for group in variants.values() for v in group], training, progress, tell)
     out.mkdir(parents=True, exist_ok=True)
     asked: Asked | None = None
     results: dict[str, Result] = {}
@@ -103,6 +108,7 @@ def evaluate(
                 judge=judge,
                 judging=judge.open(out / _JUDGE_CACHE) if judge is not None else None,
                 settings=settings,
+                seen=seen,
                 progress=progress,
             )
         done: dict[str, list[Judged]] = {}
@@ -113,9 +119,21 @@ def evaluate(
                 result = result.model_copy(update={"gap": gap(done[variant.twin_of], judged)})
             results[variant.name] = result
             _write(out, variant, asked, result, more, judged)
-            for note in [*filter(None, [task.remark(folder)]), *_notes(more, len(judged))]:
+            for note in [*filter(None, [task.remark(folder)]), *_notes(result, more, len(judged))]:
                 tell(f"{variant.name}: {note}")
     return results
+
+
+def _contaminated(
+    variants: Sequence[Variant], training: Training, progress: Progress, tell: Callable[[str], None]
+) -> set[str] | None:
+    if training.missing:
+        tell(f"the lineage is not whole, training rows may be missing: {', '.join(training.missing)}")
+    if not training.known or not variants:
+        return None
+    with progress.stage("training rows") as line:
+        questions = [item.question for variant in variants for item in variant.items]
+        return contaminated(questions, training, lambda rows: line.update(rows, rows))
 
 
 def _variants(name: str, folder: Folder, settings: Settings) -> list[Variant]:
@@ -160,7 +178,8 @@ def _judged(variant: Variant, asked: Asked) -> list[Judged]:
     score = variant.task.score
     marks = _by_judge(variant.name, score, answered, asked) if isinstance(score, Judging) else score(answered)
     return [
-        _row(item, run, response, mark) for (item, run), response, mark in zip(pairs, responses, marks, strict=True)
+        _row(item, run, response, mark, asked.seen)
+        for (item, run), response, mark in zip(pairs, responses, marks, strict=True)
     ]
 
 
@@ -180,7 +199,7 @@ def _by_judge(name: str, judging: Judging, answered: Sequence[tuple[Item, str]],
     return [judging.mark(reply.text) for reply in replies]
 
 
-def _row(item: Item, run: int, response: Response, mark: Mark) -> Judged:
+def _row(item: Item, run: int, response: Response, mark: Mark, seen: set[str] | None) -> Judged:
     if response.too_long:
         mark = Mark(0.0, None, "too_long")
     row = Row(
@@ -195,6 +214,7 @@ def _row(item: Item, run: int, response: Response, mark: Mark) -> Judged:
         truncated=response.truncated,
         too_long=response.too_long,
         text=response.text,
+        contaminated=None if seen is None else item.question in seen,
     )
     return Judged(item=item, mark=mark, row=row)
 
@@ -242,9 +262,13 @@ def _write(
     write(out, variant.name, evaluated)
 
 
-def _notes(more: dict[str, Any], answers: int) -> list[str]:
+def _notes(result: Result, more: dict[str, Any], answers: int) -> list[str]:
     """What a reader of the number has to know."""
     notes = []
+    it = result.contaminated
+    if it is not None and it.n:
+        clean = "none is left" if it.value is None else f"{it.value:.1f} [{it.low:.1f}, {it.high:.1f}]"
+        notes.append(f"the model was trained on {it.n} of {result.n} questions; without them: {clean}")
     if more["failed"]:
         notes.append(f"{more['failed']} of {answers} answers could not be judged, and are not in the score")
     if more["too_long"]:

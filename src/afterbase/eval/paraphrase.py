@@ -13,6 +13,9 @@ _RULES = {
     "big": "large", "begins": "starts", "begin": "start", "perhaps": "maybe", "almost": "nearly",
     "everyone": "everybody", "someone": "somebody", "often": "frequently",
     "until": "till", "although": "though",
+    "each day": "every day", "each week": "every week", "each month": "every month", "each year": "every year",
+    "miles per hour": "miles an hour", "compute": "calculate", "find the value": "determine the value",
+    "which of the following": "which one of the following", "suppose that": "assume that",
 }  # fmt: skip
 _BOTH_WAYS = {one.lower(): other for pair in _RULES.items() for one, other in (pair, pair[::-1])}
 _ANY = re.compile(

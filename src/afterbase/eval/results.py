@@ -44,6 +44,8 @@ class Row(BaseModel):
     truncated: bool | None
     too_long: bool
     text: str
+    contaminated: bool | None = None
+    """Whether the model was trained on the question; None where nothing is known of its training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +67,20 @@ class Gap(BaseModel):
     n: int
 
 
+class Contaminated(BaseModel):
+    """How many questions the model was trained on, and the score in percent without them; None if none are left."""
+
+    n: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+
 class Result(BaseModel):
     """What is printed of a benchmark: scores in percent with a 95 % interval, questions, tokens, a share of 1.
 
-    Lengths are None where a harness does not tell them; a twin has the gap to its benchmark.
+    Lengths are None where a harness does not tell them; a twin has the gap to its benchmark; contamination is None
+    where nothing is known of the model's training.
     """
 
     metric: str
@@ -79,6 +91,7 @@ class Result(BaseModel):
     mean_tokens: float | None
     truncated_share: float | None
     gap: Gap | None = None
+    contaminated: Contaminated | None = None
 
 
 class Evaluated(BaseModel):
@@ -116,6 +129,7 @@ def summarise(task: Task, judged: Sequence[Judged]) -> tuple[Result, dict[str, A
         low = min(low, interval(_by_cluster(task, _failed_as(judged, 0.0))).low)
         high = max(high, interval(_by_cluster(task, _failed_as(judged, 1.0))).high)
     result = Result(
+        contaminated=_contamination(task, known),
         metric=task.metric,
         value=_percent(share),
         low=_percent(low),
@@ -133,6 +147,19 @@ def summarise(task: Task, judged: Sequence[Judged]) -> tuple[Result, dict[str, A
     if runs > 1 and task.collect is None:
         more |= _repeated(known, runs)
     return result, more
+
+
+def _contamination(task: Task, known: Sequence[Judged]) -> Contaminated | None:
+    """None where nothing is known of the training."""
+    if any(j.row.contaminated is None for j in known):
+        return None
+    clean = _by_cluster(task, [j for j in known if not j.row.contaminated])
+    n = len(_by_cluster(task, [j for j in known if j.row.contaminated]))
+    if not clean:
+        return Contaminated(n=n, value=None, low=None, high=None)
+    low, high = interval(clean)
+    value = _percent(float(np.mean([np.mean(v) for v in clean])))
+    return Contaminated(n=n, value=value, low=_percent(low), high=_percent(high))
 
 
 def summarise_harness(harness: Harness, values: Mapping[str, float]) -> tuple[Result, list[Row]]:

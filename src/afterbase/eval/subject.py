@@ -43,6 +43,8 @@ class Subject:
     open: Callable[[Path], Answering]
     """Given the file for its answers."""
     url: str | None = None
+    folder: Path | None = None
+    """Of the model, if it is one in this process."""
 
     @property
     def label(self) -> str:
@@ -85,6 +87,7 @@ def _local(spec: str, *, plain: bool) -> Subject:
         context=config.max_position_embeddings,
         plain=plain or not template,
         open=opened,
+        folder=folder,
     )
 
 

@@ -55,7 +55,7 @@ def test_a_last_line_as_asked_for_decides_whatever_stands_before(before, letter)
 
 
 def test_scores_are_by_letter_and_say_why():
-    item = Item(id="0", prompt="", gold=Choice("?", ("x", "y"), 1))
+    item = Item(id="0", prompt="", question="", gold=Choice("?", ("x", "y"), 1))
     marks = scored([(item, "Answer: B"), (item, "Answer: A"), (item, "Answer: C"), (item, "hm")])
     assert [(m.value, m.answer, m.reason) for m in marks] == [
         (1, "B", "match"),

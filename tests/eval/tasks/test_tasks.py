@@ -55,6 +55,26 @@ def test_twins_of_multiple_choice_ask_the_same_with_the_letters_moved(afterbase_
         assert sorted(twin.prompt) == sorted(item.prompt)
 
 
+@pytest.mark.parametrize("name", ["mmlu", "mmlu_redux", "mmlu_pro", "gsm8k", "math500", "aime2024"])
+def test_twins_in_other_words_change_the_question_alone(afterbase_data, name):
+    task = _task(name)
+    items = task.items(Folder(afterbase_data / "capability"))
+    twins = [(item, twin) for item in items if (twin := task.twins["words"](item, random.Random(0))) is not None]
+    assert len(twins) > 0.1 * len(items)
+    for item, twin in twins:
+        assert (twin.id, twin.gold, twin.right) == (item.id, item.gold, item.right)
+        assert twin.question != item.question
+        assert twin.prompt.replace(twin.question, item.question) == item.prompt
+
+
+@pytest.mark.parametrize("name", SAMPLED)
+def test_questions_are_in_the_prompts_without_what_all_prompts_say(afterbase_data, name):
+    items = _task(name).items(Folder(afterbase_data / "capability"))
+    words = [set(item.question.split()) for item in items]
+    assert all(item.question in item.prompt for item in items)
+    assert set.intersection(*words) <= {"the", "of", "to", "a", "is"}
+
+
 def test_every_benchmark_says_what_it_needs(tmp_path):
     for name, task in TASKS.items():
         assert task.licence, name

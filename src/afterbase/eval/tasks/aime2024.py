@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from afterbase.eval.tasks.mathematics import item, whole
 from afterbase.eval.tasks.sources import Folder, Source
-from afterbase.eval.tasks.task import Item, Task
+from afterbase.eval.tasks.task import Item, Task, reworded
 
 SOURCE = Source(file="aime2024.jsonl", hub="HuggingFaceH4/aime_2024", split="train")
 
@@ -33,4 +33,5 @@ TASK = Task(
     score=whole,
     temperature=0.7,
     runs=16,
+    twins={"words": reworded},
 )

@@ -42,7 +42,13 @@ class Row(BaseModel):
 
 def item(name: str, choice: Choice) -> Item:
     prompt = _PROMPT.format(question=choice.question.strip(), options=listed(choice.options, "{}. {}"))
-    return Item(id=name, prompt=prompt, gold=choice, right=f"由题意可知。\n答案：{choice.letter}")
+    return Item(
+        id=name,
+        prompt=prompt,
+        question=choice.question.strip(),
+        gold=choice,
+        right=f"由题意可知。\n答案：{choice.letter}",
+    )
 
 
 def items(folder: Folder) -> list[Item]:

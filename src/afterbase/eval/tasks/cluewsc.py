@@ -65,7 +65,9 @@ def items(folder: Folder) -> list[Item]:
         prompt = _PROMPT.format(
             text=row.text, place=target.span2_index + 1, pronoun=target.span2_text, noun=target.span1_text
         )
-        made.append(Item(id=str(row.idx), prompt=prompt, gold=gold, right=f"看上下文。\n答案：{gold}"))
+        made.append(
+            Item(id=str(row.idx), prompt=prompt, question=row.text, gold=gold, right=f"看上下文。\n答案：{gold}")
+        )
     return made
 
 

@@ -65,7 +65,9 @@ def items(folder: Folder) -> list[Item]:
         cases = tuple(Case(test.input, test.output) for test in row.tests)
         prompt = _PROMPT.format(statement=row.statement.strip())
         gold = (row.points, scores[contest], cases)
-        made.append(Item(id=f"{contest}{row.index}", prompt=prompt, gold=gold, cluster=contest))
+        made.append(
+            Item(id=f"{contest}{row.index}", prompt=prompt, question=row.statement.strip(), gold=gold, cluster=contest)
+        )
     return made
 
 

@@ -59,7 +59,7 @@ def items(folder: Folder) -> list[Item]:
     for place, row in enumerate(folder.rows(SOURCE, Row)):
         prompt = f"{_HEAD}{shown}\n\nYour question\n{row.asked}\n\n{_TAIL}"
         right = f"It is in the passage.\nAnswer: {row.golds[0]}"
-        made.append(Item(id=row.query_id or str(place), prompt=prompt, gold=row.golds, right=right))
+        made.append(Item(id=row.query_id or str(place), prompt=prompt, question=row.asked, gold=row.golds, right=right))
     return made
 
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from afterbase.eval.tasks.judged import JUDGING, item
 from afterbase.eval.tasks.sources import Folder, Source
-from afterbase.eval.tasks.task import Item, Task
+from afterbase.eval.tasks.task import Item, Task, reworded
 
 SOURCE = Source(
     file="frames.jsonl",
@@ -46,4 +46,5 @@ TASK = Task(
     metric="accuracy",
     items=items,
     score=JUDGING,
+    twins={"words": reworded},
 )

@@ -28,7 +28,13 @@ def items(folder: Folder) -> list[Item]:
         _, problems = family_problems(family, config, _apart(family, folder.seed))
         groups.append(
             [
-                Item(id=f"{family}/{folder.seed}/{place}", prompt=problem.prompt, gold=problem, right=problem.gold)
+                Item(
+                    id=f"{family}/{folder.seed}/{place}",
+                    prompt=problem.prompt,
+                    question=problem.prompt,
+                    gold=problem,
+                    right=problem.gold,
+                )
                 for place, problem in enumerate(problems)
             ]
         )

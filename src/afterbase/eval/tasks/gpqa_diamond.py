@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from afterbase.eval.tasks import mmlu
 from afterbase.eval.tasks.choice import Choice, scored, twin
 from afterbase.eval.tasks.sources import Folder, Source
-from afterbase.eval.tasks.task import Item, Task
+from afterbase.eval.tasks.task import Item, Task, reworded
 
 SOURCE = Source(file="gpqa_diamond.jsonl", hub="Idavidrein/gpqa", config="gpqa_diamond", split="train")
 
@@ -44,5 +44,5 @@ TASK = Task(
     metric="pass@1",
     items=items,
     score=scored,
-    twins={"options": twin(mmlu.item)},
+    twins={"options": twin(mmlu.item), "words": reworded},
 )

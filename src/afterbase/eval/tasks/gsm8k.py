@@ -8,9 +8,9 @@ from random import Random
 from pydantic import BaseModel, field_validator
 
 from afterbase.eval.tasks.gsm8k_twins import other_names, other_number
-from afterbase.eval.tasks.mathematics import ASK, item, whole
+from afterbase.eval.tasks.mathematics import item, whole
 from afterbase.eval.tasks.sources import Folder, Source
-from afterbase.eval.tasks.task import Item, Task
+from afterbase.eval.tasks.task import Item, Task, reworded
 from afterbase.verify import maths
 
 SOURCE = Source(
@@ -41,17 +41,13 @@ class Row(BaseModel):
         return self.answer.rpartition(_MARK)[2].strip().replace(",", "")
 
 
-def _question(original: Item) -> str:
-    return original.prompt.removesuffix(f"\n\n{ASK}")
-
-
 def _renamed(original: Item, random: Random) -> Item | None:
-    question = other_names(_question(original), random)
+    question = other_names(original.question, random)
     return None if question is None else item(original.id, question, original.gold)
 
 
 def _renumbered(original: Item, random: Random) -> Item | None:
-    changed = other_number(_question(original), original.gold.solution, random)
+    changed = other_number(original.question, original.gold.solution, random)
     return None if changed is None else item(original.id, changed.question, changed.answer)
 
 
@@ -77,5 +73,5 @@ TASK = Task(
     metric="accuracy",
     items=items,
     score=whole,
-    twins={"names": _renamed, "numbers": _renumbered},
+    twins={"names": _renamed, "numbers": _renumbered, "words": reworded},
 )

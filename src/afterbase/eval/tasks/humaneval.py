@@ -75,6 +75,7 @@ def items(folder: Folder) -> list[Item]:
         Item(
             id=row.task_id,
             prompt=_PROMPT.format(prompt=row.prompt.strip("\n")),
+            question=row.prompt.strip("\n"),
             gold=(row.prompt, row.entry_point, row.test),
             right=f"```python\n{row.prompt}{row.canonical_solution}\n```",
         )

@@ -29,7 +29,7 @@ def items(folder: Folder) -> list[Item]:
     for row in folder.rows(SOURCE, Row):
         pairs = zip(row.instruction_id_list, row.kwargs, strict=True)
         instructions = [{"id": name, "kwargs": _arguments(kwargs, name, row.prompt)} for name, kwargs in pairs]
-        made.append(Item(id=str(row.key), prompt=row.prompt, gold={"instructions": instructions}))
+        made.append(Item(id=str(row.key), prompt=row.prompt, question=row.prompt, gold={"instructions": instructions}))
     return made
 
 

@@ -24,7 +24,7 @@ _WORD = re.compile(r"\b(NOT[ _]ATTEMPTED|INCORRECT|CORRECT)\b")
 
 def item(name: str, question: str, answer: str, *, prompt: str | None = None) -> Item:
     """A question as it stands, or as `prompt` puts it."""
-    return Item(id=name, prompt=prompt or question, gold=(question, answer), right=answer)
+    return Item(id=name, prompt=prompt or question, question=question.strip(), gold=(question, answer), right=answer)
 
 
 def _question(item: Item, response: str) -> str:

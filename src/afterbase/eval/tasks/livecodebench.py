@@ -91,7 +91,7 @@ def _item(row: Row, how: str) -> Item:
     cases = [Case(test["input"], _expected(test["output"], method)) for test in row.tests]
     form = _STARTER.format(starter=row.starter_code.rstrip()) if method else _STDIN
     prompt = _PROMPT.format(how=how, problem=row.question_content.strip(), form=form)
-    return Item(id=row.question_id, prompt=prompt, gold=(method, tuple(cases)))
+    return Item(id=row.question_id, prompt=prompt, question=row.question_content.strip(), gold=(method, tuple(cases)))
 
 
 def _expected(output: str, method: str | None) -> str:

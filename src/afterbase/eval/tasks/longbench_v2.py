@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from afterbase.eval.tasks.choice import Choice, listed, scored, twin
 from afterbase.eval.tasks.sources import Folder, Source
-from afterbase.eval.tasks.task import Item, Task
+from afterbase.eval.tasks.task import Item, Task, reworded
 
 SOURCE = Source(file="longbench_v2.jsonl", hub="THUDM/LongBench-v2", split="train")
 _PROMPT = """Read the text, and answer the question about it.
@@ -43,7 +43,13 @@ def item(name: str, choice: Choice, *, text: str) -> Item:
     prompt = _PROMPT.format(
         text=text.strip(), question=choice.question.strip(), options=listed(choice.options, "({}) {}")
     )
-    return Item(id=name, prompt=prompt, gold=choice, right=f"The correct answer is ({choice.letter})")
+    return Item(
+        id=name,
+        prompt=prompt,
+        question=choice.question.strip(),
+        gold=choice,
+        right=f"The correct answer is ({choice.letter})",
+    )
 
 
 def items(folder: Folder) -> list[Item]:
@@ -69,5 +75,5 @@ TASK = Task(
     metric="accuracy",
     items=items,
     score=scored,
-    twins={"options": _twin},
+    twins={"options": _twin, "words": reworded},
 )

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from afterbase.eval.tasks.mathematics import any_form, item
 from afterbase.eval.tasks.sources import Folder, Source
-from afterbase.eval.tasks.task import Item, Task
+from afterbase.eval.tasks.task import Item, Task, reworded
 
 SOURCE = Source(
     file="math500.jsonl",
@@ -36,4 +36,5 @@ TASK = Task(
     metric="accuracy",
     items=items,
     score=any_form,
+    twins={"words": reworded},
 )

@@ -18,7 +18,13 @@ ASK_IN_CHINESE = "请逐步推理，并把最终答案写在 \\boxed{} 中。"
 
 def item(name: str, problem: str, gold: str, *, ask: str = ASK) -> Item:
     """A problem with the request for a box after it."""
-    return Item(id=name, prompt=f"{problem.strip()}\n\n{ask}", gold=gold, right=f"So it is $\\boxed{{{gold}}}$.")
+    return Item(
+        id=name,
+        prompt=f"{problem.strip()}\n\n{ask}",
+        question=problem.strip(),
+        gold=gold,
+        right=f"So it is $\\boxed{{{gold}}}$.",
+    )
 
 
 def whole(answered: Answered) -> list[Mark]:

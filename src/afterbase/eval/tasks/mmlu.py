@@ -9,7 +9,7 @@ from pydantic import BaseModel, model_validator
 
 from afterbase.eval.tasks.choice import Choice, listed, place_of, scored, twin
 from afterbase.eval.tasks.sources import Folder, Source
-from afterbase.eval.tasks.task import Item, Task
+from afterbase.eval.tasks.task import Item, Task, reworded
 
 SOURCE = Source(
     file="mmlu_test.jsonl",
@@ -51,7 +51,13 @@ class Row(BaseModel):
 
 def item(name: str, choice: Choice) -> Item:
     prompt = _PROMPT.format(question=choice.question.strip(), options=listed(choice.options))
-    return Item(id=name, prompt=prompt, gold=choice, right=f"I know this one.\nAnswer: {choice.letter}")
+    return Item(
+        id=name,
+        prompt=prompt,
+        question=choice.question.strip(),
+        gold=choice,
+        right=f"I know this one.\nAnswer: {choice.letter}",
+    )
 
 
 def items(folder: Folder) -> list[Item]:
@@ -66,5 +72,5 @@ TASK = Task(
     metric="exact_match",
     items=items,
     score=scored,
-    twins={"options": twin(item)},
+    twins={"options": twin(item), "words": reworded},
 )

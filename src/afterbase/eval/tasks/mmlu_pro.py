@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from afterbase.eval.tasks.choice import LETTERS, Choice, listed, scored, twin
 from afterbase.eval.tasks.sources import Folder, Source
-from afterbase.eval.tasks.task import Item, Task
+from afterbase.eval.tasks.task import Item, Task, reworded
 
 _REVISION = "b189ec765aa7ed75c8acfea42df31fdae71f97be"
 SOURCE = Source(file="mmlu_pro.jsonl", hub="TIGER-Lab/MMLU-Pro", split="test", revision=_REVISION)
@@ -51,7 +51,13 @@ def _question(choice: Choice) -> str:
 
 def item(name: str, choice: Choice, *, head: str) -> Item:
     prompt = f"{head}{_question(choice)}Answer: Let's think step by step."
-    return Item(id=name, prompt=prompt, gold=choice, right=f"I know this one. The answer is ({choice.letter}).")
+    return Item(
+        id=name,
+        prompt=prompt,
+        question=choice.question.strip(),
+        gold=choice,
+        right=f"I know this one. The answer is ({choice.letter}).",
+    )
 
 
 def _choice(row: Row) -> Choice:
@@ -99,5 +105,5 @@ TASK = Task(
     items=items,
     score=functools.partial(scored, extract=letter),
     remark=_remark,
-    twins={"options": lambda original, random: twin(_rebuilt(original))(original, random)},
+    twins={"options": lambda original, random: twin(_rebuilt(original))(original, random), "words": reworded},
 )

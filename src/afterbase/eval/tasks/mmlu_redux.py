@@ -14,7 +14,7 @@ from pydantic import BaseModel, model_validator
 
 from afterbase.eval.tasks.choice import Choice, chosen, listed, scored, twin
 from afterbase.eval.tasks.sources import Folder, Source
-from afterbase.eval.tasks.task import Item, Task
+from afterbase.eval.tasks.task import Item, Task, reworded
 
 SOURCE = Source(file="mmlu_redux.jsonl", hub="edinburgh-dawg/mmlu-redux", split="test")
 _PROMPT = """Answer this multiple choice question.
@@ -77,7 +77,7 @@ def letter(response: str, letters: str) -> str | None:
 def item(name: str, choice: Choice) -> Item:
     prompt = _PROMPT.format(question=choice.question.strip(), options=listed(choice.options, "- {}) {}"))
     right = f'{{"reasoning": "I know this one.", "answer": "{choice.letter}"}}'
-    return Item(id=name, prompt=prompt, gold=choice, right=right)
+    return Item(id=name, prompt=prompt, question=choice.question.strip(), gold=choice, right=right)
 
 
 def items(folder: Folder) -> list[Item]:
@@ -95,5 +95,5 @@ TASK = Task(
     metric="exact_match",
     items=items,
     score=functools.partial(scored, extract=letter),
-    twins={"options": twin(item)},
+    twins={"options": twin(item), "words": reworded},
 )

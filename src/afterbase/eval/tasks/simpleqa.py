@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from afterbase.eval.tasks.judged import JUDGING, item
 from afterbase.eval.tasks.sources import Folder, Source
-from afterbase.eval.tasks.task import Item, Task
+from afterbase.eval.tasks.task import Item, Task, reworded
 
 SOURCE = Source(file="simpleqa.jsonl", hub="basicv8vc/SimpleQA", split="test")
 
@@ -30,4 +30,5 @@ TASK = Task(
     metric="correct",
     items=items,
     score=JUDGING,
+    twins={"words": reworded},
 )

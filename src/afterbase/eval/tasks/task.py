@@ -1,13 +1,14 @@
 """What a benchmark is to us: where its questions come from, how they are put, and what marks an answer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
 from afterbase.core.errors import UserError
+from afterbase.eval.paraphrase import paraphrase
 from afterbase.eval.tasks.sources import Folder, Source
 
 Row = TypeVar("Row", bound=BaseModel)
@@ -18,11 +19,13 @@ TOKENS = 8192  # the report's limit on answers (section 5.3)
 class Item:
     """One question as one user turn; `gold` is what the scorer needs, `right` an answer that earns the full mark.
 
-    Items with the same `cluster` are one unit to the statistics; an item without is a unit of its own.
+    `question` is what the benchmark itself says, without our wording, options and examples. Items with the same
+    `cluster` are one unit to the statistics; an item without is a unit of its own.
     """
 
     id: str
     prompt: str
+    question: str
     gold: Any
     right: str | None = None
     cluster: str | None = None
@@ -75,6 +78,14 @@ class Task:
     twins: Mapping[str, Twin] = field(default_factory=dict)
     remark: Callable[[Folder], str | None] = lambda _: None
     collect: Callable[[str, Sequence[tuple[Item, Mark]]], float] | None = None
+
+
+def reworded(item: Item, _: Random) -> Item | None:
+    """The rule "other words": the same question by `eval/paraphrase.py`; None where no rule of it applies."""
+    said = paraphrase(item.question)
+    if said is None or item.prompt.count(item.question) != 1:
+        return None
+    return replace(item, prompt=item.prompt.replace(item.question, said), question=said)
 
 
 def refuse_repeated(items: Sequence[Item], title: str) -> list[Item]:

@@ -96,6 +96,26 @@ def test_the_stage_keeps_all_rows_in_one_file(tmp_path, source):
     assert clean_sets(store, "cleaned", halves, RecipeCleaning()).key != made.key
 
 
+def test_the_stage_tells_how_far_reviewers_agreed(tmp_path):
+    def reviewed(work):
+        write_samples(work.payload / "samples.parquet", SAMPLES)
+        (work.payload / "agreement.json").write_text(json.dumps({"alpha": {"value": 0.75, "units": 8}}))
+
+    def never_twice(work):
+        write_samples(work.payload / "samples.parquet", [])
+        (work.payload / "agreement.json").write_text(json.dumps({"alpha": {"value": None, "units": 0}}))
+
+    store = Store(tmp_path / "store")
+    sets = [
+        store.produce(name, "toy", 1, what={"name": name}, inputs={}, make=make)
+        for name, make in (("chat review", reviewed), ("letters review", never_twice))
+    ]
+    made = clean_sets(store, "cleaned", sets, RecipeCleaning())
+    card = json.loads((made.payload / "card.json").read_text())
+    assert card["agreement"] == {"chat review, Krippendorff's alpha": 0.75}
+    assert "alpha: 0.750" in (made.payload / "card.md").read_text()
+
+
 def test_a_recipe_repeats_no_rows():
     with pytest.raises(Exception, match="each row is used once a pass"):
         RecipeCleaning(mixture=Shares(domains={"chat": Domain(epochs=2.0)}))

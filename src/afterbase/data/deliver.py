@@ -23,7 +23,7 @@ from afterbase.data.clean import Cleaned, Cleaning, Job, Show, clean, file_diges
 from afterbase.data.export import kept, whole
 from afterbase.data.shares import preview
 
-VERSION = 1
+VERSION = 2
 
 
 class RecipeCleaning(Cleaning):
@@ -52,12 +52,23 @@ def clean_sets(store: Store, name: str, sets: Sequence[Artifact], config: Recipe
         sources = tuple(a.payload / "samples.parquet" for a in sets)
         job = Job(sources, work.scratch / "clean", config, benchmarks)
         cleaned = clean(job, lambda _, done, total: work.show(done, total))
-        card = _write(cleaned, name, {"samples.parquet": lambda table: table}, work.payload)
+        card = _write(cleaned, name, {"samples.parquet": lambda table: table}, work.payload, agreement=_agreement(sets))
         work.log(1, 1, **card["rows"])
 
     digests = [file_digest(path) for path in benchmarks]
     inputs = {f"set_{i}": a for i, a in enumerate(sets)}
     return store.produce(name, "clean", VERSION, what={**what(config), "against": digests}, inputs=inputs, make=make)
+
+
+def _agreement(sets: Sequence[Artifact]) -> dict[str, float]:
+    """Alpha of each set that people reviewed, by the set's name; none where no draft was reviewed twice."""
+    found: dict[str, float] = {}
+    for made in sets:
+        report = made.payload / "agreement.json"
+        alpha = json.loads(report.read_text())["alpha"]["value"] if report.is_file() else None
+        if alpha is not None:
+            found[f"{made.name}, Krippendorff's alpha"] = alpha
+    return found
 
 
 def clean_files(

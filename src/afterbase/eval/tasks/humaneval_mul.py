@@ -61,7 +61,9 @@ def items(folder: Folder) -> list[Item]:
         )
         gold = Problem(language=language, prompt=row.prompt, tests=row.test, stops=row.stop_tokens)
         right = row.canonical_solution and f"```python\n{row.prompt}{row.canonical_solution}\n```"
-        made.append(Item(id=f"{language}/{row.task_id}", prompt=prompt, question=row.prompt.strip("\n"), gold=gold, right=right))
+        made.append(
+            Item(id=f"{language}/{row.task_id}", prompt=prompt, question=row.prompt.strip("\n"), gold=gold, right=right)
+        )
     return made
 
 

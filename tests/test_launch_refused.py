@@ -47,6 +47,16 @@ def test_domain_whose_verifier_rejects_its_own_gold_is_refused(recipe, tmp_path,
     assert not (tmp_path / "root/store").exists()
 
 
+def test_a_rollout_server_that_is_not_there_is_told_before_anything_is_trained(recipe, tmp_path):
+    text = recipe.read_text()
+    recipe.write_text(text.replace("[grpo]\n", '[grpo]\nengine = "vllm"\nengine_url = "http://127.0.0.1:9"\n'))
+    assert text != recipe.read_text()
+    with pytest.raises(UserError, match="a rollout server must be running before the run") as caught:
+        launch.run(recipe, tmp_path / "root")
+    assert "127.0.0.1:9" in caught.value.got
+    assert not list((tmp_path / "root/store").glob("*/manifest.json"))
+
+
 def test_full_disk_is_refused(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 30))
     with pytest.raises(UserError, match="2 GiB of free disk") as caught:

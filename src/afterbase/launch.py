@@ -1,8 +1,10 @@
 """What `afterbase run` and `afterbase plan` do around the recipe: checks first, then the program, then the report."""
 
+import contextlib
 import dataclasses
 import json
 import math
+import os
 import random
 import shutil
 from pathlib import Path
@@ -31,6 +33,8 @@ from afterbase.report.html import render
 from afterbase.report.plan import MeasuredCosts, plan_table
 from afterbase.report.table import final_table
 from afterbase.rollout.endpoint import Endpoint
+from afterbase.rollout.vllm import refuse_absent
+from afterbase.rollout.vllm_client import Client, Deadlines
 from afterbase.run import Outcome, R, comparisons, post_train, reinforce, run_base
 from afterbase.train.watch import change
 from afterbase.verify.check import audit as rejected_golds
@@ -82,7 +86,7 @@ def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
         print(f"base model: {next(r.artifact.payload for r in store.stages if r.name == 'base')}")
         return
     _make_sources(store, recipe)
-    _refuse_absent_teacher(store, recipe)
+    _refuse_absent_servers(store, recipe)
     if recipe.processes > 1 and ranks.size() == 1:
         make_ahead(store, recipe, root)
     outcomes = _outcomes(store, recipe)
@@ -124,14 +128,22 @@ def _make_sources(store: Store, recipe: Recipe | RlRecipe) -> None:
     store.ahead |= store.keys() - before
 
 
-def _refuse_absent_teacher(store: Store, recipe: Recipe | RlRecipe) -> None:
-    """An endpoint that is needed has to answer now; where all drafts are there, it may be gone."""
-    if not isinstance(recipe, Recipe) or recipe.teacher is None or recipe.teacher.endpoint is None:
-        return
+def _refuse_absent_servers(store: Store, recipe: Recipe | RlRecipe) -> None:
+    """An endpoint or a rollout server that is needed has to answer now; where all is there, it may be gone."""
     planned = Store(store.root, plan_only=True)
     _outcomes(planned, recipe)
-    if any(record.stage == "draft" and not record.cached for record in planned.stages):
-        Endpoint(recipe.teacher.endpoint).refuse_absent()
+    needed = {record.stage for record in planned.stages if not record.cached}
+    teacher = recipe.teacher if isinstance(recipe, Recipe) else None
+    if teacher is not None and teacher.endpoint is not None and "draft" in needed:
+        Endpoint(teacher.endpoint).refuse_absent()
+    runs = [recipe.expert.grpo, recipe.grpo] if isinstance(recipe, Recipe) else recipe.runs().values()
+    servers = {config.engine_url for config in runs if config.engine == "vllm" and "grpo" in needed}
+    if teacher is not None and teacher.engine_url is not None and "draft" in needed:
+        servers.add(teacher.engine_url)
+    for url in sorted(servers):
+        token = os.environ.get("AFTERBASE_ROLLOUT_TOKEN")
+        with contextlib.closing(Client(url, token=token, deadlines=Deadlines())) as client:
+            refuse_absent(client)
 
 
 def plan(path: Path, root: Path) -> None:

@@ -38,6 +38,18 @@ class Patience:
     deadlines: Deadlines = field(default_factory=Deadlines)
 
 
+def refuse_absent(client: Client) -> None:
+    """UserError where no rollout server answers."""
+    try:
+        client.state()
+    except ServerFaultError as fault:
+        raise UserError(
+            "a rollout server must be running before the run that samples from it",
+            got=f"{client.url}: {fault}",
+            remedy="start it with `afterbase serve-rollouts MODEL --env PATH`, and wait for its address",
+        ) from fault
+
+
 class VllmEngine(Engine):
     """A rollout server at `url` that samples from `lm`, as it was at the last `sync`.
 
@@ -51,14 +63,8 @@ class VllmEngine(Engine):
         self._patience = patience or Patience()
         self._client = Client(url, token=token, deadlines=self._patience.deadlines)
         self._snapshot: Snapshot | None = None
-        try:
-            self._dtype()
-        except ServerFaultError as fault:
-            raise UserError(
-                "a rollout server must be running before the run that samples from it",
-                got=f"{self._client.url}: {fault}",
-                remedy="start it with `afterbase serve-rollouts MODEL --env PATH`, and wait for its address",
-            ) from fault
+        refuse_absent(self._client)
+        self._dtype()
 
     def close(self) -> None:
         """Forget the copy of the weights, and the server."""

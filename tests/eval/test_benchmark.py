@@ -10,7 +10,7 @@ from afterbase.core.progress import Silent
 from afterbase.eval.benchmark import evaluate
 from afterbase.eval.contamination import training_of
 from afterbase.eval.results import read
-from afterbase.eval.settings import Settings, fresh_seed
+from afterbase.eval.settings import Settings
 from afterbase.eval.subject import find_subject
 from afterbase.eval.tasks.sources import Folder
 from afterbase.model.load import load
@@ -104,24 +104,6 @@ def test_a_prompt_beyond_the_context_is_wrong_and_told(toy_folder, data, tmp_pat
     assert said == ["gsm8k: 1 of 6 prompts do not fit in the context, and count as wrong"]
 
 
-@pytest.mark.parametrize(
-    ("settings", "rule"),
-    [
-        ({"limit": 0}, "`--limit` is 1 or more"),
-        ({"runs": 0}, "`--runs` is 1 or more"),
-        ({"runs": 2}, "a greedy answer is the same each time"),
-        ({"temperatures": (0.0, 0.0)}, "a greedy answer is the same each time"),
-        ({"temperatures": (3.0,)}, "a temperature is from 0 to 2"),
-        ({"max_tokens": 0}, "`--max-new-tokens` is 1 or more"),
-        ({"budgets": (0,)}, "`--budgets` is 1 or more"),
-    ],
-    ids=str,
-)
-def test_settings_that_mean_nothing_are_refused(toy_folder, data, tmp_path, settings, rule):
-    with pytest.raises(UserError, match=rule):
-        _evaluate(str(toy_folder), data, tmp_path / "out", **settings)
-
-
 def test_runs_take_the_temperatures_in_turn(toy_folder, data, tmp_path):
     _evaluate(str(toy_folder), data, tmp_path / "out", temperatures=(0.0, 0.9), runs=2, limit=2, max_tokens=4)
     evaluated = read(tmp_path / "out")["gsm8k"]
@@ -161,10 +143,3 @@ def test_a_missing_file_of_training_rows_is_refused_before_the_model_is_loaded(t
     monkeypatch.setattr("afterbase.model.load.load", lambda _: pytest.fail("loaded a model"))
     with pytest.raises(UserError, match="a file of rows exists"):
         _evaluate(str(toy_folder), data, tmp_path / "out", trained_on=(tmp_path / "none.jsonl",))
-
-
-def test_seed_of_fresh_problems_is_drawn_once_for_a_folder(tmp_path):
-    drawn = fresh_seed(None, tmp_path / "a")
-    assert fresh_seed(None, tmp_path / "a") == drawn
-    assert fresh_seed(3, tmp_path / "a") == 3
-    assert fresh_seed(None, tmp_path / "b") != drawn

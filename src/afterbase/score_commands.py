@@ -106,12 +106,18 @@ def reward_bench(
     cases = files.read_metrics(metrics) if metrics else [files.read_accuracies(votes, k)] if votes else []
     for text in (text for _, texts in cases for text in texts):
         _note(text)
-    scores = [asdict(method.score(subsets)) for subsets, _ in cases]
+    scores = [
+        {key: value for key, value in asdict(method.score(subsets)).items() if value is not None}
+        for subsets, _ in cases
+    ]
     if as_json:
         print(json.dumps(scores if metrics else scores[0], allow_nan=False))
         return
     names = [str(i) for i in range(1, len(scores) + 1)] if metrics else ["maj@k" if k is None else f"maj@{k}"]
-    rows = {name: {**score["sections"], "average": score["average"]} for name, score in zip(names, scores, strict=True)}
+    rows = {
+        name: {**score.pop("sections"), **{key: value for key, value in score.items() if key != "subsets"}}
+        for name, score in zip(names, scores, strict=True)
+    }
     _tell(rows, as_json=False)
 
 

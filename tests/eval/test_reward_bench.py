@@ -65,6 +65,15 @@ def test_maths_weighs_as_much_as_all_programs() -> None:
     assert score(subsets).average == 12.5
 
 
+def test_the_leaderboard_counts_prior_sets_as_half_a_section() -> None:
+    sections = dict.fromkeys(SIZES, 0.9)
+    whole = score(sections | {"shp": 0.5, "summarize": 0.7})
+    assert whole.average == pytest.approx(90)
+    assert whole.prior_sets == pytest.approx(60)
+    assert whole.leaderboard == pytest.approx((2 * 4 * 90 + 60) / 9)
+    assert (score(sections).prior_sets, score(sections).leaderboard) == (None, None)
+
+
 @given(st.dictionaries(st.sampled_from(sorted(SIZES)), st.floats(0, 1), min_size=1))
 def test_a_section_lies_between_its_subsets(subsets: dict[str, float]) -> None:
     for name, percent in score(subsets).sections.items():

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from afterbase.core.errors import UserError
 from afterbase.core.rows import read_array, read_rows
-from afterbase.eval.reward_bench import SECTIONS, SIZES, Vote, majority
+from afterbase.eval.reward_bench import PRIOR_SETS, SECTIONS, SIZES, Vote, majority
 
 
 class VoteRow(BaseModel):
@@ -54,8 +54,9 @@ def read_accuracies(path: Path, k: int | None) -> tuple[dict[str, float], list[s
         votes = [Vote(judgement=vote.judgement, chosen_shown_as=vote.chosen_shown_as) for vote in pair.votes[:k]]
         right[pair.subset].append(majority(votes))
     _known(right, path)
-    ordered = [subset for subset in SIZES if subset in right]
-    short = [f"{s}: {len(right[s])} of {SIZES[s]} pairs" for s in ordered if len(right[s]) != SIZES[s]]
+    ordered = [subset for subset in (*SIZES, *PRIOR_SETS) if subset in right]
+    sizes = {subset: SIZES.get(subset, len(right[subset])) for subset in ordered}  # prior sets come in several sizes
+    short = [f"{s}: {len(right[s])} of {size} pairs" for s, size in sizes.items() if len(right[s]) != size]
     return {subset: sum(right[subset]) / len(right[subset]) for subset in ordered}, short + _missing(right)
 
 
@@ -73,10 +74,11 @@ def read_metrics(path: Path) -> list[tuple[dict[str, float], list[str]]]:
 
 
 def _known(subsets: Mapping[str, object], path: Path) -> None:
-    unknown = sorted(subsets.keys() - SIZES.keys())
+    known = (*SIZES, *PRIOR_SETS)
+    unknown = sorted(subsets.keys() - set(known))
     if unknown:
         raise UserError(
-            "the subsets are RewardBench's", got=f"{', '.join(unknown)} in {path}", remedy=f"use {', '.join(SIZES)}"
+            "the subsets are RewardBench's", got=f"{', '.join(unknown)} in {path}", remedy=f"use {', '.join(known)}"
         )
 
 

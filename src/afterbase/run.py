@@ -337,13 +337,16 @@ def _mixture_tokens(recipe: Recipe) -> int:
 
 
 def comparisons(recipe: Recipe | RlRecipe) -> Iterator[Pair]:
-    """The paired questions of the report, on sampled answers if there are any: per reasoning domain, and over all."""
+    """The paired questions of the report, on sampled answers if there are any: per reasoning domain, and over all.
+
+    A single domain is all there is.
+    """
     decoding = "sampled" if recipe.evaluation.samples else "greedy"
     if isinstance(recipe, RlRecipe):
         start = "base" if recipe.sft is None else "SFT"
         ruled = [name for name in recipe.names if name not in recipe.open]
         for name in recipe.runs():
-            for domain in [*ruled, None] if ruled else []:
+            for domain in _and_all(ruled):
                 yield Pair(start, name, domain, decoding, False, False)
         return
     pairs = [("expert SFT", "expert", False), ("base", "SFT", False), ("SFT", "GRPO", False), ("base", "GRPO", False)]
@@ -354,8 +357,12 @@ def comparisons(recipe: Recipe | RlRecipe) -> Iterator[Pair]:
     if recipe.baselines:
         pairs += [("teacher only", "expert", True), ("original only", "SFT", False)]
     for a, b, system_prompt in pairs:
-        for domain in [*recipe.reasoning, None]:
+        for domain in _and_all(recipe.reasoning):
             yield Pair(a, b, domain, decoding, system_prompt, False)
+
+
+def _and_all(domains: Sequence[str]) -> list[str | None]:
+    return [*domains, None] if len(domains) > 1 else [None] * len(domains)
 
 
 def run_base(store: Store, recipe: BaseRecipe) -> Artifact:

@@ -57,8 +57,9 @@ class Run:
         self.store = Store(root / "store")
         self.base = import_base(self.store, base)
 
-    def make(self, name: str, stage: str, write: Write) -> Artifact:
-        return self.store.produce(name, stage, 1, what={"name": name}, inputs={"base": self.base}, make=write)
+    def make(self, name: str, stage: str, write: Write, **what: Any) -> Artifact:
+        asked = {"name": name, "minibatches": 1, "epochs": 1, **what}
+        return self.store.produce(name, stage, 1, what=asked, inputs={"base": self.base}, make=write)
 
     def summary(self, answers: Mapping[int, Sequence[Artifact]] | None = None, **changes: Any) -> Summary:
         if answers is None:
@@ -142,6 +143,15 @@ def test_curves_leave_out_what_was_not_measured(run):
         ("GRPO: length", [[1, 9]]),
         ("SFT: loss", [[1, 3.0], [2, 2.0]]),
     ]
+
+
+def test_curves_have_a_point_a_rollout(run):
+    def train(work: Workspace) -> None:
+        for step in range(1, 9):
+            work.log(step, 8, reward=(step - 1) // 4 / 2)
+
+    [curve] = run.summary(curves=[run.make("GRPO", "grpo", train, minibatches=2, epochs=2)])["curves"]
+    assert curve["series"][0]["points"] == [[1, 0.0], [5, 0.5]]
 
 
 def test_flow_counts_each_row_where_it_was_dropped(run):

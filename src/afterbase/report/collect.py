@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from afterbase.core.sample import Sample, read_samples
 from afterbase.core.store import Artifact, StageRecord, Store
@@ -133,8 +133,15 @@ def _stage(record: StageRecord) -> Stage:
     )
 
 
+def _points(artifact: Artifact) -> list[dict[str, Any]]:
+    """The metrics of a stage, once a rollout: what is said of one would be said again at each of its updates."""
+    asked = artifact.manifest["what"]
+    updates = asked["minibatches"] * asked["epochs"] if artifact.manifest["stage"] == "grpo" else 1
+    return artifact.metrics()[::updates]
+
+
 def _curves(artifact: Artifact) -> list[Curve]:
-    metrics = artifact.metrics()
+    metrics = _points(artifact)
     return [
         Curve(
             title=f"{artifact.name}: {key}",
@@ -151,7 +158,7 @@ def _shared_curves(together: Mapping[str, Sequence[Artifact]]) -> list[Curve]:
     """One chart a number with a line a name: the mean over seeds at each step where all have the number."""
     if len(together) < 2:
         return []
-    metrics = {name: [a.metrics() for a in seeds] for name, seeds in together.items()}
+    metrics = {name: [_points(a) for a in seeds] for name, seeds in together.items()}
     stage = next(iter(together.values()))[0].manifest["stage"]
     return [
         Curve(

@@ -10,6 +10,8 @@ from math import ceil, floor, hypot, log10
 
 from markupsafe import Markup
 
+_STYLES = 8  # of lines, in the page's CSS
+
 # Half of a small screen is wider than this only on a desktop: text is drawn near its nominal size on both.
 WIDTH, HEIGHT = 360, 240
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 38
@@ -116,14 +118,14 @@ def line_chart(series: Sequence[Series], *, title: str, x_label: str, percent: b
     parts = [plot.frame()]
     for index, one in enumerate(series):
         path = " ".join("{:.1f},{:.1f}".format(*plot.at(x, y)) for x, y in one.points)
-        parts.append(Markup('<polyline class="line s{}" points="{}"/>').format(index % 6, path))
+        parts.append(Markup('<polyline class="line s{}" points="{}"/>').format(index % _STYLES, path))
     return picture(title, parts)
 
 
 def legend_key(index: int) -> Markup:
     """The sample of line `index` that stands before its name."""
     return Markup('<svg class="key" viewBox="0 0 24 8" aria-hidden="true">{}</svg>').format(
-        line(f"line s{index % 6}", 0, 4, 24, 4)
+        line(f"line s{index % _STYLES}", 0, 4, 24, 4)
     )
 
 

@@ -70,8 +70,8 @@ def test_commands_and_options_are_these_and_no_others():
         "serve-rollouts": ["--dtype", "--env", "--host", "--port", "--prepare", "MODEL"],
         "eval model": [
             *("--budgets", "--data", "--json", "--judge", "--judge-token-variable", "--limit", "--max-new-tokens"),
-            *("--out", "--plain", "--runs", "--seed", "--tasks", "--temperatures", "--token-variable", "--twins"),
-            "MODEL",
+            *("--out", "--plain", "--runs", "--seed", "--tasks", "--temperatures", "--token-variable"),
+            *("--trained-on", "--twins", "MODEL"),
         ],
         "eval judged": [
             *("--baseline", "--data", "--json", "--judge", "--judge-tokens", "--limit", "--max-new-tokens", "--out"),
@@ -87,6 +87,7 @@ def test_commands_and_options_are_these_and_no_others():
         "verify code": ["--json", "--unsafe", "FILE"],
         "score arena-hard": ["--category", "--json", "--style", "--verdicts", "--version", "FILE"],
         "score reward-bench": ["--json", "--k", "--metrics", "FILE"],
+        "score reward-bench-2": ["--json", "FILE"],
         "score alpaca-eval": ["--C", "--difficulty", "--folds", "--json", "--regulariser", "MODEL..."],
         "data clean": ["--against", "--config", "--domain", "--out", "--preview", "FILE..."],
         "data hash": ["--field", "--n", "--name", "--out", "FILE"],

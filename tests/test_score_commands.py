@@ -154,3 +154,30 @@ def test_reward_bench_of_accuracies(afterbase_data: Path) -> None:
 def test_reward_bench_takes_votes_or_accuracies(arguments: list[str]) -> None:
     with pytest.raises(UserError, match="a file of votes, or --metrics alone"):
         _said("reward-bench", *arguments)
+
+
+def test_reward_bench_2_of_rewards(tmp_path: Path) -> None:
+    rows = [{"subset": "Math", "id": i, "chosen": [1.0], "rejected": [i, 0, 0]} for i in range(3)]
+    path = tmp_path / "rewards.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said, notes = _said("reward-bench-2", path)
+    assert said == {"Math": 50.0, "average": 50.0}
+    assert notes == "note: the average is without Factuality, Precise IF, Safety, Focus, Ties\n"
+    assert "50.00" in CliRunner().invoke(app, ["score", "reward-bench-2", str(path)]).stdout
+
+
+@pytest.mark.parametrize(
+    ("rows", "rule"),
+    [
+        ([{"subset": "Math", "id": 1, "chosen": [1.0], "rejected": [0.0]}] * 2, "nothing is judged twice"),
+        ([{"subset": "Maths", "id": 1, "chosen": [1.0], "rejected": [0.0]}], "a row has"),
+        ([{"subset": "Math", "id": 1, "chosen": [], "rejected": [0.0]}], "a row has"),
+        ([{"subset": "Math", "id": 1, "chosen": [float("nan")], "rejected": [0.0]}], "a row has"),
+    ],
+    ids=["twice", "unknown", "empty", "nan"],
+)
+def test_reward_bench_2_refuses(tmp_path: Path, rows: list, rule: str) -> None:
+    path = tmp_path / "rewards.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(UserError, match=rule):
+        _said("reward-bench-2", path)

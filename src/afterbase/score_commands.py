@@ -121,6 +121,25 @@ def reward_bench(
     _tell(rows, as_json=False)
 
 
+@app.command(name="reward-bench-2")
+def reward_bench_2(
+    rewards: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL: subset, id, rewards of chosen and rejected.")],
+    as_json: AsJson = False,
+) -> None:
+    """Subsets and average of RewardBench 2, Ties among them, from the rewards of all answers."""
+    from afterbase.eval import reward_bench_2 as method
+    from afterbase.eval import reward_bench_files as files
+
+    subsets, notes = files.read_rewards(rewards)
+    for text in notes:
+        _note(text)
+    scores = method.score(subsets)
+    if as_json:
+        print(json.dumps(scores, allow_nan=False))
+        return
+    _tell({rewards.name: scores}, as_json=False)
+
+
 def _note(text: str) -> None:
     """What a reader of the numbers should know; not on stdout, which is for the numbers."""
     print(f"note: {text}", file=sys.stderr)

@@ -1,15 +1,16 @@
-"""The files behind a RewardBench score, read and checked: votes by pair, or accuracies by subset."""
+"""The files behind a RewardBench score, read and checked: votes by pair, accuracies by subset, rewards by question."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, FiniteFloat
 
 from afterbase.core.errors import UserError
 from afterbase.core.rows import read_array, read_rows
 from afterbase.eval.reward_bench import PRIOR_SETS, SECTIONS, SIZES, Vote, majority
+from afterbase.eval.reward_bench_2 import SUBSETS, Question
 
 
 class VoteRow(BaseModel):
@@ -29,6 +30,31 @@ class Case(BaseModel):
     """Accuracies in [0, 1] by subset."""
 
     metrics: dict[str, float] = Field(min_length=1)
+
+
+class Rewarded(BaseModel):
+    """The rewards of one question's answers."""
+
+    subset: Literal["Factuality", "Precise IF", "Math", "Safety", "Focus", "Ties"]
+    id: int | str
+    chosen: list[FiniteFloat] = Field(min_length=1)
+    rejected: list[FiniteFloat] = Field(min_length=1)
+
+
+def read_rewards(path: Path) -> tuple[dict[str, list[Question]], list[str]]:
+    """The questions of RewardBench 2 by subset, and notes on what is missing. UserError for a question twice."""
+    subsets: dict[str, dict[str, Question]] = {}
+    for row in read_rows(path, Rewarded):
+        questions = subsets.setdefault(row.subset, {})
+        if str(row.id) in questions:
+            got = f"{row.id} of {row.subset} more than once in {path}"
+            raise UserError("nothing is judged twice", got=got, remedy="keep one of each")
+        questions[str(row.id)] = Question(id=str(row.id), right=row.chosen, wrong=row.rejected)
+    absent = [name for name in SUBSETS if name not in subsets]
+    return (
+        {name: list(subsets[name].values()) for name in SUBSETS if name in subsets},
+        [f"the average is without {', '.join(absent)}"] if absent else [],
+    )
 
 
 def read_accuracies(path: Path, k: int | None) -> tuple[dict[str, float], list[str]]:

@@ -7,6 +7,9 @@ log-probabilities, the policy's gradient and the optimizer; no answer may stop e
 tokens, and rewards are random, so every answer bears a gradient. The two take turns, each step in a process of its own,
 whose peak memory is read at its end; each is given its fastest step and its smallest peak. `--only` names one measure:
 `grpo_step_vs_trl` or `grpo_step_long_prompt_vs_trl` (prompts of 512 tokens).
+
+`..._share_of_gemm` is the rate of our step at the products that it cannot do without, over the machine's rate on one
+large product: what is missing to 1 is all that is left to gain in float32.
 """
 
 import argparse
@@ -20,6 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from gemm import gemm, weights
 from measures import in_a_process, peak_memory, tell
 from smollm2 import smollm2
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -149,6 +153,13 @@ def peer(model: Path, texts: list[str], threads: int) -> Run:
     return Run(watch.seconds, sum(lengths), peak_memory())
 
 
+def gflop(model: Path, length: int) -> float:
+    """Products of a step: sampling and the reference once, the policy forward and backward; each prompt read once."""
+    trunk, head = weights(model)
+    answers, passes = PROMPTS * SAMPLES * NEW_TOKENS, 5
+    return 2 * passes * (trunk * (answers + PROMPTS * length) + head * answers) / 1e9
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path)
@@ -163,16 +174,18 @@ def main() -> None:
         if arguments.only not in (None, name):
             continue
         texts = prompts(tokenizer, length)
-        pairs = [
-            [in_a_process(run, model, texts, arguments.threads) for run in (ours, peer)]
-            for _ in range(arguments.rounds)
-        ]
+        pairs, rates = [], []
+        for _ in range(arguments.rounds):
+            rates.append(in_a_process(gemm, arguments.threads))
+            pairs.append([in_a_process(run, model, texts, arguments.threads) for run in (ours, peer)])
         assert {run.tokens for pair in pairs for run in pair} == {PROMPTS * SAMPLES * NEW_TOKENS}
         our_seconds, peer_seconds = (min(run.seconds for run in runs) for runs in zip(*pairs, strict=True))
         our_peak, peer_peak = (min(run.peak for run in runs) for runs in zip(*pairs, strict=True))
         tell(name, our_seconds, "s", peer=peer_seconds, ratio=peer_seconds / our_seconds, as_json=arguments.json)
         memory = name.replace("_vs_trl", "_memory_vs_trl")
         tell(memory, our_peak, "GiB", peer=peer_peak, ratio=peer_peak / our_peak, as_json=arguments.json)
+        share, reached, rate = name.replace("_vs_trl", "_share_of_gemm"), gflop(model, length) / our_seconds, max(rates)
+        tell(share, reached, "GFLOP/s", peer=rate, ratio=reached / rate, as_json=arguments.json)
 
 
 if __name__ == "__main__":

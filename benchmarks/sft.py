@@ -19,18 +19,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from gemm import gemm, weights
 from measures import in_a_process, peak_memory, tell
 from smollm2 import smollm2
-from torch import nn
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 # afterbase, TRL and what they need are imported by the functions that use them: a library counts as memory.
 
 ROW_TOKENS = 1024
 LEARNING_RATE = 1e-5
 LOSS_POSITIONS, LOSS_HIDDEN, LOSS_VOCABULARY = 4096, 576, 131_072
-GEMM = 4096
 
 Messages = list[dict[str, str]]
 
@@ -152,28 +151,14 @@ def peer(model: Path, samples: list[tuple[list[int], list[bool]]], threads: int)
     return Run(tokens, seconds, peak_memory())
 
 
-def gemm(threads: int) -> float:
-    """GFLOP/s of the fastest of five large float32 matrix products."""
-    torch.set_num_threads(threads)
-    a, b = torch.randn(2, GEMM, GEMM)
-    seconds = []
-    for _ in range(6):
-        start = time.perf_counter()
-        torch.mm(a, b)
-        seconds.append(time.perf_counter() - start)
-    return 2 * GEMM**3 / min(seconds[1:]) / 1e9
-
-
 def gflop_per_token(model: Path, trained_share: float) -> float:
     """6 N a token: forward 2 N, backward twice that.
 
     N counts the weights of linear layers; of embedding and output layer, which share theirs, only the product with
     the states that predict a trained token counts. Attention scores, norms and what is computed again are left out.
     """
-    with torch.device("meta"):
-        lm = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
-    trunk = sum(m.weight.numel() for m in lm.base_model.modules() if isinstance(m, nn.Linear))
-    return 6 * (trunk + trained_share * lm.get_output_embeddings().weight.numel()) / 1e9
+    trunk, head = weights(model)
+    return 6 * (trunk + trained_share * head) / 1e9
 
 
 def our_loss(hidden: torch.Tensor, head: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

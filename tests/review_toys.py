@@ -10,7 +10,8 @@ from afterbase.core.sample import Sample, Status, Verdict, conversation
 from afterbase.data.review.decisions import Outcome
 from afterbase.data.review.policy import Review
 from afterbase.data.review.queue import queue
-from afterbase.data.review.store import Refused, ReviewStore
+from afterbase.data.review.records import Refused
+from afterbase.data.review.store import ReviewStore
 from afterbase.data.review.tables import connect, sqlite_url
 
 DOMAIN = "chat"

@@ -6,7 +6,8 @@ from sqlalchemy import func, select
 from afterbase.data.review.decisions import Outcome
 from afterbase.data.review.policy import Review
 from afterbase.data.review.queue import queue
-from afterbase.data.review.store import Refused, ReviewStore
+from afterbase.data.review.records import Refused
+from afterbase.data.review.store import ReviewStore
 from afterbase.data.review.tables import connect, verdicts
 from review_toys import DOMAIN, SECRET_VERIFIER, Clock, accept, die_after, draft, race, review_all, review_store
 

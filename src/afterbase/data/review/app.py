@@ -21,7 +21,8 @@ from afterbase.data.review import access
 from afterbase.data.review.forms import decision, number, settlement
 from afterbase.data.review.pages import Pages
 from afterbase.data.review.policy import Review
-from afterbase.data.review.store import Refused, ReviewStore
+from afterbase.data.review.records import Refused
+from afterbase.data.review.store import ReviewStore
 from afterbase.data.review.tables import secret_of
 
 _STATIC = Path(__file__).with_name("static")

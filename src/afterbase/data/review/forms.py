@@ -5,8 +5,7 @@ from starlette.exceptions import HTTPException
 from afterbase.data.review.decisions import Outcome
 from afterbase.data.review.policy import Review
 from afterbase.data.review.queue import LONGEST
-from afterbase.data.review.records import Item
-from afterbase.data.review.store import Refused
+from afterbase.data.review.records import Item, Refused
 
 
 def decision(fields: dict[str, str], policy: Review, item: Item) -> tuple[Outcome, str, str | None]:

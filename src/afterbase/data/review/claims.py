@@ -53,14 +53,15 @@ def claim(connection: Connection, run: str, domain: str, reviewer: str, item: in
     held = connection.execute(select(claims).where(_of(run, domain, reviewer))).one_or_none()
     if held is not None and held.item == item and held.shown > now - _SECONDS:
         return  # a page loaded again does not start its time again
-    release(connection, run, domain, reviewer)
+    connection.execute(claims.delete().where(_of(run, domain, reviewer)))
     connection.execute(claims.insert().values(run=run, domain=domain, reviewer=reviewer, item=item, shown=now))
 
 
-def release(connection: Connection, run: str, domain: str, reviewer: str) -> float | None:
-    """Take what they held from a person's screen; when it was shown."""
-    shown = connection.scalar(select(claims.c.shown).where(_of(run, domain, reviewer)))
-    connection.execute(claims.delete().where(_of(run, domain, reviewer)))
+def release(connection: Connection, run: str, domain: str, reviewer: str, item: int) -> float | None:
+    """Take a draft from a person's screen; since when it was there, None where another one is, or none."""
+    held = and_(_of(run, domain, reviewer), claims.c.item == item)
+    shown = connection.scalar(select(claims.c.shown).where(held))
+    connection.execute(claims.delete().where(held))
     return shown
 
 

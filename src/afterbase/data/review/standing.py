@@ -59,7 +59,7 @@ def pace_of(connection: Connection, run: str, domain: str, reviewer: str, now: f
     mine = (
         select(verdicts.c.seconds)
         .join(items, items.c.id == verdicts.c.item)
-        .where(items.c.run == run, items.c.domain == domain, ~verdicts.c.settles)
+        .where(items.c.run == run, items.c.domain == domain, items.c.position.is_not(None), ~verdicts.c.settles)
         .where(verdicts.c.reviewer == reviewer, verdicts.c.undone.is_(None))
     )
     given = connection.scalar(select(func.count()).select_from(mine.subquery())) or 0

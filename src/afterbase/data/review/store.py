@@ -19,12 +19,13 @@ from afterbase.data.review.agreement import Unit
 from afterbase.data.review.claims import claim, next_for, release
 from afterbase.data.review.decisions import Outcome
 from afterbase.data.review.enrolment import enrol
+from afterbase.data.review.people import enlist, people_of
 from afterbase.data.review.policy import Review
 from afterbase.data.review.queue import Place
 from afterbase.data.review.records import CONFLICT, OPEN, Item, Pace, Refused, Standing, item_of
 from afterbase.data.review.standing import pace_of, policy_of, review_of, standing_of
-from afterbase.data.review.tables import connect, items, reviewers, reviews, skips, sqlite_url, verdicts
-from afterbase.data.review.votes import count, items_where, record, units_of, votes_on
+from afterbase.data.review.tables import connect, items, reviews, skips, sqlite_url, verdicts
+from afterbase.data.review.votes import count, items_where, last_of, record, tell, units_of, votes_on, was_told
 
 _LONGEST_PAUSE = 15 * 60.0  # seconds; more between two verdicts is a pause, not work
 
@@ -63,15 +64,13 @@ class ReviewStore:
 
     def add_reviewer(self, name: str, *, adjudicates: bool) -> None:
         """Make a person known to this run, or change what they may do."""
-        key = and_(reviewers.c.run == self.run, reviewers.c.name == name)
         with self.engine.begin() as connection:
-            if connection.execute(reviewers.update().where(key).values(adjudicates=adjudicates)).rowcount == 0:
-                connection.execute(reviewers.insert().values(run=self.run, name=name, adjudicates=adjudicates))
+            enlist(connection, self.run, name, adjudicates=adjudicates)
 
     def reviewers(self) -> dict[str, bool]:
         """Names, and whether each may settle conflicts: the adjudicators, or everybody where there are none."""
         with self.engine.connect() as connection:
-            return _people(connection, self.run)
+            return people_of(connection, self.run)
 
     # --- what people do -----------------------------------------------------------------------------------------
 
@@ -113,7 +112,7 @@ class ReviewStore:
                 raise Refused(f"{last.reviewer} has settled this conflict already.")
             if row.state != CONFLICT or row.version != version:
                 raise Refused("This conflict has changed since you saw it: look again.")
-            if not _people(connection, self.run).get(reviewer, False):
+            if not people_of(connection, self.run).get(reviewer, False):
                 raise Refused("Conflicts of this run are settled by its adjudicators.")
             self._record(connection, row, reviewer, outcome, reason, edited, settles=True)
 
@@ -123,31 +122,36 @@ class ReviewStore:
             key = and_(skips.c.item == item, skips.c.reviewer == reviewer)
             if connection.execute(skips.update().where(key).values(at=self.clock())).rowcount == 0:
                 connection.execute(skips.insert().values(item=item, reviewer=reviewer, at=self.clock()))
-            release(connection, self.run, row.domain, reviewer)
+            release(connection, self.run, row.domain, reviewer, item)
 
-    def undo(self, domain: str, reviewer: str, *, settles: bool = False) -> None:
+    def undo(self, domain: str, reviewer: str, verdict: int, *, settles: bool = False) -> None:
         """Take this person's last verdict in a domain back, and show them that draft again; else Refused.
 
-        With `settles`, their last one as an adjudicator.
+        With `settles`, their last one as an adjudicator. `verdict` is the one that they saw as their last: sent twice,
+        it is undone once.
         """
         with self._changing(domain) as connection:
-            query = (
-                select(verdicts.c.id, verdicts.c.item, items.c.position)
-                .join(items, items.c.id == verdicts.c.item)
-                .where(items.c.run == self.run, items.c.domain == domain)
-                .where(verdicts.c.reviewer == reviewer, verdicts.c.undone.is_(None), verdicts.c.settles == settles)
-                .order_by(verdicts.c.id.desc())
-            )
-            last = connection.execute(query.limit(1)).one_or_none()
-            if last is None:
-                raise Refused("There is no verdict of yours to undo.")
+            last = last_of(connection, self.run, domain, reviewer, settles=settles)
+            if last is None or last.id < verdict:
+                return  # undone already
+            if last.id != verdict:
+                raise Refused("You have decided another draft since: load the page again.")
             if not settles and any(vote.settles for vote in votes_on(connection, last.item)):
                 raise Refused("Your last verdict was part of a conflict that has been settled: it stands.")
-            key = verdicts.c.id == last.id
-            connection.execute(verdicts.update().where(key).values(undone=self.clock()))
+            if not settles and was_told(connection, last.item, reviewer):
+                raise Refused("You know that somebody decided this draft differently: your verdict stands.")
+            connection.execute(verdicts.update().where(verdicts.c.id == verdict).values(undone=self.clock()))
             count(connection, last.item)
-            if not settles and last.position is not None:
+            if not settles:
                 claim(connection, self.run, domain, reviewer, last.item, self.clock())
+
+    def tell(self, domain: str, reviewer: str) -> None:
+        """To call once a page has read how many conflicts there are, or one of them, and before a person sees it.
+
+        From then on that person stands by what they said of them.
+        """
+        with self._changing(domain, closed_too=True) as connection:
+            tell(connection, self.run, domain, reviewer)
 
     # --- what there is to see -----------------------------------------------------------------------------------
 
@@ -180,6 +184,12 @@ class ReviewStore:
             if row is None:
                 raise Refused("There is no such draft here.")
             return item_of(row, votes_on(connection, id))
+
+    def last(self, domain: str, reviewer: str, *, settles: bool = False) -> int | None:
+        """The verdict that an undo would take back."""
+        with self.engine.connect() as connection:
+            found = last_of(connection, self.run, domain, reviewer, settles=settles)
+        return None if found is None else found.id
 
     def conflict(self, domain: str) -> Item | None:
         """The first draft that two people decided differently, with their votes."""
@@ -221,7 +231,7 @@ class ReviewStore:
         *, settles: bool,
     ) -> None:  # fmt: skip
         now = self.clock()
-        shown = release(connection, self.run, row.domain, reviewer)
+        shown = release(connection, self.run, row.domain, reviewer, row.id)
         seconds = min(_LONGEST_PAUSE, max(0.0, now - (now if shown is None else shown)))
         record(connection, row, reviewer, outcome, reason, edited, settles=settles, seconds=seconds, now=now)
 
@@ -234,9 +244,3 @@ def review_folder(root: Path, run: str) -> Path:
 def open_reviews(folder: Path, run: str, database: str | None) -> ReviewStore:
     """The reviews of a run, in its own SQLite file or in the database at a URL."""
     return ReviewStore(connect(database or sqlite_url(folder / "review.sqlite")), run)
-
-
-def _people(connection: Connection, run: str) -> dict[str, bool]:
-    query = select(reviewers.c.name, reviewers.c.adjudicates).where(reviewers.c.run == run)
-    named = {row.name: row.adjudicates for row in connection.execute(query.order_by(reviewers.c.name))}
-    return named if any(named.values()) else dict.fromkeys(named, True)

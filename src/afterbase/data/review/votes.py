@@ -2,13 +2,13 @@
 
 import json
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, select
 
 from afterbase.data.review.agreement import Unit
 from afterbase.data.review.changes import difference
 from afterbase.data.review.decisions import Outcome
 from afterbase.data.review.records import CONFLICT, DONE, OPEN, Item, Vote, item_of, said, vote_of
-from afterbase.data.review.tables import items, packed, verdicts
+from afterbase.data.review.tables import items, packed, told, verdicts
 
 
 def votes_on(connection: Connection, item: int) -> list[Vote]:
@@ -51,6 +51,35 @@ def count(connection: Connection, item: int) -> None:
         state = DONE if len({said(vote) for vote in votes}) == 1 else CONFLICT
     values = {"given": given, "state": state, "version": items.c.version + 1}
     connection.execute(items.update().where(items.c.id == item).values(**values))
+
+
+def last_of(connection: Connection, run: str, domain: str, reviewer: str, *, settles: bool) -> Row | None:
+    """This person's last verdict (id, item) on a draft of the queue; with `settles`, as an adjudicator."""
+    query = (
+        select(verdicts.c.id, verdicts.c.item)
+        .join(items, items.c.id == verdicts.c.item)
+        .where(items.c.run == run, items.c.domain == domain, items.c.position.is_not(None))
+        .where(verdicts.c.reviewer == reviewer, verdicts.c.undone.is_(None), verdicts.c.settles == settles)
+        .order_by(verdicts.c.id.desc())
+    )
+    return connection.execute(query.limit(1)).one_or_none()
+
+
+def tell(connection: Connection, run: str, domain: str, reviewer: str) -> None:
+    """Note that this person hears of the conflicts that they are in: they know now what another did not say."""
+    mine = exists().where(verdicts.c.item == items.c.id, verdicts.c.reviewer == reviewer, verdicts.c.undone.is_(None))
+    known = exists().where(told.c.item == items.c.id, told.c.reviewer == reviewer)
+    query = select(items.c.id).where(
+        items.c.run == run, items.c.domain == domain, items.c.state == CONFLICT, mine, ~known
+    )
+    new = [{"item": item, "reviewer": reviewer} for item in connection.scalars(query)]
+    if new:
+        connection.execute(told.insert(), new)
+
+
+def was_told(connection: Connection, item: int, reviewer: str) -> bool:
+    """Whether this person knows of the item that somebody decided it differently."""
+    return connection.scalar(select(told.c.item).where(told.c.item == item, told.c.reviewer == reviewer)) is not None
 
 
 def items_where(

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from afterbase.data.review.render import render
@@ -78,3 +80,9 @@ def test_an_entity_in_a_formula_turns_no_text_around():
 def test_openings_that_are_never_closed_are_text(text):
     html = render(text)
     assert html.count("a") >= text.count("a")
+
+
+def test_no_line_begins_with_the_stop_behind_a_formula():
+    assert re.search(r'<span class="tight"><math.*</math>\.</span> Next, <math', render("$x$. Next, $y$ and"))
+    assert "</math>.</span>" in render("\\(x\\).")
+    assert '<a href="https://a.example"' in render("[$x$](https://a.example)"), "and brackets stay what they are"

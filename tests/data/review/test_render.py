@@ -77,7 +77,7 @@ def refuse_anything_active(html: str) -> None:
     assert {name for name, _ in found.attributes} <= ALLOWED_ATTRIBUTES
     assert all(re.match(r"(https?|mailto):", value or "") for name, value in found.attributes if name == "href")
     classes = [value or "" for name, value in found.attributes if name == "class"]
-    assert all(re.fullmatch(r"hl-\w{1,4}|formula|image|plain", value) for value in classes)
+    assert all(re.fullmatch(r"hl-\w{1,4}|formula|image|plain|tight", value) for value in classes)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -167,3 +167,8 @@ def test_colours_end_where_a_message_has_much_code():
     block = "```python\n" + "def f(): pass\n" * 200 + "```\n"
     assert '<span class="hl-k">def</span>' in render(block)
     assert render(block * 3).count('<span class="hl-k">def</span>') == 200
+
+
+def test_lines_end_where_they_are_asked_to():
+    assert "<br" in render("a\nb")
+    assert render("a\nb", breaks=False) == "<p>a\nb</p>\n"

@@ -18,6 +18,7 @@ from afterbase.core.visible import visible
 _LONGEST = 2_000
 _CLOSING = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
 _CLOSED = {opening: re.compile(re.escape(closing) + r"[ \t]*$", re.M) for opening, closing in _CLOSING.items()}
+_STOPS = re.compile(r"[.,;:?]*")  # behind a formula; a browser would begin a line with them
 # What our LaTeX reader leaves out: comments, arguments of commands that it does not draw, alternatives.
 _LEAVES_OUT = re.compile(
     r"(?<!\\)(?:\\\\)*%|\\(?:[hv]?phantom|hspace|[hm]?skip|m?kern|rule|color|textcolor|colorbox|fcolorbox|href|class"
@@ -60,10 +61,12 @@ def _inline_math(state: StateInline, silent: bool) -> bool:
     content, after = source[begin:end], source[end + len(closing) : end + len(closing) + 1]
     if opening == "$" and (content[0].isspace() or content[-1].isspace() or after.isdigit()):
         return False
+    end += len(closing)
+    stops = _STOPS.match(source, end)
     if not silent:
         token = state.push("math", "math", 0)
-        token.content, token.meta = content, {"display": opening in ("$$", r"\[")}
-    state.pos = end + len(closing)
+        token.content, token.meta = content, {"display": opening in ("$$", r"\["), "stops": stops.group()}
+    state.pos = stops.end()
     return True
 
 
@@ -92,4 +95,6 @@ def _block_math(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _show_math(_: RendererHTML, tokens: Sequence[Token], at: int, *_rest: Any) -> str:
-    return formula(tokens[at].content, display=tokens[at].meta["display"])
+    content, meta = tokens[at].content, tokens[at].meta
+    shown, stops = formula(content, display=meta["display"]), meta.get("stops")
+    return f'<span class="tight">{shown}{stops}</span>' if stops else shown

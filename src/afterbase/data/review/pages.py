@@ -104,7 +104,7 @@ class Pages:
 
     def guideline(self, name: str, domain: str) -> str:
         """What a domain's reviewers go by."""
-        text = Markup(render(self._store.guideline(domain)))  # sanitised
+        text = Markup(render(self._store.guideline(domain), breaks=False))  # sanitised
         return self._page("guideline.html.j2", name, domain, text=text)
 
     def _page(self, template: str, name: str | None = None, domain: str | None = None, **content: Any) -> str:

@@ -13,6 +13,7 @@ import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
+from markdown_it.utils import OptionsDict
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
@@ -50,13 +51,16 @@ _ATTRIBUTES = {
     "mstyle": {"displaystyle", "scriptlevel"},
     "mfrac": {"linethickness"},
 }
-_CLASS = re.compile(r"hl-[a-z0-9]{1,4}|formula|image|plain")
+_CLASS = re.compile(r"hl-[a-z0-9]{1,4}|formula|image|plain|tight")
 _WIDTH = re.compile(r"-?[0-3]?(\.\d+)?(em|ex)")  # of a space: wider ones push a formula off the page
 _highlighter = HtmlFormatter(nowrap=True, classprefix="hl-")
 
 
-def render(text: str) -> str:
-    """The message as safe HTML; control characters and marks that reorder text are made visible."""
+def render(text: str, *, breaks: bool = True) -> str:
+    """The message as safe HTML; control characters and marks that reorder text are made visible.
+
+    With `breaks` a line of the text ends where it does there, as answers mean it.
+    """
     shown = visible(text.replace("\r\n", "\n"))
     plain = f'<pre class="plain">{escape(shown)}</pre>'
     if len(shown) > _LONGEST:
@@ -67,7 +71,7 @@ def render(text: str) -> str:
     if _drops_cells(tokens, shown.split("\n")):
         return plain
     return nh3.clean(
-        _markdown.renderer.render(tokens, _markdown.options, environment),
+        _markdown.renderer.render(tokens, OptionsDict({**_markdown.options, "breaks": breaks}), environment),
         tags=_ELEMENTS,
         attributes=_ATTRIBUTES,
         attribute_filter=_harmless,
@@ -133,7 +137,7 @@ def _show_link_end(_: RendererHTML, tokens: Sequence[Token], at: int, *_rest: An
 
 
 def _parser() -> MarkdownIt:
-    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": _DEEPEST})
+    markdown = MarkdownIt("commonmark", {"html": False, "maxNesting": _DEEPEST})
     # Without definitions of references, which are not shown: a reviewer has to see all that is trained on.
     markdown.enable(["table", "strikethrough"]).disable("reference")
     add_mathematics(markdown)

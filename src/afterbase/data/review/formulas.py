@@ -18,7 +18,6 @@ from afterbase.core.visible import visible
 _LONGEST = 2_000
 _CLOSING = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
 _CLOSED = {opening: re.compile(re.escape(closing) + r"[ \t]*$", re.M) for opening, closing in _CLOSING.items()}
-_STOPS = re.compile(r"[.,;:?]*")  # behind a formula; a browser would begin a line with them
 # What our LaTeX reader leaves out: comments, arguments of commands that it does not draw, alternatives.
 _LEAVES_OUT = re.compile(
     r"(?<!\\)(?:\\\\)*%|\\(?:[hv]?phantom|hspace|[hm]?skip|m?kern|rule|color|textcolor|colorbox|fcolorbox|href|class"
@@ -62,11 +61,11 @@ def _inline_math(state: StateInline, silent: bool) -> bool:
     if opening == "$" and (content[0].isspace() or content[-1].isspace() or after.isdigit()):
         return False
     end += len(closing)
-    stops = _STOPS.match(source, end)
+    behind = len(source) - len(source[end:].lstrip(".,;:?"))  # a browser would begin a line with such a stop
     if not silent:
         token = state.push("math", "math", 0)
-        token.content, token.meta = content, {"display": opening in ("$$", r"\["), "stops": stops.group()}
-    state.pos = stops.end()
+        token.content, token.meta = content, {"display": opening in ("$$", r"\["), "stops": source[end:behind]}
+    state.pos = behind
     return True
 
 

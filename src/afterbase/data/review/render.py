@@ -13,7 +13,6 @@ import nh3
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
-from markdown_it.utils import OptionsDict
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
@@ -65,13 +64,14 @@ def render(text: str, *, breaks: bool = True) -> str:
     plain = f'<pre class="plain">{escape(shown)}</pre>'
     if len(shown) > _LONGEST:
         return plain
-    tokens, environment = _markdown.parse(shown), {}
+    markdown = _parsers[breaks]
+    tokens, environment = markdown.parse(shown), {}
     if any(token.level >= _DEEPEST - 1 for block in tokens for token in (block, *(block.children or ()))):
         return plain  # the parser drops what lies deeper, and nobody would see it
     if _drops_cells(tokens, shown.split("\n")):
         return plain
     return nh3.clean(
-        _markdown.renderer.render(tokens, OptionsDict({**_markdown.options, "breaks": breaks}), environment),
+        markdown.renderer.render(tokens, markdown.options, environment),
         tags=_ELEMENTS,
         attributes=_ATTRIBUTES,
         attribute_filter=_harmless,
@@ -136,8 +136,8 @@ def _show_link_end(_: RendererHTML, tokens: Sequence[Token], at: int, *_rest: An
     return f"</a>{leads}{_title(tokens[begin])}"
 
 
-def _parser() -> MarkdownIt:
-    markdown = MarkdownIt("commonmark", {"html": False, "maxNesting": _DEEPEST})
+def _parser(*, breaks: bool) -> MarkdownIt:
+    markdown = MarkdownIt("commonmark", {"html": False, "breaks": breaks, "maxNesting": _DEEPEST})
     # Without definitions of references, which are not shown: a reviewer has to see all that is trained on.
     markdown.enable(["table", "strikethrough"]).disable("reference")
     add_mathematics(markdown)
@@ -149,4 +149,4 @@ def _parser() -> MarkdownIt:
     return markdown
 
 
-_markdown = _parser()
+_parsers = {breaks: _parser(breaks=breaks) for breaks in (True, False)}

@@ -256,3 +256,18 @@ def test_a_server_that_is_gone_costs_no_text(browser, tmp_path):
     assert "not saved yet" in page.text()
     assert "took long to write" in page.run("document.querySelector('textarea').value")
     store.engine.dispose()
+
+
+def test_being_signed_out_costs_no_text(browser, tmp_path):
+    store = review_store(tmp_path, [draft(0)], Review(double=0))
+    store.add_reviewer("ada", adjudicates=False)
+    with served(create_app(store)) as url:
+        page = signed_in(browser, url, store, "ada")
+        page.press("e")
+        page.write(" A sentence that took long to write.")
+        page.call("Network.clearBrowserCookies")
+        page.press("Enter", ctrl=True)
+        page.wait("!document.querySelector('.notice').hidden")
+        assert "You are signed out" in page.text()
+        assert "took long to write" in page.run("document.querySelector('textarea').value")
+    store.engine.dispose()

@@ -10,7 +10,8 @@ from afterbase.core.sample import Sample, Status, Verdict, conversation
 from afterbase.data.review.decisions import Outcome
 from afterbase.data.review.policy import Review
 from afterbase.data.review.queue import queue
-from afterbase.data.review.store import Refused, ReviewStore
+from afterbase.data.review.records import Item, Refused
+from afterbase.data.review.store import ReviewStore
 from afterbase.data.review.tables import connect, sqlite_url
 
 DOMAIN = "chat"
@@ -47,6 +48,45 @@ def review_store(
     engine = connect(url or sqlite_url(folder / "review.sqlite"))
     store = ReviewStore(engine, "toy", clock or Clock())
     store.enrol(DOMAIN, queue(samples, policy), policy, drafts=len(samples), guideline="# Be fair\n\nRead it twice.")
+    return store
+
+
+TEN = [draft(i) for i in range(10)]
+
+
+def shown(store: ReviewStore, reviewer: str) -> Item:
+    """What is on a reviewer's screen."""
+    item = store.next_item(DOMAIN, reviewer)
+    assert item is not None
+    return item
+
+
+def conflict_of(store: ReviewStore) -> Item:
+    """The first conflict there is."""
+    item = store.conflict(DOMAIN)
+    assert item is not None
+    return item
+
+
+def counts(store: ReviewStore) -> tuple[int, int, int]:
+    """Drafts to review, decided ones, conflicts."""
+    found = store.standing(DOMAIN)
+    return found.reviewed, found.decided, found.conflicts
+
+
+def undo(store: ReviewStore, reviewer: str, *, settles: bool = False) -> None:
+    """What a page that was just loaded would undo."""
+    last = store.last(DOMAIN, reviewer, settles=settles)
+    assert last is not None
+    store.undo(DOMAIN, reviewer, last, settles=settles)
+
+
+def in_conflict(folder: Path) -> ReviewStore:
+    """One draft that ada accepts and ben rejects."""
+    store = review_store(folder, TEN[:1], Review(double=1))
+    for name, outcome in {"ada": Outcome.ACCEPT, "ben": Outcome.REJECT}.items():
+        store.add_reviewer(name, adjudicates=False)
+        store.give(shown(store, name).id, name, outcome, reason="good")
     return store
 
 

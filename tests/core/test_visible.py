@@ -5,3 +5,11 @@ def test_control_and_reordering_characters_are_made_visible():
     assert visible("a\x00\tb\n\ud800\r") == "a␀\tb\n\ufffd␍"
     assert visible("def \x1b[31m \u202ethe") == "def ␛[31m [U+202E]the"
     assert visible("plain text, 你好 ∑") == "plain text, 你好 ∑"
+
+
+def test_what_nobody_can_see_is_shown_by_its_number():
+    hidden = "".join(chr(0xE0000 + ord(letter)) for letter in "ok")
+    assert visible(f"yes{hidden}\u200b\u00ad\ufeff\U000e0100") == (
+        "yes[U+E006F][U+E006B][U+200B][U+00AD][U+FEFF][U+E0100]"
+    )
+    assert visible("👩\u200d💻 ❤\ufe0f می\u200cخواهم") == "👩\u200d💻 ❤\ufe0f می\u200cخواهم", "words need these"

@@ -1,15 +1,20 @@
 """Untrusted text made fit to be shown: nothing in it may disguise itself or the text around it."""
 
-# C0 controls (tab and line feed excepted) as their pictures, lone surrogates as the replacement character, and the
-# marks that reorder text by their names: an answer may not disguise itself or the text around it.
+# C0 controls (tab and line feed excepted) as their pictures, lone surrogates as the replacement character, and what
+# nobody can see by its number: marks that reorder text, characters without width, C1 controls, and the tags and
+# variation selectors in which a whole hidden text fits. Joiners and the selectors of emoji stay: words need them.
+_UNSEEN = (
+    *range(0x80, 0xA0), 0xAD, 0x61C, 0x180E, 0x200B, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2060, 0x2070),
+    0x3164, 0xFEFF, 0xFFA0, *range(0xFFF9, 0xFFFC), *range(0xE0000, 0xE0200),
+)  # fmt: skip
 _VISIBLE: dict[int, str] = {
     **{code: chr(0x2400 + code) for code in range(32) if code not in (0x09, 0x0A)},
     0x7F: "␡",
-    **{code: f"[U+{code:04X}]" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))},
+    **{code: f"[U+{code:04X}]" for code in _UNSEEN},
     **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
 }
 
 
 def visible(text: str) -> str:
-    """The text with control characters, lone surrogates and reordering marks made visible."""
+    """The text with control characters, lone surrogates, reordering marks and unseen characters made visible."""
     return text.translate(_VISIBLE)

@@ -25,6 +25,8 @@ from loopback import served
 from review_toys import DOMAIN, draft, review_store
 
 COUNT = "Number(document.querySelector('.strip strong').textContent)"
+TOO_SMALL = """[...document.querySelectorAll('a, button, summary, select')].filter(e => e.checkVisibility())
+    .filter(e => !e.closest('.rendered') && e.getBoundingClientRect().height < 44).map(e => e.textContent).join()"""
 ATTACK = """</textarea></pre><script>document.title = "owned"</script><img src=x onerror="document.title='owned'">
 <svg/onload="document.title='owned'"> [click](javascript:document.title='owned') ![track](https://tracker.example/p.png)
 <a hx-post="/chat/undo" hx-trigger="load">x</a> <form action="/sign-out" method="post"><button>Accept</button></form>
@@ -204,6 +206,7 @@ def test_keys_sheets_undo_and_pictures(browser, tmp_path, pictures):
         for path in ("", "chat/review", "chat/conflicts", "chat/guideline", "agreement"):
             phone.open(f"{url}/{path}")
             assert phone.run("document.documentElement.scrollWidth") <= 390, f"{path} is wider than a phone"
+            assert phone.run(TOO_SMALL) == "", f"{path}: too small for a finger"
         phone.open(f"{url}/")
         phone.picture(pictures / "phone-overview.png")
     store.engine.dispose()
@@ -252,4 +255,19 @@ def test_a_server_that_is_gone_costs_no_text(browser, tmp_path):
     page.wait("!document.querySelector('.notice').hidden")
     assert "not saved yet" in page.text()
     assert "took long to write" in page.run("document.querySelector('textarea').value")
+    store.engine.dispose()
+
+
+def test_being_signed_out_costs_no_text(browser, tmp_path):
+    store = review_store(tmp_path, [draft(0)], Review(double=0))
+    store.add_reviewer("ada", adjudicates=False)
+    with served(create_app(store)) as url:
+        page = signed_in(browser, url, store, "ada")
+        page.press("e")
+        page.write(" A sentence that took long to write.")
+        page.call("Network.clearBrowserCookies")
+        page.press("Enter", ctrl=True)
+        page.wait("!document.querySelector('.notice').hidden")
+        assert "You are signed out" in page.text()
+        assert "took long to write" in page.run("document.querySelector('textarea').value")
     store.engine.dispose()

@@ -1,17 +1,21 @@
 import json
+import re
+import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from afterbase.core.errors import UserError, Waiting
-from afterbase.core.sample import read_samples
+from afterbase.core.sample import read_samples, write_samples
 from afterbase.core.store import Artifact, Store
 from afterbase.data.domains import REVIEWED
 from afterbase.data.review.decisions import Outcome
 from afterbase.data.review.policy import Review
+from afterbase.data.review.serve import waiting_run
 from afterbase.data.review.stage import invite, open_drafts, review_by_people
 from afterbase.data.review.store import ReviewStore, open_reviews, review_folder
-from review_toys import review_all
+from review_toys import draft, review_all
 
 SPEC: dict[str, Any] = {
     "sentences": [1, 1],
@@ -133,6 +137,25 @@ def test_a_plan_asks_nobody(store):
 def test_a_guideline_that_is_not_there_is_told(store):
     with pytest.raises(UserError, match="a guideline is a Markdown file"):
         review(store, Review(guideline="nowhere.md"))
+
+
+def test_a_file_of_ones_own_is_reviewed_as_the_page_on_it_says(tmp_path):
+    page = (Path(__file__).parents[3] / "docs" / "review.md").read_text()
+    program = textwrap.dedent(re.findall(r"((?:    .*\n|\n)*    rows = decided_samples.*\n)", page)[0])
+    opening, end = re.split(r"# afterbase review mine.*\n", program)
+    opening = opening.replace('Path("clean/samples.parquet")', "file").replace("Path()", "root")
+    write_samples(tmp_path / "mine.parquet", [draft(i) for i in range(4)])
+    names: dict[str, Any] = {"file": tmp_path / "mine.parquet", "root": tmp_path}
+    exec(opening, names)
+    reviews = waiting_run("mine", tmp_path)
+    for name in ("ada", "ben"):
+        while (item := reviews.next_item("mine", name)) is not None:
+            reviews.give(
+                item.id, name, Outcome.REJECT if "3" in item.messages[0]["content"] else Outcome.ACCEPT, reason="x"
+            )
+    exec(end, names)
+    assert names["standing"].missing == ()
+    assert [sample.dropped is None for sample in names["rows"]] == [True, True, True, False]
 
 
 @pytest.mark.parametrize(("unreviewed", "kept"), [("drop", 3), ("keep", 6)])

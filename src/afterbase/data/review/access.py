@@ -9,7 +9,7 @@ way, and its request's origin must be this server.
 import hashlib
 import hmac
 from collections.abc import Iterable
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from fastapi import Request
 from starlette.exceptions import HTTPException
@@ -39,15 +39,20 @@ def who(secret: bytes, run: str, names: Iterable[str], given: str) -> str | None
     """The reviewer whose token was given."""
     found = None
     for name in names:  # all of them, so that the time tells nothing
-        if hmac.compare_digest(token(secret, run, name).encode(), given.encode()):
+        if same(token(secret, run, name), given):
             found = name
     return found
+
+
+def same(a: str, b: str) -> bool:
+    """Whether two words are equal, in a time that does not tell how much of them is."""
+    return hmac.compare_digest(a.encode(), b.encode())
 
 
 def refuse_foreign(request: Request) -> None:
     """Raise 403 where a request that changes something comes from a page of another origin."""
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
         raise HTTPException(403, "This request comes from another site.")
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise HTTPException(403, "This request comes from another site.")

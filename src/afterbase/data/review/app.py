@@ -21,7 +21,8 @@ from afterbase.data.review import access
 from afterbase.data.review.forms import decision, number, settlement
 from afterbase.data.review.pages import Pages
 from afterbase.data.review.policy import Review
-from afterbase.data.review.store import Refused, ReviewStore
+from afterbase.data.review.records import Refused
+from afterbase.data.review.store import ReviewStore
 from afterbase.data.review.tables import secret_of
 
 _STATIC = Path(__file__).with_name("static")
@@ -76,7 +77,7 @@ def create_app(store: ReviewStore) -> FastAPI:
         """Who sent a form, and its fields; 403 unless a page of theirs sent it."""
         name = await run_in_threadpool(reviewer, request)
         fields = await form(request)
-        if fields.get("word") != access.form_word(secret, run, name):
+        if not access.same(fields.get("word", ""), access.form_word(secret, run, name)):
             raise HTTPException(403, "This form is not one of your pages': load the page again.")
         return name, fields
 
@@ -161,7 +162,7 @@ def create_app(store: ReviewStore) -> FastAPI:
         page = pages.conflict if settles else pages.review
         return after(
             request,
-            lambda: store.undo(_known(domain), name, settles=settles),
+            lambda: store.undo(_known(domain), name, number(fields, "verdict"), settles=settles),
             lambda notice, work: page(name, domain, notice=notice, work=work),
         )
 
@@ -193,11 +194,10 @@ def create_app(store: ReviewStore) -> FastAPI:
 
     @app.exception_handler(SignedOut)
     async def to_sign_in(request: Request, _: Exception) -> Response:
-        if request.headers.get("hx-request") == "true":
-            return Response(status_code=401, headers={"HX-Redirect": "/sign-in"})
         if request.method == "GET":
             return RedirectResponse("/sign-in", 303)
-        return HTMLResponse(pages.problem(401, "Sign in first: your verdict was not taken."), 401)
+        # Where a script sent the form, the page stays with this sentence on it, and with all that was written.
+        return HTMLResponse(pages.problem(401, "You are signed out, and this was not taken: sign in again first."), 401)
 
     @app.exception_handler(HTTPException)
     async def say(_: Request, error: HTTPException) -> Response:

@@ -5,8 +5,7 @@ from starlette.exceptions import HTTPException
 from afterbase.data.review.decisions import Outcome
 from afterbase.data.review.policy import Review
 from afterbase.data.review.queue import LONGEST
-from afterbase.data.review.records import Item
-from afterbase.data.review.store import Refused
+from afterbase.data.review.records import OPEN, Item, Refused
 
 
 def decision(fields: dict[str, str], policy: Review, item: Item) -> tuple[Outcome, str, str | None]:
@@ -24,16 +23,18 @@ def decision(fields: dict[str, str], policy: Review, item: Item) -> tuple[Outcom
         return outcome, reason, None
     if reason not in ("", *policy.reasons):
         raise HTTPException(400, "An edit has one of the reasons on the page, or none.")
-    edited = fields.get("edited", "").replace("\r\n", "\n")  # as forms send line feeds
+    edited = _lines(fields.get("edited", ""))
     if not edited.strip() or len(edited) > LONGEST:
         raise Refused(f"An edited text has 1 to {LONGEST:,} characters.")
-    if edited == item.messages[-1]["content"].replace("\r\n", "\n"):
+    if edited == _lines(item.messages[-1]["content"]):
         raise Refused("This edit changes nothing: accept the draft instead.")
     return outcome, reason or "edited", edited
 
 
 def settlement(fields: dict[str, str], policy: Review, item: Item) -> tuple[Outcome, str, str | None]:
     """As a decision, or one of the votes by its number."""
+    if item.state == OPEN:  # before anything that would tell how many votes there are
+        raise Refused("This conflict has changed since you saw it: look again.")
     if "take" not in fields:
         return decision(fields, policy, item)
     votes, at = [vote for vote in item.votes if not vote.settles], number(fields, "take")
@@ -48,3 +49,8 @@ def number(fields: dict[str, str], name: str) -> int:
     if not (value.isascii() and value.isdigit() and len(value) < 10):
         raise HTTPException(400, f"`{name}` is a number.")
     return int(value)
+
+
+def _lines(text: str) -> str:
+    """The text as it comes back from a form, where each of three line ends has become one."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")

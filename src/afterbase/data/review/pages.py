@@ -9,7 +9,7 @@ from afterbase.core.visible import visible
 from afterbase.data.review import access
 from afterbase.data.review.agreement import Agreement, alpha, by_pair, by_reviewer
 from afterbase.data.review.changes import words
-from afterbase.data.review.records import Item, Pace
+from afterbase.data.review.records import Item, Pace, Standing
 from afterbase.data.review.render import render
 from afterbase.data.review.store import ReviewStore
 
@@ -44,7 +44,7 @@ class Pages:
     def overview(self, name: str) -> str:
         """Every domain: what is left for this person, for all, and until the run may go on."""
         rows = [
-            {"domain": domain, "standing": self._store.standing(domain), "pace": self._pace(domain, name)}
+            {"domain": domain, "standing": self._told_standing(domain, name), "pace": self._pace(domain, name)}
             for domain in self._store.domains()
         ]
         return self._page("overview.html.j2", name, rows=rows)
@@ -60,7 +60,9 @@ class Pages:
             item=item,
             turns=_turns(item),
             pace=self._pace(domain, name),
-            standing=self._store.standing(domain),
+            # Without a draft the page says what is missing, conflicts among it.
+            standing=self._told_standing(domain, name) if item is None else self._store.standing(domain),
+            last=self._store.last(domain, name),
             reasons=self._reasons(domain),
         )
 
@@ -77,7 +79,8 @@ class Pages:
             item=item,
             turns=_turns(item),
             votes=_votes(item, name),
-            standing=self._store.standing(domain),
+            standing=self._told_standing(domain, name),
+            last=self._store.last(domain, name, settles=True),
             reasons=self._reasons(domain),
         )
 
@@ -88,6 +91,7 @@ class Pages:
             units = self._store.units(domain)
             overall = alpha(units)
             shown = overall.units >= SHOWN_FROM
+            self._store.tell(domain, name)  # one more that differ: they know which
             measures: list[tuple[str, Agreement]] = []
             if shown:
                 measures = [("all reviewers", overall), *by_reviewer(units).items()]
@@ -100,7 +104,7 @@ class Pages:
 
     def guideline(self, name: str, domain: str) -> str:
         """What a domain's reviewers go by."""
-        text = Markup(render(self._store.guideline(domain)))  # sanitised
+        text = Markup(render(self._store.guideline(domain), breaks=False))  # sanitised
         return self._page("guideline.html.j2", name, domain, text=text)
 
     def _page(self, template: str, name: str | None = None, domain: str | None = None, **content: Any) -> str:
@@ -114,6 +118,12 @@ class Pages:
     def _reasons(self, domain: str) -> list[tuple[str, str]]:
         """(key, reason)"""
         return list(zip(_DIGITS, self._store.domains()[domain].reasons, strict=False))
+
+    def _told_standing(self, domain: str, name: str) -> Standing:
+        """How far a domain is, for a page that says how many conflicts there are."""
+        standing = self._store.standing(domain)
+        self._store.tell(domain, name)  # after the count, so that it holds every one that was counted
+        return standing
 
     def _pace(self, domain: str, name: str) -> dict[str, Any]:
         return _spoken(self._store.pace(domain, name))

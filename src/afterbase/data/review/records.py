@@ -8,6 +8,13 @@ from sqlalchemy import Row
 
 from afterbase.data.review.decisions import Outcome
 
+OPEN, CONFLICT, DONE = "open", "conflict", "done"
+"""States of a draft: to review, to settle, decided."""
+
+
+class Refused(Exception):  # noqa: N818  # what the rules say no to, shown to the reviewer as it is
+    """A verdict that may not be given, with the reason for people."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Vote:

@@ -6,33 +6,33 @@ out is cut down to a short list of elements by nh3, whatever went in. The page's
 
 import re
 from collections.abc import Sequence
-from html import escape, unescape
+from html import escape
 from typing import Any
-from xml.etree import ElementTree
 
 import nh3
-from latex2mathml.converter import convert_to_element
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
-from markdown_it.rules_block import StateBlock
-from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
-from pygments.util import ClassNotFound
 
 from afterbase.core.visible import visible
+from afterbase.data.review.formulas import add_mathematics
 
 _LONGEST = 30_000  # characters; beyond, a message is shown as plain text
-_LONGEST_FORMULA = 2_000
-_LONGEST_CODE = 20_000
+_MOST_CODE = 5_000  # characters of a message's code that get colours: many of these lexers are quadratic
+_LANGUAGES = {
+    "bash", "c", "c#", "c++", "cpp", "csharp", "css", "diff", "go", "haskell", "html", "java", "javascript", "js",
+    "json", "julia", "kotlin", "php", "py", "python", "python3", "r", "rb", "ruby", "rs", "rust", "scala", "sh",
+    "sql", "swift", "toml", "ts", "typescript", "xml", "yaml",
+}  # fmt: skip
 _DEEPEST = 50  # lists in quotes in lists ...
 _ELEMENTS = {
     "p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "strong", "em", "s", "blockquote", "ul", "ol", "li",
     "pre", "code", "span", "a", "table", "thead", "tbody", "tr", "th", "td", "math", "mrow", "mi", "mn", "mo",
     "ms", "mtext", "mspace", "mfrac", "msqrt", "mroot", "msub", "msup", "msubsup", "munder", "mover",
-    "munderover", "mtable", "mtr", "mtd", "mstyle", "mpadded", "mphantom",
+    "munderover", "mtable", "mtr", "mtd", "mstyle", "mpadded",
 }  # fmt: skip
 _ATTRIBUTES = {
     "*": set(),
@@ -50,109 +50,81 @@ _ATTRIBUTES = {
     "mstyle": {"displaystyle", "scriptlevel"},
     "mfrac": {"linethickness"},
 }
-_CLASS = re.compile(r"hl-[a-z0-9]{1,4}|formula|image|plain")
-_CLOSING = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
+_CLASS = re.compile(r"hl-[a-z0-9]{1,4}|formula|image|plain|tight")
+_WIDTH = re.compile(r"-?[0-3]?(\.\d+)?(em|ex)")  # of a space: wider ones push a formula off the page
 _highlighter = HtmlFormatter(nowrap=True, classprefix="hl-")
 
 
-def render(text: str) -> str:
-    """The message as safe HTML; control characters and marks that reorder text are made visible."""
+def render(text: str, *, breaks: bool = True) -> str:
+    """The message as safe HTML; control characters and marks that reorder text are made visible.
+
+    With `breaks` a line of the text ends where it does there, as answers mean it.
+    """
     shown = visible(text.replace("\r\n", "\n"))
     plain = f'<pre class="plain">{escape(shown)}</pre>'
     if len(shown) > _LONGEST:
         return plain
-    tokens, environment = _markdown.parse(shown), {}
+    markdown = _parsers[breaks]
+    tokens, environment = markdown.parse(shown), {}
     if any(token.level >= _DEEPEST - 1 for block in tokens for token in (block, *(block.children or ()))):
         return plain  # the parser drops what lies deeper, and nobody would see it
+    if _drops_cells(tokens, shown.split("\n")):
+        return plain
     return nh3.clean(
-        _markdown.renderer.render(tokens, _markdown.options, environment),
+        markdown.renderer.render(tokens, markdown.options, environment),
         tags=_ELEMENTS,
         attributes=_ATTRIBUTES,
-        attribute_filter=_known_class,
+        attribute_filter=_harmless,
         url_schemes={"http", "https", "mailto"},
         link_rel="noopener noreferrer nofollow",
     )
 
 
-def _known_class(_: str, attribute: str, value: str) -> str | None:
-    return value if attribute != "class" or _CLASS.fullmatch(value) else None
+def _harmless(_: str, attribute: str, value: str) -> str | None:
+    allowed = {"class": _CLASS, "width": _WIDTH}.get(attribute)
+    return value if allowed is None or allowed.fullmatch(value) else None
 
 
-def _formula(source: str, *, display: bool) -> str:
-    """MathML, or the source where it is none that we can read."""
-    try:
-        if len(source) > _LONGEST_FORMULA:
-            raise ValueError
-        element = convert_to_element(source, display="block" if display else "inline")
-        for node in element.iter():  # symbols come as entities, and text as it stands in the sample
-            node.text = unescape(node.text) if node.text else node.text
-        return ElementTree.tostring(element, encoding="unicode")
-    except Exception:  # hostile or unusual LaTeX fails in many ways, and the source is always a way to show it
-        return f'<code class="formula">{escape(source)}</code>'
-
-
-def _inline_math(state: StateInline, silent: bool) -> bool:
-    """`$x$` (no space inside, no digit after, as in Pandoc), `$$x$$`, `\\(x\\)` and `\\[x\\]`."""
-    source, at = state.src, state.pos
-    opening = source[at : at + 2] if source[at : at + 2] in _CLOSING else source[at]
-    closing = _CLOSING.get(opening, opening)
-    if opening not in {"$", *_CLOSING}:
-        return False
-    begin = at + len(opening)
-    end = source.find(closing, begin, begin + _LONGEST_FORMULA)
-    if end <= begin:
-        return False
-    content, after = source[begin:end], source[end + len(closing) : end + len(closing) + 1]
-    if opening == "$" and (content[0].isspace() or content[-1].isspace() or after.isdigit()):
-        return False
-    if not silent:
-        token = state.push("math", "math", 0)
-        token.content, token.meta = content, {"display": opening in ("$$", r"\[")}
-    state.pos = end + len(closing)
-    return True
-
-
-def _block_math(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A paragraph of its own from `$$` or `\\[` to where that ends a line: nothing in it is a list or a heading."""
-    if state.is_code_block(start):
-        return False
-    first = state.bMarks[start] + state.tShift[start]
-    closing = _CLOSING.get(state.src[first : first + 2])
-    if closing is None or closing == r"\)":
-        return False
-    for line in range(start, end):
-        if state.isEmpty(line) or state.eMarks[line] - first > _LONGEST_FORMULA:
-            return False
-        content = state.src[first + 2 : state.eMarks[line]].rstrip()
-        if content.endswith(closing) and content != closing[:-1]:
-            if not silent:
-                token = state.push("math", "math", 0)
-                token.content, token.meta = content.removesuffix(closing), {"display": True}
-                token.block, token.map = True, [start, line + 1]
-            state.line = line + 1
+def _drops_cells(tokens: Sequence[Token], lines: Sequence[str]) -> bool:
+    """Whether a row of a table holds more cells than its head, of which the parser keeps as many as the head has."""
+    line, at = "", 0
+    for i, token in enumerate(tokens):
+        if token.type == "tr_open" and token.map:
+            line, at = lines[token.map[0]].replace(r"\|", "|"), 0
+        elif token.type in ("th_open", "td_open"):
+            content = tokens[i + 1].content
+            at = max(at, line.find(content, at) + len(content))
+        elif token.type == "tr_close" and re.search(r"[^\s|]", line[at:]):
             return True
     return False
 
 
-def _show_math(_: RendererHTML, tokens: Sequence[Token], at: int, *_rest: Any) -> str:
-    return _formula(tokens[at].content, display=tokens[at].meta["display"])
-
-
 def _show_code(_: RendererHTML, tokens: Sequence[Token], at: int, *_rest: Any) -> str:
-    code, language = tokens[at].content, tokens[at].info.strip().split(" ")[0]
-    try:
-        if len(code) > _LONGEST_CODE:
-            raise ClassNotFound
-        shown = highlight(code, get_lexer_by_name(language), _highlighter)
-    except ClassNotFound:
-        shown = escape(code)
-    return f"<pre><code>{shown}</code></pre>\n"
+    code, info, message = tokens[at].content, tokens[at].info.strip(), _rest[-1]
+    language = info.lower()
+    message["code"] = message.get("code", 0) + len(code)
+    coloured = language in _LANGUAGES and message["code"] <= _MOST_CODE
+    shown = highlight(code, get_lexer_by_name(language), _highlighter) if coloured else escape(code)
+    # Whatever is no known language may be anything, and is trained on as well.
+    said = "" if not info or language in _LANGUAGES else f'<span class="image">{escape(visible(info))}</span>\n'
+    return f"<pre><code>{said}{shown}</code></pre>\n"
 
 
 def _show_image(_: RendererHTML, tokens: Sequence[Token], at: int, *_rest: Any) -> str:
     """Where an image would be: fetching it would tell its owner who reads what."""
     source = str(tokens[at].attrs.get("src", ""))
-    return f'<span class="image">image: {escape(tokens[at].content)} ({escape(source)})</span>'
+    return f'<span class="image">image: {escape(tokens[at].content)} ({escape(source)}){_title(tokens[at])}</span>'
+
+
+def _show_text(_: RendererHTML, tokens: Sequence[Token], at: int, *_rest: Any) -> str:
+    """Visible once more: `&#x202e;` was text that could be seen until the parser made a character of it."""
+    return escape(visible(tokens[at].content))
+
+
+def _title(token: Token) -> str:
+    """What a browser would show to a mouse alone."""
+    title = visible(str(token.attrs.get("title") or ""))
+    return f" \u201c{escape(title)}\u201d" if title else ""
 
 
 def _show_link_end(_: RendererHTML, tokens: Sequence[Token], at: int, *_rest: Any) -> str:
@@ -160,22 +132,21 @@ def _show_link_end(_: RendererHTML, tokens: Sequence[Token], at: int, *_rest: An
     begin = next(i for i in range(at - 1, -1, -1) if tokens[i].type == "link_open")  # links do not nest
     target = str(tokens[begin].attrs.get("href", ""))
     text = "".join(token.content for token in tokens[begin:at])
-    return "</a>" if text == target else f"</a> <code>{escape(target)}</code>"
+    leads = "" if text == target else f" <code>{escape(target)}</code>"
+    return f"</a>{leads}{_title(tokens[begin])}"
 
 
-def _parser() -> MarkdownIt:
-    markdown = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": _DEEPEST})
+def _parser(*, breaks: bool) -> MarkdownIt:
+    markdown = MarkdownIt("commonmark", {"html": False, "breaks": breaks, "maxNesting": _DEEPEST})
     # Without definitions of references, which are not shown: a reviewer has to see all that is trained on.
     markdown.enable(["table", "strikethrough"]).disable("reference")
-    markdown.inline.ruler.before("escape", "math", _inline_math)
-    # Inside a paragraph or a list, too: mathematics need not have an empty line before it.
-    markdown.block.ruler.before("fence", "math", _block_math, {"alt": ["paragraph", "reference", "blockquote", "list"]})
+    add_mathematics(markdown)
     for name, show in (
-        ("math", _show_math), ("fence", _show_code), ("code_block", _show_code), ("image", _show_image),
-        ("link_close", _show_link_end),
+        ("fence", _show_code), ("code_block", _show_code), ("image", _show_image),
+        ("link_close", _show_link_end), ("text", _show_text),
     ):  # fmt: skip
         markdown.add_render_rule(name, show)
     return markdown
 
 
-_markdown = _parser()
+_parsers = {breaks: _parser(breaks=breaks) for breaks in (True, False)}

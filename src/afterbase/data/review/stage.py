@@ -49,7 +49,7 @@ def invite(store: Store, domain: str, drafts: Artifact, policy: Review, *, run: 
     """Open the review of a domain's drafts, unless it is finished; from here on `afterbase review` shows them."""
     if drafts.planned or ranks.rank() > 0 or store.find(_key(domain, drafts, policy, run), domain) is not None:
         return
-    _invite(review_folder(store.root.parent, run), domain, _samples(drafts), policy, run=run)
+    open_review(review_folder(store.root.parent, run), domain, _samples(drafts), policy, run=run)
 
 
 def review_by_people(store: Store, domain: str, drafts: Artifact, policy: Review, *, run: str) -> Artifact:
@@ -60,7 +60,7 @@ def review_by_people(store: Store, domain: str, drafts: Artifact, policy: Review
 
     def make(work: Workspace) -> None:
         samples = _samples(drafts)
-        reviews = _invite(review_folder(store.root.parent, run), domain, samples, policy, run=run)
+        reviews = open_review(review_folder(store.root.parent, run), domain, samples, policy, run=run)
         standing, decided = reviews.close(domain)
         work.show(standing.decided, standing.reviewed)
         if standing.missing:
@@ -103,7 +103,8 @@ def _samples(drafts: Artifact) -> list[Sample]:
     return read_samples(drafts.payload / "samples.parquet")
 
 
-def _invite(folder: Path, domain: str, samples: list[Sample], policy: Review, *, run: str) -> ReviewStore:
+def open_review(folder: Path, domain: str, samples: list[Sample], policy: Review, *, run: str) -> ReviewStore:
+    """Put the samples' queue in place, so that `afterbase review` finds it; verdicts given before stay."""
     folder.mkdir(parents=True, exist_ok=True)
     reviews = open_reviews(folder, run, policy.database)
     guideline = guideline_text(policy)

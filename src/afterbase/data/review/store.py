@@ -12,26 +12,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, Row, and_, exists, func, select
+from sqlalchemy import Connection, Engine, Row, and_, select
 from sqlalchemy.exc import IntegrityError
 
-from afterbase.core.config import what
-from afterbase.data.review.agreement import Unit, alpha
-from afterbase.data.review.changes import difference
+from afterbase.data.review.agreement import Unit
+from afterbase.data.review.claims import claim, next_for, release
 from afterbase.data.review.decisions import Outcome
-from afterbase.data.review.policy import Review, shortfall
-from afterbase.data.review.queue import Place, fingerprint
-from afterbase.data.review.records import Item, Pace, Standing, Vote, item_of, said, vote_of
-from afterbase.data.review.tables import claims, connect, items, packed, reviewers, reviews, skips, sqlite_url, verdicts
+from afterbase.data.review.enrolment import enrol
+from afterbase.data.review.people import enlist, people_of
+from afterbase.data.review.policy import Review
+from afterbase.data.review.queue import Place
+from afterbase.data.review.records import CONFLICT, OPEN, Item, Pace, Refused, Standing, item_of
+from afterbase.data.review.standing import pace_of, policy_of, review_of, standing_of
+from afterbase.data.review.tables import connect, items, reviews, skips, sqlite_url, verdicts
+from afterbase.data.review.votes import count, items_where, last_of, record, tell, units_of, votes_on, was_told
 
-OPEN, CONFLICT, DONE = "open", "conflict", "done"
-_CLAIM_SECONDS = 30 * 60  # after that a draft on somebody's screen is offered to others
-_PACE_VERDICTS = 30  # the last ones, of which the median pace is shown
 _LONGEST_PAUSE = 15 * 60.0  # seconds; more between two verdicts is a pause, not work
-
-
-class Refused(Exception):  # noqa: N818  # what the rules say no to, shown to the reviewer as it is
-    """A verdict that may not be given, with the reason for people."""
 
 
 @dataclass(frozen=True)
@@ -46,45 +42,47 @@ class ReviewStore:
 
     def enrol(self, domain: str, places: Sequence[Place], policy: Review, *, drafts: int, guideline: str) -> None:
         """Put a domain's queue in place; verdicts given earlier stay with their drafts, the same queue is left."""
-        try:
-            self._enrol(domain, places, policy, drafts, guideline)
-        except IntegrityError:  # another process put the first row in just now
-            self._enrol(domain, places, policy, drafts, guideline)
+        for last in (False, True):
+            try:
+                with self.engine.begin() as connection:
+                    enrol(connection, self.run, domain, places, policy, drafts=drafts, guideline=guideline)
+                return
+            except IntegrityError:  # another process put the first row in just now
+                if last:
+                    raise
 
     def close(self, domain: str) -> tuple[Standing, list[Item]]:
         """Every decided draft with its votes; if nothing is missing, the domain takes no more verdicts from here on."""
         with self._changing(domain, closed_too=True) as connection:
-            standing = self._standing(connection, domain)
+            standing = standing_of(connection, self.run, domain)
             if not standing.missing and not standing.closed:
                 key = and_(reviews.c.run == self.run, reviews.c.domain == domain)
                 connection.execute(reviews.update().where(key).values(closed=self.clock()))
-            return standing, self._items(connection, domain, items.c.given > 0)
+            return standing, items_where(connection, self.run, domain, items.c.given > 0)
 
     # --- who reviews --------------------------------------------------------------------------------------------
 
     def add_reviewer(self, name: str, *, adjudicates: bool) -> None:
         """Make a person known to this run, or change what they may do."""
-        key = and_(reviewers.c.run == self.run, reviewers.c.name == name)
         with self.engine.begin() as connection:
-            if connection.execute(reviewers.update().where(key).values(adjudicates=adjudicates)).rowcount == 0:
-                connection.execute(reviewers.insert().values(run=self.run, name=name, adjudicates=adjudicates))
+            enlist(connection, self.run, name, adjudicates=adjudicates)
 
     def reviewers(self) -> dict[str, bool]:
         """Names, and whether each may settle conflicts: the adjudicators, or everybody where there are none."""
         with self.engine.connect() as connection:
-            return self._reviewers(connection)
+            return people_of(connection, self.run)
 
     # --- what people do -----------------------------------------------------------------------------------------
 
     def next_item(self, domain: str, reviewer: str) -> Item | None:
         """The draft for this person to review now; the same one until they decide. None: nothing is left for them."""
         with self._changing(domain, closed_too=True) as connection:
-            if self._review(connection, domain).closed is not None:
+            if review_of(connection, self.run, domain).closed is not None:
                 return None
-            row = self._held(connection, domain, reviewer) or self._waiting(connection, domain, reviewer)
+            row = next_for(connection, self.run, domain, reviewer, self.clock())
             if row is None:
                 return None
-            self._claim(connection, domain, reviewer, row.id)
+            claim(connection, self.run, domain, reviewer, row.id, self.clock())
             return item_of(row)
 
     def give(
@@ -92,7 +90,7 @@ class ReviewStore:
     ) -> None:  # fmt: skip
         """One person's verdict on a draft. The very same one again changes nothing; any other is Refused."""
         with self._changing_item(item) as (connection, row):
-            mine = next((v for v in self._votes(connection, item) if v.reviewer == reviewer and not v.settles), None)
+            mine = next((v for v in votes_on(connection, item) if v.reviewer == reviewer and not v.settles), None)
             if mine is not None:
                 if (mine.outcome, mine.reason, mine.edited) == (outcome, reason, edited):
                     return  # a form sent twice
@@ -106,7 +104,7 @@ class ReviewStore:
     ) -> None:  # fmt: skip
         """An adjudicator's verdict on a conflict that they saw as `version`; Refused where that has changed."""
         with self._changing_item(item) as (connection, row):
-            settled = [v for v in self._votes(connection, item) if v.settles]
+            settled = [v for v in votes_on(connection, item) if v.settles]
             if settled:
                 last = settled[-1]
                 if (last.reviewer, last.outcome, last.reason, last.edited) == (reviewer, outcome, reason, edited):
@@ -114,7 +112,7 @@ class ReviewStore:
                 raise Refused(f"{last.reviewer} has settled this conflict already.")
             if row.state != CONFLICT or row.version != version:
                 raise Refused("This conflict has changed since you saw it: look again.")
-            if not self._reviewers(connection).get(reviewer, False):
+            if not people_of(connection, self.run).get(reviewer, False):
                 raise Refused("Conflicts of this run are settled by its adjudicators.")
             self._record(connection, row, reviewer, outcome, reason, edited, settles=True)
 
@@ -124,31 +122,36 @@ class ReviewStore:
             key = and_(skips.c.item == item, skips.c.reviewer == reviewer)
             if connection.execute(skips.update().where(key).values(at=self.clock())).rowcount == 0:
                 connection.execute(skips.insert().values(item=item, reviewer=reviewer, at=self.clock()))
-            self._release(connection, row.domain, reviewer)
+            release(connection, self.run, row.domain, reviewer, item)
 
-    def undo(self, domain: str, reviewer: str, *, settles: bool = False) -> None:
+    def undo(self, domain: str, reviewer: str, verdict: int, *, settles: bool = False) -> None:
         """Take this person's last verdict in a domain back, and show them that draft again; else Refused.
 
-        With `settles`, their last one as an adjudicator.
+        With `settles`, their last one as an adjudicator. `verdict` is the one that they saw as their last: sent twice,
+        it is undone once.
         """
         with self._changing(domain) as connection:
-            query = (
-                select(verdicts.c.id, verdicts.c.item, items.c.position)
-                .join(items, items.c.id == verdicts.c.item)
-                .where(items.c.run == self.run, items.c.domain == domain)
-                .where(verdicts.c.reviewer == reviewer, verdicts.c.undone.is_(None), verdicts.c.settles == settles)
-                .order_by(verdicts.c.id.desc())
-            )
-            last = connection.execute(query.limit(1)).one_or_none()
-            if last is None:
-                raise Refused("There is no verdict of yours to undo.")
-            if not settles and any(vote.settles for vote in self._votes(connection, last.item)):
+            last = last_of(connection, self.run, domain, reviewer, settles=settles)
+            if last is None or last.id < verdict:
+                return  # undone already
+            if last.id != verdict:
+                raise Refused("You have decided another draft since: load the page again.")
+            if not settles and any(vote.settles for vote in votes_on(connection, last.item)):
                 raise Refused("Your last verdict was part of a conflict that has been settled: it stands.")
-            key = verdicts.c.id == last.id
-            connection.execute(verdicts.update().where(key).values(undone=self.clock()))
-            self._settle(connection, last.item)
-            if not settles and last.position is not None:
-                self._claim(connection, domain, reviewer, last.item)
+            if not settles and was_told(connection, last.item, reviewer):
+                raise Refused("You know that somebody decided this draft differently: your verdict stands.")
+            connection.execute(verdicts.update().where(verdicts.c.id == verdict).values(undone=self.clock()))
+            count(connection, last.item)
+            if not settles:
+                claim(connection, self.run, domain, reviewer, last.item, self.clock())
+
+    def tell(self, domain: str, reviewer: str) -> None:
+        """To call once a page has read how many conflicts there are, or one of them, and before a person sees it.
+
+        From then on that person stands by what they said of them.
+        """
+        with self._changing(domain, closed_too=True) as connection:
+            tell(connection, self.run, domain, reviewer)
 
     # --- what there is to see -----------------------------------------------------------------------------------
 
@@ -156,31 +159,22 @@ class ReviewStore:
         """The domains under review and the policy of each."""
         with self.engine.connect() as connection:
             query = select(reviews).where(reviews.c.run == self.run).order_by(reviews.c.domain)
-            return {row.domain: _policy(row) for row in connection.execute(query)}
+            return {row.domain: policy_of(row) for row in connection.execute(query)}
 
     def guideline(self, domain: str) -> str:
         """The Markdown text that a domain's reviewers go by."""
         with self.engine.connect() as connection:
-            return json.loads(self._review(connection, domain).guideline)
+            return json.loads(review_of(connection, self.run, domain).guideline)
 
     def standing(self, domain: str) -> Standing:
         """How far a domain is."""
         with self.engine.connect() as connection:
-            return self._standing(connection, domain)
+            return standing_of(connection, self.run, domain)
 
     def pace(self, domain: str, reviewer: str) -> Pace:
         """How far one person is in a domain."""
         with self.engine.connect() as connection:
-            mine = (
-                select(verdicts.c.seconds)
-                .join(items, items.c.id == verdicts.c.item)
-                .where(items.c.run == self.run, items.c.domain == domain, ~verdicts.c.settles)
-                .where(verdicts.c.reviewer == reviewer, verdicts.c.undone.is_(None))
-            )
-            given = connection.scalar(select(func.count()).select_from(mine.subquery())) or 0
-            last = sorted(connection.scalars(mine.order_by(verdicts.c.id.desc()).limit(_PACE_VERDICTS)))
-            left = connection.scalar(select(func.count()).where(*self._for(domain, reviewer))) or 0
-        return Pace(given=given, left=left, seconds=last[len(last) // 2] if last else None)
+            return pace_of(connection, self.run, domain, reviewer, self.clock())
 
     def item(self, domain: str, id: int) -> Item:
         """One draft with its votes, whoever may see them; Refused where there is none."""
@@ -189,54 +183,26 @@ class ReviewStore:
             row = connection.execute(select(items).where(items.c.id == id, mine)).one_or_none()
             if row is None:
                 raise Refused("There is no such draft here.")
-            return item_of(row, self._votes(connection, id))
+            return item_of(row, votes_on(connection, id))
+
+    def last(self, domain: str, reviewer: str, *, settles: bool = False) -> int | None:
+        """The verdict that an undo would take back."""
+        with self.engine.connect() as connection:
+            found = last_of(connection, self.run, domain, reviewer, settles=settles)
+        return None if found is None else found.id
 
     def conflict(self, domain: str) -> Item | None:
         """The first draft that two people decided differently, with their votes."""
         with self.engine.connect() as connection:
-            found = self._items(connection, domain, items.c.state == CONFLICT, first=True)
+            found = items_where(connection, self.run, domain, items.c.state == CONFLICT, first=True)
         return found[0] if found else None
 
     def units(self, domain: str) -> list[Unit]:
         """The outcomes of each draft that somebody reviewed, by reviewer; what adjudicators said is no rating."""
         with self.engine.connect() as connection:
-            return self._units(connection, domain)
+            return units_of(connection, self.run, domain)
 
-    # --- inside a transaction -----------------------------------------------------------------------------------
-
-    def _enrol(self, domain: str, places: Sequence[Place], policy: Review, drafts: int, guideline: str) -> None:
-        word = fingerprint(places)
-        key = and_(reviews.c.run == self.run, reviews.c.domain == domain)
-        with self.engine.begin() as connection:
-            changed = connection.execute(reviews.update().where(key).values(changes=reviews.c.changes + 1))
-            fresh = {
-                "policy": policy.model_dump_json(),
-                "guideline": packed(guideline),
-                "drafts": drafts,
-                "fingerprint": word,
-            }
-            if changed.rowcount == 0:
-                connection.execute(reviews.insert().values(run=self.run, domain=domain, changes=0, **fresh))
-            else:
-                before = connection.execute(select(reviews).where(key)).one()
-                same = before.fingerprint == word and what(_policy(before)) == what(policy)
-                connection.execute(reviews.update().where(key).values(**fresh, closed=before.closed if same else None))
-                if same:
-                    return
-            mine = and_(items.c.run == self.run, items.c.domain == domain)
-            connection.execute(items.update().where(mine).values(position=None))
-            known = {sample: id for id, sample in connection.execute(select(items.c.id, items.c.sample).where(mine))}
-            new = []
-            for position, place in enumerate(places):
-                values = {"position": position, "needed": 2 if place.twice else 1}
-                if place.sample.id in known:
-                    connection.execute(items.update().where(items.c.id == known[place.sample.id]).values(**values))
-                    self._settle(connection, known[place.sample.id])
-                else:
-                    new.append({**values, "sample": place.sample.id, "messages": packed(list(place.sample.messages))})
-            begin = {"run": self.run, "domain": domain, "given": 0, "state": OPEN, "version": 0}
-            if new:
-                connection.execute(items.insert(), [{**begin, **row} for row in new])
+    # --- transactions -------------------------------------------------------------------------------------------
 
     @contextmanager
     def _changing(self, domain: str, *, closed_too: bool = False) -> Iterator[Connection]:
@@ -244,7 +210,7 @@ class ReviewStore:
         key = and_(reviews.c.run == self.run, reviews.c.domain == domain)
         with self.engine.begin() as connection:
             connection.execute(reviews.update().where(key).values(changes=reviews.c.changes + 1))
-            if self._review(connection, domain).closed is not None and not closed_too:
+            if review_of(connection, self.run, domain).closed is not None and not closed_too:
                 raise Refused("The run has gone on with these drafts: their review is closed.")
             yield connection
 
@@ -260,152 +226,14 @@ class ReviewStore:
                 raise Refused("This draft is no longer in the queue.")
             yield connection, row
 
-    def _reviewers(self, connection: Connection) -> dict[str, bool]:
-        query = select(reviewers.c.name, reviewers.c.adjudicates).where(reviewers.c.run == self.run)
-        named = {row.name: row.adjudicates for row in connection.execute(query.order_by(reviewers.c.name))}
-        return named if any(named.values()) else dict.fromkeys(named, True)
-
-    def _review(self, connection: Connection, domain: str) -> Row:
-        key = and_(reviews.c.run == self.run, reviews.c.domain == domain)
-        row = connection.execute(select(reviews).where(key)).one_or_none()
-        if row is None:
-            raise Refused("There is no such domain in this run.")
-        return row
-
-    def _for(self, domain: str, reviewer: str):
-        """What makes an item one for this person: open, not decided by them, not held by others."""
-        decided = exists().where(
-            verdicts.c.item == items.c.id, verdicts.c.reviewer == reviewer, verdicts.c.undone.is_(None)
-        )
-        others = claims.alias()
-        held = (
-            select(func.count())
-            .select_from(others)
-            .where(others.c.item == items.c.id, others.c.reviewer != reviewer)
-            .where(others.c.shown > self.clock() - _CLAIM_SECONDS)
-            .correlate(items)
-            .scalar_subquery()
-        )
-        return (
-            items.c.run == self.run,
-            items.c.domain == domain,
-            items.c.state == OPEN,
-            items.c.position.is_not(None),
-            items.c.given + held < items.c.needed,
-            ~decided,
-        )
-
-    def _held(self, connection: Connection, domain: str, reviewer: str) -> Row | None:
-        """What is on the person's screen, if it still is for them."""
-        claim = and_(claims.c.run == self.run, claims.c.domain == domain, claims.c.reviewer == reviewer)
-        query = select(items).join(claims, and_(claim, claims.c.item == items.c.id))
-        return connection.execute(query.where(*self._for(domain, reviewer))).one_or_none()
-
-    def _waiting(self, connection: Connection, domain: str, reviewer: str) -> Row | None:
-        mine = and_(skips.c.item == items.c.id, skips.c.reviewer == reviewer)
-        query = select(items).outerjoin(skips, mine).where(*self._for(domain, reviewer))
-        first = query.order_by(skips.c.at.is_not(None), skips.c.at, items.c.position).limit(1)
-        return connection.execute(first).one_or_none()
-
-    def _claim(self, connection: Connection, domain: str, reviewer: str, item: int) -> None:
-        claim = and_(claims.c.run == self.run, claims.c.domain == domain, claims.c.reviewer == reviewer)
-        held = connection.execute(select(claims).where(claim)).one_or_none()
-        if held is not None and held.item == item and held.shown > self.clock() - _CLAIM_SECONDS:
-            return  # a page loaded again does not start its time again
-        self._release(connection, domain, reviewer)
-        values = {"run": self.run, "domain": domain, "reviewer": reviewer, "item": item, "shown": self.clock()}
-        connection.execute(claims.insert().values(**values))
-
-    def _release(self, connection: Connection, domain: str, reviewer: str) -> float | None:
-        """Take what they held from a person's screen; when it was shown."""
-        claim = and_(claims.c.run == self.run, claims.c.domain == domain, claims.c.reviewer == reviewer)
-        shown = connection.scalar(select(claims.c.shown).where(claim))
-        connection.execute(claims.delete().where(claim))
-        return shown
-
     def _record(
         self, connection: Connection, row: Row, reviewer: str, outcome: Outcome, reason: str, edited: str | None,
         *, settles: bool,
     ) -> None:  # fmt: skip
-        shown = self._release(connection, row.domain, reviewer)
         now = self.clock()
-        draft = json.loads(row.messages)[-1]["content"]
-        connection.execute(
-            verdicts.insert().values(
-                item=row.id,
-                reviewer=reviewer,
-                settles=settles,
-                outcome=str(outcome),
-                reason=reason,
-                edited=None if edited is None else packed(edited),
-                diff=None if edited is None else packed(difference(draft, edited)),
-                seconds=min(_LONGEST_PAUSE, max(0.0, now - (now if shown is None else shown))),
-                given=now,
-            )
-        )
-        self._settle(connection, row.id)
-
-    def _settle(self, connection: Connection, item: int) -> None:
-        """Count an item's votes and say what state it is in; every change of them makes another version."""
-        votes = self._votes(connection, item)
-        needed = connection.scalar(select(items.c.needed).where(items.c.id == item)) or 1
-        given = sum(not vote.settles for vote in votes)
-        state = OPEN
-        if any(vote.settles for vote in votes):
-            state = DONE
-        elif given >= needed:
-            state = DONE if len({said(vote) for vote in votes}) == 1 else CONFLICT
-        values = {"given": given, "state": state, "version": items.c.version + 1}
-        connection.execute(items.update().where(items.c.id == item).values(**values))
-
-    def _votes(self, connection: Connection, item: int) -> list[Vote]:
-        live = and_(verdicts.c.item == item, verdicts.c.undone.is_(None))
-        return [vote_of(row) for row in connection.execute(select(verdicts).where(live).order_by(verdicts.c.id))]
-
-    def _items(self, connection: Connection, domain: str, which, *, first: bool = False) -> list[Item]:
-        query = select(items).where(items.c.run == self.run, items.c.domain == domain, which)
-        query = query.where(items.c.position.is_not(None)).order_by(items.c.position).limit(1 if first else None)
-        return [item_of(row, self._votes(connection, row.id)) for row in connection.execute(query).all()]
-
-    def _units(self, connection: Connection, domain: str) -> list[Unit]:
-        query = (
-            select(verdicts.c.item, verdicts.c.reviewer, verdicts.c.outcome)
-            .join(items, items.c.id == verdicts.c.item)
-            .where(items.c.run == self.run, items.c.domain == domain, items.c.position.is_not(None))
-            .where(~verdicts.c.settles, verdicts.c.undone.is_(None))
-            .order_by(verdicts.c.item, verdicts.c.reviewer)
-        )
-        found: dict[int, dict[str, str]] = {}
-        for item, reviewer, outcome in connection.execute(query):
-            found.setdefault(item, {})[reviewer] = outcome
-        return list(found.values())
-
-    def _standing(self, connection: Connection, domain: str) -> Standing:
-        review = self._review(connection, domain)
-        policy = _policy(review)
-        mine = and_(items.c.run == self.run, items.c.domain == domain, items.c.position.is_not(None))
-        counts = dict.fromkeys((OPEN, CONFLICT, DONE), 0)
-        twice = 0
-        for state, needed, n in connection.execute(
-            select(items.c.state, items.c.needed, func.count()).where(mine).group_by(items.c.state, items.c.needed)
-        ):
-            counts[state] += n
-            twice += n * (needed > 1)
-        missing = shortfall(
-            policy,
-            undecided=counts[OPEN],
-            conflicts=counts[CONFLICT],
-            agreement=lambda: alpha(self._units(connection, domain)),
-        )
-        return Standing(
-            drafts=review.drafts,
-            reviewed=sum(counts.values()),
-            decided=counts[DONE],
-            conflicts=counts[CONFLICT],
-            twice=twice,
-            missing=tuple(missing),
-            closed=review.closed is not None,
-        )
+        shown = release(connection, self.run, row.domain, reviewer, row.id)
+        seconds = min(_LONGEST_PAUSE, max(0.0, now - (now if shown is None else shown)))
+        record(connection, row, reviewer, outcome, reason, edited, settles=settles, seconds=seconds, now=now)
 
 
 def review_folder(root: Path, run: str) -> Path:
@@ -416,7 +244,3 @@ def review_folder(root: Path, run: str) -> Path:
 def open_reviews(folder: Path, run: str, database: str | None) -> ReviewStore:
     """The reviews of a run, in its own SQLite file or in the database at a URL."""
     return ReviewStore(connect(database or sqlite_url(folder / "review.sqlite")), run)
-
-
-def _policy(review: Row) -> Review:
-    return Review.model_validate_json(review.policy)

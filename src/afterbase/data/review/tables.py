@@ -114,6 +114,14 @@ claims = Table(
     Column("shown", Float, nullable=False),
 )
 
+# Who was told that a draft is a conflict: from then on their own verdict on it stands.
+told = Table(
+    "told",
+    metadata,
+    Column("item", ForeignKey("items.id"), primary_key=True),
+    Column("reviewer", String, primary_key=True),
+)
+
 reviewers = Table(
     "reviewers",
     metadata,

@@ -1,0 +1,26 @@
+import pytest
+
+from afterbase.data.review.decisions import Outcome
+from afterbase.data.review.records import Refused
+from review_toys import DOMAIN, conflict_of, counts, in_conflict, undo
+
+
+def test_adjudicators_alone_settle_where_there_are_any(tmp_path):
+    store = in_conflict(tmp_path)
+    assert store.reviewers() == {"ada": True, "ben": True}
+    store.add_reviewer("cyd", adjudicates=True)
+    assert store.reviewers() == {"ada": False, "ben": False, "cyd": True}
+    conflict = conflict_of(store)
+    with pytest.raises(Refused, match="by its adjudicators"):
+        store.settle(conflict.id, "ada", Outcome.ACCEPT, reason="good", version=conflict.version)
+    store.settle(conflict.id, "cyd", Outcome.ACCEPT, reason="good", version=conflict.version)
+    assert store.last(DOMAIN, "cyd") is None, "as a reviewer"
+    undo(store, "cyd", settles=True)
+    assert counts(store) == (1, 0, 1)
+
+
+def test_what_a_person_may_do_can_change(tmp_path):
+    store = in_conflict(tmp_path)
+    store.add_reviewer("cyd", adjudicates=True)
+    store.add_reviewer("cyd", adjudicates=False)
+    assert store.reviewers() == {"ada": True, "ben": True, "cyd": True}

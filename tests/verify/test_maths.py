@@ -96,6 +96,10 @@ def test_no_box_and_a_box_without_end() -> None:
         (r"\sqrt{8}", r"2\sqrt{2}", OK),
         (r"\frac{}\sqrt", r"2\sqrt{2}", MISMATCH),
         ("9^{9^{9^{9^9}}}", "x", MISMATCH),
+        (r"\gamma = 4", r"\gamma = 3", MISMATCH),
+        (r"\gamma = \frac{6}{2}", r"\gamma = 3", OK),
+        (r"x\gamma + 1", r"1 + \gamma x", OK),
+        (r"\Gamma(5) y", "24y", OK),
         (r"x \geq 1", r"x \neq 1", MISMATCH),  # sympy raises where it compares the two
         ("x", "", (Status.FAILED, "verifier_error")),  # the right answer itself cannot be read
     ],

@@ -49,6 +49,7 @@ def test_a_disagreement_is_told_with_its_line(tmp_path: Path) -> None:
         ({"gold": r"$28\%$", "pred": "$28$"}, False),
         ({"gold": r"$28\%$", "pred": "$0.28$"}, True),
         ({"gold": r"$28\%$", "pred": "28 percent"}, True),
+        ({"gold": r"$28\%$", "pred": "$28pct$"}, True),
         ({"gold": "$1$", "pred": r"$100\%$"}, True),
         ({"gold": r"$\{20\%, 30\%\}$", "pred": r"$\{30\%, 20\%\}$"}, True),
         ({"gold": "4", "pred": "four, $4$", "match_types": ["latex"]}, False),

@@ -63,6 +63,9 @@ def test_what_is_decided_is_what_math_verify_says(gold: str, answer: str) -> Non
         ("11", r"\$11"),
         ("5", "x = 5"),
         ("12", r"12\text{ units}"),
+        ("12", r"12 \text{ cm}^2."),
+        (r"12\text{ m}", r"12\mathrm{ m}^{2}"),
+        ("(1, 2)", r"\left(1,\ 2\right)"),
         (r"\begin{pmatrix} 1 \\ 2 \end{pmatrix}", r" \begin{pmatrix} 1 \\ 2 \end{pmatrix} "),
         (r"\frac34", r"\frac{3}{4}"),
         ("2^{-1}", "0.5"),
@@ -75,7 +78,15 @@ def test_equal(gold: str, answer: str) -> None:
 
 @pytest.mark.parametrize(
     ("gold", "answer"),
-    [("16", r"16\pi"), ("(1,2)", "(2,1)"), (r"\sqrt{51}", "51"), ("1+2i", "1-2i"), ("4", "-4"), ("3, 5", "3, 6")],
+    [
+        ("16", r"16\pi"),
+        ("(1,2)", "(2,1)"),
+        (r"\sqrt{51}", "51"),
+        ("1+2i", "1-2i"),
+        ("4", "-4"),
+        ("3, 5", "3, 6"),
+        ("144", r"12\text{ cm}^2"),
+    ],
 )
 def test_different(gold: str, answer: str) -> None:
     assert same(gold, answer) is False
@@ -90,6 +101,13 @@ def test_different(gold: str, answer: str) -> None:
         ("(1,3)", "1, 3"),  # a point, an interval or a list
         (r"1\frac{1}{2}", "1.5"),  # read as a product by some
         ("x=5", "y=5"),
+        (r"\frac{\pi}{2}", r"1/2\pi"),  # or half of 1/pi
+        ("(1,234)", "1234"),  # a point, or a number in brackets
+        ("23", r"2\,3"),
+        ("23", r"2^\circ 3"),
+        ("23", r"2\text{ m}3"),
+        ("8100", r"90^\circ^2"),
+        ("5", r"2\text{ m} + 3"),
         ("1/0", "1"),
         (r"\sqrt{-4}", "2i"),  # math-verify does not know
         ("", "1"),

@@ -61,6 +61,26 @@ def test_any_text_gets_a_verdict(text: str) -> None:
     assert check_maths(response=text + "\\boxed{" + text, answer="12").status in (Status.OK, Status.WRONG)
 
 
+@pytest.mark.parametrize(
+    ("box", "answer", "expected"),
+    [
+        (r"12 \text{ cm}^2", "12", OK),
+        (r"12\text{ cm} ^{2}.", "12", OK),
+        (r"\text{12}", "12", OK),
+        (r"\text{about }12\text{ m}", "12", OK),
+        (r"1\,200", "1200", OK),
+        ("1 200", "1200", OK),
+        (r"5\text{ or }6", "56", MISMATCH),
+        ("5 6", "56", MISMATCH),
+        (r"5\;6", "56", MISMATCH),
+        ("2 1/2", "21/2", MISMATCH),
+        (r"12\text{ cm}^2", "122", MISMATCH),
+    ],
+)
+def test_units_and_spaces_join_no_digits(box: str, answer: str, expected: tuple[Status, str]) -> None:
+    assert verdict(box, answer) == expected
+
+
 def test_no_box_and_a_box_without_end() -> None:
     assert check_maths(response="The answer is 4.", answer="4").reason == "no_box"
     assert verdict("1" * 1001, "4") == (Status.WRONG, "too_long")
@@ -76,6 +96,11 @@ def test_no_box_and_a_box_without_end() -> None:
         (r"\sqrt{8}", r"2\sqrt{2}", OK),
         (r"\frac{}\sqrt", r"2\sqrt{2}", MISMATCH),
         ("9^{9^{9^{9^9}}}", "x", MISMATCH),
+        (r"\gamma = 4", r"\gamma = 3", MISMATCH),
+        (r"\gamma = \frac{6}{2}", r"\gamma = 3", OK),
+        (r"x\gamma + 1", r"1 + \gamma x", OK),
+        (r"\Gamma(5) y", "24y", OK),
+        (r"x \geq 1", r"x \neq 1", MISMATCH),  # sympy raises where it compares the two
         ("x", "", (Status.FAILED, "verifier_error")),  # the right answer itself cannot be read
     ],
 )

@@ -24,7 +24,8 @@ from afterbase.verify.string_rules import equal
         (r"\left(x\right)", "(x)", True),
         (r"\sqrt", r"\sqrt", True),  # what cannot be cleaned up is compared as it stands
         (r"\sqrt", r"\sqrt ", False),
-        (r"\frac", r"\frac ", True),
+        (r"\frac", r"\frac ", False),
+        (r"\frac1", r"\frac1 ", True),
         ("", "", True),
         ("", "0", False),
     ],

@@ -20,11 +20,11 @@ _LARGEST_RADICAND = 1_000_000
 _LARGEST_POWER = 12
 _NEAR = Fraction(1, 100_000)  # decimals closer than this may count as equal, after rounding
 
-_DRESS = re.compile(
-    r"\\[!,;: ]|\\(?:left|right|displaystyle)(?![a-zA-Z])"
-    r"|\\(?:text|textbf|mathrm|mbox|textnormal)\s*\{\s*(?:units?|cm|m|km|inches|feet|miles|meters|minutes|hours|seconds"
-    r"|degrees|square units|dollars|cents)\s*\}"
-    r"|\^\\circ|\^\{\\circ\}|\\\$|\$"
+_DRESS = re.compile(r"\\!|\\(?:left|right|displaystyle)(?![a-zA-Z])|\\\$|\$|(?<=\d)\\[,;: ](?=\d{3}(?!\d))")
+_SPACE = re.compile(r"(?<!\\)\\[,;: ]|\^(?:\\circ|\{\\circ\})(?!\s*\^)")
+_UNIT = re.compile(  # with its power, or 12 cm^2 were 144; at the end, for 2 m/3 is no number
+    r"\\(?:text|textbf|mathrm|mbox|textnormal)\s*\{\s*(?:units?|cm|m|km|inches|feet|miles|meters|minutes|hours|seconds"
+    r"|degrees|square units|dollars|cents)\s*\}(?:\s*\^\s*(?:[23]|\{\s*[23]\s*\}))?(?=\s*(?:\.?\s*$|[,)\]]|\\\}))"
 )
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>\d+(?:\.\d+)?|\.\d+)|(?P<word>\\(?:[dt]?frac|sqrt|pi|cdot|times)(?![a-zA-Z]))|(?P<sign>[-+*/^(){}]|i(?![a-zA-Z])))"
@@ -98,7 +98,7 @@ def _value_same(right: Value, got: Value, decimal: bool) -> bool | None:
 def _bare(text: str) -> str:
     if len(text) > MOST_CHARACTERS:
         return ""
-    return _DRESS.sub("", text).strip().removesuffix(".").strip()
+    return _UNIT.sub("", _SPACE.sub(" ", _DRESS.sub("", text))).strip().removesuffix(".").strip()
 
 
 def _read(text: str) -> Answer:
@@ -107,11 +107,15 @@ def _read(text: str) -> Answer:
     assigned = _ASSIGNED.match(text)
     if assigned:
         text = text[assigned.end() :].strip()
-    text = _THOUSANDS.sub(lambda number: number.group().replace(",", ""), text.replace("{,}", ","))
+    text = text.replace("{,}", ",")
     brackets = ("", "")
     opened = next((b for b in _OPEN if text.startswith(b)), None)
     closed = next((b for b in _CLOSE if text.endswith(b)), None)
-    if opened and closed and _closes_last(text[len(opened) - 1 :]):
+    enclosed = opened and closed and _closes_last(text[len(opened) - 1 :])
+    if enclosed and _THOUSANDS.search(text):
+        raise UndecidedError  # (1,234) is a point rather than a number
+    text = _THOUSANDS.sub(lambda number: number.group().replace(",", ""), text)
+    if opened and closed and enclosed:
         inner = text[len(opened) : len(text) - len(closed)]
         if len(_split(inner)) > 1 or opened == "\\{":
             brackets, text = (opened, closed), inner
@@ -190,7 +194,7 @@ class _Reader:
         return out
 
     def _product(self) -> Value:
-        out = self._factor()
+        out, slash = self._factor(), False
         while True:
             token = self._peek()
             if token in ("*", "\\cdot", "\\times"):
@@ -198,8 +202,10 @@ class _Reader:
                 out = _multiplied(out, self._factor())
             elif token == "/":
                 self._take()
-                out = _divided(out, self._factor())
+                out, slash = _divided(out, self._factor()), True
             elif token in ("\\sqrt", "\\pi", "i", "("):
+                if slash:
+                    raise UndecidedError  # 1/2\pi may have \pi above or below
                 out = _multiplied(out, self._factor())
             elif token and token not in "+-)}":
                 raise UndecidedError  # 1\frac{1}{2} and 2 3 are read in more than one way

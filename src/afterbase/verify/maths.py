@@ -28,7 +28,12 @@ VERIFIER = "maths"
 MOST_CHARACTERS = 1000
 _SECONDS = 5.0
 
-_NOISE = re.compile(r"\\[$%!,;: ]|\\(?:left|right)(?![a-zA-Z])|[$%\s]|\\text\s*\{[^{}]*\}|\^\\circ|\^\{\\circ\}|\.$")
+_NOISE = re.compile(
+    r"\\[$%!]|\\(?:left|right)(?![a-zA-Z])|[$%]|\^\\circ|\^\{\\circ\}"
+    r"|(?<!\d)(?:\\[,;: ]|\s)+|(?:\\[,;: ]|\s)+(?!\d)|(?<=\d)(?:\\[,;: ]|\s)(?=\d{3}(?!\d))"  # 1 000, but 5 6 is not 56
+)
+_WORDS = re.compile(r"\\text\{([^{}]*)\}")
+_UNITS = re.compile(r"^(?:\\text\{[^{}]*\})+|(?:\\text\{[^{}]*\}(?:\^(?:\d|\{\d\}))?)+\.?$")
 _DECIMAL = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
 _NUMBER = re.compile(rf"(?:[a-zA-Z]=)?([+-]?)(?:({_DECIMAL})|(\d+)/(\d+)|\\[dt]?frac\{{(\d+)\}}\{{(\d+)\}})", re.ASCII)
 
@@ -100,7 +105,9 @@ def number(text: str) -> Fraction | None:
 
 
 def _plain(text: str) -> str:
-    return _NOISE.sub("", text.replace("{,}", ",").replace("−", "-"))
+    text = _NOISE.sub("", text.replace("{,}", ",").replace("−", "-"))
+    words = _WORDS.fullmatch(text)
+    return (words[1] if words else _UNITS.sub("", text)).removesuffix(".")
 
 
 def _fraction(text: str) -> tuple[Fraction | None, bool]:

@@ -63,12 +63,14 @@ def _roots(text: str) -> str:
 
 
 def _fractions(text: str) -> str:
-    r"""\frac12 and \frac1{72} with braces; the whole as it is, where a fraction is cut short."""
+    r"""\frac12 and \frac1{72} with braces; the whole as it is, where a fraction has one sign; ValueError for none."""
     first, *rest = text.split("\\frac")
     out = first
     for part in rest:
         if part.startswith("{"):
             out += "\\frac" + part
+        elif not part:
+            raise ValueError(text)
         elif len(part) < 2:
             return text
         elif part[1] == "{":

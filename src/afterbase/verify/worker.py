@@ -8,19 +8,31 @@ import contextlib
 import functools
 import json
 import os
+import re
 import resource
 import sys
 from collections.abc import Callable
 from typing import Any
 
 _MEMORY_BYTES = 4 << 30
+_GAMMA = re.compile(r"\\[gG]amma(?![a-zA-Z])(?!\s*(?:\\left\s*)?\()|γ")
+_PERCENT = re.compile(r"(?<=\d)(?=(?:percent|percentage|pct)\b)")
+
+
+def _spelled(text: str) -> str:
+    """The text without two spellings that math-verify reads amiss: 28percent, and the letter gamma.
+
+    It takes gamma for Euler's constant, so that gamma = 3 and gamma = 4 are both false, and thus equal. A letter that
+    no answer has stands in for it.
+    """
+    return _PERCENT.sub(" ", _GAMMA.sub(r"\\mho ", text))
 
 
 @functools.lru_cache(maxsize=4096)
 def _parsed(text: str) -> list:
     from math_verify import parse
 
-    return parse(f"${text}$", parsing_timeout=None, raise_on_error=True)  # type: ignore[arg-type]
+    return parse(f"${_spelled(text)}$", parsing_timeout=None, raise_on_error=True)  # type: ignore[arg-type]
 
 
 def gold(question: dict[str, Any]) -> dict[str, Any]:
@@ -29,24 +41,45 @@ def gold(question: dict[str, Any]) -> dict[str, Any]:
 
 
 def compare(question: dict[str, Any]) -> dict[str, Any]:
-    """Whether the box is worth the same as the answer; a box that cannot be read is not."""
+    """Whether the box is worth the same as the answer; a box that cannot be read, or stops the comparison, is not."""
     from math_verify import parse, verify
 
     expected = _parsed(question["answer"])
     try:
-        got = parse(f"${question['box']}$", parsing_timeout=None, raise_on_error=True)  # type: ignore[arg-type]
+        got = parse(f"${_spelled(question['box'])}$", parsing_timeout=None, raise_on_error=True)  # type: ignore[arg-type]
     except Exception:
         return {"match": False}
-    return {"match": verify(expected, got, timeout_seconds=None, raise_on_error=True)}
+    return {"match": verify(expected, got, timeout_seconds=None)}
+
+
+def _worth(found: Any) -> Any:
+    """What was found, with whole numbers of percent as the fractions that they are."""
+    from sympy import Mul, Rational, UnevaluatedExpr, preorder_traversal
+
+    hundredth = UnevaluatedExpr(Rational(1, 100))
+    if isinstance(found, str) or not found.has(hundredth):
+        return found
+    percents = [
+        part
+        for part in preorder_traversal(found)
+        if isinstance(part, Mul) and part.args[1:] == (hundredth,) and part.args[0].is_Integer
+    ]
+    return found.xreplace({part: part.doit() for part in percents})
 
 
 def texts(question: dict[str, Any]) -> dict[str, Any]:
-    """Whether the answers that math-verify finds in two texts are worth the same, under its own options."""
+    """Whether the answers that math-verify finds in two texts are worth the same, under its own options.
+
+    By worth alone: 28 % is 0.28, and not 28, which math-verify takes for it since 0.9 (and 100 % for 1 no longer).
+    """
     from math_verify import ExprExtractionConfig, LatexExtractionConfig, StringExtractionConfig, parse, verify
 
     ways = {"latex": LatexExtractionConfig(), "expr": ExprExtractionConfig(), "string": StringExtractionConfig()}
     chosen = [ways[name] for name in question["match_types"]]
-    gold, pred = (parse(question[side], chosen, parsing_timeout=None) for side in ("gold", "pred"))  # type: ignore[arg-type]
+    gold, pred = (
+        [_worth(found) for found in parse(_spelled(question[side]), chosen, parsing_timeout=None)]  # type: ignore[arg-type]
+        for side in ("gold", "pred")
+    )
     options = {name: question[name] for name in ("strict", "float_rounding", "allow_set_relation_comp")}
     return {"match": verify(gold, pred, timeout_seconds=None, **options)}
 

@@ -195,6 +195,18 @@ def test_processor_time_is_that_of_all_processes_those_that_are_gone_too(jail: J
     )
 
 
+def test_the_tables_of_pages_are_memory(jail: Jail) -> None:
+    """A run-time that reserves addresses is not bound in them; reading a byte of each 2 MiB costs a table of 4 KiB."""
+    program = """
+    import mmap
+    block = mmap.mmap(-1, 1 << 37, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)
+    for place in range(0, 1 << 37, 2 << 20): block[place]
+    """
+    limits = replace(SMALL, address_bytes=None, cpu_seconds=9, wall_seconds=60.0)
+    assert ended(jail, textwrap.dedent(program), limits=limits).reason is Reason.MEMORY
+    assert ended(jail, textwrap.dedent(program), limits=replace(limits, memory_bytes=1 << 30)).reason is Reason.OK
+
+
 def test_forty_threads_that_sleep_are_no_memory(jail: Jail) -> None:
     program = """
     import threading, time

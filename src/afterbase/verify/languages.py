@@ -79,7 +79,7 @@ LANGUAGES = (
     ),
     Language(
         name="javascript",
-        spellings=("javascript", "js", "node"),
+        spellings=("javascript", "js", "node", "nodejs"),
         binaries={"node": "nodejs"},
         file="main.js",
         check=("node", "--experimental-vm-modules", "-e", _JAVASCRIPT, "{work}/main.js"),
@@ -109,7 +109,7 @@ LANGUAGES = (
     ),
     Language(
         name="cpp",
-        spellings=("cpp", "c++"),
+        spellings=("cpp", "c++", "cxx", "cc"),
         binaries={"g++": "g++"},
         file="main.cpp",
         build=("g++", "-std=c++20", "-O2", "-pipe", "-w", "-o", "{work}/main", "{work}/main.cpp"),
@@ -134,7 +134,7 @@ LANGUAGES = (
     ),
     Language(
         name="bash",
-        spellings=("bash", "sh"),
+        spellings=("bash", "sh", "shell"),
         binaries={"bash": "bash"},
         file="main.sh",
         check=("bash", "-n", "{work}/main.sh"),

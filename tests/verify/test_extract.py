@@ -112,6 +112,34 @@ def test_blocks_of_a_language(response: str, block: str | None) -> None:
     assert last_block(response, ["js", "javascript"]) == block
 
 
+@pytest.mark.parametrize(
+    "program",
+    [
+        '"""Doubles.\n\n```py\ndouble(1)\n```\n"""\nprint(2)',
+        "'''\n```py\n1\n```\n'''\nprint(2)",
+        "/* as in\n```py\n1\n```\n*/ int main() {}",
+        "cat <<'END'\n```py\n1\n```\nEND\n",
+        "<?php echo <<<END\n```py\n1\n```\n  END;\n",
+    ],
+)
+def test_a_block_in_a_text_or_a_comment_of_a_program_is_none(program: str) -> None:
+    assert last_block(program, ["py"]) is None
+    assert last_block(f"So:\n```py\n{program}\n```", ["py"]) is not None
+
+
+@pytest.mark.parametrize("prose", ['"""a""" doubles', "/* and */ begin and end", "cat <<END\nEND\n", "cout << x"])
+def test_what_is_closed_before_a_block_holds_it_not(prose: str) -> None:
+    assert last_block(f"{prose}\n```py\n1\n```\n", ["py"]) == "1\n"
+
+
+@pytest.mark.parametrize("line", ["```py\n", "x\n```\n", "`", " ", "```py", "<<A\n```py\n", '"""\n```py\n'])
+def test_a_megabyte_of_openings_is_read_in_linear_time(line: str) -> None:
+    """One that starts over at each of them is not done within the hour."""
+    text = line * (1_000_000 // len(line))
+    assert last_block(text, ["py"]) is None
+    assert last_python_block(text) is None
+
+
 def test_signs_in_a_tag_are_taken_as_they_are() -> None:
     assert last_block("```c++\nx\n```", ["c++"]) == "x\n"
     assert last_block("```cpp\nx\n```", ["c++"]) is None

@@ -47,9 +47,23 @@ def test_a_tool_that_other_users_cannot_read_is_passed_over(monkeypatch: pytest.
             ("Z", "Z"),
         ),
         ("public record R(int x) { public static void main(String[] a) {} }", ("R", "R")),
+        ("public class My$1 { public static void main(String[] a) {} }", ("My$1", "My$1")),
+        ("class H { void main(String s) {} } public class R { static public void main(String... a) {} }", ("R", "R")),
+        ("class H { static void main(int n) {} } class R { static void main(final String[] a) {} }", ("R", "R")),
+        ('class H { String s = """\n  {{ \\""" "\n """; } public class T { void main() {} }', ("T", "T")),
+        (f"public class {'L' * 300} {{ static void main(String[] a) {{}} }}", ("Main", "Main")),
         ("", ("Main", "Main")),
         ("}}}}", ("Main", "Main")),
     ],
 )
 def test_java_sources_are_named_for_their_public_type(source: str, names: tuple[str, str]) -> None:
     assert java_names(source) == names
+
+
+@pytest.mark.parametrize(
+    "piece", ["/*", '"\\', "'", '"""', "static ", "public\n", "static void ", "{", "class ", '"\\\n']
+)
+def test_a_megabyte_of_beginnings_in_java_is_read_in_linear_time(piece: str) -> None:
+    """One that starts over at each of them is not done within the hour."""
+    file, _ = java_names(piece * (1_000_000 // len(piece)))
+    assert file in ("Main", "class")

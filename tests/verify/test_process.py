@@ -3,12 +3,13 @@
 import os
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from afterbase.verify.jail import Jail, Limits
-from afterbase.verify.process import _memory_of
+from afterbase.verify.process import _use_of
 from afterbase.verify.sandbox import Reason
 from afterbase.verify.workshop import room
 from jails import SMALL, ended, jail_or_skip
@@ -65,7 +66,7 @@ def test_a_program_inherits_three_streams_and_no_secret(jail: Jail, monkeypatch:
     )
     assert told.stdout.splitlines()[0] == b"[0, 1, 2]"
     assert set(told.stdout.decode().splitlines()[1].split()) <= {
-        "PATH", "HOME", "TMPDIR", "LANG", "PYTHONHASHSEED", "OPENSSL_CONF", "PWD", "LC_CTYPE",
+        "PATH", "HOME", "TMPDIR", "LANG", "PYTHONHASHSEED", "OPENSSL_CONF", "PWD", "LC_CTYPE", "MALLOC_ARENA_MAX",
     }  # fmt: skip
 
 
@@ -170,8 +171,62 @@ def test_a_jail_that_cannot_be_built_is_our_fault(jail: Jail, monkeypatch: pytes
 
 
 def test_memory_counts_all_processes_below_and_no_files() -> None:
-    own = _memory_of(os.getpid())
+    own, _ = _use_of(os.getpid())
     block = bytearray(64 << 20)
-    assert 60 << 20 < _memory_of(os.getpid()) - own < 70 << 20
+    assert 60 << 20 < _use_of(os.getpid())[0] - own < 70 << 20
     del block
-    assert _memory_of(2**22 + 1) == 0
+    assert _use_of(2**22 + 1) == (0, 0.0)
+
+
+def test_processor_time_is_that_of_all_processes_those_that_are_gone_too(jail: Jail) -> None:
+    """Six that take half of the time each, one after the other."""
+    program = """
+    import os, time
+    for _ in range(6):
+        if os.fork() == 0:
+            while time.process_time() < 0.5: pass
+            os._exit(0)
+        os.wait()
+    """
+    assert ended(jail, textwrap.dedent(program), limits=replace(SMALL, wall_seconds=60.0)).reason is Reason.TIMEOUT
+    assert (
+        ended(jail, textwrap.dedent(program), limits=replace(SMALL, cpu_seconds=9, wall_seconds=60.0)).reason
+        is Reason.OK
+    )
+
+
+def test_the_tables_of_pages_are_memory(jail: Jail) -> None:
+    """A run-time that reserves addresses is not bound in them; reading a byte of each 2 MiB costs a table of 4 KiB."""
+    program = """
+    import mmap
+    block = mmap.mmap(-1, 1 << 37, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ)
+    for place in range(0, 1 << 37, 2 << 20): block[place]
+    """
+    limits = replace(SMALL, address_bytes=None, cpu_seconds=9, wall_seconds=60.0)
+    assert ended(jail, textwrap.dedent(program), limits=limits).reason is Reason.MEMORY
+    assert ended(jail, textwrap.dedent(program), limits=replace(limits, memory_bytes=1 << 30)).reason is Reason.OK
+
+
+def test_forty_threads_that_sleep_are_no_memory(jail: Jail) -> None:
+    program = """
+    import threading, time
+    threads = [threading.Thread(target=time.sleep, args=(0.2,)) for _ in range(40)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    """
+    assert ended(jail, textwrap.dedent(program), limits=Limits()).reason is Reason.OK
+
+
+def test_processes_of_python_share_a_queue() -> None:
+    """Behind bubblewrap alone: semaphores have names in /dev/shm."""
+    program = """
+    import multiprocessing
+    with multiprocessing.Pool(2) as pool: print(sum(pool.map(abs, range(-9, 0))))
+    """
+    assert ended(jail_or_skip("bubblewrap"), textwrap.dedent(program), limits=Limits()).stdout == b"45\n"
+
+
+def test_a_long_output_is_in_the_pipe_at_once(jail: Jail) -> None:
+    """As Node needs it, which drops the rest of it in process.exit."""
+    program = "import fcntl\nprint(fcntl.fcntl(1, fcntl.F_GETPIPE_SZ))"
+    assert int(ended(jail, program).stdout) > 1 << 16

@@ -109,6 +109,34 @@ def test_a_bomb_of_processes_in_bash_ends() -> None:
     assert judged("bash", "f() { f | f & }; f; wait", limits=limits) in ("timeout", "crash", "mismatch")
 
 
+def test_bytes_that_are_no_text_equal_none() -> None:
+    assert judged("python", "import os; os.write(1, b'\\xff')", "\ufffd") == "mismatch"
+    assert judged("python", "print(chr(0xfffd))", "\ufffd") == "match"
+
+
+@pytest.mark.parametrize("text", ["import fs from 'fs';\nlet a = ;", "let a = ;", "#!/usr/bin/node\n(", "let a, a;"])
+def test_broken_modules_and_scripts_of_javascript_are_told_as_such(text: str) -> None:
+    assert judged("javascript", text) == "compile"
+
+
+@pytest.mark.parametrize("text", ["JSON.parse('(')", "import fs from 'fs';\nfs.nothing()", "return nothing"])
+def test_whole_ones_that_fail_have_crashed(text: str) -> None:
+    assert judged("javascript", text) == "crash"
+
+
+@pytest.mark.slow
+def test_types_of_node_are_taken_on_trust_and_others_are_not() -> None:
+    named = '/// <reference types="node" />\nlet t: NodeJS.Timeout = setTimeout(() => console.log(6), 1);\n'
+    assert judged("typescript", named) == "match"
+    assert judged("typescript", named + "let other: Nowhere.Timeout;") == "compile"
+
+
+@pytest.mark.slow
+def test_a_package_of_java_may_have_any_name() -> None:
+    text = "package tmp; public class A { public static void main(String[] a) { System.out.println(6); } }"
+    assert judged("java", text) == "match"
+
+
 @pytest.mark.slow
 def test_a_source_may_not_be_put_together_from_files_outside() -> None:
     assert judged("cpp", '#include "/etc/passwd"\nint main() {}') == "compile"

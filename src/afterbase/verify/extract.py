@@ -12,7 +12,7 @@ _ANSWER_IS = re.compile(r"answer(?:\s+is)?\s*(?::|\bis\b|=)\s*", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?:\.(?=\d)|[^.\n])*")
 # A minus subtracts after a letter, and after a number or a closing bracket and a space; elsewhere it is a sign.
 _NUMBER = re.compile(r"(?:(?<![\w)\]}])(?<![\d)\]}]\s)[-−])?\d+(?:,\d{3})*(?:\.\d+)?")
-_BLOCK = re.compile(r"^[ \t]*```python[ \t]*\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
+_HERE_DOCUMENT = re.compile(r"<<[-<]?[ \t]*['\"]?([A-Za-z_]\w*)")
 
 
 def extract(response: str, ways: Sequence[Way]) -> str | None:
@@ -45,24 +45,44 @@ def last_boxed_span(response: str) -> tuple[int, int] | None:
 
 def last_python_block(response: str) -> str | None:
     """The text of the last closed ```python block; None if there is none."""
-    blocks = _BLOCK.findall(response)
-    return blocks[-1] if blocks else None
+    return _last_fenced(response, ["python"])
 
 
 def last_block(response: str, tags: Sequence[str]) -> str | None:
     """The text of the last closed block that bears one of the tags; None if there is none.
 
-    A response that is one block and nothing else may leave the tag out.
+    A response that is one block and nothing else may leave the tag out. A program that holds a block in a text or a
+    comment of its own has none.
     """
-    names = "|".join(map(re.escape, tags))
-    block = re.compile(
-        rf"^[ \t]*```(?:{names})[ \t]*\r?\n(.*?)^[ \t]*```[ \t]*\r?$", re.DOTALL | re.MULTILINE | re.IGNORECASE
-    )
-    blocks = block.findall(response)
-    if blocks:
-        return blocks[-1]
+    block = _last_fenced(response, tags)
+    if block is not None:
+        return block
     alone = re.fullmatch(r"\s*```[ \t]*\r?\n(.*?)^[ \t]*```\s*", response, re.DOTALL | re.MULTILINE)
     return alone.group(1) if alone else None
+
+
+def _last_fenced(response: str, tags: Sequence[str]) -> str | None:
+    """Line by line, in linear time: one pattern for a whole block starts over at each of a million opening lines."""
+    names = "|".join(map(re.escape, tags))
+    start, block = None, None
+    for fence in re.finditer(rf"^[ \t]*```({names})?[ \t]*\r?$", response, re.MULTILINE | re.IGNORECASE):
+        if start is None and fence.group(1):
+            if block is None and _inside_a_text(response, fence.start(), fence.end()):
+                return None
+            start = fence.end() + 1
+        elif start is not None and not fence.group(1):
+            block, start = response[start : fence.start()], None
+    return block
+
+
+def _inside_a_text(program: str, start: int, end: int) -> bool:
+    """Whether a span lies in a string of three quotes, in a comment of C's kind, or in a here-document."""
+    before = program[:start]
+    if any(before.count(quotes) % 2 for quotes in ('"""', "'''")) or before.rfind("/*") > before.rfind("*/"):
+        return True
+    documents = _HERE_DOCUMENT.findall(before)
+    last = rf"^[ \t]*{documents[-1]}\b" if documents else r"(?!)"
+    return not re.search(last, before, re.MULTILINE) and re.search(last, program[end:], re.MULTILINE) is not None
 
 
 def after_answer_is(response: str) -> str | None:

@@ -22,6 +22,7 @@ from typing import Protocol
 from afterbase.verify import walls
 from afterbase.verify.program_filter import program_filter
 
+SCRATCH = ".tmp"  # no name of a Java package, whose folder stands beside it
 _ETC = ("alternatives", "ld.so.cache", "mono", "php", *(f"java-{n}-openjdk" for n in (11, 17, 21, 25)))
 _USERS = range(60_706, 61_184)  # which systemd.io/UIDS-GIDS leaves unused
 _READ_FILE = 1 << 2  # LANDLOCK_ACCESS_FS_READ_FILE
@@ -30,7 +31,7 @@ _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one command may use; all but `cpu_seconds` and `file_bytes` are of all its processes together."""
+    """What one command may use; all but `address_bytes` and `file_bytes` are of all its processes together."""
 
     cpu_seconds: int = 6
     wall_seconds: float = 15.0
@@ -92,9 +93,12 @@ def reachable(path: Path) -> bool:
 
 
 def environment(home: str) -> dict[str, str]:
-    """All that a program finds in its environment; hashes are fixed, so that a verdict on it is the same."""
+    """All that a program finds in its environment; hashes are fixed, so that a verdict on it is the same.
+
+    The C library would reserve 64 MiB of addresses for each thread, and 16 threads would be all.
+    """
     path = "/usr/local/bin:/usr/bin:/bin"
-    fixed = {"LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "OPENSSL_CONF": os.devnull}
+    fixed = {"LANG": "C.UTF-8", "PYTHONHASHSEED": "0", "OPENSSL_CONF": os.devnull, "MALLOC_ARENA_MAX": "2"}
     return {"PATH": path, "HOME": home, "TMPDIR": home, **fixed}
 
 
@@ -165,7 +169,8 @@ def _system_mounts(room: Room) -> list[str]:
         mounts += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
     for name, target in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         mounts += ["--symlink", f"/proc/self/fd/{target}", f"/dev/{name}"]
-    return [*mounts, "--symlink", "/proc/self/fd", "/dev/fd"]
+    # Named semaphores, without which Python's processes share nothing, live in the one folder to write in.
+    return [*mounts, "--symlink", "/tmp", "/dev/shm", "--symlink", "/proc/self/fd", "/dev/fd"]
 
 
 def _as_user(user: int | None) -> list[str]:
@@ -183,7 +188,7 @@ class Landlock:
         return str(room.folder)
 
     def confined(self, command: Sequence[str], room: Room, limits: Limits, *, building: bool, status: int) -> Confined:
-        scratch = room.folder if building else room.folder / "tmp"
+        scratch = room.folder if building else room.folder / SCRATCH
         read = walls.READ_FILES | walls.EXECUTE_FILES
         readable = ["/usr", "/bin", "/lib", "/lib64", "/sbin", *room.prefixes, str(room.folder)]
         paths = [(path, read) for path in readable if os.path.isdir(path)]
@@ -204,7 +209,7 @@ class Nothing:
         return str(room.folder)
 
     def confined(self, command: Sequence[str], room: Room, limits: Limits, *, building: bool, status: int) -> Confined:
-        scratch = str(room.folder if building else room.folder / "tmp")
+        scratch = str(room.folder if building else room.folder / SCRATCH)
         return _supervised(command, room.user, limits, scratch=scratch, rules=None, status=status)
 
 

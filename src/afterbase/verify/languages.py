@@ -4,8 +4,8 @@ In commands `{work}` is the program's folder, `{heap}` the megabytes that a run-
 `{main}` the names that the source asks for (Java), `{typescript}` the compiler's library. The first word of a command
 is one of `binaries`, each with the Debian package that holds it.
 
-Does not cover: C# by Microsoft's compiler (Mono's knows C# 7), programs of several files, packages beyond the standard
-library.
+Does not cover: C# by Microsoft's compiler (Mono's knows C# 6 and some of 7), programs of several files, packages beyond
+the standard library.
 """
 
 import re
@@ -23,8 +23,9 @@ _TYPESCRIPT = """
 const ts = require(process.argv[1]), file = process.argv[2];
 const options = {target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.CommonJS, esModuleInterop: true, types: [],
                  lib: ["lib.es2022.d.ts"], skipLibCheck: true};
-const untyped = new Set([2307, 2580, 2584, 2591, 2792, 7016]);
-const given = (code, name) => untyped.has(code) || ([2304, 2552].includes(code) && name in globalThis);
+const untyped = new Set([2307, 2580, 2584, 2591, 2688, 2792, 7016]);
+const given = (code, name) => untyped.has(code) || ([2304, 2552].includes(code) && name in globalThis)
+    || (code === 2503 && name === "NodeJS");
 const program = ts.createProgram([file], options), source = program.getSourceFile(file);
 const text = found => ts.flattenDiagnosticMessageText(found.messageText, "\\n");
 const errors = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)]
@@ -33,7 +34,22 @@ errors.forEach(found => console.error(text(found)));
 program.emit();
 process.exit(errors.length ? 1 : 0);
 """
+# `node --check` lets a broken module through.
+_JAVASCRIPT = """
+const vm = require("vm"), text = require("fs").readFileSync(process.argv[1], "utf8").replace(/^#!.*/, "");
+try { vm.compileFunction(text, ["exports", "require", "module", "__filename", "__dirname"]); }
+catch { new vm.SourceTextModule(text); }
+"""
 _NODE = ("node", "--max-old-space-size={heap}", "--stack-size=3000")
+# Both in linear time on any text: what is not closed goes to the end, and nothing repeats without bound.
+_JAVA_TEXTS = re.compile(
+    r'//[^\n]*|/\*.*?(?:\*/|\Z)|"""(?:\\.|[^\\])*?(?:"""|\Z)|"(?:\\.|[^"\\\n])*+"?|\'(?:\\.|[^\'\\\n])*+\'?', re.DOTALL
+)
+_JAVA_TOKENS = re.compile(
+    r"[{}]|(public\s+)?(?:\b(?:static|final|abstract|sealed|strictfp)\s+){0,4}\b(?:class|interface|enum|record)\s+([\w$]+)"
+    r"|\bstatic\b[^;{}()=]{0,99}?\bvoid\s+main\s*\(\s*(?:final\s+)?(String)\b|\bvoid\s+main\s*\("
+)
+_FILE_NAME_BYTES = 200
 _JAVA = ("-XX:+UseSerialGC", "-XX:-UsePerfData", "-XX:ActiveProcessorCount=1")
 
 
@@ -63,10 +79,10 @@ LANGUAGES = (
     ),
     Language(
         name="javascript",
-        spellings=("javascript", "js", "node"),
+        spellings=("javascript", "js", "node", "nodejs"),
         binaries={"node": "nodejs"},
         file="main.js",
-        check=("node", "--check", "{work}/main.js"),
+        check=("node", "--experimental-vm-modules", "-e", _JAVASCRIPT, "{work}/main.js"),
         run=(*_NODE, "{work}/main.js"),
         reserves=True,
     ),
@@ -93,7 +109,7 @@ LANGUAGES = (
     ),
     Language(
         name="cpp",
-        spellings=("cpp", "c++"),
+        spellings=("cpp", "c++", "cxx", "cc"),
         binaries={"g++": "g++"},
         file="main.cpp",
         build=("g++", "-std=c++20", "-O2", "-pipe", "-w", "-o", "{work}/main", "{work}/main.cpp"),
@@ -118,7 +134,7 @@ LANGUAGES = (
     ),
     Language(
         name="bash",
-        spellings=("bash", "sh"),
+        spellings=("bash", "sh", "shell"),
         binaries={"bash": "bash"},
         file="main.sh",
         check=("bash", "-n", "{work}/main.sh"),
@@ -169,22 +185,22 @@ def java_names(source: str) -> tuple[str, str]:
 
     The file is named for its public type; started is the top-level class in whose braces `main` stands.
     """
-    bare = re.sub(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'', " ", source, flags=re.DOTALL)
+    bare = _JAVA_TEXTS.sub(" ", source)
     package = re.search(r"^\s*package\s+([\w.]+)\s*;", bare)
-    public, started, current, depth = None, None, None, 0
-    for token in re.finditer(
-        r"[{}]|(public\s+)?(?:\b(?:static|final|abstract|sealed|strictfp)\s+)*\b(?:class|interface|enum|record)\s+(\w+)"
-        r"|\bvoid\s+main\s*\(",
-        bare,
-    ):
+    public, started, other, current, depth = None, None, None, None, 0
+    for token in _JAVA_TOKENS.finditer(bare):
         text = token.group()
         if text in "{}":
             depth += 1 if text == "{" else -1
         elif token.group(2) and depth == 0:
             current = token.group(2)
             public = current if token.group(1) else public
-        elif not token.group(2):
+        elif token.group(3):
             started = started or current
-    name = public or started or "Main"
-    main = started or name
+        elif not token.group(2):
+            other = other or current
+    main = started or other or public or "Main"
+    name = public or main
+    if len(name.encode()) > _FILE_NAME_BYTES:  # the compiler refuses it by any name
+        return "Main", "Main"
     return name, f"{package.group(1)}.{main}" if package else main

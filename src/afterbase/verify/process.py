@@ -1,22 +1,21 @@
 """One confined command from its start to its end: fed, watched, killed, reaped, and told what became of it.
 
-Memory is what all processes of the command hold that is not a file's, looked at every 20 ms; so a limit may be passed
-by what is taken in that time. A command is over when its first process is: what that leaves behind is killed.
-
-Does not cover: processor time of several processes together (each has its own limit; the wall clock binds all).
+Memory is what all processes of the command hold that is not a file's, page tables included. It is looked at every
+20 ms, as is their processor time; so a limit may be passed by what is taken in that time. A command is over when its
+first process is: what that leaves behind is killed.
 """
 
 import contextlib
 import json
 import os
-import resource
+import re
 import select
 import signal
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, fcntl
+from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, F_SETPIPE_SZ, fcntl
 from io import FileIO
 
 from afterbase.verify.jail import Jail, Limits, Room
@@ -25,6 +24,9 @@ from afterbase.verify.sandbox import Reason
 _TICK_SECONDS = 0.02
 _END_SECONDS = 5.0
 _STDERR_TAIL = 1 << 16
+_PIPE_BYTES = 1 << 20  # fs.pipe-max-size
+# With the tables of pages: those of terabytes that are reserved and only read fill a machine's memory alone.
+_HELD = re.compile(rb"^(?:RssAnon|VmSwap|VmPTE):\s*([0-9]+) kB$", re.MULTILINE)
 _SEALED = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
 
 
@@ -80,8 +82,13 @@ def _sealed(text: bytes, user: int | None) -> int:
 
 
 def _pipe(user: int | None) -> tuple[int, int]:
-    """A pipe that the command may open again, as /dev/stdout."""
+    """A pipe that the command may open again, as /dev/stdout.
+
+    It is as long as it may be, since Node drops what a pipe does not take at once when a program calls process.exit.
+    """
     ends = os.pipe()
+    with contextlib.suppress(PermissionError):  # the user's share of long pipes is used up
+        fcntl(ends[1], F_SETPIPE_SZ, _PIPE_BYTES)
     if user is not None:
         os.fchown(ends[1], user, user)
     return ends
@@ -97,6 +104,7 @@ class _Watch:
         self._texts = {out: bytearray(), error: bytearray(), told: bytearray()}
         self._sizes = dict.fromkeys(self._texts, 0)
         self._first: int | None = None
+        self._cpu_seconds = 0.0
         self._poll = select.poll()
         self._open = set(self._texts)
         for pipe in self._texts:
@@ -130,8 +138,11 @@ class _Watch:
                 return Reason.TIMEOUT
             if now - looked > _TICK_SECONDS:
                 looked = now
-                if _memory_of(self._process.pid) > self._limits.memory_bytes:
+                memory, self._cpu_seconds = _use_of(self._process.pid)
+                if memory > self._limits.memory_bytes:
                     return Reason.MEMORY
+                if self._cpu_seconds > self._limits.cpu_seconds:
+                    return Reason.TIMEOUT
 
     def _read(self, pipe: int) -> None:
         chunk = os.read(pipe, 1 << 16)
@@ -194,7 +205,8 @@ class _Watch:
     def _crash(self, status: int, seconds: float) -> Reason:
         if status == 128 + signal.SIGXFSZ:
             return Reason.OUTPUT
-        out_of_time = seconds >= self._limits.cpu_seconds
+        # Two threads use up their time in half of it by the clock; what was seen of it is a look behind.
+        out_of_time = max(seconds, self._cpu_seconds / 0.8) >= self._limits.cpu_seconds
         if out_of_time and status in (128 + signal.SIGXCPU, 128 + signal.SIGKILL):
             return Reason.TIMEOUT
         return Reason.CRASH
@@ -214,22 +226,29 @@ def _pidfd(pid: int) -> int | None:
         return None
 
 
-def _memory_of(root: int) -> int:
-    """Bytes that a process and all below it hold in memory, files' pages apart."""
-    total, waiting = 0, [root]
+def _use_of(root: int) -> tuple[int, float]:
+    """Bytes that a process and all below it hold in memory, files' pages apart; and their processor seconds so far."""
+    memory, seconds, waiting = 0, 0.0, [root]
     while waiting:
         pid = waiting.pop()
         try:
-            total += _own_memory(pid)
+            memory += _own_memory(pid)
+            seconds += _own_seconds(pid)
             for task in os.listdir(f"/proc/{pid}/task"):
                 with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
                     waiting += map(int, file.read().split())
         except (FileNotFoundError, ProcessLookupError):
             continue
-    return total
+    return memory, seconds
+
+
+def _own_seconds(pid: int) -> float:
+    """Those of the children that it waited for included."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def _own_memory(pid: int) -> int:
-    with open(f"/proc/{pid}/statm", "rb") as file:
-        fields = file.read().split()
-    return (int(fields[1]) - int(fields[2])) * resource.getpagesize()
+    with open(f"/proc/{pid}/status", "rb") as file:
+        return sum(map(int, _HELD.findall(file.read()))) << 10

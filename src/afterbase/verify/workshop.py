@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from afterbase.verify.jail import Jail, Limits, Room, run_user
+from afterbase.verify.jail import SCRATCH, Jail, Limits, Room, run_user
 from afterbase.verify.languages import Language, java_names, toolchain, typescript_library
 from afterbase.verify.process import Ended, run
 from afterbase.verify.sandbox import Reason
@@ -72,7 +72,7 @@ class Workshop:
         """Run the program on one test: match, mismatch, or how it ended."""
         ended = self.ended(stdin)
         if ended.reason is Reason.OK:
-            printed = ended.stdout.decode(errors="replace")
+            printed = ended.stdout.decode(errors="surrogateescape")  # equal to no text if it is none
             return "match" if lines_of(printed) == lines_of(stdout) else "mismatch"
         if ended.reason is Reason.CRASH:
             if _OUT_OF_MEMORY.search(ended.stderr):
@@ -96,7 +96,7 @@ class Workshop:
         return self._once(command, limits, stdin, building) if ended.reason is Reason.SANDBOX else ended
 
     def _once(self, command: Sequence[str], limits: Limits, stdin: bytes, building: bool) -> Ended:
-        scratch = self.room.folder / "tmp"
+        scratch = self.room.folder / SCRATCH
         scratch.mkdir()
         try:
             if self.room.user is not None:

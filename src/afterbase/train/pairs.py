@@ -26,7 +26,7 @@ from afterbase.train.loop import Training
 from afterbase.train.losses.tokens import token_logps
 from afterbase.train.optimise import gather_trained
 
-VERSION = 2
+VERSION = 3
 
 T = TypeVar("T")
 

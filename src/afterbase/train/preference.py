@@ -32,7 +32,7 @@ from afterbase.train.pairs import (
     split_pairs,
 )
 
-VERSION = 2
+VERSION = 3
 
 
 class PreferenceTraining(PairTraining):

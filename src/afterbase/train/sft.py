@@ -33,7 +33,7 @@ from afterbase.train.lora import Lora, add_lora, merged
 from afterbase.train.losses.tokens import token_logps
 from afterbase.train.optimise import gather_trained
 
-VERSION = 3
+VERSION = 4
 
 
 class Sft(Training):

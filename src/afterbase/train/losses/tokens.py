@@ -1,7 +1,8 @@
 """Log-probabilities of given tokens under softmax(logits / T), computed in chunks of positions, in backward too.
 
-Never more than one chunk's logits exist, in one buffer. A single chunk is turned into probabilities in place and kept
-for the backward pass, where it becomes the gradient; of several chunks each is computed again when its turn comes.
+Never more than one chunk's logits exist, in one buffer: `logsumexp` would take two more of that size. A single chunk
+is exponentiated in place and kept for the backward pass, where it becomes the gradient; of several chunks each is
+computed again when its turn comes.
 
 Notation: N positions, H hidden, V vocabulary.
 """
@@ -54,10 +55,10 @@ class _TokenLogps(torch.autograd.Function):
         for hidden, targets, kept in chunks:
             logits = _logits(hidden, head_VH, temperature, kept)
             chosen = logits.gather(1, targets[:, None])[:, 0]
-            normaliser = logits.logsumexp(1)
-            parts.append(chosen - normaliser)
+            largest, total = _exponentiate(logits)
+            parts.append(chosen - (largest + total.log()))
             if len(targets) == len(targets_N) and any(ctx.needs_input_grad):
-                ctx.kept = logits.sub_(normaliser[:, None]).exp_()
+                ctx.kept = logits, total
         return torch.cat(parts)
 
     @staticmethod
@@ -68,13 +69,14 @@ class _TokenLogps(torch.autograd.Function):
             head_grad = torch.zeros_like(head_VH, dtype=_wide(head_VH))
         chunks = (x.split(ctx.rows) for x in (hidden_NH, targets_N, gradients[0]))
         for hidden, targets, gradient, kept in zip(*chunks, _masks(ctx, len(targets_N)), strict=True):
-            probabilities = ctx.kept
-            if probabilities is None:
-                logits = _logits(hidden, head_VH, ctx.temperature, kept)
-                probabilities = logits.sub_(logits.logsumexp(1, keepdim=True)).exp_()
+            if ctx.kept is None:
+                powers = _logits(hidden, head_VH, ctx.temperature, kept)
+                _, total = _exponentiate(powers)
+            else:
+                powers, total = ctx.kept
             # d log p(target) / d logits = (onehot - p) / T
             scaled = gradient[:, None] / ctx.temperature
-            slope = probabilities.mul_(-scaled).scatter_add_(1, targets[:, None], scaled).to(head_VH.dtype)
+            slope = powers.mul_(-scaled / total[:, None]).scatter_add_(1, targets[:, None], scaled).to(head_VH.dtype)
             hidden_grads.append(slope @ head_VH)
             if head_grad is not None and head_grad.dtype == slope.dtype:
                 head_grad.addmm_(slope.T, hidden)
@@ -82,6 +84,12 @@ class _TokenLogps(torch.autograd.Function):
                 head_grad += slope.T @ hidden
         ctx.kept = None
         return torch.cat(hidden_grads), None if head_grad is None else head_grad.to(head_VH.dtype), None, None, None
+
+
+def _exponentiate(logits_NV: Tensor) -> tuple[Tensor, Tensor]:
+    """exp(logits - the row's largest) in the place of the logits; the largest (N,), and the sum (N,) of the powers."""
+    largest_N = logits_NV.amax(1)
+    return largest_N, logits_NV.sub_(largest_N[:, None]).exp_().sum(1)
 
 
 def _masks(ctx: Any, count: int) -> Sequence[Tensor | None]:

@@ -244,13 +244,19 @@ def test_an_attacking_draft_is_harmless(browser, tmp_path, pictures):
     store.engine.dispose()
 
 
+def _writing(browser, url, store):
+    """The page of somebody in the middle of an edit."""
+    store.add_reviewer("ada", adjudicates=False)
+    page = signed_in(browser, url, store, "ada")
+    page.press("e")
+    page.write(" A sentence that took long to write.")
+    return page
+
+
 def test_a_server_that_is_gone_costs_no_text(browser, tmp_path):
     store = review_store(tmp_path, [draft(0)], Review(double=0))
-    store.add_reviewer("ada", adjudicates=False)
     with served(create_app(store)) as url:
-        page = signed_in(browser, url, store, "ada")
-        page.press("e")
-        page.write(" A sentence that took long to write.")
+        page = _writing(browser, url, store)
     page.press("Enter", ctrl=True)
     page.wait("!document.querySelector('.notice').hidden")
     assert "not saved yet" in page.text()
@@ -260,11 +266,8 @@ def test_a_server_that_is_gone_costs_no_text(browser, tmp_path):
 
 def test_being_signed_out_costs_no_text(browser, tmp_path):
     store = review_store(tmp_path, [draft(0)], Review(double=0))
-    store.add_reviewer("ada", adjudicates=False)
     with served(create_app(store)) as url:
-        page = signed_in(browser, url, store, "ada")
-        page.press("e")
-        page.write(" A sentence that took long to write.")
+        page = _writing(browser, url, store)
         page.call("Network.clearBrowserCookies")
         page.press("Enter", ctrl=True)
         page.wait("!document.querySelector('.notice').hidden")

@@ -157,7 +157,7 @@ def test_reward_bench_takes_votes_or_accuracies(arguments: list[str]) -> None:
 
 
 def test_reward_bench_2_of_rewards(tmp_path: Path) -> None:
-    rows = [{"subset": "Math", "id": i, "chosen": [1.0], "rejected": [i, 0, 0]} for i in range(3)]
+    rows = [{"subset": "Math", "id": i, "scores": [1.0, i, 0, 0]} for i in range(3)]
     path = tmp_path / "rewards.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     said, notes = _said("reward-bench-2", path)
@@ -169,12 +169,12 @@ def test_reward_bench_2_of_rewards(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "rule"),
     [
-        ([{"subset": "Math", "id": 1, "chosen": [1.0], "rejected": [0.0]}] * 2, "nothing is judged twice"),
-        ([{"subset": "Maths", "id": 1, "chosen": [1.0], "rejected": [0.0]}], "a row has"),
-        ([{"subset": "Math", "id": 1, "chosen": [], "rejected": [0.0]}], "a row has"),
-        ([{"subset": "Math", "id": 1, "chosen": [float("nan")], "rejected": [0.0]}], "a row has"),
+        ([{"subset": "Math", "id": 1, "scores": [1.0, 0.0]}] * 2, "nothing is judged twice"),
+        ([{"subset": "Maths", "id": 1, "scores": [1.0, 0.0]}], "a row has"),
+        ([{"subset": "Math", "id": 1, "scores": [1.0, 0.0], "num_correct": 2}], "a row has"),
+        ([{"subset": "Math", "id": 1, "scores": [float("nan"), 0.0]}], "a row has"),
     ],
-    ids=["twice", "unknown", "empty", "nan"],
+    ids=["twice", "unknown", "no wrong one", "nan"],
 )
 def test_reward_bench_2_refuses(tmp_path: Path, rows: list, rule: str) -> None:
     path = tmp_path / "rewards.jsonl"

@@ -123,7 +123,7 @@ def reward_bench(
 
 @app.command(name="reward-bench-2")
 def reward_bench_2(
-    rewards: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL: subset, id, rewards of chosen and rejected.")],
+    rewards: Annotated[Path, typer.Argument(metavar="FILE", help="JSONL: subset, id, scores, num_correct.")],
     as_json: AsJson = False,
 ) -> None:
     """Subsets and average of RewardBench 2, Ties among them, from the rewards of all answers."""

@@ -1,5 +1,7 @@
 """RewardBench 2 by hand-made cases, and Ties against the same formula in arrays."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -36,6 +38,15 @@ def test_ties_against_arrays(pairs):
         + 0.01 * last.mean()
     )
     assert ties([*tied, *ref]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_ties_of_the_reference_data(afterbase_data):
+    case = json.loads((afterbase_data / "rewardbench" / "v2_ties_case.json").read_text())
+    questions = [
+        Question(id=row["id"], right=row["scores"][: row["num_correct"]], wrong=row["scores"][row["num_correct"] :])
+        for row in case["dataset"]
+    ]
+    assert ties(questions) == pytest.approx(case["expected_overall_score"], abs=1e-9)
 
 
 def test_the_average_is_plain():

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field, FiniteFloat
+from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
 from afterbase.core.errors import UserError
 from afterbase.core.rows import read_array, read_rows
@@ -33,12 +33,18 @@ class Case(BaseModel):
 
 
 class Rewarded(BaseModel):
-    """The rewards of one question's answers."""
+    """The rewards of one question's answers, the right ones first."""
 
     subset: Literal["Factuality", "Precise IF", "Math", "Safety", "Focus", "Ties"]
     id: int | str
-    chosen: list[FiniteFloat] = Field(min_length=1)
-    rejected: list[FiniteFloat] = Field(min_length=1)
+    scores: list[FiniteFloat]
+    num_correct: int = Field(default=1, ge=1)
+
+    @model_validator(mode="after")
+    def _both_kinds(self) -> "Rewarded":
+        if self.num_correct >= len(self.scores):
+            raise ValueError(f"{len(self.scores)} scores of which {self.num_correct} are right leave no wrong one")
+        return self
 
 
 def read_rewards(path: Path) -> tuple[dict[str, list[Question]], list[str]]:
@@ -49,7 +55,8 @@ def read_rewards(path: Path) -> tuple[dict[str, list[Question]], list[str]]:
         if str(row.id) in questions:
             got = f"{row.id} of {row.subset} more than once in {path}"
             raise UserError("nothing is judged twice", got=got, remedy="keep one of each")
-        questions[str(row.id)] = Question(id=str(row.id), right=row.chosen, wrong=row.rejected)
+        right, wrong = row.scores[: row.num_correct], row.scores[row.num_correct :]
+        questions[str(row.id)] = Question(id=str(row.id), right=right, wrong=wrong)
     absent = [name for name in SUBSETS if name not in subsets]
     return (
         {name: list(subsets[name].values()) for name in SUBSETS if name in subsets},

@@ -43,7 +43,7 @@ def test_rows_of_others_get_what_they_lack(tmp_path):
         ("{", "line 2 .*no JSON"),
         ("[1]", "line 2 .*list and no object"),
         ("{}", "row 2 .*neither `messages` nor"),
-        ('{"messages": [{"role": "user"}]}', "row 2 .*content"),
+        ('{"messages": [{"role": "user"}]}', "row 2 .*no `content`"),
         ('{"messages": [{"role": "user", "content": null}]}', "row 2 .*both strings"),
         ('{"messages": 3}', "row 2 .*not iterable"),
         (GOOD.replace('"b"', '"\\ud800"'), "row 2 .*surrogate"),

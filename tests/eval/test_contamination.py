@@ -73,6 +73,8 @@ def test_what_is_missing_of_a_lineage_is_named(checkpoint):
 
 def test_nothing_is_known_of_a_folder_that_no_run_made(tmp_path):
     assert not training_of(tmp_path, []).known
+    (tmp_path / "manifest.json").write_text("{}")  # somebody else's
+    assert not training_of(tmp_path / "model", []).known
     assert not training_of(None, []).known
 
 

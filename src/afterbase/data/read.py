@@ -95,7 +95,8 @@ def _tables(rows: Iterator[tuple[int, dict[str, Any], int]], path: Path, domain:
         try:
             batch.append(_record(raw, path, domain))
         except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise _no_row(path, number, str(error) or type(error).__name__) from error
+            said = f"no `{error.args[0]}`" if isinstance(error, KeyError) else str(error) or type(error).__name__
+            raise _no_row(path, number, said) from error
         numbers.append(number)
         size += length
         if len(batch) >= ROWS or size >= _BYTES:

@@ -33,14 +33,19 @@ class Training(NamedTuple):
 def training_of(folder: Path | None, files: Sequence[Path]) -> Training:
     """The named files, and what the lineage of a model's folder holds, if a run made it."""
     samples, problems, missing = list(files), [], []
-    # A model lies in STORE/KEY/payload or, of a step on the way, in STORE/KEY/checkpoints/STEP.
-    for place in () if folder is None else folder.resolve().parents:
-        if (place / "manifest.json").is_file():
-            made_from, missing = Store(place.parent).ancestors(place.name)
-            samples += [path for a in made_from if (path := a.payload / _SAMPLES).is_file()]
-            problems += [path for a in made_from if (path := a.payload / _PROBLEMS).is_file()]
-            break
+    artifact = None if folder is None else _artifact(folder.resolve())
+    if artifact is not None:
+        made_from, missing = Store(artifact.parent).ancestors(artifact.name)
+        samples += [path for a in made_from if (path := a.payload / _SAMPLES).is_file()]
+        problems += [path for a in made_from if (path := a.payload / _PROBLEMS).is_file()]
     return Training(samples, problems, missing)
+
+
+def _artifact(model: Path) -> Path | None:
+    """STORE/KEY, where the model is STORE/KEY/payload or, of a step on the way, STORE/KEY/checkpoints/STEP."""
+    step = model.parent.name == "checkpoints"
+    folder = model.parent.parent if step else model.parent
+    return folder if (step or model.name == "payload") and (folder / "manifest.json").is_file() else None
 
 
 def contaminated(questions: Sequence[str], training: Training, show: Callable[[int], None]) -> set[str]:

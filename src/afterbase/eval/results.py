@@ -129,7 +129,6 @@ def summarise(task: Task, judged: Sequence[Judged]) -> tuple[Result, dict[str, A
         low = min(low, interval(_by_cluster(task, _failed_as(judged, 0.0))).low)
         high = max(high, interval(_by_cluster(task, _failed_as(judged, 1.0))).high)
     result = Result(
-        contaminated=_contamination(task, known),
         metric=task.metric,
         value=_percent(share),
         low=_percent(low),
@@ -137,6 +136,7 @@ def summarise(task: Task, judged: Sequence[Judged]) -> tuple[Result, dict[str, A
         n=len(values),
         mean_tokens=round(float(np.mean([j.row.tokens or 0 for j in judged])), 2),
         truncated_share=round(float(np.mean([bool(j.row.truncated) for j in judged])), 4),
+        contaminated=_contamination(task, known),
     )
     more: dict[str, Any] = {
         "runs": runs,

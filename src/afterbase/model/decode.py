@@ -204,7 +204,8 @@ class LatentDecoder:
     def __init__(self, model: DeepseekV3ForCausalLM) -> None:
         self.model = model
         trunk = model.model
-        self._layers = LatentLayers(model.config, trunk.layers, trunk.norm, trunk.rotary_emb)  # type: ignore[arg-type]
+        layers = trunk.layers
+        self._layers = LatentLayers(model.config, layers, trunk.norm, trunk.rotary_emb)  # type: ignore[arg-type]  # a ModuleList
         self.new_cache = self._layers.new_cache
         self.refresh()
 

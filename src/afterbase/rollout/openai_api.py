@@ -148,9 +148,9 @@ class CompletionRequest(GenerationRequest):
             case str(text):
                 return [text]
             case [int(), *_] as ids:
-                return [ids]  # type: ignore[list-item]
+                return [ids]  # type: ignore[list-item]  # pydantic has seen to it that they are all ints
             case several:
-                return several  # type: ignore[return-value]
+                return several  # type: ignore[return-value]  # texts alone or lists of ints alone, as pydantic knows
 
     @property
     def top(self) -> int | None:

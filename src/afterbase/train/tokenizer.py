@@ -15,13 +15,13 @@ _PIECES = Regex(r"\d| ?[A-Za-z]+| ?[^\sA-Za-z\d]+(?: (?=-?\d))?|\n+| +")
 def train_tokenizer(texts: Iterable[str], *, vocabulary: int, context: int) -> PreTrainedTokenizerFast:
     """A tokenizer of `vocabulary` entries, special tokens first; `context` is the model's longest input in tokens."""
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]  # the stubs know no setter
         [
             pre_tokenizers.Split(_PIECES, behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    bpe.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    bpe.decoder = decoders.ByteLevel()  # type: ignore[assignment]  # nor here
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=list(SPECIAL_TOKENS),

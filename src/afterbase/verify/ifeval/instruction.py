@@ -28,7 +28,7 @@ class Instruction(BaseModel):
 
     def followed(self, text: str) -> bool:
         """Whether the text, as it stands, does what is asked."""
-        raise NotImplementedError
+        raise NotImplementedError  # each instruction has its own
 
 
 def holds(count: int, relation: Relation, threshold: int) -> bool:

@@ -1,8 +1,10 @@
 """The engine over HTTP, with the server that is shipped and a toy model instead of vLLM; then what may go wrong."""
 
+import gc
 import http.server
 import math
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -351,9 +353,14 @@ def test_server_of_another_model_is_refused(start, connect):
         def describe(self):
             return {**super().describe(), "vocabulary": 7}
 
-    with pytest.raises(UserError, match="runs the model that is trained") as error:
-        connect(start(Other))
-    assert "a vocabulary of 7" in error.value.got
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with pytest.raises(UserError, match="runs the model that is trained") as error:
+            connect(start(Other))
+        assert "a vocabulary of 7" in error.value.got
+        del error
+        gc.collect()
+    assert not [warning for warning in seen if "unclosed" in str(warning.message)]
 
 
 class _Endpoint(http.server.BaseHTTPRequestHandler):

@@ -63,8 +63,12 @@ class VllmEngine(Engine):
         self._patience = patience or Patience()
         self._client = Client(url, token=token, deadlines=self._patience.deadlines)
         self._snapshot: Snapshot | None = None
-        refuse_absent(self._client)
-        self._dtype()
+        try:
+            refuse_absent(self._client)
+            self._dtype()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Forget the copy of the weights, and the server."""

@@ -83,23 +83,21 @@ def test_a_port_in_use_is_told(root):
 def test_links_work_and_ctrl_c_ends_it(root):
     arguments = ["review", "toy", "--root", str(root), "--port", "0", "--reviewer", "ada", "--adjudicator", "cyd"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    server = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, *arguments], stdout=subprocess.PIPE, text=True, env=environment
-    )
-    assert server.stdout is not None
-    try:
-        lines = [server.stdout.readline() for _ in range(6)]
-        assert re.match(r"toy at http://127\.0\.0\.1:\d+ ", lines[0])
-        assert "chat: 2 drafts to review" in lines[1]
-        name, link = lines[4].split()
-        assert name == "ada"
-        url, token = link.split("/sign-in#token=")
-        with httpx.Client(base_url=url, follow_redirects=True) as client:
-            assert "Sign in" in client.get("/").text
-            page = client.post("/sign-in", data={"token": token})
-            assert "2 left" in page.text
-        server.send_signal(signal.SIGINT)
-        assert server.wait(30) == 0
-    finally:
-        server.kill()
-        server.wait()
+    command = [sys.executable, "-c", PROGRAM, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as server:
+        try:
+            assert server.stdout is not None
+            lines = [server.stdout.readline() for _ in range(6)]
+            assert re.match(r"toy at http://127\.0\.0\.1:\d+ ", lines[0])
+            assert "chat: 2 drafts to review" in lines[1]
+            name, link = lines[4].split()
+            assert name == "ada"
+            url, token = link.split("/sign-in#token=")
+            with httpx.Client(base_url=url, follow_redirects=True) as client:
+                assert "Sign in" in client.get("/").text
+                page = client.post("/sign-in", data={"token": token})
+                assert "2 left" in page.text
+            server.send_signal(signal.SIGINT)
+            assert server.wait(30) == 0
+        finally:
+            server.kill()

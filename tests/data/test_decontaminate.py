@@ -138,7 +138,9 @@ def test_shares_are_those_of_the_sets_of_grams(item, row):
 def test_planted_items_of_real_benchmarks_are_found_and_nothing_else(afterbase_data):
     fields = {"gsm8k": "question", "math500": "problem", "aime2024": "problem", "humaneval": "prompt"}
     texts = {
-        name: [json.loads(line)[field] for line in (afterbase_data / f"capability/{name}.jsonl").read_text().splitlines()]
+        name: [
+            json.loads(line)[field] for line in (afterbase_data / f"capability/{name}.jsonl").read_text().splitlines()
+        ]
         for name, field in fields.items()
     }
     chinese = (afterbase_data / "capability/chinese_simpleqa.jsonl").read_text().splitlines()

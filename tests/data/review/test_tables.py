@@ -35,8 +35,14 @@ def url(request, tmp_path):
 
 def test_secret_is_made_once(url):
     secrets, threads = [], []
+
+    def ask() -> None:
+        engine = connect(url)
+        secrets.append(secret_of(engine))
+        engine.dispose()
+
     for _ in range(4):
-        threads.append(threading.Thread(target=lambda: secrets.append(secret_of(connect(url)))))
+        threads.append(threading.Thread(target=ask))
         threads[-1].start()
     for thread in threads:
         thread.join()

@@ -122,8 +122,8 @@ def test_a_prompt_is_stored_once(llama):
     cache.add_rows(3, key=0, cached_LWD=cached[0])
     cache.add_rows(2, key=0, cached_LWD=cached[0])
     assert cache.rows == 5
-    assert cache._prompts_LPWD[:, 0, :9].equal(cached[0])
-    assert not cache._prompts_LPWD[:, 1:].any()
+    assert cache._prompts_LPGWE[:, 0, :, :9].transpose(1, 2).flatten(2).equal(cached[0])
+    assert not cache._prompts_LPGWE[:, 1:].any()
 
 
 def test_int8_stays_near_and_reports_its_own_policy(llama):

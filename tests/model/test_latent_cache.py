@@ -10,32 +10,26 @@ from torch import Tensor
 from afterbase.model.latent_cache import LatentCache
 
 LAYERS, HEADS, KEY, VALUE = 2, 3, 5, 4  # a cached token is its latent, whose first part is the value, as in MLA
-PARTS = ((slice(0, KEY), slice(0, VALUE)),)
-TWO_PARTS = ((slice(0, 3), slice(3, 5)), (slice(5, 8), slice(8, 10)))  # two groups of heads with keys of their own
+LATENT = {"groups": 1, "share": KEY, "key": slice(0, KEY), "value": slice(0, VALUE)}
+GROUPED = {"groups": 2, "share": 5, "key": slice(0, 3), "value": slice(3, 5)}  # groups of heads with keys of their own
 
 
 class Plain:
     """The same, by hand: a list of tokens a row and layer."""
 
-    def __init__(self, parts=PARTS) -> None:
+    def __init__(self, layout=LATENT) -> None:
         self.rows: list[list[list[Tensor]]] = []
-        self.parts = parts
+        self.layout = layout
 
     def attend(self, layer: int, row: int, query_HD: Tensor, upto: int) -> Tensor:
+        groups, share, key, value = self.layout.values()
         tokens = torch.stack(self.rows[row][layer][:upto])
-        shares = query_HD.split(len(query_HD) // len(self.parts))
-        return torch.cat(
-            [
-                (query @ tokens[:, key].T).softmax(-1) @ tokens[:, value]
-                for query, (key, value) in zip(shares, self.parts, strict=True)
-            ]
-        )
+        shares = zip(query_HD.split(len(query_HD) // groups), tokens.split(share, 1), strict=True)
+        return torch.cat([(query @ own[:, key].T).softmax(-1) @ own[:, value] for query, own in shares])
 
 
-def cache_of(heads: int = HEADS, parts=PARTS, dim: int = KEY, *, rows: int = 8, own: int = 16) -> LatentCache:
-    return LatentCache(
-        layers=LAYERS, heads=heads, rows=rows, prompt_width=6, own_width=own, parts=parts, cached_dim=dim
-    )
+def cache_of(heads: int = HEADS, layout=LATENT, *, rows: int = 8, own: int = 16) -> LatentCache:
+    return LatentCache(layers=LAYERS, heads=heads, rows=rows, prompt_width=6, own_width=own, **layout)
 
 
 def add(cache: LatentCache, plain: Plain, key: int, prompt_LWD: Tensor, count: int) -> None:
@@ -44,11 +38,11 @@ def add(cache: LatentCache, plain: Plain, key: int, prompt_LWD: Tensor, count: i
 
 
 def step_is_equal(cache: LatentCache, plain: Plain, rng: torch.Generator, *, tokens: int = 1, heads: int = HEADS):
-    dim = max(value.stop for _, value in plain.parts) if len(plain.parts) > 1 else KEY
+    dim = plain.layout["groups"] * plain.layout["share"]
     before = [len(row[0]) for row in plain.rows]
     positions, attend = cache.begin_step(tokens)
     assert positions.tolist() == [start + t for start in before for t in range(tokens)]
-    key_dim = plain.parts[0][0].stop - plain.parts[0][0].start
+    key_dim = plain.layout["key"].stop
     for layer in range(LAYERS):
         query = torch.randn(cache.rows * tokens, heads, key_dim, generator=rng)
         new = torch.randn(cache.rows * tokens, dim, generator=rng)
@@ -116,11 +110,16 @@ def test_one_query_a_row_may_be_asked_of_several_tokens() -> None:
     torch.testing.assert_close(got[1], plain.attend(0, 1, query[1], 4))
 
 
-def test_groups_of_heads_have_keys_and_values_of_their_own() -> None:
-    rng = torch.Generator().manual_seed(3)
-    cache, plain = cache_of(heads=4, parts=TWO_PARTS, dim=10), Plain(TWO_PARTS)
-    add(cache, plain, 0, torch.randn(LAYERS, 3, 10, generator=rng), 2)
-    step_is_equal(cache, plain, rng, heads=4)
+@given(seed=st.integers(0, 1000), counts=st.lists(st.integers(1, 3), min_size=1, max_size=3), tokens=st.integers(1, 3))
+def test_groups_of_heads_have_keys_and_values_of_their_own(seed: int, counts: list[int], tokens: int) -> None:
+    rng = torch.Generator().manual_seed(seed)
+    cache, plain = cache_of(heads=4, layout=GROUPED, rows=9), Plain(GROUPED)
+    for key, count in enumerate(counts):
+        add(cache, plain, key, torch.randn(LAYERS, 3, 10, generator=rng), count)
+    step_is_equal(cache, plain, rng, heads=4, tokens=tokens)
+    order = np.arange(len(plain.rows))[::-1][: max(1, len(plain.rows) - 1)]
+    cache.keep_rows(order)
+    plain.rows = [plain.rows[i] for i in order]
     step_is_equal(cache, plain, rng, heads=4)
 
 

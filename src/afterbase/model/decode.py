@@ -88,8 +88,10 @@ class LatentLayers:
             rows=rows,
             prompt_width=prompt_width,
             own_width=own_width,
-            parts=[(slice(0, self.cached_dim), slice(0, self.latent_dim))],
-            cached_dim=self.cached_dim,
+            groups=1,
+            share=self.cached_dim,
+            key=slice(0, self.cached_dim),
+            value=slice(0, self.latent_dim),
         )
 
     def read(self, x_MX: Tensor, lengths: list[int]) -> tuple[list[Tensor], States]:

@@ -176,7 +176,7 @@ def _outside(
             remedy="use a model without capped scores, or roll out with vLLM",
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    cached = torch.cat((key[0].transpose(0, 1).flatten(1), value[0].transpose(0, 1).flatten(1)), 1)
+    cached = torch.cat((key[0], value[0]), -1).transpose(0, 1).flatten(1)
     return attend(module.layer_idx, query[0].transpose(0, 1) * scale, cached)[None], None
 
 

@@ -84,7 +84,7 @@ class LlamaDecoder:
         attention, mlp = layer.self_attn, layer.mlp
         query = [self._in_pairs(x) * attention.scaling for x in _parameters(attention.q_proj)]
         key = [self._in_pairs(x) for x in _parameters(attention.k_proj)]
-        qkv = zip(query, key, _parameters(attention.v_proj), strict=True)
+        qkv = zip(query, map(self._after_each, key, _parameters(attention.v_proj)), strict=True)
         gate_up = zip(_parameters(mlp.gate_proj), _parameters(mlp.up_proj), strict=True)
         return _Layer(
             input_norm=norm_of(layer.input_layernorm),
@@ -100,6 +100,11 @@ class LlamaDecoder:
         """Rope pairs as neighbours, so that a rotation is one complex product; dot products do not see the order."""
         halves = x.view(-1, 2, self._head_dim // 2, *x.shape[1:])
         return halves.transpose(1, 2).reshape(x.shape)
+
+    def _after_each(self, key: Tensor, value: Tensor) -> Tensor:
+        """The rows of each key head, and after them those of its value."""
+        heads = (x.unflatten(0, (self._key_heads, 1, self._head_dim)) for x in (key, value))
+        return torch.cat(tuple(heads), 1).flatten(0, 2)
 
     def _product(self, weight: Tensor, bias: Tensor | None = None) -> Product:
         return int8_product(weight, bias) if self._int8 else packed_product(weight, bias)
@@ -151,11 +156,12 @@ class LlamaDecoder:
     def _run(self, tokens_M: Tensor, positions_M: Tensor, attend: Attend) -> States:
         x = F.embedding(tokens_M, self.model.model.embed_tokens.weight)
         rotation_M1R = self._rotation_WR.index_select(0, positions_M)[:, None]
-        rotated = self._heads + self._key_heads
         for index, layer in enumerate(self._layers):
             qkv_MHD = layer.qkv(rms_norm(x, layer.input_norm)).view(len(x), -1, self._head_dim)
-            torch.view_as_complex(qkv_MHD[:, :rotated].unflatten(-1, (-1, 2))).mul_(rotation_M1R)
-            attended = attend(index, qkv_MHD[:, : self._heads], qkv_MHD[:, self._heads :].flatten(1))
+            query_MHD, cached_MHD = qkv_MHD[:, : self._heads], qkv_MHD[:, self._heads :]
+            for rotated in (query_MHD, cached_MHD[:, ::2]):
+                torch.view_as_complex(rotated.unflatten(-1, (-1, 2))).mul_(rotation_M1R)
+            attended = attend(index, query_MHD, cached_MHD.flatten(1))
             x.add_(layer.output(attended.flatten(1)))
             gate, up = layer.gate_up(rms_norm(x, layer.norm)).chunk(2, dim=1)
             x.add_(layer.down(layer.act(gate).mul_(up)))
@@ -200,23 +206,23 @@ def int8_product(weight: Tensor, bias: Tensor | None) -> Product:
 def key_value_cache(
     *, layers: int, heads: int, key_heads: int, head_dim: int, rows: int, prompt_width: int, own_width: int
 ) -> LatentCache:
-    """A cache whose tokens are the keys of all key heads and then their values."""
-    starts = range(0, key_heads * head_dim, head_dim)
-    shift = key_heads * head_dim
+    """A cache whose tokens are key and value of one key head after another."""
     return LatentCache(
         layers=layers,
         heads=heads,
         rows=rows,
         prompt_width=prompt_width,
         own_width=own_width,
-        parts=[(slice(s, s + head_dim), slice(shift + s, shift + s + head_dim)) for s in starts],
-        cached_dim=2 * shift,
+        groups=key_heads,
+        share=2 * head_dim,
+        key=slice(0, head_dim),
+        value=slice(head_dim, 2 * head_dim),
     )
 
 
 def causal_attention(query_MHD: Tensor, cached_MD: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Attention of each sequence to itself, (M, H, D); queries are scaled, `cached_MD` is keys and values."""
-    key_MGD, value_MGD = cached_MD.view(len(cached_MD), 2, -1, query_MHD.shape[-1]).unbind(1)
+    """Attention of each sequence to itself, (M, H, D); queries are scaled, `cached_MD` as `key_value_cache` has it."""
+    key_MGD, value_MGD = cached_MD.view(len(cached_MD), -1, 2, query_MHD.shape[-1]).unbind(2)
     outputs = []
     for sequence in zip(query_MHD.split(lengths), key_MGD.split(lengths), value_MGD.split(lengths), strict=True):
         query, key, value = (x.transpose(0, 1)[None] for x in sequence)

@@ -2,10 +2,13 @@
 
 Rows that answer the same prompt read one copy of its tokens, as one GEMM, and each row its own tokens beside them.
 
-Shape suffixes as in decode.py; T tokens a row in one step, M = N x T.
+A cached token is G equal shares, one for each group of heads that has its key and value in common; all groups are one
+batch of products.
+
+Shape suffixes as in decode.py; T tokens a row in one step, M = N x T; G groups of heads, E width of a share, D = G x E.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,18 +38,21 @@ class LatentCache:
         rows: int,
         prompt_width: int,
         own_width: int,
-        parts: Sequence[tuple[slice, slice]],
-        cached_dim: int,
+        groups: int,
+        share: int,
+        key: slice,
+        value: slice,
     ) -> None:
-        """`parts`: where in a cached token the key and the value lie that an equal share of the heads has in common."""
+        """`key` and `value`: where they lie in one of the `groups` shares, each `share` wide, of a cached token."""
         # Zeros, because padding is read with weight 0. NumPy's are resident only once written, so that the widest case
         # costs nothing until it happens.
-        self._prompts_LPWD = torch.from_numpy(
-            np.zeros((layers, rows, max(prompt_width, 1), cached_dim), dtype=np.float32)
+        self._prompts_LPGWE, self._own_LNGWE = (
+            torch.from_numpy(np.zeros((layers, rows, groups, width, share), dtype=np.float32))
+            for width in (max(prompt_width, 1), own_width)
         )
-        self._own_LNWD = torch.from_numpy(np.zeros((layers, rows, own_width, cached_dim), dtype=np.float32))
-        self._heads = heads // len(parts)
-        self._parts = parts
+        self._heads = heads // groups
+        self._shares = groups
+        self._key, self._value = key, value
         self._keys: list[int] = []
         self._prompt_length = np.zeros(rows, dtype=np.int64)
         self._row_prompt = np.zeros(rows, dtype=np.int64)
@@ -57,7 +63,8 @@ class LatentCache:
     def add_rows(self, count: int, *, key: int, cached_LWD: Tensor) -> None:
         """Append rows that continue the prompt named by `key`, whose tokens are stored if no live row has them."""
         if key not in self._keys:
-            self._prompts_LPWD[:, len(self._keys), : cached_LWD.shape[1]] = cached_LWD
+            shares_LWGE = cached_LWD.unflatten(2, (self._shares, -1))
+            self._prompts_LPGWE[:, len(self._keys), :, : cached_LWD.shape[1]] = shares_LWGE.transpose(1, 2)
             self._prompt_length[len(self._keys)] = cached_LWD.shape[1]
             self._keys.append(key)
         new = slice(self.rows, self.rows + count)
@@ -72,13 +79,13 @@ class LatentCache:
         moved = np.flatnonzero(order != np.arange(len(order)))
         for state in (self._row_prompt, self._row_length):
             state[moved] = state[order[moved]]
-        self._own_LNWD[:, moved, :width] = self._own_LNWD[:, order[moved], :width]
+        self._own_LNGWE[:, moved, :, :width] = self._own_LNGWE[:, order[moved], :, :width]
         self.rows = len(order)
         self._groups = None
         for prompt in np.setdiff1d(np.arange(len(self._keys)), self._row_prompt[: self.rows])[::-1]:
             last = len(self._keys) - 1
             width = self._prompt_length[last]
-            self._prompts_LPWD[:, prompt, :width] = self._prompts_LPWD[:, last, :width].clone()
+            self._prompts_LPGWE[:, prompt, :, :width] = self._prompts_LPGWE[:, last, :, :width].clone()
             self._prompt_length[prompt] = width
             self._row_prompt[: self.rows][self._row_prompt[: self.rows] == last] = prompt
             self._keys[prompt] = self._keys[last]
@@ -98,53 +105,61 @@ class LatentCache:
         is cached up to itself. With `asked_N`, an index below `count` a row, only that token's query is to come."""
         if self._groups is None:
             self._groups = _Groups.of(self._row_prompt[: self.rows], self._prompt_length[: len(self._keys)])
-        groups, own_LNWD = self._groups, self._own_LNWD
+        groups, shares, own_LNGWE = self._groups, self._shares, self._own_LNGWE
         row_N1 = np.arange(self.rows)[:, None]
         slot_NT = self.lengths[:, None] + np.arange(count)
         asked_NT = slot_NT if asked_N is None else slot_NT[row_N1, asked_N[:, None]]
-        heads = asked_NT.shape[1] * self._heads
+        asked = asked_NT.shape[1]
+        heads = asked * self._heads
         self._row_length[: self.rows] += count
-        write_M = torch.from_numpy((row_N1 * own_LNWD.shape[2] + slot_NT).reshape(-1))
+        strip_N1G = row_N1[:, None] * shares + np.arange(shares)
+        write = torch.from_numpy((strip_N1G * own_LNGWE.shape[3] + slot_NT[..., None]).reshape(-1))
+        prompt_bias = groups.bias_P1W.repeat_interleave(shares, 0)
         spans = [
-            (slice(start, end), width, self._causal_bias(asked_NT[start:end] + 1, width))
+            (slice(start * shares, end * shares), width, self._causal_bias(asked_NT[start:end] + 1, width))
             for start, end, width in _spans(self.lengths)
         ]
 
+        # Below, B = N x G or P x G is the batch of products, and h the heads of a group. The tokens of a row are so many
+        # more heads: nothing but the bias tells them apart.
         def attend(layer: int, query_MHD: Tensor, cached_MD: Tensor) -> Tensor:
-            own_LNWD[layer].flatten(0, 1).index_copy_(0, write_M, cached_MD)
-            prompts_PWD = self._prompts_LPWD[layer, : groups.count, : groups.width]
-            shares = query_MHD.split(self._heads, dim=1)
-            return torch.cat(
-                [
-                    part(query, prompts_PWD, own_LNWD[layer], key, value).view(len(query), -1, value.stop - value.start)
-                    for query, (key, value) in zip(shares, self._parts, strict=True)
-                ],
-                dim=1,
-            )
-
-        def part(query_MHD: Tensor, prompts_PWD: Tensor, own_NWD: Tensor, key: slice, value: slice) -> Tensor:
-            # The tokens of a row are so many more heads: nothing but the bias tells them apart.
-            query_NHD = query_MHD.reshape(-1, heads, query_MHD.shape[-1])
-            scores = torch.baddbmm(groups.bias_P1W, groups.gather(query_NHD), prompts_PWD[..., key].mT)
-            scores_NHW = groups.scatter(scores, heads)
-            own_NHC = query_NHD.new_empty(len(query_NHD), heads, value.stop - value.start)
+            own_LNGWE[layer].flatten(0, 2).index_copy_(0, write, cached_MD.reshape(len(write), -1))
+            own_BWE = own_LNGWE[layer].flatten(0, 1)
+            prompts_BWE = self._prompts_LPGWE[layer, : groups.count, :, : groups.width].flatten(0, 1)
+            query_BhD = _by_share(query_MHD, asked, shares)
+            prompt_keys = prompts_BWE[..., self._key].mT
+            scores = torch.baddbmm(prompt_bias, groups.gather(query_BhD, shares), prompt_keys)
+            scores_BhW = groups.scatter(scores, shares, heads)
+            own_BhC = query_BhD.new_empty(len(query_BhD), heads, self._value.stop - self._value.start)
             prompt_weights = []
             for rows, width, bias in spans:
-                own = own_NWD[rows, :width]
-                own_scores = torch.baddbmm(bias, query_NHD[rows], own[..., key].mT)
-                weights = torch.cat((scores_NHW[rows], own_scores), -1).softmax(-1)
-                torch.bmm(weights[..., groups.width :], own[..., value], out=own_NHC[rows])
+                own = own_BWE[rows, :width]
+                own_scores = torch.baddbmm(bias, query_BhD[rows], own[..., self._key].mT)
+                weights = torch.cat((scores_BhW[rows], own_scores), -1).softmax(-1)
+                torch.bmm(weights[..., groups.width :], own[..., self._value], out=own_BhC[rows])
                 prompt_weights.append(weights[..., : groups.width])
             weights = torch.cat(prompt_weights) if len(spans) > 1 else prompt_weights[0]
-            attended = torch.bmm(groups.gather(weights), prompts_PWD[..., value])
-            return own_NHC.add_(groups.scatter(attended, heads))
+            attended = torch.bmm(groups.gather(weights, shares), prompts_BWE[..., self._value])
+            return _by_token(own_BhC.add_(groups.scatter(attended, shares, heads)), asked, shares)
 
         return torch.from_numpy((groups.start_N[:, None] + slot_NT).reshape(-1)), attend
 
     def _causal_bias(self, length_NT: np.ndarray, width: int) -> Tensor:
-        """The padding's bias for every token, and with more than one token a row for every head of it."""
-        bias_NTW = _padding_bias(length_NT, width)
-        return bias_NTW if length_NT.shape[1] == 1 else bias_NTW.repeat_interleave(self._heads, dim=1)
+        """The padding's bias of every strip, and with more than one token a row for every head of it."""
+        bias_BTW = _padding_bias(length_NT, width).repeat_interleave(self._shares, dim=0)
+        return bias_BTW if length_NT.shape[1] == 1 else bias_BTW.repeat_interleave(self._heads, dim=1)
+
+
+def _by_share(query_MHD: Tensor, tokens: int, shares: int) -> Tensor:
+    """One batch entry a row and share, (N x G, T x h, D)."""
+    query_NTGhD = query_MHD.view(-1, tokens, shares, query_MHD.shape[1] // shares, query_MHD.shape[2])
+    return query_NTGhD.transpose(1, 2).reshape(len(query_NTGhD) * shares, -1, query_MHD.shape[2])
+
+
+def _by_token(attended_BhC: Tensor, tokens: int, shares: int) -> Tensor:
+    """The inverse of `_by_share`, (M, H, C)."""
+    attended_NGThC = attended_BhC.view(len(attended_BhC) // shares, shares, tokens, -1, attended_BhC.shape[2])
+    return attended_NGThC.transpose(1, 2).reshape(len(attended_NGThC) * tokens, -1, attended_BhC.shape[2])
 
 
 def _spans(lengths: np.ndarray) -> list[tuple[int, int, int]]:
@@ -199,13 +214,17 @@ class _Groups:
             rectangle_of_rows=None if in_order else torch.from_numpy(there),
         )
 
-    def gather(self, x_NHx: Tensor) -> Tensor:
-        """Rows into the rectangle, heads and rows of a prompt as one axis."""
+    def gather(self, x_Bhx: Tensor, shares: int) -> Tensor:
+        """From one batch entry a row and share to one a prompt and share, with all rows of the prompt: (P x G, r x h, x)."""
+        x_NGhx = x_Bhx.unflatten(0, (-1, shares))
         if self.rows_of_rectangle is not None:
-            x_NHx = x_NHx.index_select(0, self.rows_of_rectangle)
-        return x_NHx.reshape(self.count, -1, x_NHx.shape[-1])
+            x_NGhx = x_NGhx.index_select(0, self.rows_of_rectangle)
+        x_PrGhx = x_NGhx.unflatten(0, (self.count, -1))
+        return x_PrGhx.transpose(1, 2).reshape(self.count * shares, -1, x_Bhx.shape[-1])
 
-    def scatter(self, x_Pgx: Tensor, heads: int) -> Tensor:
+    def scatter(self, x_Bgx: Tensor, shares: int, heads: int) -> Tensor:
         """The inverse of `gather`; padding is dropped."""
-        x = x_Pgx.view(-1, heads, x_Pgx.shape[-1])
-        return x if self.rectangle_of_rows is None else x.index_select(0, self.rectangle_of_rows)
+        x_PGrhx = x_Bgx.view(self.count, shares, -1, heads, x_Bgx.shape[-1])
+        x_NGhx = x_PGrhx.transpose(1, 2).flatten(0, 1)
+        x_NGhx = x_NGhx if self.rectangle_of_rows is None else x_NGhx.index_select(0, self.rectangle_of_rows)
+        return x_NGhx.flatten(0, 1)

@@ -47,7 +47,7 @@ def adamw(module: nn.Module, config: Optimisation) -> torch.optim.AdamW:
     decayed = [p for _, p in named if p.ndim >= 2]
     others = [p for _, p in named if p.ndim < 2]
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, eps=1e-8, foreach=True)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=config.betas, eps=1e-8, fused=True)
 
 
 def update(optimizer: torch.optim.Optimizer, rate: float, config: Optimisation) -> tuple[float, bool]:

@@ -65,8 +65,6 @@ class _TokenLogps(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
         hidden_NH, head_VH, targets_N = ctx.saved_tensors
         hidden_grads, head_grad = [], None
-        if ctx.needs_input_grad[1]:
-            head_grad = torch.zeros_like(head_VH, dtype=_wide(head_VH))
         chunks = (x.split(ctx.rows) for x in (hidden_NH, targets_N, gradients[0]))
         for hidden, targets, gradient, kept in zip(*chunks, _masks(ctx, len(targets_N)), strict=True):
             if ctx.kept is None:
@@ -78,9 +76,13 @@ class _TokenLogps(torch.autograd.Function):
             scaled = gradient[:, None] / ctx.temperature
             slope = powers.mul_(-scaled / total[:, None]).scatter_add_(1, targets[:, None], scaled).to(head_VH.dtype)
             hidden_grads.append(slope @ head_VH)
-            if head_grad is not None and head_grad.dtype == slope.dtype:
+            if not ctx.needs_input_grad[1]:
+                continue
+            if head_grad is None:
+                head_grad = (slope.T @ hidden).to(_wide(head_VH))
+            elif head_grad.dtype == slope.dtype:
                 head_grad.addmm_(slope.T, hidden)
-            elif head_grad is not None:
+            else:
                 head_grad += slope.T @ hidden
         ctx.kept = None
         return torch.cat(hidden_grads), None if head_grad is None else head_grad.to(head_VH.dtype), None, None, None

@@ -53,6 +53,9 @@ class LatentCache:
         self._heads = heads // groups
         self._shares = groups
         self._key, self._value = key, value
+        own_LBWE = self._own_LNGWE.flatten(1, 2)
+        self._own_keys_LBEW, self._own_values_LBWC = own_LBWE[..., key].mT, own_LBWE[..., value]
+        self._own_tokens = own_LBWE.flatten(1, 2).unbind()
         self._keys: list[int] = []
         self._prompt_length = np.zeros(rows, dtype=np.int64)
         self._row_prompt = np.zeros(rows, dtype=np.int64)
@@ -104,62 +107,64 @@ class LatentCache:
         """Make room for `count` tokens a row: the positions_M of these, row by row, and the attention of each to what
         is cached up to itself. With `asked_N`, an index below `count` a row, only that token's query is to come."""
         if self._groups is None:
-            self._groups = _Groups.of(self._row_prompt[: self.rows], self._prompt_length[: len(self._keys)])
-        groups, shares, own_LNGWE = self._groups, self._shares, self._own_LNGWE
-        row_N1 = np.arange(self.rows)[:, None]
-        slot_NT = self.lengths[:, None] + np.arange(count)
-        asked_NT = slot_NT if asked_N is None else slot_NT[row_N1, asked_N[:, None]]
+            lengths = self._prompt_length[: len(self._keys)]
+            self._groups = _Groups.of(self._row_prompt[: self.rows], lengths, self._shares)
+            prompts_LBWE = self._prompts_LPGWE[:, : self._groups.count, :, : self._groups.width].flatten(1, 2)
+            self._prompts = prompts_LBWE[..., self._key].mT.unbind(), prompts_LBWE[..., self._value].unbind()
+            strips_NG = np.arange(self.rows * self._shares).reshape(self.rows, -1)
+            self._start_N1G = strips_NG[:, None] * self._own_LNGWE.shape[3]
+        groups, shares, own, (prompt_keys, prompt_values) = self._groups, self._shares, self._own_tokens, self._prompts
+        lengths_N1 = self.lengths[:, None]
+        slot_NT = lengths_N1 + np.arange(count)
+        asked_NT = slot_NT if asked_N is None else lengths_N1 + asked_N[:, None]
         asked = asked_NT.shape[1]
         heads = asked * self._heads
         self._row_length[: self.rows] += count
-        strip_N1G = row_N1[:, None] * shares + np.arange(shares)
-        write = torch.from_numpy((strip_N1G * own_LNGWE.shape[3] + slot_NT[..., None]).reshape(-1))
-        prompt_bias = groups.bias_P1W.repeat_interleave(shares, 0)
-        spans = [
-            (slice(start * shares, end * shares), width, self._causal_bias(asked_NT[start:end] + 1, width))
-            for start, end, width in _spans(self.lengths)
-        ]
+        write = torch.from_numpy((self._start_N1G + slot_NT[..., None]).reshape(-1))
+        spans = []
+        for start, end, width in _spans(self.lengths):
+            rows = slice(start * shares, end * shares)
+            keys, values = self._own_keys_LBEW[:, rows, :, :width], self._own_values_LBWC[:, rows, :width]
+            spans.append((rows, self._causal_bias(asked_NT[start:end] + 1, width), keys.unbind(), values.unbind()))
 
-        # Below, B = N x G or P x G is the batch of products, and h the heads of a group. The tokens of a row are so many
-        # more heads: nothing but the bias tells them apart.
+        # Below, B = N x G or P x G is the batch of products, and h the heads of a group. The tokens of a row are so
+        # many more heads: nothing but the bias tells them apart.
         def attend(layer: int, query_MHD: Tensor, cached_MD: Tensor) -> Tensor:
-            own_LNGWE[layer].flatten(0, 2).index_copy_(0, write, cached_MD.reshape(len(write), -1))
-            own_BWE = own_LNGWE[layer].flatten(0, 1)
-            prompts_BWE = self._prompts_LPGWE[layer, : groups.count, :, : groups.width].flatten(0, 1)
+            own[layer].index_copy_(0, write, cached_MD.reshape(len(write), -1))
             query_BhD = _by_share(query_MHD, asked, shares)
-            prompt_keys = prompts_BWE[..., self._key].mT
-            scores = torch.baddbmm(prompt_bias, groups.gather(query_BhD, shares), prompt_keys)
-            scores_BhW = groups.scatter(scores, shares, heads)
+            scores = torch.baddbmm(groups.bias_B1W, groups.gather(query_BhD, heads), prompt_keys[layer])
+            scores_BhW = groups.scatter(scores, heads)
             own_BhC = query_BhD.new_empty(len(query_BhD), heads, self._value.stop - self._value.start)
             prompt_weights = []
-            for rows, width, bias in spans:
-                own = own_BWE[rows, :width]
-                own_scores = torch.baddbmm(bias, query_BhD[rows], own[..., self._key].mT)
+            for rows, bias, keys, values in spans:
+                own_scores = torch.baddbmm(bias, query_BhD[rows], keys[layer])
                 weights = torch.cat((scores_BhW[rows], own_scores), -1).softmax(-1)
-                torch.bmm(weights[..., groups.width :], own[..., self._value], out=own_BhC[rows])
+                torch.bmm(weights[..., groups.width :], values[layer], out=own_BhC[rows])
                 prompt_weights.append(weights[..., : groups.width])
             weights = torch.cat(prompt_weights) if len(spans) > 1 else prompt_weights[0]
-            attended = torch.bmm(groups.gather(weights, shares), prompts_BWE[..., self._value])
-            return _by_token(own_BhC.add_(groups.scatter(attended, shares, heads)), asked, shares)
+            attended = torch.bmm(groups.gather(weights, heads), prompt_values[layer])
+            return _by_token(own_BhC.add_(groups.scatter(attended, heads)), asked, shares)
 
         return torch.from_numpy((groups.start_N[:, None] + slot_NT).reshape(-1)), attend
 
     def _causal_bias(self, length_NT: np.ndarray, width: int) -> Tensor:
         """The padding's bias of every strip, and with more than one token a row for every head of it."""
-        bias_BTW = _padding_bias(length_NT, width).repeat_interleave(self._shares, dim=0)
-        return bias_BTW if length_NT.shape[1] == 1 else bias_BTW.repeat_interleave(self._heads, dim=1)
+        tokens = length_NT.shape[1]
+        return torch.from_numpy(_padding_bias(length_NT, width, self._shares, 1 if tokens == 1 else self._heads))
 
 
 def _by_share(query_MHD: Tensor, tokens: int, shares: int) -> Tensor:
     """One batch entry a row and share, (N x G, T x h, D)."""
-    query_NTGhD = query_MHD.view(-1, tokens, shares, query_MHD.shape[1] // shares, query_MHD.shape[2])
-    return query_NTGhD.transpose(1, 2).reshape(len(query_NTGhD) * shares, -1, query_MHD.shape[2])
+    count, heads, dim = query_MHD.shape
+    query_NTGhD = query_MHD.view(count // tokens, tokens, shares, heads // shares, dim)
+    return query_NTGhD.transpose(1, 2).reshape(count // tokens * shares, -1, dim)
 
 
 def _by_token(attended_BhC: Tensor, tokens: int, shares: int) -> Tensor:
     """The inverse of `_by_share`, (M, H, C)."""
-    attended_NGThC = attended_BhC.view(len(attended_BhC) // shares, shares, tokens, -1, attended_BhC.shape[2])
-    return attended_NGThC.transpose(1, 2).reshape(len(attended_NGThC) * tokens, -1, attended_BhC.shape[2])
+    count, heads, dim = attended_BhC.shape
+    attended_NGThC = attended_BhC.view(count // shares, shares, tokens, heads // tokens, dim)
+    return attended_NGThC.transpose(1, 2).reshape(count // shares * tokens, -1, dim)
 
 
 def _spans(lengths: np.ndarray) -> list[tuple[int, int, int]]:
@@ -174,11 +179,10 @@ def _spans(lengths: np.ndarray) -> list[tuple[int, int, int]]:
     return spans
 
 
-def _padding_bias(length_NT: np.ndarray, width: int) -> Tensor:
-    """0 within each length and -inf beyond, (N, T, width)."""
-    bias_NTW = np.zeros((*length_NT.shape, width), dtype=np.float32)
-    bias_NTW[np.arange(width) >= length_NT[..., None]] = -np.inf
-    return torch.from_numpy(bias_NTW)
+def _padding_bias(length_NT: np.ndarray, width: int, shares: int, heads: int) -> np.ndarray:
+    """0 within each length and -inf beyond, (N x shares, T x heads, width)."""
+    bias_NTW = np.where(np.arange(width) < length_NT[..., None], np.float32(0), np.float32(-np.inf))
+    return bias_NTW.repeat(shares, 0).repeat(heads, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,14 +190,15 @@ class _Groups:
     """Rows by prompt, as a padded rectangle of `count` prompts by the largest number of rows of one prompt."""
 
     count: int
+    shares: int
     width: int
-    bias_P1W: Tensor
+    bias_B1W: Tensor
     start_N: np.ndarray
     rows_of_rectangle: Tensor | None
     rectangle_of_rows: Tensor | None
 
     @classmethod
-    def of(cls, row_prompt: np.ndarray, prompt_length: np.ndarray) -> "_Groups":
+    def of(cls, row_prompt: np.ndarray, prompt_length: np.ndarray, shares: int) -> "_Groups":
         """The rectangle, and the way there and back; both None where rows fill it in order."""
         count, rows = len(prompt_length), len(row_prompt)
         order = np.argsort(row_prompt, kind="stable")
@@ -207,24 +212,25 @@ class _Groups:
         width = max(int(prompt_length.max()), 1)
         return cls(
             count=count,
+            shares=shares,
             width=width,
-            bias_P1W=_padding_bias(prompt_length[:, None], width),
+            bias_B1W=torch.from_numpy(_padding_bias(prompt_length[:, None], width, shares, 1)),
             start_N=prompt_length[row_prompt],
             rows_of_rectangle=None if in_order else torch.from_numpy(back),
             rectangle_of_rows=None if in_order else torch.from_numpy(there),
         )
 
-    def gather(self, x_Bhx: Tensor, shares: int) -> Tensor:
-        """From one batch entry a row and share to one a prompt and share, with all rows of the prompt: (P x G, r x h, x)."""
-        x_NGhx = x_Bhx.unflatten(0, (-1, shares))
+    def gather(self, x_Bhx: Tensor, heads: int) -> Tensor:
+        """From one batch entry a row and share to one a prompt and share, of all its rows: (P x G, r x h, x)."""
         if self.rows_of_rectangle is not None:
-            x_NGhx = x_NGhx.index_select(0, self.rows_of_rectangle)
-        x_PrGhx = x_NGhx.unflatten(0, (self.count, -1))
-        return x_PrGhx.transpose(1, 2).reshape(self.count * shares, -1, x_Bhx.shape[-1])
+            x_Bhx = x_Bhx.view(-1, self.shares * heads, x_Bhx.shape[2]).index_select(0, self.rows_of_rectangle)
+        x_PrGhx = x_Bhx.view(self.count, -1, self.shares, heads, x_Bhx.shape[2])
+        return x_PrGhx.transpose(1, 2).reshape(self.count * self.shares, -1, x_Bhx.shape[2])
 
-    def scatter(self, x_Bgx: Tensor, shares: int, heads: int) -> Tensor:
+    def scatter(self, x_Bgx: Tensor, heads: int) -> Tensor:
         """The inverse of `gather`; padding is dropped."""
-        x_PGrhx = x_Bgx.view(self.count, shares, -1, heads, x_Bgx.shape[-1])
-        x_NGhx = x_PGrhx.transpose(1, 2).flatten(0, 1)
-        x_NGhx = x_NGhx if self.rectangle_of_rows is None else x_NGhx.index_select(0, self.rectangle_of_rows)
-        return x_NGhx.flatten(0, 1)
+        x_PGrhx = x_Bgx.view(self.count, self.shares, -1, heads, x_Bgx.shape[2])
+        x_NGhx = x_PGrhx.transpose(1, 2).reshape(-1, self.shares * heads, x_Bgx.shape[2])
+        if self.rectangle_of_rows is not None:
+            x_NGhx = x_NGhx.index_select(0, self.rectangle_of_rows)
+        return x_NGhx.reshape(-1, heads, x_Bgx.shape[2])

@@ -34,7 +34,7 @@ from afterbase.train.rollouts import Judge
 from afterbase.train.sampler import Sampler
 from afterbase.train.watch import parted
 
-VERSION = 7
+VERSION = 8
 
 
 def train_grpo(

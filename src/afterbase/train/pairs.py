@@ -26,7 +26,7 @@ from afterbase.train.loop import Training
 from afterbase.train.losses.tokens import token_logps
 from afterbase.train.optimise import gather_trained
 
-VERSION = 3
+VERSION = 4
 
 T = TypeVar("T")
 

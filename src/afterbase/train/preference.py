@@ -32,7 +32,7 @@ from afterbase.train.pairs import (
     split_pairs,
 )
 
-VERSION = 3
+VERSION = 4
 
 
 class PreferenceTraining(PairTraining):

@@ -27,7 +27,7 @@ from afterbase.train.loop import Training, prepare, train
 from afterbase.train.tokenizer import train_tokenizer
 
 TOKENIZER_VERSION = 1
-VERSION = 2
+VERSION = 3
 _GAMMA_ENDS = 0.9  # the report sets gamma to 0 for the last 3.4 % of its tokens; ours is a rounder share
 
 

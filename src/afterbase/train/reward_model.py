@@ -31,7 +31,7 @@ from afterbase.train.pairs import (
     split_pairs,
 )
 
-VERSION = 4
+VERSION = 5
 
 
 class RewardModelTraining(PairTraining):

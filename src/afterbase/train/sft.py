@@ -33,7 +33,7 @@ from afterbase.train.lora import Lora, add_lora, merged
 from afterbase.train.losses.tokens import token_logps
 from afterbase.train.optimise import gather_trained
 
-VERSION = 4
+VERSION = 5
 
 
 class Sft(Training):

@@ -10,8 +10,13 @@ from torch import Tensor
 from afterbase.model.latent_cache import LatentCache
 
 LAYERS, HEADS, KEY, VALUE = 2, 3, 5, 4  # a cached token is its latent, whose first part is the value, as in MLA
-LATENT = {"groups": 1, "share": KEY, "key": slice(0, KEY), "value": slice(0, VALUE)}
-GROUPED = {"groups": 2, "share": 5, "key": slice(0, 3), "value": slice(3, 5)}  # groups of heads with keys of their own
+LATENT = {"shares": 1, "share_dim": KEY, "key": slice(0, KEY), "value": slice(0, VALUE)}
+GROUPED = {
+    "shares": 2,
+    "share_dim": 5,
+    "key": slice(0, 3),
+    "value": slice(3, 5),
+}  # keys a group of heads
 
 
 class Plain:
@@ -22,10 +27,12 @@ class Plain:
         self.layout = layout
 
     def attend(self, layer: int, row: int, query_HD: Tensor, upto: int) -> Tensor:
-        groups, share, key, value = self.layout.values()
+        _, share_dim, key, value = self.layout.values()
         tokens = torch.stack(self.rows[row][layer][:upto])
-        shares = zip(query_HD.split(len(query_HD) // groups), tokens.split(share, 1), strict=True)
-        return torch.cat([(query @ own[:, key].T).softmax(-1) @ own[:, value] for query, own in shares])
+        shares = tokens.split(share_dim, 1)
+        queries = query_HD.split(len(query_HD) // len(shares))
+        pairs = zip(queries, shares, strict=True)
+        return torch.cat([(query @ own[:, key].T).softmax(-1) @ own[:, value] for query, own in pairs])
 
 
 def cache_of(heads: int = HEADS, layout=LATENT, *, rows: int = 8, own: int = 16) -> LatentCache:
@@ -38,7 +45,7 @@ def add(cache: LatentCache, plain: Plain, key: int, prompt_LWD: Tensor, count: i
 
 
 def step_is_equal(cache: LatentCache, plain: Plain, rng: torch.Generator, *, tokens: int = 1, heads: int = HEADS):
-    dim = plain.layout["groups"] * plain.layout["share"]
+    dim = plain.layout["shares"] * plain.layout["share_dim"]
     before = [len(row[0]) for row in plain.rows]
     positions, attend = cache.begin_step(tokens)
     assert positions.tolist() == [start + t for start in before for t in range(tokens)]

@@ -88,8 +88,8 @@ class LatentLayers:
             rows=rows,
             prompt_width=prompt_width,
             own_width=own_width,
-            groups=1,
-            share=self.cached_dim,
+            shares=1,
+            share_dim=self.cached_dim,
             key=slice(0, self.cached_dim),
             value=slice(0, self.latent_dim),
         )

@@ -213,8 +213,8 @@ def key_value_cache(
         rows=rows,
         prompt_width=prompt_width,
         own_width=own_width,
-        groups=key_heads,
-        share=2 * head_dim,
+        shares=key_heads,
+        share_dim=2 * head_dim,
         key=slice(0, head_dim),
         value=slice(head_dim, 2 * head_dim),
     )

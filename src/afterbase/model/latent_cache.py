@@ -38,20 +38,20 @@ class LatentCache:
         rows: int,
         prompt_width: int,
         own_width: int,
-        groups: int,
-        share: int,
+        shares: int,
+        share_dim: int,
         key: slice,
         value: slice,
     ) -> None:
-        """`key` and `value`: where they lie in one of the `groups` shares, each `share` wide, of a cached token."""
+        """`key` and `value`: where they lie in one of the `shares` shares, each `share_dim` wide, of a cached token."""
         # Zeros, because padding is read with weight 0. NumPy's are resident only once written, so that the widest case
         # costs nothing until it happens.
         self._prompts_LPGWE, self._own_LNGWE = (
-            torch.from_numpy(np.zeros((layers, rows, groups, width, share), dtype=np.float32))
+            torch.from_numpy(np.zeros((layers, rows, shares, width, share_dim), dtype=np.float32))
             for width in (max(prompt_width, 1), own_width)
         )
-        self._heads = heads // groups
-        self._shares = groups
+        self._heads = heads // shares
+        self._shares = shares
         self._key, self._value = key, value
         own_LBWE = self._own_LNGWE.flatten(1, 2)
         self._own_keys_LBEW, self._own_values_LBWC = own_LBWE[..., key].mT, own_LBWE[..., value]

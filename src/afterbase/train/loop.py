@@ -23,6 +23,7 @@ from afterbase.core.config import Config, How
 from afterbase.core.store import Workspace
 from afterbase.model.checkpoint import Checkpoints, Exports
 from afterbase.model.parallel import Forward, sharded
+from afterbase.train.memory import kept_memory
 from afterbase.train.optimise import Optimisation, SkippedSteps, adamw, learning_rate, update
 
 
@@ -85,7 +86,7 @@ def train(
     notes += state.get("notes", [])
     work.rewind(done)
     skipped = SkippedSteps(total=state.get("skipped", 0))
-    with contextlib.closing(_board(work, done)) as board, checkpoints:
+    with contextlib.closing(_board(work, done)) as board, checkpoints, kept_memory():
         for step in range(done, steps):
             if stop is not None and stop() is not None:
                 break

@@ -11,10 +11,10 @@ from afterbase.train.memory import kept_memory
 MIB = 64
 
 
-def faults() -> int:
+def faults(mib: int = MIB) -> int:
     """Page faults of one large tensor's life."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(MIB << 18)
+    torch.ones(mib << 18)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
@@ -28,7 +28,8 @@ def test_a_step_reuses_what_the_one_before_it_freed():
     again = faults()
     with kept_memory():
         faults()
-        assert faults() < again / 10
+        # Smaller, as what small objects take of a freed block's rim must not decide.
+        assert faults(MIB - 1) < again / 10
 
 
 def test_afterwards_memory_is_given_back():

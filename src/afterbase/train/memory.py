@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # numbers of malloc.h
 _DEFAULTS = {_TRIM_THRESHOLD: 128 << 10, _MMAP_MAX: 65536}
-_KEEP = {_TRIM_THRESHOLD: (1 << 31) - 1, _MMAP_MAX: 0}
+_KEEP = {_TRIM_THRESHOLD: -1, _MMAP_MAX: 0}  # never trim, map no block apart
 
 
 @contextlib.contextmanager

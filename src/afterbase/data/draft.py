@@ -21,7 +21,7 @@ from afterbase.rollout.producer import Producer, Response
 from afterbase.rollout.reasoning import Form, apart, together
 from afterbase.verify.check import check_many
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)

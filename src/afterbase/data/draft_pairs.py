@@ -25,7 +25,7 @@ from afterbase.model.load import load
 from afterbase.rollout.producer import ModelProducer, Response
 from afterbase.verify.check import check_many
 
-VERSION = 1
+VERSION = 2
 Split = Literal["train", "test"]
 
 

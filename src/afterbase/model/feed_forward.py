@@ -19,20 +19,25 @@ from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3MoE
 
 @dataclass(frozen=True)
 class Norm:
-    """An RMS norm's weight and epsilon."""
+    """An RMS norm over X numbers: its weight times sqrt(X), and the root of X times its epsilon."""
 
     weight: Tensor
-    epsilon: float
+    epsilon: Tensor
 
 
+@torch.inference_mode()
 def norm_of(module: Any) -> Norm:
-    """The norm of a module."""
-    return Norm(module.weight, module.variance_epsilon)
+    """The norm of a module, with its present weight."""
+    width = len(module.weight)
+    return Norm(module.weight * width**0.5, torch.tensor((width * module.variance_epsilon) ** 0.5))
 
 
 def rms_norm(x: Tensor, norm: Norm) -> Tensor:
-    """x over its root mean square, times the weight."""
-    return torch.rms_norm(x, norm.weight.shape, norm.weight, norm.epsilon)
+    """x over its root mean square, times the weight: sqrt(|x|^2 + X epsilon) = hypot(|x|, sqrt(X epsilon)).
+
+    In half the time of `torch.rms_norm`, which on the CPU is seven operations.
+    """
+    return x.div(torch.linalg.vector_norm(x, dim=-1, keepdim=True).hypot_(norm.epsilon)).mul_(norm.weight)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -102,8 +102,8 @@ class Drafts:
     def saw(self, column_N: np.ndarray, hidden_MX: Tensor) -> None:
         """Take the trunk's states after each row's tokens from `column_N` on."""
         hidden_NTX = hidden_MX.numpy().reshape(len(column_N), -1, hidden_MX.shape[1])
-        for offset in range(hidden_NTX.shape[1]):
-            self._hidden_NWX[np.arange(len(column_N)), column_N + 1 + offset] = hidden_NTX[:, offset]
+        after_NT = column_N[:, None] + np.arange(1, hidden_NTX.shape[1] + 1)
+        self._hidden_NWX[np.arange(len(column_N))[:, None], after_NT] = hidden_NTX
 
     def count(self, *, drafted: int, accepted: int) -> None:
         """A step is over; `drafted` is 0 if it was a plain one."""

@@ -34,7 +34,7 @@ from afterbase.train.rollouts import Judge
 from afterbase.train.sampler import Sampler
 from afterbase.train.watch import parted
 
-VERSION = 8
+VERSION = 9
 
 
 def train_grpo(

@@ -11,12 +11,8 @@ from afterbase.model.latent_cache import LatentCache
 
 LAYERS, HEADS, KEY, VALUE = 2, 3, 5, 4  # a cached token is its latent, whose first part is the value, as in MLA
 LATENT = {"shares": 1, "share_dim": KEY, "key": slice(0, KEY), "value": slice(0, VALUE)}
-GROUPED = {
-    "shares": 2,
-    "share_dim": 5,
-    "key": slice(0, 3),
-    "value": slice(3, 5),
-}  # keys a group of heads
+# Two groups of heads, with keys and values of their own.
+GROUPED = {"shares": 2, "share_dim": 5, "key": slice(0, 3), "value": slice(3, 5)}
 
 
 class Plain:
@@ -27,9 +23,9 @@ class Plain:
         self.layout = layout
 
     def attend(self, layer: int, row: int, query_HD: Tensor, upto: int) -> Tensor:
-        _, share_dim, key, value = self.layout.values()
+        key, value = self.layout["key"], self.layout["value"]
         tokens = torch.stack(self.rows[row][layer][:upto])
-        shares = tokens.split(share_dim, 1)
+        shares = tokens.split(self.layout["share_dim"], 1)
         queries = query_HD.split(len(query_HD) // len(shares))
         pairs = zip(queries, shares, strict=True)
         return torch.cat([(query @ own[:, key].T).softmax(-1) @ own[:, value] for query, own in pairs])

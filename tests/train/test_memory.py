@@ -40,6 +40,18 @@ def test_afterwards_memory_is_given_back():
     assert resident() < before + MIB / 2
 
 
+def test_so_is_what_a_decorated_function_holds_to_its_end():
+    @kept_memory()
+    def held() -> float:
+        states = torch.ones(MIB << 18)
+        torch.ones(MIB << 18)
+        return resident() - states[0].item()
+
+    before = resident()
+    assert held() > before + MIB / 2
+    assert resident() < before + MIB / 2
+
+
 def test_so_it_is_where_a_step_fails():
     before = resident()
     with pytest.raises(KeyError), kept_memory():

@@ -111,7 +111,7 @@ class Experts:
 
 
 def feed_forward_of(mlp: Any, norm: Norm) -> Dense | Experts:
-    """The layer of a module, with its weights as they are: later updates in place reach it."""
+    """The layer of a module, with its matrices as they are: later updates in place reach these, but not its norm."""
     if not isinstance(mlp, DeepseekV3MoE):
         return _dense(mlp, norm)
     weights: Any = mlp.experts

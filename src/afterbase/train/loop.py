@@ -54,6 +54,7 @@ def prepare(model: PreTrainedModel, modules: nn.ModuleDict, config: Training, *,
     return sharded(modules, bfloat16=config.compute == "bfloat16")
 
 
+@kept_memory()
 def train(
     work: Workspace,
     config: Training,
@@ -86,7 +87,7 @@ def train(
     notes += state.get("notes", [])
     work.rewind(done)
     skipped = SkippedSteps(total=state.get("skipped", 0))
-    with contextlib.closing(_board(work, done)) as board, checkpoints, kept_memory():
+    with contextlib.closing(_board(work, done)) as board, checkpoints:
         for step in range(done, steps):
             if stop is not None and stop() is not None:
                 break

@@ -17,6 +17,7 @@ _KEEP = {_TRIM_THRESHOLD: -1, _MMAP_MAX: 0}  # never trim, map no block apart
 def kept_memory() -> Iterator[None]:
     """Within it this process gives no freed memory back, at its end all; without glibc's malloc nothing changes.
 
+    What was made within it should be freed within it too, or it goes back only in part: so it decorates a function.
     Of tensors on the CPU: those of CUDA have an allocator of torch's own, which keeps memory too.
     """
     libc = ctypes.CDLL(None)

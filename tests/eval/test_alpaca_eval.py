@@ -99,7 +99,7 @@ def test_cross_validation_chooses_as_scikit_learn_does() -> None:
         solver="liblinear", fit_intercept=False, tol=1e-8, max_iter=10_000, cv=splits, random_state=0, **options
     )
     peer.fit(x, labels, sample_weight=weights * np.where(labels == 1, true, 1 - true))
-    assert choose_penalty(rows, folds) == pytest.approx(peer.C_)
+    assert choose_penalty(rows, folds)[0] == pytest.approx(peer.C_)
     got = score(answers, regulariser, folds_R=folds)
     q = 1 / (1 + np.exp(-(peer.coef_[0][1] * answers.difficulty_N + peer.coef_[0][2])))
     assert got.length_controlled_win_rate == pytest.approx(100 * q.mean(), abs=1e-3)

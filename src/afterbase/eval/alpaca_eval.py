@@ -83,9 +83,10 @@ def score(
     if answers.is_baseline:  # against itself: even by construction
         return Score(**raw, length_controlled_win_rate=50.0, lc_standard_error=0.0, C=None)
     rows, kept_R = _training_rows(answers, regulariser)
+    start_SK = None
     if C is None:
-        C = choose_penalty(rows, reference_folds(len(rows.y_N)) if folds_R is None else folds_R[kept_R])
-    _, b_difficulty, b_model = fit(rows, C)[0]
+        C, start_SK = choose_penalty(rows, reference_folds(len(rows.y_N)) if folds_R is None else folds_R[kept_R])
+    _, b_difficulty, b_model = fit(rows, C, start_SK)[0]
     q_N = sigmoid(b_difficulty * answers.difficulty_N + b_model)
     return Score(
         **raw, length_controlled_win_rate=100 * float(q_N.mean()), lc_standard_error=100 * _standard_error(q_N), C=C
@@ -115,14 +116,15 @@ def _training_rows(answers: Answers, regulariser: Regulariser) -> tuple[Rows, np
     return Rows(x_NK=x[kept], y_N=y[kept], w_SN=np.where(is_own[kept] == 1, 1.0, _REGULARISER_WEIGHT)[None]), kept
 
 
-def choose_penalty(rows: Rows, folds_N: np.ndarray) -> float:
+def choose_penalty(rows: Rows, folds_N: np.ndarray) -> tuple[float, np.ndarray]:
     """The C of `CS` with the best held-out log-likelihood: the mean over folds of the weighted mean over a fold's rows.
 
-    The first wins a tie. The folds are fitted side by side, along growing C.
+    The first wins a tie. The folds are fitted side by side, along growing C; (1, 3) their mean at the chosen C is where
+    the fit to all rows may start.
     """
     fold_N = np.unique(folds_N, return_inverse=True)[1]
     is_out_SN = fold_N == np.arange(fold_N.max() + 1)[:, None]
-    training = Rows(x_NK=rows.x_NK, y_N=rows.y_N, w_SN=np.where(is_out_SN, 0.0, rows.w_SN))
+    training = rows.weighted(np.where(is_out_SN, 0.0, rows.w_SN))
     path_CSK = np.zeros((len(CS), len(is_out_SN), 3))
     for i, C in enumerate(CS):
         path_CSK[i] = fit(training, C, _start(path_CSK[:i]))
@@ -130,7 +132,8 @@ def choose_penalty(rows: Rows, folds_N: np.ndarray) -> float:
     for s, out_N in enumerate(is_out_SN):
         z_CN = np.clip(path_CSK[:, s] @ rows.x_KN[:, out_N], -_SURE, _SURE)
         held_out_CS[:, s] = np.mean(rows.w_SN[0, out_N] * loss(z_CN, rows.y_N[out_N]), axis=1)
-    return float(CS[held_out_CS.mean(axis=1).argmin()])
+    best = held_out_CS.mean(axis=1).argmin()
+    return float(CS[best]), path_CSK[best].mean(axis=0, keepdims=True)
 
 
 def _start(path_CSK: np.ndarray) -> np.ndarray | None:

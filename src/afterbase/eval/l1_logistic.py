@@ -13,6 +13,8 @@ N rows, K features (few), P = K (K + 1) / 2 pairs of features; S sets of weights
 one pass over the rows: what the folds of a cross-validation are.
 """
 
+import copy
+
 import numpy as np
 
 _CLOSE = 1e-5  # the last step, in logits: the error after a step is about its square
@@ -25,19 +27,29 @@ class Rows:
     def __init__(self, *, x_NK: np.ndarray, y_N: np.ndarray, w_SN: np.ndarray) -> None:
         k = x_NK.shape[1]
         one, other = np.triu_indices(k)
-        self.x_NK, self.y_N, self.w_SN = x_NK, y_N, w_SN
+        self.x_NK, self.y_N = x_NK, y_N
         self.x_KN = np.ascontiguousarray(x_NK.T)
         self.reach_K = np.abs(x_NK).max(axis=0)  # how far a unit of each coefficient moves a logit, at most
         self.pairs_NP = x_NK[:, one] * x_NK[:, other]
         self.pair_KK = np.zeros((k, k), dtype=int)  # which of the P pairs two features are
         self.pair_KK[one, other] = self.pair_KK[other, one] = np.arange(len(one))
-        self.labels_SK = w_SN @ ((2 * y_N - 1)[:, None] * x_NK)
-        self.spread_SP = w_SN @ self.pairs_NP
+        self._weigh(w_SN)
+
+    def weighted(self, w_SN: np.ndarray) -> "Rows":
+        """The same rows under other weights."""
+        other = copy.copy(self)
+        other._weigh(w_SN)
+        return other
+
+    def _weigh(self, w_SN: np.ndarray) -> None:
+        self.w_SN = w_SN
+        self.labels_SK = (w_SN * self.y_N) @ self.x_NK
+        self.slope_at_zero_SK = 0.5 * w_SN @ self.x_NK - self.labels_SK
 
 
 def loss(z: np.ndarray, y: np.ndarray) -> np.ndarray:
     """log(1 + exp(z)) - y z, the cross entropy of the label y under the logit z, without overflow."""
-    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z))) - y * z
+    return np.maximum(z, 0) + np.log(1 + np.exp(-np.abs(z))) - y * z  # log1p takes twice as long for the same digits
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
@@ -49,14 +61,23 @@ def fit(rows: Rows, C: float, start_SK: np.ndarray | None = None) -> np.ndarray:
     """(S, K) the minimisers of F, from b = 0 by default. ArithmeticError if one is not reached, though F has one."""
     b_SK = np.zeros(rows.labels_SK.shape) if start_SK is None else start_SK.astype(float)
     open_S = np.arange(len(b_SK))
+    if not b_SK.any():  # where the penalty outweighs every slope at 0, 0 is the minimiser
+        open_S = open_S[(np.abs(C * rows.slope_at_zero_SK) > 1).any(axis=1)]
+        if not len(open_S):
+            return b_SK
     for _ in range(_MOST_STEPS):
         w_SN = rows.w_SN if len(open_S) == len(b_SK) else rows.w_SN[open_S]
-        # With h = tanh(z / 2), p - y = (h - (2 y - 1)) / 2 and p (1 - p) = (1 - h h) / 4.
-        h_SN = np.tanh((0.5 * b_SK[open_S]) @ rows.x_KN)
-        wh_SN = w_SN * h_SN
-        slope_SK = C / 2 * (wh_SN @ rows.x_NK - rows.labels_SK[open_S])
-        wh_SN *= h_SN
-        curvature_SP = C / 4 * (rows.spread_SP[open_S] - wh_SN @ rows.pairs_NP)
+        # By exp, whose time is a third of tanh's where numpy has no AVX-512; 1 / (1 + inf) is the 0 that is meant.
+        p_SN = np.negative(b_SK[open_S]) @ rows.x_KN
+        with np.errstate(over="ignore"):
+            np.exp(p_SN, out=p_SN)
+        p_SN += 1
+        np.reciprocal(p_SN, out=p_SN)
+        weighted_SN = w_SN * p_SN
+        slope_SK = C * (weighted_SN @ rows.x_NK - rows.labels_SK[open_S])
+        p_SN *= weighted_SN
+        weighted_SN -= p_SN
+        curvature_SP = C * (weighted_SN @ rows.pairs_NP)
         step_SK = _steps(slope_SK, curvature_SP[:, rows.pair_KK], b_SK[open_S])
         furthest_S = np.abs(step_SK) @ rows.reach_K
         b_SK[open_S] += step_SK / np.maximum(furthest_S, 1)[:, None]

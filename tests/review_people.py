@@ -10,13 +10,15 @@ from afterbase.data.review.store import ReviewStore
 from afterbase.data.review.tables import secret_of
 from review_toys import DOMAIN
 
+BASE = "http://localhost"
+
 
 class Person:
     """A signed-in browser without scripts."""
 
     def __init__(self, store: ReviewStore, name: str, *, follow: bool = True) -> None:
         self.secret, self.name = secret_of(store.engine), name
-        self.client = TestClient(create_app(store), follow_redirects=follow)
+        self.client = TestClient(create_app(store), BASE, follow_redirects=follow)
         self.word = form_word(self.secret, store.run, name)
         answer = self.client.post("/sign-in", data={"token": token(self.secret, store.run, name)})
         assert answer.status_code in (200, 303)

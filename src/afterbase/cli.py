@@ -25,6 +25,10 @@ app.add_typer(data_commands.app, name="data")
 Root = Annotated[Path, typer.Option("--root", help="Where `runs/` and `store/` lie.")]
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/quickstart.toml.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="The name of a run: its recipe's `name`.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Option("--name", help="A further host name that clients reach it under; may be repeated."),
+]
 _WAITING = 75  # the exit status of a run that waits for people: try again later, by sysexits.h
 _INTERRUPTED = 130  # the exit status after Ctrl-C, by the shells' convention
 
@@ -91,11 +95,13 @@ def serve(
     ] = None,
     max_rows: Annotated[int, typer.Option(help="Answers that run at once.")] = 64,
     token_budget: Annotated[int, typer.Option(help="Tokens of prompts and answers cached at once.")] = 262_144,
+    name: Names = None,
 ) -> None:
     """Serve a model over HTTP, as OpenAI's API: chat, completions, streaming, log-probabilities."""
     from afterbase.rollout.serve import serve as serve_model
 
-    serve_model(model, host=host, port=port, token=token, max_rows=max_rows, token_budget=token_budget)
+    settings = {"max_rows": max_rows, "token_budget": token_budget, "names": name or []}
+    serve_model(model, host=host, port=port, token=token, **settings)
 
 
 @app.command()
@@ -111,11 +117,13 @@ def review(
     ] = None,
     host: Annotated[str, typer.Option(help="Where to listen; every page wants a reviewer's token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8010,
+    name: Names = None,
 ) -> None:
     """Open the web app in which people review the drafts that a run waits for."""
     from afterbase.data.review.serve import serve as serve_review
 
-    serve_review(run, root, host=host, port=port, reviewers=reviewer or [], adjudicators=adjudicator or [])
+    people = {"reviewers": reviewer or [], "adjudicators": adjudicator or []}
+    serve_review(run, root, host=host, port=port, names=name or [], **people)
 
 
 @app.command(name="serve-rollouts")
@@ -142,11 +150,12 @@ def serve_sandbox(
     token: Annotated[
         str | None, typer.Option("--token", envvar="AFTERBASE_SANDBOX_TOKEN", help="What clients have to send.")
     ] = None,
+    name: Names = None,
 ) -> None:
     """Run other machines' untrusted programs here, in isolation; they set AFTERBASE_SANDBOX to the address."""
     from afterbase.verify.sandbox_app import serve as serve_programs
 
-    serve_programs(host=host, port=port, token=token)
+    serve_programs(host=host, port=port, token=token, names=name or [])
 
 
 def _summary(run: str, root: Path) -> dict[str, Any]:

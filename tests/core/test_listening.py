@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from afterbase.core.errors import UserError
-from afterbase.core.listening import bears, bind, refuse_open_door, url_of
+from afterbase.core.listening import bind, refuse_open_door, url_of
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org"])
@@ -34,20 +34,3 @@ def test_the_address_of_a_bound_socket_reaches_it() -> None:
     if socket.has_ipv6:
         with bind("::1", 0) as listener:
             assert url_of(listener) == f"http://[::1]:{listener.getsockname()[1]}"
-
-
-@pytest.mark.parametrize(
-    ("authorization", "token", "admitted"),
-    [
-        ("Bearer sesame", "sesame", True),
-        ("bearer sesame", "sesame", True),
-        ("Bearer other", "sesame", False),
-        ("Basic sesame", "sesame", False),
-        ("sesame", "sesame", False),
-        ("", "sesame", False),
-        ("Bearer sésame", "sesame", False),
-        ("", None, True),
-    ],
-)
-def test_a_request_bears_the_token_or_none_is_wanted(authorization: str, token: str | None, admitted: bool) -> None:
-    assert bears(authorization, token) is admitted

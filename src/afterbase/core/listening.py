@@ -1,13 +1,18 @@
 """What all servers of ours share: a bound socket, no door open to others without a token, and an end by Ctrl-C."""
 
-import hmac
-import ipaddress
+import functools
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from afterbase.core.errors import UserError
+from afterbase.core.guard import Say
+from afterbase.core.names import is_loopback
+
+if TYPE_CHECKING:
+    import uvicorn
 
 _GRACE_SECONDS = 3  # what running requests get after Ctrl-C
+_HEADER_BYTES = 16 << 10
 
 
 def refuse_open_door(host: str, token: str | None) -> None:
@@ -16,19 +21,12 @@ def refuse_open_door(host: str, token: str | None) -> None:
         raise UserError(
             "a token has one character or more", got="an empty one", remedy="leave --token out, or give one"
         )
-    if not _is_loopback(host) and token is None:
+    if not is_loopback(host) and token is None:
         raise UserError(
             "a server that others can reach wants a token of them",
             got=f"--host {host} without --token",
             remedy="add --token TOKEN (or set the variable that --help names), or serve on 127.0.0.1",
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -54,18 +52,47 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if listener.family is socket.AF_INET6 else f"http://{host}:{port}"
 
 
-def bears(authorization: str, token: str | None) -> bool:
-    """Whether a request's `Authorization` header bears the token; without one, all do."""
-    scheme, _, given = authorization.partition(" ")
-    return token is None or (scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode()))
+def server(
+    app: Any,
+    *,
+    say: Say,
+    most_connections: int | None = None,
+    header_seconds: float = 10.0,
+    idle_seconds: int = 30,
+    linger_seconds: float = 2.0,
+) -> "uvicorn.Server":
+    """uvicorn before an ASGI application, with an end to connections that send nothing, and to too many.
 
-
-def run(app: Any, listener: socket.socket, *, goodbye: str = "stopped") -> None:
-    """Serve an ASGI application until Ctrl-C."""
+    `say` tells in the server's form what no application sees. A request's headers come within `header_seconds`, the
+    next request within `idle_seconds`; after a last answer a client has `linger_seconds` to read it.
+    """
     import uvicorn
 
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS)
+    from afterbase.core.connections import Connections, Guarded, room_for_connections
+
+    connections = Connections(
+        say=say,
+        most=most_connections or room_for_connections(),
+        header_seconds=header_seconds,
+        linger_seconds=linger_seconds,
+    )
+    config = uvicorn.Config(
+        app,
+        http=functools.partial(Guarded, guarded_by=connections),  # type: ignore[arg-type]  # is called as a class is
+        ws="none",
+        log_level="error",  # a line for each broken request would bury what matters
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=idle_seconds,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+        h11_max_incomplete_event_size=_HEADER_BYTES,
+    )
+    return uvicorn.Server(config)
+
+
+def run(app: Any, listener: socket.socket, *, say: Say, goodbye: str = "stopped") -> None:
+    """Serve an ASGI application until Ctrl-C."""
     try:
-        uvicorn.Server(config).run(sockets=[listener])
+        server(app, say=say).run(sockets=[listener])
     except KeyboardInterrupt:
         print(goodbye)

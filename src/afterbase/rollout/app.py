@@ -11,14 +11,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from jinja2 import TemplateError
 from starlette.exceptions import HTTPException
 
 from afterbase.core.errors import UserError
-from afterbase.core.listening import bears
+from afterbase.core.guard import Body, Guard, Refusal, Rules
+from afterbase.core.names import LOOPBACK, Names
 from afterbase.core.tokens import prompt_ids
 from afterbase.model.load import LanguageModel
 from afterbase.rollout.answering import Answering
@@ -29,12 +30,23 @@ from afterbase.rollout.openai_api import AnyRequest, ApiError, ChatRequest, Comp
 
 _COMPLETION_TOKENS = 16  # OpenAI's default for completions
 _SEEDS = 2**63
+_BODY = Body(
+    most_bytes=4 << 20
+)  # a context of 262,144 tokens as ids or as text; JSON is read in one go, as others wait
 
 
 def create_app(
-    lm: LanguageModel, *, name: str, token: str | None, max_rows: int, token_budget: int, digest: str | None = None
+    lm: LanguageModel,
+    *,
+    name: str,
+    token: str | None,
+    max_rows: int,
+    token_budget: int,
+    digest: str | None = None,
+    names: Names = LOOPBACK,
 ) -> FastAPI:
-    """The application; `name` is the model's for clients, `token` what they have to bear, `digest` that of its folder.
+    """The application; `name` is the model's for clients, `token` what they have to bear, `digest` that of its folder,
+    `names` what the server is known as.
 
     Raises UserError where the local engine cannot run the model.
     """
@@ -48,11 +60,15 @@ def create_app(
         yield
         live.stop()
 
-    def admit(request: Request) -> None:
-        if not bears(request.headers.get("authorization", ""), token):
-            raise ApiError(401, "this server wants its token: Authorization: Bearer TOKEN", code="invalid_api_key")
-
+    rules = Rules(
+        say=say,
+        names=names,
+        token=token,
+        without_token=frozenset({"/health"}),
+        bodies={"/v1/chat/completions": _BODY, "/v1/completions": _BODY},
+    )
     app = FastAPI(title="afterbase", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]  # ASGI's types are written in several ways
     app.add_exception_handler(ApiError, _say)
     app.add_exception_handler(RequestValidationError, _say_invalid)
     app.add_exception_handler(HTTPException, _say_http)
@@ -61,18 +77,18 @@ def create_app(
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/v1/models", dependencies=[Depends(admit)])
+    @app.get("/v1/models")
     async def models() -> dict[str, Any]:
         model = {"id": name, "object": "model", "created": started, "owned_by": "afterbase"}
         return {"object": "list", "data": [{**model, "max_model_len": live.context, "digest": digest}]}
 
-    @app.post("/v1/chat/completions", dependencies=[Depends(admit)])
+    @app.post("/v1/chat/completions")
     async def chat(request: Request, wanted: ChatRequest) -> Response:
         prompt = _chat_prompt(lm, wanted)
         limit = wanted.max_completion_tokens or wanted.max_tokens or max(1, live.context - len(prompt))
         return await answer(request, wanted, [prompt], limit)
 
-    @app.post("/v1/completions", dependencies=[Depends(admit)])
+    @app.post("/v1/completions")
     async def completions(request: Request, wanted: CompletionRequest) -> Response:
         prompts = [_prompt(lm, prompt) for prompt in wanted.prompts]
         return await answer(request, wanted, prompts, wanted.max_tokens or _COMPLETION_TOKENS)
@@ -93,6 +109,12 @@ def create_app(
         return JSONResponse(await _unless_gone(request, answering))
 
     return app
+
+
+def say(refusal: Refusal) -> tuple[str, bytes]:
+    """What is refused before a request is read, in OpenAI's form."""
+    error = ApiError(refusal.status, f"{refusal.rule}: {refusal.remedy}", code=refusal.code)
+    return "application/json", json.dumps(error.body).encode()
 
 
 def _chat_prompt(lm: LanguageModel, wanted: ChatRequest) -> list[int]:

@@ -2,15 +2,26 @@
 
 import json
 import socket
+from collections.abc import Sequence
 
 from afterbase.core.listening import bind, refuse_open_door, run, url_of
+from afterbase.core.names import names_of
 from afterbase.core.store import folder_digest
 from afterbase.model.load import find, load
-from afterbase.rollout.app import create_app
+from afterbase.rollout.app import create_app, say
 
 
-def serve(model: str, *, host: str, port: int, token: str | None, max_rows: int, token_budget: int) -> None:
-    """Serve a model folder or a shipped model; ends on Ctrl-C.
+def serve(
+    model: str,
+    *,
+    host: str,
+    port: int,
+    token: str | None,
+    max_rows: int,
+    token_budget: int,
+    names: Sequence[str] = (),
+) -> None:
+    """Serve a model folder or a shipped model; ends on Ctrl-C. `names` are further ones that clients reach it under.
 
     Raises UserError for an unknown model, a port that cannot be had, and an open door: any other than a loopback
     address without a token.
@@ -22,10 +33,16 @@ def serve(model: str, *, host: str, port: int, token: str | None, max_rows: int,
         lm = load(folder)
         name = folder.resolve().name
         app = create_app(
-            lm, name=name, token=token, max_rows=max_rows, token_budget=token_budget, digest=folder_digest(folder)
+            lm,
+            name=name,
+            token=token,
+            max_rows=max_rows,
+            token_budget=token_budget,
+            digest=folder_digest(folder),
+            names=names_of(host, names),
         )
         print(_greeting(listener, name, token), flush=True)
-        run(app, listener)
+        run(app, listener, say=say)
 
 
 def _greeting(listener: socket.socket, name: str, token: str | None) -> str:

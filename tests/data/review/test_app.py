@@ -11,7 +11,7 @@ from afterbase.data.review.app import create_app
 from afterbase.data.review.decisions import Outcome
 from afterbase.data.review.store import ReviewStore
 from afterbase.data.review.tables import secret_of
-from review_people import Person, pair, votes
+from review_people import BASE, Person, pair, votes
 from review_toys import DOMAIN, accept, review_all
 
 HTMX = {"HX-Request": "true"}
@@ -116,7 +116,7 @@ def test_a_verdict_twice_counts_once(store):
 
 
 def test_nobody_without_a_token_sees_or_does_anything(store):
-    client = TestClient(create_app(store), follow_redirects=False)
+    client = TestClient(create_app(store), BASE, follow_redirects=False)
     for path in ("/", "/chat/review", "/chat/conflicts", "/chat/guideline", "/agreement"):
         assert client.get(path).headers["location"] == "/sign-in"
     for path in ("/chat/review/1", "/chat/conflicts/1", "/chat/undo", "/sign-out"):
@@ -129,7 +129,7 @@ def test_nobody_without_a_token_sees_or_does_anything(store):
 
 @pytest.mark.parametrize("wrong", ["", "x", "0" * 32, "é", "ada"])
 def test_a_wrong_token_is_no_way_in(store, wrong):
-    client = TestClient(create_app(store))
+    client = TestClient(create_app(store), BASE)
     answer = client.post("/sign-in", data={"token": wrong})
     assert answer.status_code == 401
     assert "no reviewer's token" in answer.text.replace("&#39;", "'")
@@ -142,12 +142,12 @@ def test_tokens_of_other_runs_do_not_fit(store):
     secret = secret_of(store.engine)
     other = ReviewStore(store.engine, "other")
     other.add_reviewer("ada", adjudicates=False)
-    client = TestClient(create_app(other))
+    client = TestClient(create_app(other), BASE)
     assert client.post("/sign-in", data={"token": token(secret, store.run, "ada")}).status_code == 401
 
 
 def test_the_cookie_is_out_of_reach(store):
-    client = TestClient(create_app(store), follow_redirects=False)
+    client = TestClient(create_app(store), BASE, follow_redirects=False)
     answer = client.post("/sign-in", data={"token": token(secret_of(store.engine), store.run, "ada")})
     assert {"httponly", "samesite=strict"} <= {part.strip().lower() for part in answer.headers["set-cookie"].split(";")}
 
@@ -163,7 +163,7 @@ def test_forms_of_other_sites_are_refused(store):
         {"Origin": "null"},
         {"Origin": "http://["},
         {"Origin": ""},
-        {"Origin": "http://testserver.evil.example"},
+        {"Origin": "http://localhost.evil.example"},
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site"},
     ):
@@ -171,14 +171,16 @@ def test_forms_of_other_sites_are_refused(store):
         data = {"token": token(ada.secret, store.run, "ada")}
         assert ada.client.post("/sign-in", data=data, headers=headers).status_code == 403
     assert votes(store) == []
-    assert ada.send(path, outcome="accept", headers={"Origin": "http://testserver"}).status_code == 200
+    assert ada.send(path, outcome="accept", headers={"Origin": "http://localhost"}).status_code == 200
 
 
 def test_bytes_that_are_no_form(store):
     ada = Person(store, "ada")
     path = f"/chat/review/{ada.item()}"
     for body in (b"\xff\xfe", b"word=%ff", b"{}", b""):
-        assert ada.client.post(path, content=body).status_code in (400, 403)
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        assert ada.client.post(path, content=body, headers=kind).status_code in (400, 403)
+        assert ada.client.post(path, content=body).status_code == (415 if body else 403)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Who a request comes from, and whether a page of ours sent it.
+"""Who a request comes from, and that a page of ours sent it.
 
 A reviewer's token is made from the database's secret and their name, so that it is the same at every start and is
 stored nowhere. It arrives once, in the fragment of a link, which no server and no log ever sees; then it lives in a
@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from afterbase.data.review.queue import LONGEST
 
-_MOST_BYTES = 12 * LONGEST + 10_000  # of a form: a character is 12 bytes at most as it is sent
+MOST_BYTES = 12 * LONGEST + 10_000  # of a form: a character is 12 bytes at most as it is sent
 _MOST_FIELDS = 20
 
 
@@ -49,22 +49,9 @@ def same(a: str, b: str) -> bool:
     return hmac.compare_digest(a.encode(), b.encode())
 
 
-def refuse_foreign(request: Request) -> None:
-    """Raise 403 where a request that changes something comes from a page of another origin."""
-    origin = request.headers.get("origin")
-    if origin is not None and origin.partition("://")[2] != request.headers.get("host"):
-        raise HTTPException(403, "This request comes from another site.")
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise HTTPException(403, "This request comes from another site.")
-
-
 async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a form; HTTPException where it is too large or none."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MOST_BYTES:
-            raise HTTPException(413, f"A form has {_MOST_BYTES:,} bytes at most.")
+    """The fields of a form; HTTPException where it is none. Too large a one is cut off on its way (`core.guard`)."""
+    body = await request.body()
     try:
         pairs = parse_qsl(
             body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS

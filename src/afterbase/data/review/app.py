@@ -4,7 +4,7 @@ What a browser is told: no script but the two files of ours, no other site, no f
 change is committed before it is answered.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -17,6 +17,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from afterbase.core.guard import Body, Guard, Refusal, Rules, Say
+from afterbase.core.names import LOOPBACK, Names
 from afterbase.data.review import access
 from afterbase.data.review.forms import decision, number, settlement
 from afterbase.data.review.pages import Pages
@@ -27,6 +29,7 @@ from afterbase.data.review.tables import secret_of
 
 _STATIC = Path(__file__).with_name("static")
 _COOKIE_SECONDS = 30 * 86_400
+_TOTAL_SECONDS = 120.0
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'"
@@ -45,23 +48,37 @@ Sent = tuple[str, dict[str, str]]  # who sent a form, and its fields
 ItemId = Annotated[int, PathParameter(ge=1, le=2**31 - 1)]  # what either database takes
 
 
+def say_as(pages: Pages) -> Say:
+    """What is refused before a request is read, as a page."""
+
+    def say(refusal: Refusal) -> tuple[str, bytes]:
+        page = pages.problem(refusal.status, f"{refusal.rule}: {refusal.remedy}.")
+        return "text/html; charset=utf-8", page.encode()
+
+    return say
+
+
 class SignedOut(Exception):  # noqa: N818  # no failure: the way to the page where one signs in
     """Nobody is signed in."""
 
 
-def create_app(store: ReviewStore) -> FastAPI:
-    """The application over one run's reviews."""
+def create_app(store: ReviewStore, names: Names = LOOPBACK) -> FastAPI:
+    """The application over one run's reviews; `names` are what the server is known as."""
     secret, run = secret_of(store.engine), store.run
     cookie = access.cookie_name(secret, run)
     pages = Pages(store, secret)
     app = FastAPI(title="afterbase review", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
 
-    @app.middleware("http")
-    async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await answer(request)
-        response.headers.update(_HEADERS)
-        return response
+    rules = Rules(
+        say=say_as(pages),
+        names=names,
+        # Streamed: who sends a form is known by the cookie, and looked at before it is read.
+        other=Body(most_bytes=access.MOST_BYTES, kind="application/x-www-form-urlencoded", streamed=True),
+        headers=_HEADERS,
+        total_seconds=_TOTAL_SECONDS,
+    )
+    app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]  # ASGI's types are written in several ways
 
     def reviewer(request: Request) -> str:
         name = access.who(secret, run, store.reviewers(), request.cookies.get(cookie, ""))
@@ -70,7 +87,6 @@ def create_app(store: ReviewStore) -> FastAPI:
         return name
 
     async def form(request: Request) -> dict[str, str]:
-        access.refuse_foreign(request)
         return await access.read_form(request)
 
     async def signed_form(request: Request) -> tuple[str, dict[str, str]]:

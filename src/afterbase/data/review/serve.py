@@ -10,16 +10,27 @@ from pathlib import Path
 from afterbase.core.errors import UserError
 from afterbase.core.listening import bind, url_of
 from afterbase.core.listening import run as run_until_interrupted
+from afterbase.core.names import names_of
 from afterbase.data.review.access import token
-from afterbase.data.review.app import create_app
+from afterbase.data.review.app import create_app, say_as
+from afterbase.data.review.pages import Pages
 from afterbase.data.review.store import ReviewStore, open_reviews, review_folder
 from afterbase.data.review.tables import secret_of
 
 _NAME = re.compile(r"[\w][\w.-]{0,39}")
 
 
-def serve(run: str, root: Path, *, host: str, port: int, reviewers: Sequence[str], adjudicators: Sequence[str]) -> None:
-    """Serve a run's reviews; ends on Ctrl-C.
+def serve(
+    run: str,
+    root: Path,
+    *,
+    host: str,
+    port: int,
+    reviewers: Sequence[str],
+    adjudicators: Sequence[str],
+    names: Sequence[str] = (),
+) -> None:
+    """Serve a run's reviews; ends on Ctrl-C. `names` are further ones that reviewers reach it under.
 
     Whoever opens a page signs in with a token, on whatever address. Raises UserError for a run that does not wait for
     reviewers, a name that is none, and a port that cannot be had.
@@ -29,7 +40,8 @@ def serve(run: str, root: Path, *, host: str, port: int, reviewers: Sequence[str
     with bind(host, port) as listener:
         listener.listen()  # whoever follows a link at once is kept waiting, not turned away
         print(greeting(store, listener), flush=True)
-        run_until_interrupted(create_app(store), listener, goodbye="stopped; every verdict is kept")
+        app, say = create_app(store, names_of(host, names)), say_as(Pages(store, secret_of(store.engine)))
+        run_until_interrupted(app, listener, say=say, goodbye="stopped; every verdict is kept")
 
 
 def waiting_run(run: str, root: Path) -> ReviewStore:

@@ -1,0 +1,183 @@
+"""The connections under a server: silent ones end, too many make room, and a last answer is read before the end.
+
+uvicorn's own protocol (h11) waits for a request's headers as long as it may take, stops the whole server where the
+descriptors run out, and closes a socket with bytes unread, which makes the kernel throw the answer away.
+"""
+
+import asyncio
+import resource
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from afterbase.core.guard import Refusal, Say
+
+_MOST_DESCRIPTORS = 65_536
+_MOST_CONNECTIONS = 4096
+
+
+class Connections:
+    """All connections of one server, at most `most`, and those that wait for headers, oldest first."""
+
+    def __init__(self, *, say: Say, most: int, header_seconds: float, linger_seconds: float) -> None:
+        self.most = most
+        self.header_seconds = header_seconds
+        self.linger_seconds = linger_seconds
+        self.open: set[Guarded] = set()
+        self.waiting: dict[Guarded, None] = {}
+        self._say = say
+
+    def raw(self, refusal: Refusal) -> bytes:
+        """An answer as it is sent, for what no application sees."""
+        kind, body = self._say(refusal)
+        phrase = {400: "Bad Request", 503: "Service Unavailable"}[refusal.status]
+        head = f"HTTP/1.1 {refusal.status} {phrase}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
+        return f"{head}Connection: close\r\n\r\n".encode() + body
+
+
+def room_for_connections() -> int:
+    """As many connections as leave descriptors for all else, once this process may have as many as it can."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        soft = most
+    descriptors = most if soft == resource.RLIM_INFINITY else soft
+    return max(8, min(_MOST_CONNECTIONS, descriptors - max(64, descriptors // 4)))
+
+
+class _Door:
+    """A transport whose `close` says goodbye first: no more is sent, and what still comes is dropped."""
+
+    def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
+        self._transport = transport
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        if not self.closing:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        if self.closing:
+            return
+        self.closing = True
+        if self._transport.is_closing():
+            return
+        self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._wait_for_client(unsent=None)
+
+    def _wait_for_client(self, *, unsent: int | None) -> None:
+        """Until it ends its side; who takes nothing more meanwhile is cut off."""
+        left = self._transport.get_write_buffer_size()
+        if unsent is not None and not 0 < left < unsent:
+            self._transport.abort()
+            return
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._seconds, lambda: self._wait_for_client(unsent=left))
+
+    def lost(self) -> None:
+        self.closing = True
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def end(self) -> None:
+        """Without waiting for anybody."""
+        self.closing = True
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        return self.closing or self._transport.is_closing()
+
+    def pause_reading(self) -> None:
+        if not self.closing:
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+
+class Guarded(H11Protocol):
+    """One connection."""
+
+    def __init__(self, *, guarded_by: Connections, **of_uvicorn: Any) -> None:
+        super().__init__(**of_uvicorn)
+        self._all = guarded_by
+        self._headers_due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._door = _Door(transport, self._all.linger_seconds)
+        super().connection_made(self._door)  # type: ignore[arg-type]
+        self._all.open.add(self)
+        if len(self._all.open) > self._all.most:
+            self._make_room()
+        if not self._door.closing:
+            self._wait_for_headers()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._all.open.discard(self)
+        self._heard()
+        self._door.lost()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._door.closing:
+            return
+        if self._headers_due is None and not self._busy():
+            self._wait_for_headers()
+        super().data_received(data)
+        if self._busy() or self._door.closing:
+            self._heard()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if not self._door.closing and not self._busy():
+            self._all.waiting[self] = None
+
+    def send_400_response(self, msg: str) -> None:
+        """In the server's own form; an application that is at the request is told that its client is gone."""
+        if self._busy():
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            rule, remedy = "this is not HTTP/1.1 as RFC 9112 has it", "use an HTTP client"
+            self._door.write(self._all.raw(Refusal(status=400, code="malformed", rule=rule, remedy=remedy)))
+        self._door.close()
+
+    def shutdown(self) -> None:
+        if self._busy():
+            super().shutdown()
+        else:
+            self._door.end()
+
+    def _busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _wait_for_headers(self) -> None:
+        self._all.waiting.setdefault(self, None)
+        self._headers_due = self.loop.call_later(self._all.header_seconds, self._door.close)
+
+    def _heard(self) -> None:
+        self._all.waiting.pop(self, None)
+        if self._headers_due is not None:
+            self._headers_due.cancel()
+            self._headers_due = None
+
+    def _make_room(self) -> None:
+        """The connection that has waited longest goes; where all are at work, this one."""
+        oldest = next(iter(self._all.waiting), None)
+        if oldest is not None:
+            oldest._door.end()
+            oldest._heard()
+            self._all.open.discard(oldest)
+            return
+        rule, remedy = f"{self._all.most} connections are at work", "try again later"
+        self._door.write(self._all.raw(Refusal(status=503, code="overloaded", rule=rule, remedy=remedy)))
+        self._door.close()

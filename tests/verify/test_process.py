@@ -12,7 +12,7 @@ from afterbase.verify.jail import Jail, Limits
 from afterbase.verify.process import _use_of
 from afterbase.verify.sandbox import Reason
 from afterbase.verify.workshop import room
-from jails import SMALL, ended, jail_or_skip
+from jails import SMALL, ended, jail_or_skip, skip_without_tools
 
 
 @pytest.fixture(params=["strongest", pytest.param("landlock", marks=pytest.mark.slow)])
@@ -101,6 +101,30 @@ HOSTILE = {
     "kill the parent": ("os.kill(os.getppid(), 9)\nos.abort()", {Reason.CRASH}),
     "kill itself": ("os.kill(os.getpid(), 9)", {Reason.CRASH}),
     "trace": ("import ctypes\nif ctypes.CDLL(None).ptrace(16, os.getppid()): raise OSError", {Reason.CRASH}),
+    "limits of another": ("resource.prlimit(outside, resource.RLIMIT_NOFILE)", {Reason.CRASH}),
+    "limits of the parent": ("resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (0, 0))", {Reason.CRASH}),
+    "priority of another": ("os.setpriority(os.PRIO_PROCESS, outside, 19)", {Reason.CRASH}),
+    "priority of the user": ("os.setpriority(os.PRIO_USER, os.getuid(), 19)", {Reason.CRASH}),
+    "processors of another": ("os.sched_setaffinity(outside, {0})", {Reason.CRASH}),
+    "scheduler of another": ("os.sched_setscheduler(outside, os.SCHED_IDLE, os.sched_param(0))", {Reason.CRASH}),
+    "mode of a file outside": ("os.chmod(theirs, 0)", {Reason.CRASH}),
+    "times of a file outside": ("os.utime(theirs, (0, 0))", {Reason.CRASH}),
+    "owner of a file outside": ("os.chown(theirs, os.getuid(), -1)", {Reason.CRASH}),
+    "attribute of a file outside": ("os.setxattr(theirs, 'user.x', b'x')", {Reason.CRASH}),
+    "pair of datagrams": ("import socket; socket.socketpair(type=socket.SOCK_DGRAM)", {Reason.CRASH}),
+    "longer buffers": (
+        "import socket\na, b = socket.socketpair()\na.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10 ** 7)",
+        {Reason.CRASH},
+    ),
+    "descriptors in flight": (
+        "import socket\na, b = socket.socketpair()\nsocket.send_fds(a, [b'x'], [1])",
+        {Reason.CRASH},
+    ),
+    "shared memory of System V": ("if libc.shmget(0, 4096, 0o1600) < 0: raise OSError", {Reason.CRASH}),
+    "queue of System V": ("if libc.msgget(0, 0o1600) < 0: raise OSError", {Reason.CRASH}),
+    "queue of POSIX": ("if libc.syscall(240, b'x', 0o102, 0o600, None) < 0: raise OSError", {Reason.CRASH}),
+    "keys": ("if libc.syscall(250, 0, -3, 1) < 0: raise OSError", {Reason.CRASH}),
+    "watching a folder": ("if libc.inotify_init() < 0: raise OSError", {Reason.CRASH}),
     "socket": ("import socket; socket.create_connection(('127.0.0.1', 22))", {Reason.CRASH}),
     "unix socket": ("import socket; socket.socket(socket.AF_UNIX)", {Reason.CRASH}),
     "namespace": ("import ctypes\nif ctypes.CDLL(None).unshare(0x10000000): raise OSError", {Reason.CRASH}),
@@ -121,7 +145,8 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_programs_end_for_the_right_reason(jail: Jail, name: str) -> None:
     deed, reasons = HOSTILE[name]
-    head = f"import os, sys, time\ntmp, outside = os.environ['TMPDIR'], {os.getpid()}\n"
+    head = "import ctypes, os, resource, sys, time\nlibc = ctypes.CDLL(None)\n"
+    head += f"tmp, outside, theirs = os.environ['TMPDIR'], {os.getpid()}, {__file__!r}\n"
     assert ended(jail, head + deed, limits=SHORT if Reason.TIMEOUT in reasons else SMALL).reason in reasons
 
 
@@ -160,13 +185,13 @@ def test_small_files_fill_a_folder_of_limited_size() -> None:
 
 def test_folders_that_their_owner_closed_are_cleared(jail: Jail) -> None:
     program = (
-        "import os\nos.chdir(os.environ['TMPDIR'])\nfor _ in range(300): os.mkdir('d'); os.chdir('d')\nos.chmod('.', 0)"
+        "import os\nos.chdir(os.environ['TMPDIR'])\nfor _ in range(300): os.mkdir('d'); os.chdir('d')\nos.mkdir('e', 0)"
     )
     assert ended(jail, program).reason is Reason.OK
 
 
 def test_a_jail_that_cannot_be_built_is_our_fault(jail: Jail, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("afterbase.verify.jail.program_filter", lambda: b"")
+    monkeypatch.setattr("afterbase.verify.jail.program_filter", lambda **_: b"")
     assert ended(jail, "print(3)").reason is Reason.SANDBOX
 
 
@@ -230,3 +255,44 @@ def test_a_long_output_is_in_the_pipe_at_once(jail: Jail) -> None:
     """As Node needs it, which drops the rest of it in process.exit."""
     program = "import fcntl\nprint(fcntl.fcntl(1, fcntl.F_GETPIPE_SZ))"
     assert int(ended(jail, program).stdout) > 1 << 16
+
+
+HARMLESS = {
+    "asyncio": ("python", "import asyncio\nasync def f(): await asyncio.sleep(0)\nasyncio.run(f())\nprint(6)"),
+    "subprocess": ("python", "import subprocess\nprint(subprocess.check_output(['echo', '6'], text=True))"),
+    "threads": (
+        "python",
+        "import concurrent.futures as c\nwith c.ThreadPoolExecutor(4) as p: print(sum(p.map(int, '123')))",
+    ),
+    "signals": (
+        "python",
+        "import signal\nsignal.signal(14, lambda *_: print(6))\nsignal.setitimer(0, 0.01)\nsignal.pause()",
+    ),
+    "files": (
+        "python",
+        "import tempfile\nwith tempfile.TemporaryDirectory() as d:\n    open(d + '/x', 'w').write('6')\n"
+        "    f = open(d + '/x'); import mmap; print(mmap.mmap(f.fileno(), 0, prot=1)[:].decode())",
+    ),
+    "limits": ("python", "import resource as r\nr.setrlimit(r.RLIMIT_NOFILE, (9, 9))\nprint(6)"),
+    "workers": (
+        "javascript",
+        "const w = require('worker_threads');\nif (w.isMainThread) new w.Worker(__filename).on('message', "
+        "x => console.log(x)); else w.parentPort.postMessage(6)",
+    ),
+    "children": ("javascript", "require('child_process').exec('echo 6', (_, out) => console.log(out))"),
+    "pipes": ("bash", "mkfifo $TMPDIR/p; echo 6 > $TMPDIR/p & cat $TMPDIR/p; wait"),
+    "here and there": ("bash", "cat <(cat <<< 6); sleep 0 | true"),
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_run_times_need_is_there(jail: Jail, name: str) -> None:
+    language, text = HARMLESS[name]
+    skip_without_tools(language)
+    told = ended(jail, text, language=language, limits=Limits())
+    assert (told.reason, told.stdout.strip(), told.stderr) == (Reason.OK, b"6", b"")
+
+
+def test_modes_and_times_can_be_changed_behind_mounts() -> None:
+    text = "cd $TMPDIR; touch -d @0 x; echo 'echo 6' > y; chmod +x y; ./y"
+    assert ended(jail_or_skip("bubblewrap"), text, language="bash").stdout == b"6\n"

@@ -126,7 +126,7 @@ class Bubblewrap:
 
     def confined(self, command: Sequence[str], room: Room, limits: Limits, *, building: bool, status: int) -> Confined:
         seccomp = os.memfd_create("seccomp")
-        os.write(seccomp, program_filter())
+        os.write(seccomp, program_filter(own_files=True))
         os.lseek(seccomp, 0, os.SEEK_SET)
         spaces = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
         # As root no user namespace is needed, and in one the limit on processes would not bind.
@@ -196,7 +196,8 @@ class Landlock:
         paths += [("/dev/null", walls.ALL_OF_A_FILE), ("/dev/urandom", _READ_FILE)]
         paths += [(f"/proc/{name}", _READ_FILE) for name in ("cpuinfo", "meminfo", "stat")]
         paths.append((str(scratch), walls.ALL_OF_A_FOLDER))
-        rules = {"paths": [rule for rule in paths if os.path.exists(rule[0])], "seccomp": program_filter().hex()}
+        present = [rule for rule in paths if os.path.exists(rule[0])]
+        rules = {"paths": present, "seccomp": program_filter(own_files=False).hex()}
         return _supervised(command, room.user, limits, scratch=str(scratch), rules=rules, status=status)
 
 

@@ -64,6 +64,8 @@ class Language:
     build: Sequence[str] | None = None
     check: Sequence[str] | None = None
     run: Sequence[str]
+    executable: str | None = None
+    """The file that building makes and running starts."""
     reserves: bool = False
     """Whether the run-time reserves far more addresses than it uses."""
 
@@ -114,6 +116,7 @@ LANGUAGES = (
         file="main.cpp",
         build=("g++", "-std=c++20", "-O2", "-pipe", "-w", "-o", "{work}/main", "{work}/main.cpp"),
         run=("{work}/main",),
+        executable="main",
     ),
     Language(
         name="csharp",

@@ -26,10 +26,17 @@ Step = tuple[int, int, int, int]
 """One instruction of a classic BPF program: operation, jump if true, jump if false, value."""
 LOAD, EQUAL, ANY_BIT, AT_LEAST, GIVE = 0x20, 0x15, 0x45, 0x35, 0x06
 ALLOW: Step = (GIVE, 0, 0, 0x7FFF0000)
-REFUSE: Step = (GIVE, 0, 0, 0x00050001)  # EPERM
 KILL: Step = (GIVE, 0, 0, 0x80000000)
 ONLY_X86_64: Sequence[Step] = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, 0xC000003E), KILL, (LOAD, 0, 0, 0)]
 """Kill what comes from another architecture; leaves the number of the system call loaded."""
+
+
+def refused(error: int) -> Step:
+    """Answer the call with an error number."""
+    return GIVE, 0, 0, 0x00050000 | error
+
+
+REFUSE = refused(1)  # EPERM
 
 
 def argument(index: int) -> Step:

@@ -64,6 +64,8 @@ class Workshop:
         if self.language.build is None:
             return None
         ended = self._run(self.language.build, BUILDING, building=True)
+        if self.language.executable is not None:
+            _make_executable(self.room.folder / self.language.executable)
         if ended.reason in (Reason.CRASH, Reason.OUTPUT):
             return str(Reason.COMPILE)
         return None if ended.reason is Reason.OK else str(ended.reason)
@@ -129,6 +131,14 @@ class Workshop:
         }
         words = [re.sub(r"\{\w+\}", lambda found: names.get(found.group(), found.group()), word) for word in command]
         return [str(self._tools.get(words[0], words[0])), *words[1:]]
+
+
+def _make_executable(path: Path) -> None:
+    """What a linker does at last, and may not behind Landlock."""
+    with contextlib.suppress(FileNotFoundError):
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        os.fchmod(file, 0o755)
+        os.close(file)
 
 
 def lines_of(text: str) -> list[str]:

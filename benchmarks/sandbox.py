@@ -92,7 +92,7 @@ def left_behind() -> dict[str, int]:
     return {
         "processes": sum(count for user, count in users.items() if 60_706 <= user < 61_184)
         + len(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()),
-        "folders": sum(len(path.name) == len("afterbase-12345678") for path in Path("/tmp").glob("afterbase-*")),
+        "folders": len(list(Path("/tmp").glob("afterbase-room-*"))),
         "mounts": len(Path("/proc/self/mounts").read_text().splitlines()),
         "descriptors": len(os.listdir("/proc/self/fd")),
     }

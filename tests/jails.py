@@ -36,7 +36,7 @@ def skip_without_tools(language: str) -> None:
 
 def ended(jail: Jail, text: str, *, language: str = "python", stdin: str = "", limits: Limits = SMALL) -> Ended:
     """How one run of a program ends that needs no building."""
-    with room(0) as place:
+    with room() as place:
         shop = Workshop(language=SPELLINGS[language], text=text, room=place, jail=jail, limits=limits)
         assert shop.fault_of_building() is None
         return shop.ended(stdin)

@@ -6,19 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.verify import jail as module
-from afterbase.verify.jail import Bubblewrap, Landlock, Limits, Nothing, Room, reachable, resource_limits, run_user
-
-
-def test_runs_at_the_same_time_belong_to_different_users(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.os, "geteuid", lambda: 0)
-    users = [run_user(turn) for turn in range(256)]
-    assert len(set(users)) == 256
-    assert min(user or 0 for user in users) > 60_000
-
-
-def test_who_is_not_root_stays_who_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.os, "geteuid", lambda: 1000)
-    assert run_user(3) is None
+from afterbase.verify.jail import Bubblewrap, Landlock, Limits, Nothing, Room, reachable, resource_limits
 
 
 def test_for_another_user_every_folder_above_must_be_open(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def nothing_is_left() -> Iterator[None]:
 
 def left_behind() -> tuple[list[str], list[str], int]:
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    folders = sorted(path.name for path in Path("/tmp").glob("afterbase-????????"))
+    folders = sorted(path.name for path in Path("/tmp").glob("afterbase-room-*"))
     return children, folders, len(Path("/proc/self/mounts").read_text().splitlines())
 
 
@@ -168,7 +168,7 @@ def test_children_die_with_their_parent(jail: Jail, deed: str) -> None:
 
 def test_files_of_other_runs_are_not_seen(jail: Jail, tmp_path: Path) -> None:
     """The folder of a run that goes on at the same time, and a file of this test."""
-    with room(1) as other:
+    with room() as other:
         (other.folder / "main.py").write_text("theirs")
         for path in (other.folder / "main.py", other.folder, tmp_path, Path("/tmp")):
             program = f"import os\ntry: print(os.listdir({str(path)!r}))\nexcept OSError: print('no')"

@@ -4,6 +4,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Status, Verdict
 from afterbase.verify import languages
 from afterbase.verify.programs import Case, Judge, Program, _verdict
+from afterbase.verify.workshop import Workshop
 from jails import SMALL, jail_or_skip
 
 DOUBLE = "print(2 * int(input()))"
@@ -47,7 +48,7 @@ def test_nothing_is_run_where_a_tool_is_missing(judge: Judge, monkeypatch: pytes
     monkeypatch.setattr(
         languages.shutil, "which", lambda binary, **_: None if binary == "php" else f"/usr/bin/{binary}"
     )
-    monkeypatch.setattr("afterbase.verify.programs.room", lambda turn: pytest.fail("run"))
+    monkeypatch.setattr("afterbase.verify.programs.room", lambda: pytest.fail("run"))
     with pytest.raises(UserError, match="php-cli"):
         judge.verdicts([Program("python", DOUBLE, CASES), Program("php", "<?php", CASES)])
 
@@ -55,3 +56,17 @@ def test_nothing_is_run_where_a_tool_is_missing(judge: Judge, monkeypatch: pytes
 def test_a_program_of_a_megabyte_and_one_in_all_scripts(judge: Judge) -> None:
     texts = [f"x = 2\n# {'y' * 1_000_000}\nprint(x)", "größe = '🙂'\nprint(2 if größe else 0)"]
     assert [v.reason for v in judge.verdicts([Program("python", text, CASES[:1]) for text in texts])] == ["match"] * 2
+
+
+def test_one_program_s_trouble_with_the_machine_is_no_other_s(
+    judge: Judge, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def build(shop: Workshop) -> None:
+        if "full" in shop.text:
+            raise OSError("No space left on device")
+
+    monkeypatch.setattr("afterbase.verify.programs.Workshop.fault_of_building", build)
+    monkeypatch.setattr("afterbase.verify.programs.Workshop.reason", lambda shop, **_: "match")
+    verdicts = judge.verdicts([Program("python", text, CASES) for text in ("right", "full", "right")])
+    assert [verdict.status for verdict in verdicts] == [Status.OK, Status.FAILED, Status.OK]
+    assert "No space left" in caplog.text

@@ -1,16 +1,18 @@
 """Each language is built and run for real where its tools are installed; the test is skipped where not."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.verify.jail import Limits
+from afterbase.core.scratch import sweep
+from afterbase.verify.jail import SCRATCH, Limits, Nothing
 from afterbase.verify.languages import LANGUAGES, SPELLINGS
-from afterbase.verify.workshop import Workshop, clear, lines_of, room
+from afterbase.verify.programs import Case, Judge, Program
+from afterbase.verify.users import USERS
+from afterbase.verify.workshop import Workshop, lines_of, room
 from jails import jail_or_skip, skip_without_tools
 
 # A sum of what is read; a broken source; an uncaught error. Each in a language's own words.
@@ -58,7 +60,7 @@ SLOW = {"typescript", "java", "cpp", "csharp"}
 
 def judged(language: str, text: str, stdout: str = "6\n", limits: Limits = ROOMY) -> str:
     skip_without_tools(language)
-    with room(0) as place:
+    with room() as place:
         shop = Workshop(language=SPELLINGS[language], text=text, room=place, jail=jail_or_skip(), limits=limits)
         return shop.fault_of_building() or shop.reason(stdin="1 2\n3\n", stdout=stdout)
 
@@ -142,15 +144,32 @@ def test_a_source_may_not_be_put_together_from_files_outside() -> None:
     assert judged("cpp", '#include "/etc/passwd"\nint main() {}') == "compile"
 
 
-def test_any_folder_is_cleared(tmp_path: Path) -> None:
-    """Too deep for recursion, closed, and with a link out that is not followed."""
-    (tmp_path / "kept").touch()
-    folder = tmp_path / "folder"
-    deed = "import os\nos.mkdir('folder'); os.chdir('folder')\nfor _ in range(1500): os.mkdir('d'); os.chdir('d')\n"
-    deed += "os.symlink('/tmp', 'l'); os.chmod('.', 0)"
-    subprocess.run([sys.executable, "-c", deed], cwd=tmp_path, check=True)
-    clear(folder)
-    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+class Stubborn(Nothing):
+    """Leaves in each scratch folder a file that even root cannot remove, until the test is done with it."""
+
+    def __init__(self) -> None:
+        self.stuck: list[Path] = []
+
+    def confined(self, command, room, limits, *, building, status):
+        file = room.folder / SCRATCH / "stuck"
+        file.touch()
+        if subprocess.run(["chattr", "+i", file], capture_output=True).returncode:
+            pytest.skip("files cannot be made immutable here")
+        self.stuck.append(room.folder)
+        return super().confined(command, room, limits, building=building, status=status)
+
+
+def test_what_a_program_leaves_for_ever_costs_no_verdict() -> None:
+    jail = Stubborn()
+    program = Program("python", "print(6)", [Case("", "6"), Case("", "7")])
+    try:
+        assert Judge(jail=jail).reasons([program, program], all_tests=True) == [["match", "mismatch"]] * 2
+        assert all(folder.exists() for folder in jail.stuck)
+    finally:
+        for folder in jail.stuck:
+            subprocess.run(["chattr", "-R", "-i", folder], check=True)
+        sweep(USERS)
+    assert not any(folder.exists() for folder in jail.stuck)
 
 
 @given(st.lists(st.text("ab \t\r", max_size=4), max_size=5))

@@ -70,7 +70,7 @@ def open_in(kind: Jail) -> str | None:
 
 
 def _probed(kind: Jail) -> Ended:
-    with room(0) as place, room(1) as other:
+    with room() as place, room() as other:
         text = _PROBE.format(pid=os.getpid(), outside=repr(str(other.folder)))
         shop = Workshop(language=SPELLINGS["python"], text=text, room=place, jail=kind, limits=Limits())
         shop.fault_of_building()

@@ -24,7 +24,6 @@ from afterbase.verify.program_filter import program_filter
 
 SCRATCH = ".tmp"  # no name of a Java package, whose folder stands beside it
 _ETC = ("alternatives", "ld.so.cache", "mono", "php", *(f"java-{n}-openjdk" for n in (11, 17, 21, 25)))
-_USERS = range(60_706, 61_184)  # which systemd.io/UIDS-GIDS leaves unused
 _READ_FILE = 1 << 2  # LANDLOCK_ACCESS_FS_READ_FILE
 _SUPERVISOR = Path(__file__).with_name("supervisor.py")
 
@@ -78,11 +77,6 @@ class Jail(Protocol):
     def confined(self, command: Sequence[str], room: Room, limits: Limits, *, building: bool, status: int) -> Confined:
         """`building`: the command may write into the program's folder, else only into a folder of its own."""
         ...
-
-
-def run_user(turn: int) -> int | None:
-    """The user of a run if this process is root: another one for each of the runs that go on at once."""
-    return _USERS[(os.getpid() * 16 + turn) % len(_USERS)] if os.geteuid() == 0 else None
 
 
 def reachable(path: Path) -> bool:

@@ -7,7 +7,8 @@ Does not cover: tests with files or arguments, tolerance for numbers, several ri
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -16,6 +17,7 @@ from afterbase.core.sample import Status, Verdict
 from afterbase.verify.extract import last_block
 from afterbase.verify.jail import Jail, Limits
 from afterbase.verify.languages import language_of, toolchain
+from afterbase.verify.sandbox import Reason
 from afterbase.verify.workshop import Workshop, room
 
 VERIFIER = "program"
@@ -44,8 +46,6 @@ class Judge:
     jail: Jail
     workers: int = 2
     limits: Limits = field(default_factory=Limits)
-    turns: Iterator[int] = field(default_factory=itertools.count, repr=False)
-    """Tells apart what runs at once, of several calls too."""
 
     def reasons(self, programs: Sequence[Program], *, all_tests: bool) -> list[list[str]]:
         """For each program the reason of each test: match, mismatch, or how the run ended.
@@ -67,10 +67,18 @@ class Judge:
         ]
 
     def _judged(self, program: Program, all_tests: bool) -> list[str]:
+        """One program's trouble with the machine (a full disk, a folder that is stuck) is no other's."""
+        try:
+            return self._run(program, all_tests)
+        except OSError as error:
+            logging.getLogger(__name__).warning("a program could not be run: %s", error)
+            return [str(Reason.SANDBOX)] * (len(program.tests) if all_tests else 1)
+
+    def _run(self, program: Program, all_tests: bool) -> list[str]:
         language = language_of(program.language)
         block = last_block(program.text, language.spellings)
         text = program.text if block is None else block
-        with room(next(self.turns)) as place:
+        with room() as place:
             shop = Workshop(language=language, text=text, room=place, jail=self.jail, limits=self.limits)
             fault = shop.fault_of_building()
             if fault is not None:

@@ -4,18 +4,18 @@ import contextlib
 import dataclasses
 import os
 import re
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from afterbase.verify.jail import SCRATCH, Jail, Limits, Room, run_user
+from afterbase.core.scratch import clear, scratch_folder
+from afterbase.verify.jail import SCRATCH, Jail, Limits, Room
 from afterbase.verify.languages import Language, java_names, toolchain, typescript_library
 from afterbase.verify.process import Ended, run
 from afterbase.verify.sandbox import Reason
+from afterbase.verify.users import USERS, run_user
 
 BUILDING = Limits(cpu_seconds=20, wall_seconds=40.0, memory_bytes=1 << 30, address_bytes=None, file_bytes=128 << 20)
 _OUT_OF_MEMORY = re.compile(
@@ -25,25 +25,12 @@ _OUT_OF_MEMORY = re.compile(
 
 
 @contextlib.contextmanager
-def room(turn: int) -> Iterator[Room]:
-    """A folder for one program, gone at the end whatever the program put there; `turn` tells rooms in use apart."""
-    user = run_user(turn)
-    folder = Path(tempfile.mkdtemp(prefix="afterbase-"))
-    try:
+def room() -> Iterator[Room]:
+    """A folder for one program, and a user of its own where this process is root."""
+    with scratch_folder(USERS) as folder, run_user() as user:
         if user is not None:
             os.chown(folder, user, user)
         yield Room(folder=folder, user=user)
-    finally:
-        clear(folder)
-
-
-def clear(folder: Path) -> None:
-    """Remove a folder that a program wrote in: any depth, any name, folders closed even to their owner."""
-    try:
-        shutil.rmtree(folder)
-    except (OSError, RecursionError):
-        subprocess.run(["chmod", "-R", "u+rwX", "--", folder], stderr=subprocess.DEVNULL, check=False)
-        subprocess.run(["rm", "-rf", "--", folder], check=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +94,9 @@ class Workshop:
             filled = self._filled(command)
             return run(self.jail, filled, room, limits, stdin=stdin, building=building)
         finally:
-            clear(scratch)
+            if not clear(scratch):
+                with contextlib.suppress(OSError):  # this run has its verdict all the same
+                    scratch.rename(tempfile.mkdtemp(dir=self.room.folder))  # out of the next one's way
 
     @cached_property
     def _tools(self) -> dict[str, Path]:

@@ -4,7 +4,6 @@ The report: the mean over Python, Java, C++, C#, JavaScript, TypeScript, PHP and
 the same; the languages have 158 to 164 problems each.
 """
 
-import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -70,11 +69,11 @@ def items(folder: Folder) -> list[Item]:
 def score(answered: Answered) -> list[Mark]:
     """1 where the program builds and passes every test."""
     with ThreadPoolExecutor(workers()) as pool:
-        reasons = list(pool.map(_reason, answered, itertools.count()))
+        reasons = list(pool.map(_reason, answered))
     return [Mark(float(reason == "match"), None, reason, failed=reason == str(Reason.SANDBOX)) for reason in reasons]
 
 
-def _reason(pair: tuple[Item, str], turn: int) -> str:
+def _reason(pair: tuple[Item, str]) -> str:
     (item, response), limits = pair, Limits()
     problem: Problem = item.gold
     if problem.language == "python":
@@ -82,7 +81,7 @@ def _reason(pair: tuple[Item, str], turn: int) -> str:
         source = f"{problem.prompt}\n{code}\n\n{problem.tests}\nprint('\\n{DONE}')\n"
     else:
         source = program(problem, response)
-    with room(turn) as place:
+    with room() as place:
         language = language_of(problem.language)
         shop = Workshop(language=language, text=source, room=place, jail=jail(), limits=limits)
         fault = shop.fault_of_building()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from afterbase.verify import sandbox as module
-from afterbase.verify.sandbox import Limits, Reason, Run, RunResult, Sandbox, available
+from afterbase.verify import forks
+from afterbase.verify.forks import Limits
+from afterbase.verify.sandbox import Reason, Run, RunResult, Sandbox, available
 
 
 def children(parent: int) -> list[int]:
@@ -174,7 +175,7 @@ def test_a_forged_report_is_just_another_answer(sandbox: Sandbox, report: bytes,
         "import json; json.dumps = lambda value: '42'",
         "import builtins; builtins.repr = builtins.str = lambda value: '42'",
         "sys.modules['__main__'].json = None",
-        "sys.modules['__main__']._run = None",
+        "sys.modules['__main__']._answer = None",
     ],
 )
 def test_a_spoilt_interpreter_does_not_outlive_its_program(sandbox: Sandbox, trick: str) -> None:
@@ -205,16 +206,16 @@ def test_a_dead_server_is_replaced() -> None:
 @pytest.mark.parametrize(
     ("server", "why"),
     [
-        ("""print('{"ready": true}', flush=True); input()""", "the child is dead"),
-        ("""print('{"fault": "landlock: Function not implemented"}')""", "landlock: Function not implemented"),
+        ("door.send(b'ready'); door.recv(99)", "the server is dead"),
+        ("door.send(b'fault landlock: Function not implemented')", "landlock: Function not implemented"),
     ],
 )
 def test_a_server_that_cannot_do_its_work_runs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str, why: str
 ) -> None:
     script = tmp_path / "server.py"
-    script.write_text(server)
-    monkeypatch.setattr(module, "_SERVER", script)
+    script.write_text(f"import socket\ndoor = socket.socket(fileno=0)\n{server}")
+    monkeypatch.setattr(forks, "_SERVER", script)
     with Sandbox(workers=1) as sandbox:
         assert run(sandbox, "return 1") == RunResult(reason=Reason.SANDBOX)
     assert available.__wrapped__() == f"the sandbox does not start: {why}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from afterbase.core.errors import UserError
 from afterbase.verify import forks as module
 from afterbase.verify.forks import Fault, ForkServer, Limits
 
@@ -195,5 +196,5 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest
     script = tmp_path / "server.py"
     script.write_text("import socket\nsocket.socket(fileno=0).send(b'fault no such luck')")
     monkeypatch.setattr(module, "_SERVER", script)
-    with pytest.raises(ChildProcessError, match="no such luck"), ForkServer("calls").serving():
+    with pytest.raises(UserError, match="no such luck"), ForkServer("calls").serving():
         pass

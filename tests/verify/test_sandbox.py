@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from afterbase.core.errors import UserError
 from afterbase.verify import forks
 from afterbase.verify.forks import Limits
 from afterbase.verify.sandbox import Reason, Run, RunResult, Sandbox, available
@@ -203,19 +204,22 @@ def test_a_dead_server_is_replaced() -> None:
         assert run(sandbox, "return 2") == RunResult(reason=Reason.OK, results=[2])
 
 
-@pytest.mark.parametrize(
-    ("server", "why"),
-    [
-        ("door.send(b'ready'); door.recv(99)", "the server is dead"),
-        ("door.send(b'fault landlock: Function not implemented')", "landlock: Function not implemented"),
-    ],
-)
-def test_a_server_that_cannot_do_its_work_runs_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: str, why: str
-) -> None:
+def server_that(tmp_path: Path, does: str) -> Path:
     script = tmp_path / "server.py"
-    script.write_text(f"import socket\ndoor = socket.socket(fileno=0)\n{server}")
-    monkeypatch.setattr(forks, "_SERVER", script)
+    script.write_text(f"import socket\ndoor = socket.socket(fileno=0)\n{does}")
+    return script
+
+
+def test_a_server_that_dies_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "_SERVER", server_that(tmp_path, "door.send(b'ready'); door.recv(99)"))
     with Sandbox(workers=1) as sandbox:
         assert run(sandbox, "return 1") == RunResult(reason=Reason.SANDBOX)
+    assert available.__wrapped__() == "the sandbox does not start: the server is dead"
+
+
+def test_a_server_without_walls_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    why = "landlock: Function not implemented"
+    monkeypatch.setattr(forks, "_SERVER", server_that(tmp_path, f"door.send(b'fault {why}')"))
+    with Sandbox(workers=1) as sandbox, pytest.raises(UserError, match=why):
+        run(sandbox, "return 1")
     assert available.__wrapped__() == f"the sandbox does not start: {why}"

@@ -28,6 +28,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from afterbase.core.errors import UserError
 from afterbase.verify.fork_server import END, ENDED, FAULT, READY, STARTED
 
 _SERVER = Path(__file__).with_name("fork_server.py")
@@ -132,7 +133,10 @@ class ForkServer:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[Server]:
-        """The server, started if need be; ChildProcessError if it cannot start. Any error in the block ends it."""
+        """The server, started if need be; any error in the block ends it.
+
+        Raises ChildProcessError if it does not start, UserError if this machine has no walls for it.
+        """
         with self._lock:
             try:
                 yield self._started()
@@ -160,8 +164,14 @@ class ForkServer:
                     start_new_session=True,
                 )
             greeting = _received(self._door, _START_SECONDS)
+            if greeting.startswith(FAULT):
+                raise UserError(
+                    "what a model wrote is run and scored in isolation or not at all",
+                    got=greeting.removeprefix(FAULT).decode(errors="replace"),
+                    remedy="use Linux on x86-64 with Landlock and seccomp",
+                )
             if greeting != READY:
-                raise ChildProcessError(greeting.removeprefix(FAULT).decode(errors="replace") or "the server is dead")
+                raise ChildProcessError("the server is dead")
         return Server(self._door)
 
     def _end(self) -> None:

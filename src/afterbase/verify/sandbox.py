@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from afterbase.core.errors import UserError
 from afterbase.verify.forks import Ended, ForkServer, Limits
 from afterbase.verify.workers import Workers
 
@@ -136,6 +137,8 @@ def available() -> str | None:
     try:
         with server.serving() as door:
             answer = _result(door.run({"program": _PROBE, "function": "escape", "calls": [[]]}, Limits()), calls=1)
+    except UserError as error:
+        return f"the sandbox does not start: {error.got}"
     except ChildProcessError as error:
         return f"the sandbox does not start: {error}"
     finally:

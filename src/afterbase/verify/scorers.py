@@ -185,7 +185,9 @@ class _NoDrawing(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 class _Nothing(types.ModuleType):
-    __path__ = ()
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.__path__ = []
 
     def __getattr__(self, name: str) -> "_Nothing":
         if name.startswith("__"):

@@ -12,14 +12,21 @@ import httpx
 import openai
 import pytest
 import torch
+from hypothesis import given, settings
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
 from afterbase.core.tokens import prompt_ids
 from afterbase.model.attention import Segments
+from afterbase.model.load import LanguageModel
+from afterbase.rollout.answering import Answering
 from afterbase.rollout.app import create_app
 from afterbase.rollout.engine import FinishReason, Sampling
 from afterbase.rollout.live import Event, LiveEngine, Wanted
 from afterbase.rollout.local import LocalEngine
+from afterbase.rollout.preparing import Preparing
+from fuzz_requests import RAW_CHATS, RAW_COMPLETIONS, in_form
 from loopback import served
+from tokenizer_kinds import padded
 
 MESSAGES: Any = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "1+1?"}]
 SECONDS = 60
@@ -271,6 +278,163 @@ def test_what_is_no_request_is_told_so(refusing):
     assert (broken.status_code, "no JSON" in broken.json()["error"]["message"]) == (400, True)
     lost = httpx.post(f"{refusing}/v2/completions", json={})
     assert (lost.status_code, "Not Found" in lost.json()["error"]["message"]) == (404, True)
+
+
+@pytest.fixture(scope="module")
+def asked(refusing) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=refusing, timeout=SECONDS, headers={"Content-Type": "application/json"}) as client:
+        yield client
+
+
+@settings(max_examples=100)
+@given(body=RAW_CHATS)
+def test_whatever_is_sent_to_chat_is_answered_in_form(asked, body):
+    answer = asked.post("/v1/chat/completions", content=body)
+    assert in_form(answer.status_code, answer.content), answer.content
+
+
+@settings(max_examples=100)
+@given(body=RAW_COMPLETIONS)
+def test_whatever_is_sent_to_completions_is_answered_in_form(asked, body):
+    answer = asked.post("/v1/completions", content=body)
+    assert in_form(answer.status_code, answer.content), answer.content
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/docs", 404),
+        ("POST", "/v1/embeddings", 404),
+        ("GET", "/v1/models/other", 404),
+        ("GET", "/v1/models/", 404),
+        ("POST", "/v1/completions/", 404),
+        ("GET", "/v1/chat/completions", 405),
+        ("DELETE", "/v1/models", 405),
+        ("PUT", "/v1/completions", 405),
+        ("GET", "/%ff%00%ed%a0%bd", 404),
+    ],
+)
+def test_other_paths_and_methods_are_refused_in_form(asked, method, path, status):
+    answer = asked.request(method, path)
+    assert answer.status_code == status
+    assert in_form(status, answer.content), answer.content
+
+
+def test_a_fault_of_ours_is_told_by_the_name_of_its_entry(url, monkeypatch, caplog):
+    monkeypatch.setattr(Preparing, "_prepare", lambda *_: 1 // 0)
+    answer = httpx.post(f"{url}/v1/completions", json={"prompt": "x"})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"], error["code"]) == (500, "server_error", "internal_error")
+    assert error["message"].rpartition(" ")[2] in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    assert "division" not in answer.text
+
+
+@pytest.mark.parametrize("error", [ArithmeticError("no numbers"), None])
+def test_a_stream_that_fails_midway_ends_in_an_error(url, monkeypatch, error):
+    """By the engine, as an event, or by a fault of ours."""
+    submit, chunk = LiveEngine.submit, Answering._chunk
+    monkeypatch.setattr(LiveEngine, "submit", lambda live, wanted: submit(live, replace(wanted, send=failing(wanted))))
+
+    def failing(wanted: Wanted) -> Any:
+        def send(sample: int, event: Event) -> None:
+            wanted.send(sample, error if error is not None and not isinstance(event, FinishReason) else event)
+
+        return send
+
+    def broken(self: Answering, choice: Any, content: Any, tokens: Any, offsets: Any) -> Any:
+        return chunk(self, choice, content, tokens, offsets) if not tokens else 1 // 0
+
+    if error is None:
+        monkeypatch.setattr(Answering, "_chunk", broken)
+    answer = httpx.post(f"{url}/v1/completions", json={"prompt": "x", "stream": True, "logprobs": 0})
+    events = answer.text.strip().split("\n\n")
+    assert answer.status_code == 200
+    assert json.loads(events[-1].removeprefix("data: "))["error"]["type"] == "server_error"
+
+
+def test_a_temperature_that_is_next_to_nothing_harms_nobody(url, client):
+    def ask(temperature: float) -> Any:
+        body = {"messages": MESSAGES, "max_tokens": 24, "seed": 1, "temperature": temperature}
+        return httpx.post(f"{url}/v1/chat/completions", json=body, timeout=SECONDS)
+
+    alone = chat(client).choices[0].message.content
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, [1e-45, 1.0, 1e-320, 1.0, 1e-4, 1.0, 1e-10, 1.0]))
+    assert [answer.status_code for answer in answers] == [400, 200, 400, 200, 200, 200, 400, 200]
+    texts = [a.json()["choices"][0]["message"]["content"] for a in answers[1::2]]
+    assert texts == [alone] * 4
+
+
+def test_history_goes_back_as_the_official_client_gave_it(client):
+    first = chat(client).choices[0].message
+    plain = {"role": "assistant", "content": first.content}
+    told = chat(client, messages=[*MESSAGES, plain, MESSAGES[-1]])
+    for sent in (first, first.model_dump(), first.to_dict(), {**first.model_dump(), "reasoning_content": "hm"}):
+        assert chat(client, messages=[*MESSAGES, sent, MESSAGES[-1]]).choices == told.choices
+
+
+def test_nulls_are_defaults(client):
+    nulls: Any = dict.fromkeys(["temperature", "n", "stop", "stream", "logprobs", "top_logprobs", "tools", "user"])
+    assert chat(client, **nulls).choices == chat(client).choices
+
+
+def test_a_vocabulary_beyond_the_tokenizers_is_served():
+    tokenizer = padded()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer) + 600, hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+        num_attention_heads=2, max_position_embeddings=256,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    lm = LanguageModel(LlamaForCausalLM(config).eval(), tokenizer, mtp=None)
+    with served(create_app(lm, name="toy", token=None, max_rows=4, token_budget=10_000)) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        settings: Any = {
+            "logprobs": True,
+            "top_logprobs": 5,
+            "max_tokens": 40,
+            "extra_body": {"return_token_ids": True},
+        }
+        [choice] = chat(client, **settings).choices
+        beyond = [i >= len(tokenizer) for i in choice.token_ids]
+        assert any(beyond)
+        assert [entry.bytes == [] for entry in choice.logprobs.content] == beyond
+        assert choice.message.content == tokenizer.decode(choice.token_ids)
+        chunks = list(chat(client, **settings, stream=True))
+        assert "".join(c.delta.content or "" for chunk in chunks for c in chunk.choices) == choice.message.content
+        [again] = client.completions.create(model="toy", prompt=choice.token_ids, max_tokens=3).choices
+        assert again.finish_reason
+
+
+def test_a_long_context_is_served_and_what_does_not_fit_is_refused(toy_tokenizer):
+    config = LlamaConfig(
+        vocab_size=len(toy_tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+        num_attention_heads=2, max_position_embeddings=262_144, eos_token_id=toy_tokenizer.eos_token_id,
+    )  # fmt: skip
+    lm = LanguageModel(LlamaForCausalLM(config).eval(), toy_tokenizer, mtp=None)
+    with served(create_app(lm, name="toy", token=None, max_rows=64, token_budget=262_144)) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        assert client.models.retrieve("toy").to_dict()["max_model_len"] == 131_072
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda n: chat(client, max_tokens=n, stop="e"), [8, 9, 130_000, 24]))
+        assert all(answer.choices for answer in answers)
+        with pytest.raises(openai.BadRequestError, match="context is 131072"):
+            chat(client, max_tokens=131_072)
+
+
+def test_a_window_bounds_the_context(toy_tokenizer):
+    config = MistralConfig(
+        vocab_size=len(toy_tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1,
+        num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=32_768, sliding_window=96,
+    )  # fmt: skip
+    lm = LanguageModel(MistralForCausalLM(config).eval(), toy_tokenizer, mtp=None)
+    with served(create_app(lm, name="toy", token=None, max_rows=64, token_budget=262_144)) as url:
+        client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
+        answer: Any = client.completions.create(model="toy", prompt=[5] * 60, max_tokens=36)
+        assert answer.usage.completion_tokens == 36
+        with pytest.raises(openai.BadRequestError, match="context is 96"):
+            client.completions.create(model="toy", prompt=[5] * 60, max_tokens=37)
 
 
 def test_neutral_fields_are_taken(client):

@@ -143,5 +143,5 @@ def test_a_failure_is_told_to_all_who_wait_and_the_next_are_served(live, toy_lm)
 
 def test_a_budget_below_one_request_is_refused(toy_lm):
     with pytest.raises(UserError, match="room for one prompt") as raised:
-        LiveEngine(toy_lm.model, max_rows=8, token_budget=1023)
-    assert "1024 or more" in raised.value.remedy
+        LiveEngine(toy_lm.model, max_rows=8, token_budget=3)
+    assert "1024 for the whole context" in raised.value.remedy

@@ -79,9 +79,10 @@ class LatentLayers:
         ]
         self._last_norm = norm_of(self._norm)
 
-    def new_cache(self, *, rows: int, prompt_width: int, own_width: int) -> LatentCache:
-        """An empty cache: `rows` rows, prompts of up to `prompt_width` tokens, `own_width` further tokens a row."""
-        self._extend_rotation(prompt_width + own_width)
+    def new_cache(self, *, rows: int, prompt_width: int, own_width: int, longest: int | None = None) -> LatentCache:
+        """An empty cache: `rows` rows, prompts of up to `prompt_width` tokens, `own_width` further tokens a row, and
+        together no more than `longest`."""
+        self._extend_rotation(longest or prompt_width + own_width)
         return LatentCache(
             layers=len(self._layers),
             heads=self.heads,
@@ -202,6 +203,8 @@ class LatentDecoder:
 
     In float32 only; `decoder_for` refuses other weights.
     """
+
+    longest: int | None = None
 
     def __init__(self, model: DeepseekV3ForCausalLM) -> None:
         self.model = model

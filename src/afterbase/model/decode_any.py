@@ -38,9 +38,14 @@ class AnyDecoder:
     def refresh(self) -> None:
         """Nothing is copied."""
 
-    def new_cache(self, *, rows: int, prompt_width: int, own_width: int) -> LatentCache:
-        """An empty cache; raises UserError where the model's window is shorter than a sequence can be."""
-        if self._window is not None and prompt_width + own_width > self._window:
+    @property
+    def longest(self) -> int | None:
+        """The model's window."""
+        return self._window
+
+    def new_cache(self, *, rows: int, prompt_width: int, own_width: int, longest: int | None = None) -> LatentCache:
+        """As `LatentLayers.new_cache`; raises UserError where the model's window is shorter than a sequence can be."""
+        if self.longest is not None and (longest or prompt_width + own_width) > self.longest:
             raise UserError(
                 "the local engine attends to all of a sequence",
                 got=f"{prompt_width} + {own_width} tokens, and a sliding window of {self._window}",

@@ -51,6 +51,8 @@ class LlamaDecoder:
     Weights are copied, merged, at each `refresh`.
     """
 
+    longest: int | None = None
+
     @staticmethod
     def runs(model: PreTrainedModel) -> bool:
         """Whether the model is one of these families and all plain."""
@@ -109,9 +111,9 @@ class LlamaDecoder:
     def _product(self, weight: Tensor, bias: Tensor | None = None) -> Product:
         return int8_product(weight, bias) if self._int8 else packed_product(weight, bias)
 
-    def new_cache(self, *, rows: int, prompt_width: int, own_width: int) -> LatentCache:
-        """An empty cache: `rows` rows, prompts of up to `prompt_width` tokens, `own_width` further tokens a row."""
-        self._extend_rotation(prompt_width + own_width)
+    def new_cache(self, *, rows: int, prompt_width: int, own_width: int, longest: int | None = None) -> LatentCache:
+        """As `LatentLayers.new_cache`."""
+        self._extend_rotation(longest or prompt_width + own_width)
         return key_value_cache(
             layers=len(self._layers),
             heads=self._heads,

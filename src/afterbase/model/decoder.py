@@ -28,6 +28,11 @@ class Decoder(Protocol):
     def refresh(self) -> Any: ...
 
     @property
+    def longest(self) -> int | None:
+        """Tokens that a sequence may have, where these are fewer than the model's context."""
+        ...
+
+    @property
     def new_cache(self) -> Any:
         """As `LatentLayers.new_cache`."""
         ...

@@ -94,6 +94,17 @@ class LatentCache:
             self._keys[prompt] = self._keys[last]
             self._keys.pop()
 
+    def take(self, other: "LatentCache") -> None:
+        """The rows of another cache of the same shape, into this empty one: nothing else of it comes along."""
+        for prompt, length in enumerate(other._prompt_length[: len(other._keys)]):
+            self._prompts_LPGWE[:, prompt, :, :length] = other._prompts_LPGWE[:, prompt, :, :length]
+        for row, length in enumerate(other.lengths):
+            self._own_LNGWE[:, row, :, :length] = other._own_LNGWE[:, row, :, :length]
+        self._keys, self.rows = list(other._keys), other.rows
+        self._prompt_length[:], self._row_prompt[:] = other._prompt_length, other._row_prompt
+        self._row_length[:] = other._row_length
+        self._groups = None
+
     @property
     def lengths(self) -> np.ndarray:
         """Own tokens of every row, (rows,): a view that moves with the next step."""

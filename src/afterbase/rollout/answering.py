@@ -1,19 +1,23 @@
-"""One HTTP request's answers: from the engine's tokens to OpenAI's JSON, whole or in chunks."""
+"""One HTTP request's answers: from the engine's tokens to OpenAI's JSON, whole or in chunks.
+
+A stream keeps nothing of what it has given, and asks the engine to hold on while its reader is far behind.
+"""
 
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from transformers import PreTrainedTokenizerFast
-
 from afterbase.rollout.engine import FinishReason, Sampling
-from afterbase.rollout.growing import GrowingText
+from afterbase.rollout.growing import GrowingText, Spelling
 from afterbase.rollout.live import Event, Token, Wanted
 from afterbase.rollout.openai_api import AnyRequest, ApiError, ChatRequest, chat_logprobs, completion_logprobs, usage
+
+_FAR_BEHIND, _CAUGHT_UP = 4096, 1024  # events that a reader has not taken; below the latter the engine goes on
+_AT_ONCE = 256  # events between two turns of others on the event loop
 
 
 class _Form(StrEnum):
@@ -31,6 +35,7 @@ class _Choice:
     tokens: list[Token] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
+    sampled: int = 0
     finish: FinishReason | None = None
 
 
@@ -39,14 +44,14 @@ class Answering:
 
     def __init__(
         self,
-        tokenizer: PreTrainedTokenizerFast,
+        spelling: Spelling,
         wanted: AnyRequest,
         prompts: list[list[int]],
         *,
         name: str,
         stop_ids: tuple[int, ...],
     ) -> None:
-        self._tokenizer = tokenizer
+        self._spelling = spelling
         self._wanted = wanted
         self._prompts = prompts
         self._form = _Form.CHAT if isinstance(wanted, ChatRequest) else _Form.COMPLETION
@@ -56,15 +61,15 @@ class Answering:
             "created": int(time.time()),
             "model": name,
         }
+        continues = self._form is _Form.COMPLETION
         self._choices = [
-            _Choice(place, prompt, GrowingText(tokenizer, wanted.stop_strings))
+            _Choice(place, prompt, GrowingText(spelling, wanted.stop_strings, continues=continues))
             for place, prompt in enumerate(prompt for prompt in prompts for _ in range(wanted.n))
         ]
         self._loop = asyncio.get_running_loop()
-        # Decoding token by token takes time from the engine's thread: only where somebody looks at each piece.
-        offsets = self._form is _Form.COMPLETION and wanted.top is not None
-        self._piecewise = wanted.stream or bool(wanted.stop_strings) or offsets
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
+        self._sent = self._taken = 0
+        self._behind = False
         self._aborted = False
 
     def ask(self, prompt_index: int, sampling: Sampling) -> Wanted:
@@ -72,6 +77,7 @@ class Answering:
         first = prompt_index * self._wanted.n
 
         def send(sample: int, event: Event) -> None:
+            self._sent += 1
             self._loop.call_soon_threadsafe(self._events.put_nowait, (first + sample, event))
 
         return Wanted(
@@ -81,7 +87,14 @@ class Answering:
             top=self._wanted.top or 0,
             send=send,
             unwanted=lambda sample: self._aborted or self._choices[first + sample].finish is not None,
+            behind=self._far_behind,
+            request=self,
         )
+
+    def _far_behind(self) -> bool:
+        waiting = self._sent - self._taken
+        self._behind = waiting > (_CAUGHT_UP if self._behind else _FAR_BEHIND)
+        return self._behind and not self._aborted
 
     def abort(self) -> None:
         """Nobody reads on: what still runs ends at the engine's next step."""
@@ -89,8 +102,12 @@ class Answering:
 
     async def whole(self) -> dict[str, Any]:
         """The JSON of the answer in one piece."""
-        async for _ in self._advances():
-            pass
+        async for choice, piece, tokens in self._advances():
+            choice.pieces.append(piece)
+            choice.tokens += tokens
+        return await asyncio.to_thread(self._whole)
+
+    def _whole(self) -> dict[str, Any]:
         body = {**self._head, "object": str(self._form), "usage": self._usage()}
         if self._form is _Form.CHAT and self._wanted.return_token_ids:
             body["prompt_token_ids"] = self._prompts[0]
@@ -100,12 +117,13 @@ class Answering:
         """The JSON of each server-sent event; the last ones end their choices, and carry the usage if it is wanted."""
         if self._form is _Form.CHAT:
             for choice in self._choices:
-                yield self._chunk(choice, {"delta": {"role": "assistant", "content": ""}}, [])
+                yield self._chunk(choice, {"delta": {"role": "assistant", "content": ""}}, [], [])
         async for choice, piece, tokens in self._advances():
+            offsets, choice.offsets = choice.offsets, []
             finished = choice.finish is not None
             if piece or finished or (tokens and (self._wanted.top is not None or self._wanted.return_token_ids)):
                 chat = {"delta": {"content": piece} if piece or not finished else {}}
-                yield self._chunk(choice, chat if self._form is _Form.CHAT else {"text": piece}, tokens)
+                yield self._chunk(choice, chat if self._form is _Form.CHAT else {"text": piece}, tokens, offsets)
         if self._wanted.stream_options is not None and self._wanted.stream_options.include_usage:
             yield {**self._chunk_head(), "choices": [], "usage": self._usage()}
 
@@ -114,11 +132,13 @@ class Answering:
         running = len(self._choices)
         while running:
             index, event = await self._events.get()
+            self._taken += 1
+            if self._taken % _AT_ONCE == 0:
+                await asyncio.sleep(0)
             choice = self._choices[index]
             if choice.finish is not None:
                 continue  # sampled after a stop string, before the engine knew
             piece, tokens = self._advance(choice, event)
-            choice.pieces.append(piece)
             running -= choice.finish is not None
             yield choice, piece, tokens
 
@@ -128,12 +148,11 @@ class Answering:
                 raise ApiError(500, f"the engine failed: {event}")
             case FinishReason():
                 choice.finish = event
-                late = [] if self._piecewise else [t.id for t in choice.tokens if t.id not in self._stop_ids]
-                return choice.text.add(*late) + choice.text.end(), []
+                return choice.text.end(), []
             case Token():
-                choice.tokens.append(event)
+                choice.sampled += 1
                 choice.offsets.append(choice.text.length)
-                if event.id in self._stop_ids or not self._piecewise:
+                if event.id in self._stop_ids:
                     return "", [event]
                 piece = choice.text.add(event.id)
                 if choice.text.stopped:
@@ -141,14 +160,15 @@ class Answering:
                 return piece, [event]
 
     def _usage(self) -> dict[str, int]:
-        return usage(sum(map(len, self._prompts)), sum(len(choice.tokens) for choice in self._choices))
+        return usage(sum(map(len, self._prompts)), sum(choice.sampled for choice in self._choices))
 
     def _chunk_head(self) -> dict[str, Any]:
         chunk = ".chunk" if self._form is _Form.CHAT else ""
         return {**self._head, "object": f"{self._form}{chunk}"}
 
-    def _chunk(self, choice: _Choice, content: dict[str, Any], tokens: list[Token]) -> dict[str, Any]:
-        offsets = choice.offsets[len(choice.offsets) - len(tokens) :]
+    def _chunk(
+        self, choice: _Choice, content: dict[str, Any], tokens: Sequence[Token], offsets: Sequence[int]
+    ) -> dict[str, Any]:
         return {**self._chunk_head(), "choices": [{**content, **self._common(choice, tokens, offsets)}]}
 
     def _whole_choice(self, choice: _Choice) -> dict[str, Any]:
@@ -157,13 +177,13 @@ class Answering:
         content = chat if self._form is _Form.CHAT else {"text": text}
         return {**content, **self._common(choice, choice.tokens, choice.offsets)}
 
-    def _common(self, choice: _Choice, tokens: list[Token], offsets: list[int]) -> dict[str, Any]:
+    def _common(self, choice: _Choice, tokens: Sequence[Token], offsets: Sequence[int]) -> dict[str, Any]:
         common: dict[str, Any] = {"index": choice.index, "finish_reason": choice.finish, "logprobs": None}
         if self._wanted.top is not None:
             common["logprobs"] = (
-                chat_logprobs(self._tokenizer, tokens)
+                chat_logprobs(self._spelling, tokens)
                 if self._form is _Form.CHAT
-                else completion_logprobs(self._tokenizer, tokens, offsets)
+                else completion_logprobs(self._spelling, tokens, offsets)
             )
         if self._wanted.return_token_ids:
             common["token_ids"] = [token.id for token in tokens]

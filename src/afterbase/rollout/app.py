@@ -1,38 +1,40 @@
 """A model behind the OpenAI-compatible HTTP API, as an application that any ASGI server can run.
 
-Requests are answered from one running batch (`live.py`); a client that goes away takes its samples along.
+Requests are answered from one running batch (`live.py`); a client that goes away takes its samples along. Whatever is
+wrong is said in OpenAI's form, our own faults with the name of their entry in the log.
 """
 
 import asyncio
 import json
+import logging
 import secrets
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from jinja2 import TemplateError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
-from afterbase.core.errors import UserError
 from afterbase.core.guard import Body, Guard, Refusal, Rules
 from afterbase.core.names import LOOPBACK, Names
-from afterbase.core.tokens import prompt_ids
 from afterbase.model.load import LanguageModel
 from afterbase.rollout.answering import Answering
 from afterbase.rollout.engine import Sampling
+from afterbase.rollout.growing import Spelling
 from afterbase.rollout.in_process import stop_token_ids
 from afterbase.rollout.live import LiveEngine
 from afterbase.rollout.openai_api import AnyRequest, ApiError, ChatRequest, CompletionRequest
+from afterbase.rollout.preparing import Prepared, Preparing
 
-_COMPLETION_TOKENS = 16  # OpenAI's default for completions
 _SEEDS = 2**63
-_BODY = Body(
-    most_bytes=4 << 20
-)  # a context of 262,144 tokens as ids or as text; JSON is read in one go, as others wait
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+# A context of 262,144 tokens as ids or as text; JSON is read in one go, as others wait.
+_BODY = Body(most_bytes=4 << 20)
 
 
 def create_app(
@@ -51,14 +53,16 @@ def create_app(
     Raises UserError where the local engine cannot run the model.
     """
     live = LiveEngine(lm.model, max_rows=max_rows, token_budget=token_budget)
-    stop_ids = stop_token_ids(lm)
-    started = int(time.time())
+    preparing = Preparing(lm, name=name, context=live.context, prompt_tokens=token_budget)
+    spelling, stop_ids = Spelling(lm.tokenizer), stop_token_ids(lm)
+    created = int(time.time())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         live.start()
         yield
         live.stop()
+        preparing.close()
 
     rules = Rules(
         say=say,
@@ -67,11 +71,13 @@ def create_app(
         without_token=frozenset({"/health"}),
         bodies={"/v1/chat/completions": _BODY, "/v1/completions": _BODY},
     )
-    app = FastAPI(title="afterbase", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(title="afterbase", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]  # ASGI's types are written in several ways
     app.add_exception_handler(ApiError, _say)
-    app.add_exception_handler(RequestValidationError, _say_invalid)
     app.add_exception_handler(HTTPException, _say_http)
+    app.add_exception_handler(Exception, _say_fault)
+    model = {"id": name, "object": "model", "created": created, "owned_by": "afterbase"}
+    model = {**model, "max_model_len": live.context, "digest": digest}
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -79,34 +85,51 @@ def create_app(
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        model = {"id": name, "object": "model", "created": started, "owned_by": "afterbase"}
-        return {"object": "list", "data": [{**model, "max_model_len": live.context, "digest": digest}]}
+        return {"object": "list", "data": [model]}
+
+    @app.get("/v1/models/{wanted:path}")
+    async def one_model(wanted: str) -> dict[str, Any]:
+        if wanted != name:
+            raise ApiError(404, f"no model `{wanted[:80]}` here, only `{name}`", code="model_not_found")
+        return model
 
     @app.post("/v1/chat/completions")
-    async def chat(request: Request, wanted: ChatRequest) -> Response:
-        prompt = _chat_prompt(lm, wanted)
-        limit = wanted.max_completion_tokens or wanted.max_tokens or max(1, live.context - len(prompt))
-        return await answer(request, wanted, [prompt], limit)
+    async def chat(request: Request) -> Response:
+        return await answer(request, ChatRequest)
 
     @app.post("/v1/completions")
-    async def completions(request: Request, wanted: CompletionRequest) -> Response:
-        prompts = [_prompt(lm, prompt) for prompt in wanted.prompts]
-        return await answer(request, wanted, prompts, wanted.max_tokens or _COMPLETION_TOKENS)
+    async def completions(request: Request) -> Response:
+        return await answer(request, CompletionRequest)
 
-    async def answer(request: Request, wanted: AnyRequest, prompts: list[list[int]], limit: int) -> Response:
-        if wanted.model not in (None, name):
-            raise ApiError(404, f"no model `{wanted.model}` here, only `{name}`", param="model", code="model_not_found")
-        _refuse_long(prompts, limit, live.context)
-        answering = Answering(lm.tokenizer, wanted, prompts, name=name, stop_ids=stop_ids)
-        for index in range(len(prompts)):
+    async def answer(request: Request, kind: type[AnyRequest]) -> Response:
+        gone = threading.Event()
+        try:
+            body = await request.body()
+            prepared = await _unless_gone(request, preparing.run(kind, body, gone), gone.set)
+            answering = Answering(spelling, prepared.wanted, prepared.prompts, name=name, stop_ids=stop_ids)
+            _submit(prepared, answering)
+            if prepared.wanted.stream:
+                return StreamingResponse(_server_sent(answering), media_type="text/event-stream")
+            try:
+                whole = await _unless_gone(request, answering.whole(), answering.abort)
+            finally:
+                answering.abort()
+            return await asyncio.to_thread(JSONResponse, whole)
+        except ClientDisconnect:
+            raise _gone() from None
+        except ApiError:
+            raise
+        except Exception as error:
+            raise _fault(error) from error
+
+    def _submit(prepared: Prepared, answering: Answering) -> None:
+        wanted = prepared.wanted
+        for index in range(len(prepared.prompts)):
             seed = secrets.randbelow(_SEEDS) if wanted.seed is None else wanted.seed
             sampling = Sampling(
-                temperature=wanted.temperature, max_new_tokens=limit, stop_token_ids=stop_ids, seed=seed
+                temperature=wanted.temperature, max_new_tokens=prepared.limit, stop_token_ids=stop_ids, seed=seed
             )
             live.submit(answering.ask(index, sampling))
-        if wanted.stream:
-            return StreamingResponse(_server_sent(answering), media_type="text/event-stream")
-        return JSONResponse(await _unless_gone(request, answering))
 
     return app
 
@@ -117,57 +140,31 @@ def say(refusal: Refusal) -> tuple[str, bytes]:
     return "application/json", json.dumps(error.body).encode()
 
 
-def _chat_prompt(lm: LanguageModel, wanted: ChatRequest) -> list[int]:
-    try:
-        return prompt_ids(lm.tokenizer, [message.plain() for message in wanted.messages])
-    except (UserError, TemplateError) as error:
-        raise ApiError(400, f"the model's chat template refuses: {error}", param="messages") from None
-
-
-def _prompt(lm: LanguageModel, prompt: str | list[int]) -> list[int]:
-    ids = lm.tokenizer(prompt, verbose=False)["input_ids"] if isinstance(prompt, str) else prompt
-    assert isinstance(ids, list)
-    if not ids or not all(0 <= i < len(lm.tokenizer) for i in ids):
-        rule = f"a prompt has one token or more, each from 0 to {len(lm.tokenizer) - 1}"
-        raise ApiError(400, rule, param="prompt")
-    return ids
-
-
-def _refuse_long(prompts: list[list[int]], limit: int, context: int) -> None:
-    longest = max(map(len, prompts))
-    if longest + limit > context:
-        raise ApiError(
-            400,
-            f"the model's context is {context} tokens: a prompt of {longest} leaves no room for max_tokens {limit}",
-            param="max_tokens",
-            code="context_length_exceeded",
-        )
-
-
 async def _server_sent(answering: Answering) -> AsyncIterator[str]:
     """Server-sent events; a client that goes away ends this in the middle, and with it the answers."""
     try:
         async for chunk in answering.chunks():
-            yield f"data: {json.dumps(chunk, separators=(',', ':'))}\n\n"
+            yield f"data: {json.dumps(chunk, separators=(',', ':'), allow_nan=False)}\n\n"
+        yield "data: [DONE]\n\n"
     except ApiError as error:
         yield f"data: {json.dumps(error.body)}\n\n"
-        return
+    except Exception as error:
+        yield f"data: {json.dumps(_fault(error).body)}\n\n"
     finally:
         answering.abort()
-    yield "data: [DONE]\n\n"
 
 
-async def _unless_gone(request: Request, answering: Answering) -> dict[str, Any]:
-    """The whole answer, or none for a client that is no longer there."""
-    whole = asyncio.ensure_future(answering.whole())
-    gone = asyncio.ensure_future(_disconnect(request))
+async def _unless_gone(request: Request, work: Awaitable[T], let_go: Callable[[], None]) -> T:
+    """What comes of the work; for a client that is no longer there it is let go, and there is nothing to tell."""
+    whole, gone = asyncio.ensure_future(work), asyncio.ensure_future(_disconnect(request))
     try:
         await asyncio.wait([whole, gone], return_when=asyncio.FIRST_COMPLETED)
         if not whole.done():
-            raise ApiError(499, "the client closed the connection")
+            raise _gone()
         return whole.result()
     finally:
-        answering.abort()
+        if not whole.done():
+            let_go()
         whole.cancel()
         gone.cancel()
 
@@ -177,6 +174,17 @@ async def _disconnect(request: Request) -> None:
         pass
 
 
+def _gone() -> ApiError:
+    return ApiError(499, "the client closed the connection")
+
+
+def _fault(error: Exception) -> ApiError:
+    """Our own fault: told in full in the log, and to the client by the name of that entry."""
+    entry = secrets.token_hex(6)
+    _log.error("fault %s", entry, exc_info=error)
+    return ApiError(500, f"this server failed at the request: its log tells more under {entry}", code="internal_error")
+
+
 async def _say(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     return JSONResponse(error.body, status_code=error.status)
@@ -184,17 +192,10 @@ async def _say(_: Request, error: Exception) -> Response:
 
 async def _say_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return await _say(request, ApiError(error.status_code, f"{request.method} {request.url.path}: {error.detail}"))
+    code = "unknown_url" if error.status_code == 404 else None
+    said = ApiError(error.status_code, f"{request.method} {request.url.path[:200]}: {error.detail}", code=code)
+    return JSONResponse(said.body, status_code=error.status_code, headers=error.headers)
 
 
-async def _say_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    found = error.errors()[0]
-    kind, place = found["type"], ".".join(str(part) for part in found["loc"] if part != "body")
-    if kind == "json_invalid":
-        return await _say(request, ApiError(400, f"the body is no JSON, at character {place}", code=kind))
-    param = found.get("ctx", {}).get("name") or place
-    message = f"{param}: {found['msg']}" if place else found["msg"]
-    if kind == "extra_forbidden":
-        message = f"this server does not know the field `{param}`: leave it out"
-    return await _say(request, ApiError(400, message, param=param or None, code=kind))
+async def _say_fault(request: Request, error: Exception) -> Response:
+    return await _say(request, _fault(error))

@@ -239,7 +239,7 @@ class Batch:
         for row in np.flatnonzero(done).tolist():
             yield self._ended(row, FinishReason.STOP if stopped[row] else FinishReason.LENGTH)
         left = np.flatnonzero(~done)
-        order = left[np.argsort(-self._length[left], kind="stable")] if due else _fill_holes(left)
+        order = left[np.argsort(-self._length[left], kind="stable")] if due else fill_holes(left)
         moved = np.flatnonzero(order != np.arange(len(order)))
         width = int(self._length[:rows].max())
         for state in (self._prompt, self._sample, self._uniforms, self._length):
@@ -253,7 +253,7 @@ class Batch:
             self._routing.keep_rows(order, width=width)
 
 
-def _fill_holes(left: np.ndarray) -> np.ndarray:
+def fill_holes(left: np.ndarray) -> np.ndarray:
     """An order of the rows left over that moves as few as can be: the last ones, into the places of those gone."""
     order = np.arange(len(left))
     stay = left[left < len(left)]

@@ -3,6 +3,7 @@
 Text is a view that the caller makes. The policy is softmax(logits / T), in the engine and in the trainer alike.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +12,8 @@ from typing import Protocol
 import numpy as np
 
 from afterbase.core.errors import UserError
+
+COOLEST = 1e-4  # the lowest temperature but 0: below, logits / T leave float32
 
 
 class FinishReason(StrEnum):
@@ -29,7 +32,7 @@ class Sampling:
     """How to sample: temperature 0 is greedy; lengths in tokens, the stop token included.
 
     With `top_p` below 1, from the smallest set of most probable tokens whose mass reaches it (a greedy answer does not
-    ask). Raises UserError outside of (0, 1].
+    ask). Raises UserError where it is outside of (0, 1], and for a temperature that is neither 0 nor 1e-4 or more.
     """
 
     temperature: float
@@ -39,6 +42,12 @@ class Sampling:
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.temperature != 0 and not COOLEST <= self.temperature < math.inf:
+            raise UserError(
+                f"a temperature is 0, for the most probable token, or {COOLEST} and more",
+                got=f"temperature = {self.temperature}",
+                remedy="use 0 for greedy answers",
+            )
         if not 0.0 < self.top_p <= 1.0:
             raise UserError(
                 "top_p is a share of the probability, above 0 and at most 1",

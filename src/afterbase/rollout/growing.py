@@ -1,28 +1,87 @@
-"""The text of an answer while it grows: whole characters, cut before the first stop string. And a token's bytes."""
+"""The text of an answer while it grows: whole characters, cut before the first stop string. And a token's bytes.
 
-from collections.abc import Sequence
+A text is the UTF-8 of its tokens' bytes, so that it costs the same for each token and is the same however it is cut:
+a byte that begins no character shows as U+FFFD. An id that the tokenizer does not know, as models with a padded
+vocabulary have, adds nothing.
+"""
 
-from tokenizers import decoders
+import codecs
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-_INCOMPLETE = "\ufffd"  # what decoding gives for the beginning of a character
 _BYTES = {character: byte for byte, character in bytes_to_unicode().items()}
+_BYTE_TOKEN = re.compile("<0x([0-9A-F]{2})>")  # SentencePiece's spelling of a byte that no other token holds
+
+
+class Spelling:
+    """What each token of a tokenizer adds to a text, in bytes, which need not be whole characters."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._tokenizer = tokenizer
+        self._added = {index: token.content for index, token in tokenizer.added_tokens_decoder.items()}
+        decoder = tokenizer.backend_tokenizer.decoder
+        kinds = set(_kinds(json.loads(decoder.__getstate__()))) if decoder is not None else set()
+        self._by_byte, self._byte_tokens = "ByteLevel" in kinds, "ByteFallback" in kinds
+        self._anchor = next((i for i in map(tokenizer.convert_tokens_to_ids, "aeA1.") if isinstance(i, int)), 0)
+        self._behind: dict[int, bytes] = {}
+
+    def behind(self, token_id: int) -> bytes:
+        """Its bytes behind another token, a leading space among them."""
+        spelt = self._behind.get(token_id)
+        if spelt is None:
+            spelt = self._behind[token_id] = self._spell(token_id, behind=True)
+        return spelt
+
+    def first(self, token_id: int) -> bytes:
+        """Its bytes at the beginning of a text, where some tokenizers show no leading space."""
+        return self.behind(token_id) if self._by_byte else self._spell(token_id, behind=False)
+
+    def _spell(self, token_id: int, *, behind: bool) -> bytes:
+        name = self._tokenizer.convert_ids_to_tokens(token_id)
+        if not isinstance(name, str):
+            return b""
+        if self._by_byte:
+            known = token_id not in self._added and all(character in _BYTES for character in name)
+            return bytes(_BYTES[character] for character in name) if known else name.encode()
+        byte = _BYTE_TOKEN.fullmatch(name) if self._byte_tokens else None
+        if byte is not None:
+            return bytes.fromhex(byte[1])
+        if not behind:
+            return self._decode(token_id).encode()
+        anchor, both = self._decode(self._anchor), self._decode(self._anchor, token_id)
+        return (both.removeprefix(anchor) if both.startswith(anchor) else self._decode(token_id)).encode()
+
+    def _decode(self, *token_ids: int) -> str:
+        text = self._tokenizer.decode(list(token_ids), clean_up_tokenization_spaces=False)
+        assert isinstance(text, str)
+        return text
+
+
+def _kinds(decoder: dict[str, Any]) -> Iterator[str]:
+    """The decoder's type, and those of its parts."""
+    yield decoder["type"]
+    for part in decoder.get("decoders", ()):
+        yield from _kinds(part)
 
 
 class GrowingText:
     """Pieces of text that will not change, token by token; joined they are the text of all tokens.
 
-    A piece that may be the beginning of a stop string is held back. Once one is complete, `stopped` is true and the
-    text ends before it. `length` counts the characters known so far.
+    With `continues` the tokens go on from others, and a leading space shows. A piece that may be the beginning of a
+    stop string is held back. Once one is complete, `stopped` is true and the text ends before it. `length` counts the
+    characters known so far.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, stop: Sequence[str] = ()) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, spelling: Spelling, stop: Sequence[str] = (), *, continues: bool = False) -> None:
+        self._spelling = spelling
         self._stop = stop
-        self._ids: list[int] = []
-        # A piece is decoded behind the one before it: some tokenizers treat the first token of a text apart.
-        self._before, self._known = 0, 0
+        self._begun = continues
+        self._characters = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""
         self._released = 0
         self.stopped = False
@@ -33,30 +92,20 @@ class GrowingText:
 
     def add(self, *token_ids: int) -> str:
         """What is certain after these tokens and was not before, often nothing."""
-        self._ids.extend(token_ids)
-        piece = self._piece()
-        if piece.endswith(_INCOMPLETE):
-            return ""
-        self._before, self._known = self._known, len(self._ids)
-        return self._release(piece)
+        spelt = []
+        for token_id in token_ids:
+            spelt.append((self._spelling.behind if self._begun else self._spelling.first)(token_id))
+            self._begun = True
+        return self._release(self._characters.decode(b"".join(spelt)))
 
     def end(self) -> str:
         """The rest, after the last token."""
         if self.stopped:
             return ""
-        certain = self._release(self._piece())
+        certain = self._release(self._characters.decode(b"", final=True))
         rest, self._held = self._held, ""
         self._released += len(rest)
         return certain + rest
-
-    def _piece(self) -> str:
-        known = self._decode(self._ids[self._before : self._known])
-        return self._decode(self._ids[self._before :])[len(known) :]
-
-    def _decode(self, ids: list[int]) -> str:
-        text = self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-        assert isinstance(text, str)
-        return text
 
     def _release(self, piece: str) -> str:
         text = self._held + piece
@@ -73,15 +122,3 @@ def _beginning(text: str, stops: Sequence[str]) -> int:
     longest = max(map(len, stops), default=1) - 1
     sizes = range(min(longest, len(text)), 0, -1)
     return next((size for size in sizes if any(stop.startswith(text[-size:]) for stop in stops)), 0)
-
-
-def token_bytes(tokenizer: PreTrainedTokenizerFast, token_id: int) -> bytes:
-    """The UTF-8 bytes that a token stands for, which need not be whole characters."""
-    name = tokenizer.convert_ids_to_tokens(token_id)
-    assert isinstance(name, str)
-    by_byte = isinstance(tokenizer.backend_tokenizer.decoder, decoders.ByteLevel)
-    if by_byte and token_id not in tokenizer.added_tokens_decoder:
-        return bytes(_BYTES[character] for character in name)
-    text = tokenizer.decode([token_id], clean_up_tokenization_spaces=False)
-    assert isinstance(text, str)
-    return text.encode()

@@ -21,7 +21,7 @@ from afterbase.rollout.cache import RequestCache, request_key
 from afterbase.rollout.chat import ChatRequest, Failure, Reason, answer_of
 from afterbase.rollout.endpoint import Result
 from afterbase.rollout.engine import Completion, FinishReason, Sampling
-from afterbase.rollout.growing import GrowingText
+from afterbase.rollout.growing import GrowingText, Spelling
 from afterbase.rollout.local import LocalEngine
 
 TOO_LONG = "context_length_exceeded"
@@ -44,6 +44,7 @@ class InProcess:
         self._cache = cache
         self._engine = LocalEngine(lm.model)
         self._stop_ids = stop_token_ids(lm)
+        self._spelling = Spelling(lm.tokenizer)
         self.context: int = lm.model.config.max_position_embeddings
 
     def complete(
@@ -121,17 +122,17 @@ class InProcess:
         prompts = [prompt for _, prompt, _ in group]
         for completion in self._engine.stream(prompts, samples=1, sampling=sampling):
             index, _, limit = group[completion.prompt_index]
-            body = self._body(completion, limit)
+            body = self._body(completion, limit, continues=requests[index].plain)
             if cache is not None:
                 key = request_key(requests[index].body(self._name), requests[index].sample)
                 body = cache.put(key, body, tokens=body["usage"]["completion_tokens"]).body
             finish(index, answer_of(body))
 
-    def _body(self, completion: Completion, limit: int) -> dict[str, Any]:
+    def _body(self, completion: Completion, limit: int, *, continues: bool) -> dict[str, Any]:
         """The part of a chat completion that `answer_of` reads."""
         ids = completion.token_ids[:limit]
         finish = completion.finish if len(completion.token_ids) <= limit else FinishReason.LENGTH
-        text = GrowingText(self._lm.tokenizer)
+        text = GrowingText(self._spelling, continues=continues)
         written = text.add(*(i for i in ids if i not in self._stop_ids)) + text.end()
         message = {"role": "assistant", "content": written}
         return {

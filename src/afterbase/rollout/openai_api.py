@@ -5,38 +5,61 @@ error, never ignored. Log-probabilities are natural, under softmax(logits / T) w
 that was sampled from. They, the usage and `token_ids` count the stop token.
 """
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Len
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
-from transformers import PreTrainedTokenizerFast
 
-from afterbase.rollout.growing import token_bytes
+from afterbase.rollout.engine import COOLEST
+from afterbase.rollout.growing import Spelling
 from afterbase.rollout.live import Token
 
-# Fields that would change the answer, with the values under which they don't.
+MOST = 2048  # messages of a chat, prompts of a request, choices of an answer: as many as OpenAI takes messages
+
+# Fields that would change the answer, with the values beside null under which they don't.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "top_p": (1, None),
-    "top_k": (0, -1, None),
-    "min_p": (0, None),
-    "frequency_penalty": (0, None),
-    "presence_penalty": (0, None),
-    "repetition_penalty": (1, None),
-    "logit_bias": ({}, None),
-    "tools": ([], None),
-    "tool_choice": ("none", None),
-    "functions": ([], None),
-    "response_format": ({"type": "text"}, None),
-    "echo": (False, None),
-    "suffix": (None,),
-    "best_of": (1, None),
-    "modalities": (["text"], None),
+    "top_p": (1,),
+    "top_k": (0, -1),
+    "min_p": (0,),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "repetition_penalty": (1,),
+    "logit_bias": ({},),
+    "tools": ([],),
+    "tool_choice": ("none", "auto"),
+    "functions": ([],),
+    "function_call": ("none", "auto"),
+    "response_format": ({"type": "text"},),
+    "echo": (False,),
+    "suffix": (),
+    "best_of": (1,),
+    "modalities": (["text"],),
+    "audio": (),
+    "prediction": (),
+    "web_search_options": (),
+    "reasoning_effort": ("none",),
+    "verbosity": ("medium",),
+    "chat_template_kwargs": ({},),
 }
 # Fields about the request's book-keeping: the answer is the same with and without them.
-_IRRELEVANT = ("user", "metadata", "store", "safety_identifier", "prompt_cache_key", "service_tier")
+_IRRELEVANT = (
+    "user",
+    "metadata",
+    "store",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "service_tier",
+    "parallel_tool_calls",
+)
+# What the official client gives with an answer and sends back in the history; nothing of it is text of the turn.
+_ASIDE = ("annotations", "reasoning_content", "reasoning")
+_CALLS = ("tool_calls", "function_call", "audio")
 
-StopString = Annotated[str, Len(1)]
+StopString = Annotated[str, Len(1, 1024)]
+Length = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class ApiError(Exception):
@@ -53,23 +76,72 @@ class _Table(BaseModel):
     model_config: ClassVar = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class TextPart(_Table):
-    type: Literal["text"]
-    text: str
+def _given(data: dict[str, Any]) -> dict[str, Any]:
+    """Without its nulls: by OpenAI's reference, null is the default."""
+    return {name: value for name, value in data.items() if value is not None}
 
 
 class Message(_Table):
-    role: Literal["system", "user", "assistant"]
-    content: str | list[TextPart]
+    """One turn; `content` may come in parts, and an assistant's turn as the official client gave it out."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        turn = _given(data)
+        if turn.get("role") == "assistant":
+            for name in _CALLS:
+                if turn.pop(name, []) != []:
+                    raise PydanticCustomError("unsupported", "{name} is not supported: text alone", {"name": name})
+            turn = {name: value for name, value in turn.items() if name not in _ASIDE}
+            refusal = turn.pop("refusal", "")
+            turn.setdefault("content", refusal)
+        if isinstance(turn.get("content"), list):
+            turn["content"] = _text(turn["content"])
+        return turn
 
     def plain(self) -> dict[str, str]:
         """As the chat template takes it."""
-        parts = self.content
-        return {"role": self.role, "content": parts if isinstance(parts, str) else "".join(p.text for p in parts)}
+        role = "system" if self.role == "developer" else self.role
+        return {"role": role, "content": self.content, **({} if self.name is None else {"name": self.name})}
+
+
+def _text(parts: list[Any]) -> str:
+    """The text of content parts."""
+    if not parts:
+        raise PydanticCustomError("empty", "{name} has one part or more", {"name": "content"})
+    texts = []
+    for part in parts:
+        given = _given(part) if isinstance(part, dict) else {}
+        kind = given.get("type")
+        field = {"text": "text", "refusal": "refusal"}.get(kind) if isinstance(kind, str) else None
+        text = given.get(field) if field is not None else None
+        if not isinstance(text, str) or given.get("annotations", []) != [] or not given.keys() <= _PART_FIELDS:
+            raise PydanticCustomError(
+                "unsupported",
+                '{name} has parts of text alone, such as {"type": "text", "text": "..."}, not {got}',
+                {"name": "content", "got": repr(part)[:80]},
+            )
+        texts.append(text)
+    return "".join(texts)
+
+
+_PART_FIELDS = {"type", "text", "refusal", "annotations"}
 
 
 class StreamOptions(_Table):
     include_usage: bool = False
+    include_obfuscation: bool = False  # nothing is added here, whatever is asked
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, data: Any) -> Any:
+        return _given(data) if isinstance(data, dict) else data
 
 
 class GenerationRequest(_Table):
@@ -77,10 +149,10 @@ class GenerationRequest(_Table):
 
     model: str | None = None
     temperature: float = Field(default=1.0, ge=0, le=2)
-    max_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: Length | None = None
     n: int = Field(default=1, ge=1, le=128)
     stop: StopString | Annotated[list[StopString], Len(0, 4)] | None = None
-    seed: int | None = None
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
     stream: bool = False
     stream_options: StreamOptions | None = None
     return_token_ids: bool = False
@@ -90,15 +162,28 @@ class GenerationRequest(_Table):
     def _refuse_unsupported(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        for name, neutral in _NEUTRAL.items():
-            if name in data and data[name] not in neutral:
+        given = _given(data)
+        for name in given.keys() & _NEUTRAL.keys():
+            if not _among(given[name], _NEUTRAL[name]):
                 raise PydanticCustomError(
                     "unsupported",
                     "{name} {got} is not supported: this server samples from the whole distribution of the model, "
                     "as plain text; leave it out",
-                    {"name": name, "got": repr(data[name])[:80]},
+                    {"name": name, "got": repr(given[name])[:80]},
                 )
-        return {name: value for name, value in data.items() if name not in _NEUTRAL and name not in _IRRELEVANT}
+        return {name: value for name, value in given.items() if name not in _NEUTRAL and name not in _IRRELEVANT}
+
+    @model_validator(mode="after")
+    def _refuse_what_says_nothing(self) -> "GenerationRequest":
+        if 0 < self.temperature < COOLEST:
+            raise PydanticCustomError(
+                "too_cool",
+                "{name} is 0, for the most probable token, or {least} and more",
+                {"name": "temperature", "least": COOLEST},
+            )
+        if self.stream_options is not None and not self.stream:
+            raise PydanticCustomError("contradiction", "{name} needs stream to be true", {"name": "stream_options"})
+        return self
 
     @property
     def stop_strings(self) -> list[str]:
@@ -108,8 +193,8 @@ class GenerationRequest(_Table):
 class ChatRequest(GenerationRequest):
     """POST /v1/chat/completions."""
 
-    messages: Annotated[list[Message], Len(1)]
-    max_completion_tokens: int | None = Field(default=None, ge=1)
+    messages: Annotated[list[Message], Len(1, MOST)]
+    max_completion_tokens: Length | None = None
     logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
 
@@ -135,11 +220,29 @@ class CompletionRequest(GenerationRequest):
     prompt: str | list[int] | list[str] | list[list[int]]
     logprobs: int | None = Field(default=None, ge=0, le=20)
 
-    @field_validator("prompt")
+    @field_validator("prompt", mode="before")
     @classmethod
-    def _refuse_empty(cls, prompt: Any) -> Any:
-        if len(prompt) == 0:
-            raise PydanticCustomError("empty", "{name} must not be empty", {"name": "prompt"})
+    def _refuse_mixtures(cls, prompt: Any) -> Any:
+        # Looked at here, up to the first that is wrong: pydantic tells of each number of a long list, once a kind.
+        match prompt:
+            case "" | []:
+                raise PydanticCustomError("empty", "{name} must not be empty", {"name": "prompt"})
+            case str():
+                of_a_kind = True
+            case [int(), *_]:
+                of_a_kind = _are_ids(prompt)
+            case [str(), *_]:
+                of_a_kind = all(isinstance(one, str) for one in prompt)
+            case [list(), *_]:
+                of_a_kind = all(isinstance(one, list) and _are_ids(one) for one in prompt)
+            case _:
+                of_a_kind = False
+        if not of_a_kind:
+            raise PydanticCustomError(
+                "prompt", "{name} is a text, token ids, or a list of texts or of token ids", {"name": "prompt"}
+            )
+        if not isinstance(prompt[0], int) and not isinstance(prompt, str) and len(prompt) > MOST:
+            raise PydanticCustomError("too_long", "{name} has {most} at most", {"name": "prompt", "most": MOST})
         return prompt
 
     @property
@@ -158,6 +261,15 @@ class CompletionRequest(GenerationRequest):
         return self.logprobs
 
 
+def _are_ids(values: Sequence[Any]) -> bool:
+    return all(type(value) is int for value in values)
+
+
+def _among(value: Any, neutral: tuple[Any, ...]) -> bool:
+    """Whether it is one of them; JSON's true is not its 1."""
+    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in neutral)
+
+
 AnyRequest = ChatRequest | CompletionRequest
 
 
@@ -169,15 +281,12 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
     }
 
 
-def chat_logprobs(tokenizer: PreTrainedTokenizerFast, tokens: list[Token]) -> dict[str, Any]:
+def chat_logprobs(spelling: Spelling, tokens: Sequence[Token]) -> dict[str, Any]:
     """`choices[].logprobs` of chat completions."""
 
     def entry(token_id: int, logp: float) -> dict[str, Any]:
-        return {
-            "token": tokenizer.decode([token_id]),
-            "logprob": logp,
-            "bytes": list(token_bytes(tokenizer, token_id)),
-        }
+        spelt = spelling.behind(token_id)
+        return {"token": spelt.decode(errors="replace"), "logprob": logp, "bytes": list(spelt)}
 
     return {
         "content": [
@@ -187,11 +296,15 @@ def chat_logprobs(tokenizer: PreTrainedTokenizerFast, tokens: list[Token]) -> di
     }
 
 
-def completion_logprobs(tokenizer: PreTrainedTokenizerFast, tokens: list[Token], offsets: list[int]) -> dict[str, Any]:
+def completion_logprobs(spelling: Spelling, tokens: Sequence[Token], offsets: Sequence[int]) -> dict[str, Any]:
     """`choices[].logprobs` of completions; candidates that are spelt the same show once, the most probable one."""
+
+    def spelt(token_id: int) -> str:
+        return spelling.behind(token_id).decode(errors="replace")
+
     return {
-        "tokens": [tokenizer.decode([t.id]) for t in tokens],
+        "tokens": [spelt(t.id) for t in tokens],
         "token_logprobs": [t.logp for t in tokens],
-        "top_logprobs": [{tokenizer.decode([i]): logp for i, logp in reversed(t.top)} for t in tokens],
-        "text_offset": offsets,
+        "top_logprobs": [{spelt(i): logp for i, logp in reversed(t.top)} for t in tokens],
+        "text_offset": list(offsets),
     }

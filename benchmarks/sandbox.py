@@ -16,6 +16,7 @@ from measures import tell
 
 from afterbase.verify import isolation
 from afterbase.verify.jail import Jail, Landlock, Limits
+from afterbase.verify.launchers import close_idle
 from afterbase.verify.programs import Case, Judge, Program
 from afterbase.verify.sandbox import Run, Sandbox
 
@@ -88,6 +89,7 @@ def run_hostile(jail: Jail, programs: int, workers: int) -> Counter[str]:
 
 def left_behind() -> dict[str, int]:
     """Processes of other users made for runs and children of this one, folders of runs, mounts, open descriptors."""
+    close_idle()
     users = Counter(entry.stat().st_uid for entry in Path("/proc").glob("[0-9]*") if entry.exists())
     return {
         "processes": sum(count for user, count in users.items() if 60_706 <= user < 61_184)

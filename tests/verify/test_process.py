@@ -1,15 +1,20 @@
 """What programs do in the open, they do here behind each kind of walls; nothing of them is left."""
 
 import os
+import subprocess
+import sys
 import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from afterbase.verify.jail import Jail, Limits
-from afterbase.verify.process import _use_of
+from afterbase.verify.launchers import close_idle
+from afterbase.verify.process import overdue
 from afterbase.verify.sandbox import Reason
 from afterbase.verify.workshop import room
 from jails import SMALL, ended, jail_or_skip, skip_without_tools
@@ -29,6 +34,7 @@ def nothing_is_left() -> Iterator[None]:
 
 
 def left_behind() -> tuple[list[str], list[str], int]:
+    close_idle()
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
     folders = sorted(path.name for path in Path("/tmp").glob("afterbase-room-*"))
     return children, folders, len(Path("/proc/self/mounts").read_text().splitlines())
@@ -195,14 +201,6 @@ def test_a_jail_that_cannot_be_built_is_our_fault(jail: Jail, monkeypatch: pytes
     assert ended(jail, "print(3)").reason is Reason.SANDBOX
 
 
-def test_memory_counts_all_processes_below_and_no_files() -> None:
-    own, _ = _use_of(os.getpid())
-    block = bytearray(64 << 20)
-    assert 60 << 20 < _use_of(os.getpid())[0] - own < 70 << 20
-    del block
-    assert _use_of(2**22 + 1) == (0, 0.0)
-
-
 def test_processor_time_is_that_of_all_processes_those_that_are_gone_too(jail: Jail) -> None:
     """Six that take half of the time each, one after the other."""
     program = """
@@ -296,3 +294,99 @@ def test_what_run_times_need_is_there(jail: Jail, name: str) -> None:
 def test_modes_and_times_can_be_changed_behind_mounts() -> None:
     text = "cd $TMPDIR; touch -d @0 x; echo 'echo 6' > y; chmod +x y; ./y"
     assert ended(jail_or_skip("bubblewrap"), text, language="bash").stdout == b"6\n"
+
+
+@pytest.mark.parametrize(("megabytes", "reason"), [(100, Reason.OK), (132, Reason.MEMORY)])
+def test_the_verdict_on_memory_is_by_the_peak_and_always_the_same(jail: Jail, megabytes: int, reason: Reason) -> None:
+    """What is held for a moment between two looks counts as what is held for long."""
+    assert {ended(jail, f"len(b'x' * ({megabytes} << 20))").reason for _ in range(5)} == {reason}
+
+
+def test_a_first_thread_that_ends_hides_no_memory(jail: Jail) -> None:
+    program = """
+    import ctypes, threading, time
+    def hold():
+        time.sleep(0.1)
+        block = b"x" * (200 << 20)
+        time.sleep(1000)
+    threading.Thread(target=hold).start()
+    ctypes.CDLL(None).syscall(60, 0)
+    """
+    assert ended(jail, textwrap.dedent(program)).reason is Reason.MEMORY
+
+
+def test_what_lies_in_sockets_is_memory(jail: Jail) -> None:
+    program = """
+    import os, socket, time
+    for _ in range(8):
+        if os.fork() == 0:
+            pairs = [socket.socketpair() for _ in range(120)]
+            for ends in pairs:
+                for end in ends:
+                    end.setblocking(False)
+                    try:
+                        while True: os.write(end.fileno(), b"x" * 65536)
+                    except BlockingIOError: pass
+            time.sleep(1000)
+    time.sleep(1000)
+    """
+    assert ended(jail, textwrap.dedent(program), limits=Limits(memory_bytes=256 << 20)).reason is Reason.MEMORY
+
+
+def test_children_that_nobody_waits_for_use_up_the_time(jail: Jail) -> None:
+    """The kernel adds their time to nobody's."""
+    program = """
+    import os, signal, time
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for _ in range(8):
+        child = os.fork()
+        if child == 0:
+            while time.process_time() < 0.5: pass
+            os._exit(0)
+        try: os.waitpid(child, 0)
+        except ChildProcessError: pass
+    print(6)
+    """
+    limits = replace(SMALL, cpu_seconds=2, wall_seconds=60.0)
+    assert ended(jail, textwrap.dedent(program), limits=limits).reason is Reason.TIMEOUT
+
+
+@pytest.fixture
+def crowded() -> Iterator[None]:
+    """One processor for this test and for twelve others that never rest."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    close_idle()
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(12)]
+    yield
+    for other in others:
+        other.kill()
+        other.wait()
+    close_idle()
+    os.sched_setaffinity(0, cores)
+
+
+@pytest.mark.slow
+def test_who_is_not_let_run_is_not_late(jail: Jail, crowded: None) -> None:
+    """A third of a second of work takes four in a thirteenth of a processor, where two are given."""
+    program = "import time\nwhile time.process_time() < 0.3: pass\nprint(6)"
+    told = ended(jail, program, limits=replace(SMALL, cpu_seconds=9, wall_seconds=2.0))
+    assert (told.reason, told.stdout) == (Reason.OK, b"6\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "deed", ["time.sleep(1000)", "os.read(os.pipe()[0], 1)", "l = threading.Lock()\nl.acquire()\nl.acquire()"]
+)
+def test_who_sleeps_is_late_on_a_crowded_machine_too(jail: Jail, crowded: None, deed: str) -> None:
+    limits = replace(SMALL, cpu_seconds=9, wall_seconds=2.0)
+    assert ended(jail, f"import os, threading, time\n{deed}", limits=limits).reason is Reason.TIMEOUT
+
+
+@given(wall=st.floats(0.1, 100), elapsed=st.floats(0, 1000), share=st.floats(0, 1))
+def test_only_a_command_s_own_time_makes_it_late(wall: float, elapsed: float, share: float) -> None:
+    limits, waited = Limits(wall_seconds=wall), elapsed * share
+    late = overdue(limits, elapsed, waited)
+    assert (late is Reason.TIMEOUT) == (elapsed - waited > wall)
+    assert late is not None or elapsed <= 4 * wall
+    assert overdue(limits, elapsed, elapsed) in (None, Reason.SANDBOX)  # who never ran was never late

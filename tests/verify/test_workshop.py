@@ -1,5 +1,6 @@
 """Each language is built and run for real where its tools are installed; the test is skipped where not."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -100,6 +101,44 @@ MEMORY_BOMBS = {
 )
 def test_memory_bombs_are_told_as_such(language: str) -> None:
     assert judged(language, MEMORY_BOMBS[language]) == "memory"
+
+
+DEEP = {
+    "python": "import functools, sys\nsys.setrecursionlimit(10 ** 6)\n@functools.lru_cache(None)\n"
+    "def f(n): return n and 1 + f(n - 1)\nprint(f(20000))",
+    "javascript": "const f = n => n && 1 + f(n - 1); console.log(f(200000))",
+    "typescript": "const f = (n: number): number => n && 1 + f(n - 1); console.log(f(50000))",
+    "java": "class A { static int f(int n) { return n == 0 ? 0 : 1 + f(n - 1); } "
+    "public static void main(String[] a) { System.out.println(f(200000)); } }",
+    "cpp": "#include <cstdio>\nint f(volatile int n) { volatile char room[512]; room[0] = n; "
+    'return n ? 1 + f(n - 1) + 0 * room[0] : 0; }\nint main() { std::printf("%d\\n", f(200000)); }',
+    "csharp": "class P { static int F(int n) { return n == 0 ? 0 : 1 + F(n - 1); } "
+    "static void Main() { System.Console.WriteLine(F(200000)); } }",
+    "php": "<?php function f($n) { return $n ? 1 + f($n - 1) : 0; } echo f(50000);",
+    "bash": "f() { if (( $1 )); then f $(( $1 - 1 )); fi; }; f 5000; echo 5000",
+}
+
+
+@pytest.mark.parametrize("language", [pytest.param(x, marks=[pytest.mark.slow] * (x in SLOW)) for x in DEEP])
+def test_deep_recursion_is_no_crash(language: str) -> None:
+    """As it is none where a stack of 256 MiB is given in the open."""
+    depth = "".join(re.findall(r"\d{4,}", DEEP[language])[-1:])
+    assert judged(language, DEEP[language], f"{depth}\n") == "match"
+
+
+@pytest.mark.parametrize("language", [pytest.param(x, marks=[pytest.mark.slow] * (x in SLOW)) for x in DEEP])
+def test_recursion_without_end_is_one(language: str) -> None:
+    text = {
+        "python": "def f(): f()\nf()",
+        "javascript": "const f = () => 1 + f(); f()",
+        "typescript": "const f = (): number => 1 + f(); f()",
+        "java": "class A { static int f() { return 1 + f(); } public static void main(String[] a) { f(); } }",
+        "cpp": "int f(volatile int n) { return 1 + f(n + 1); }\nint main() { return f(0); }",
+        "csharp": "class P { static int F(int n) { return 1 + F(n + 1); } static void Main() { F(0); } }",
+        "php": "<?php function f() { return 1 + f(); } f();",
+        "bash": "f() { f; }; f",
+    }[language]
+    assert judged(language, text) in ("crash", "memory")
 
 
 def test_impossible_blocks_are_memory_too() -> None:

@@ -14,16 +14,30 @@ from afterbase.verify.workshop import Workshop, room
 
 _SIGNALS_STAY_INSIDE = 6  # the version of Landlock
 _PROBE = """
-import os, socket, time
+import ctypes, os, resource, socket, time
 outside = {outside}
+libc = ctypes.CDLL(None)
 def forks():
     for _ in range(200):
         if os.fork() == 0:
             time.sleep(60)
+def parent():
+    if os.getppid() == 1:  # the first process of a namespace, which no signal from inside ends
+        raise OSError
+    os.kill(os.getppid(), 0)
+def call(*arguments):
+    if libc.syscall(*arguments) < 0:
+        raise OSError
 doors = dict(
     files=lambda: os.listdir(outside), passwords=lambda: open("/etc/passwd").read(), network=socket.socket,
-    signals=lambda: os.kill({pid}, 0), memory=lambda: open("/proc/{pid}/mem", "rb"), processes=forks,
-    writing=lambda: open("/usr/afterbase", "w"),
+    signals=lambda: os.kill({pid}, 0), parent=parent,
+    memory=lambda: open("/proc/{pid}/mem", "rb"), keeper=lambda: open("/proc/1/mem", "rb+"),
+    limits=lambda: resource.prlimit(os.getppid() or {pid}, resource.RLIMIT_NOFILE),
+    scheduling=lambda: os.setpriority(os.PRIO_PROCESS, os.getppid() or {pid}, 19),
+    modes=lambda: os.chmod(outside, 0o700), times=lambda: os.utime(outside),
+    attributes=lambda: os.setxattr(outside, "user.x", b"x"),
+    local_sockets=lambda: socket.socket(socket.AF_UNIX), datagrams=lambda: socket.socketpair(type=socket.SOCK_DGRAM),
+    shared_memory=lambda: call(29, 0, 4096, 0o1600), processes=forks, writing=lambda: open("/usr/afterbase", "w"),
 )
 for name, door in doors.items():
     try:

@@ -35,8 +35,10 @@ class Limits:
     cpu_seconds: int = 6
     wall_seconds: float = 15.0
     memory_bytes: int = 512 << 20
-    address_bytes: int | None = 1 << 30
-    """Of each process; None for run-times that reserve far more than they use."""
+    stack_bytes: int = 256 << 20
+    """Of each process's first thread; the C library reserves as much for each of the others."""
+    address_bytes: int | None = 17 << 30
+    """Of each process, so that 64 stacks find room; None for run-times that reserve far more than they use."""
     processes: int = 64
     """Threads count."""
     file_bytes: int = 32 << 20
@@ -98,7 +100,10 @@ def environment(home: str) -> dict[str, str]:
 
 def resource_limits(limits: Limits) -> dict[str, tuple[int, int]]:
     """By the names of getrlimit(2). SIGXCPU comes first, SIGKILL two seconds later for those who ignore it."""
+    # A user whose own limit is lower cannot raise it.
+    stack = min(limits.stack_bytes, resource.getrlimit(resource.RLIMIT_STACK)[1] % 2**64)
     out = {
+        "STACK": (stack, stack),
         "CPU": (limits.cpu_seconds, limits.cpu_seconds + 2),
         "FSIZE": (limits.file_bytes, limits.file_bytes),
         "NOFILE": (256, 256),
@@ -145,7 +150,9 @@ _CAN_CHANGE_USER = ("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap
 
 def _system_mounts(room: Room) -> list[str]:
     """Read-only: /usr, a few files of /etc, the tools; /proc of its own; of the devices two."""
-    mounts = ["--ro-bind", "/usr", "/usr", "--proc", "/proc"]
+    # The first process of the namespace stands outside the limits, and where this process is not root it has the
+    # program's user, who could write in its memory: it is not seen.
+    mounts = ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1"]
     parents = {parent for prefix in room.prefixes for parent in Path(prefix).parents} - {Path("/")}
     for folder in ("/etc", "/dev", *map(str, sorted(parents))):  # or bubblewrap would make them for root alone
         mounts += ["--perms", "0755", "--dir", folder]

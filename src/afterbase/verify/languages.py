@@ -1,8 +1,8 @@
 """The eight languages of HumanEval-Mul: how a program in each is named, built, checked and run.
 
-In commands `{work}` is the program's folder, `{heap}` the megabytes that a run-time may give to objects, `{file}` and
-`{main}` the names that the source asks for (Java), `{typescript}` the compiler's library. The first word of a command
-is one of `binaries`, each with the Debian package that holds it.
+In commands `{work}` is the program's folder, `{heap}` the megabytes that a run-time may give to objects, `{stack}` the
+kilobytes of its stack, `{file}` and `{main}` the names that the source asks for (Java), `{typescript}` the compiler's
+library. The first word of a command is one of `binaries`, each with the Debian package that holds it.
 
 Does not cover: C# by Microsoft's compiler (Mono's knows C# 6 and some of 7), programs of several files, packages beyond
 the standard library.
@@ -40,7 +40,7 @@ const vm = require("vm"), text = require("fs").readFileSync(process.argv[1], "ut
 try { vm.compileFunction(text, ["exports", "require", "module", "__filename", "__dirname"]); }
 catch { new vm.SourceTextModule(text); }
 """
-_NODE = ("node", "--max-old-space-size={heap}", "--stack-size=3000")
+_NODE = ("node", "--max-old-space-size={heap}", "--stack-size={stack}")
 # Both in linear time on any text: what is not closed goes to the end, and nothing repeats without bound.
 _JAVA_TEXTS = re.compile(
     r'//[^\n]*|/\*.*?(?:\*/|\Z)|"""(?:\\.|[^\\])*?(?:"""|\Z)|"(?:\\.|[^"\\\n])*+"?|\'(?:\\.|[^\'\\\n])*+\'?', re.DOTALL
@@ -106,7 +106,7 @@ LANGUAGES = (
             *("javac", *(f"-J{option}" for option in _JAVA), "-J-XX:TieredStopAtLevel=1", "-proc:none", "-nowarn"),
             *("-encoding", "UTF-8", "-d", "{work}", "{work}/{file}.java"),
         ),
-        run=("java", *_JAVA, "-Xmx{heap}m", "-Xss16m", "-ea", "-cp", "{work}", "{main}"),
+        run=("java", *_JAVA, "-Xmx{heap}m", "-Xss{stack}k", "-ea", "-cp", "{work}", "{main}"),
         reserves=True,
     ),
     Language(

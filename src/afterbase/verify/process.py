@@ -1,17 +1,15 @@
 """One confined command from its start to its end: fed, watched, killed, reaped, and told what became of it.
 
-Memory is what all processes of the command hold that is not a file's, page tables included. It is looked at every
-20 ms, as is their processor time; so a limit may be passed by what is taken in that time. A command is over when its
-first process is: what that leaves behind is killed.
+All its processes are looked at every 20 ms (`samples.py`); what they used together is judged once more at their end,
+so that a verdict near a limit does not hang on when one looked. A command is over when its first process is: what that
+leaves behind is killed.
 """
 
 import contextlib
 import json
 import os
-import re
 import select
 import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,14 +17,16 @@ from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_W
 from io import FileIO
 
 from afterbase.verify.jail import Jail, Limits, Room
+from afterbase.verify.launchers import Launcher, Used, borrowed
+from afterbase.verify.samples import Samples
 from afterbase.verify.sandbox import Reason
 
 _TICK_SECONDS = 0.02
 _END_SECONDS = 5.0
 _STDERR_TAIL = 1 << 16
 _PIPE_BYTES = 1 << 20  # fs.pipe-max-size
-# With the tables of pages: those of terabytes that are reserved and only read fill a machine's memory alone.
-_HELD = re.compile(rb"^(?:RssAnon|VmSwap|VmPTE):\s*([0-9]+) kB$", re.MULTILINE)
+_PATIENCE = 4
+_TOO_LONG_A_FILE = 128 + signal.SIGXFSZ
 _SEALED = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
 
 
@@ -52,21 +52,22 @@ def run(jail: Jail, command: Sequence[str], room: Room, limits: Limits, *, stdin
         text = owned(_sealed(stdin, room.user))
         (out, out_end), (error, error_end), (told, telling) = (map(owned, _pipe(room.user)) for _ in range(3))
         confined = jail.confined(command, room, limits, building=building, status=telling.fileno())
-        for descriptor in confined.descriptors:
-            owned(descriptor)
-        process = subprocess.Popen(
-            confined.command,
-            stdin=text,
-            stdout=out_end,
-            stderr=error_end,
-            env=dict(confined.environment),
-            cwd="/",
-            start_new_session=True,
-            pass_fds=[telling.fileno(), *confined.descriptors],
-        )
-        for end in (out_end, error_end, telling):
-            end.close()
-        return _Watch(process, limits, out=out.fileno(), error=error.fileno(), told=told.fileno()).until_the_end()
+        passed = [telling.fileno(), *(owned(descriptor).fileno() for descriptor in confined.descriptors)]
+        numbers = {
+            0: text.fileno(),
+            1: out_end.fileno(),
+            2: error_end.fileno(),
+            **{number: number for number in passed},
+        }
+        try:
+            with borrowed() as launcher:
+                first = launcher.start(confined.command, confined.environment, numbers, cgroup=None)
+                for end in (out_end, error_end, telling):
+                    end.close()
+                watch = _Watch(launcher, first, limits, out=out.fileno(), error=error.fileno(), told=told.fileno())
+                return watch.until_the_end()
+        except ChildProcessError as fault:
+            return Ended(reason=Reason.SANDBOX, stderr=str(fault).encode())
 
 
 def _sealed(text: bytes, user: int | None) -> int:
@@ -97,52 +98,46 @@ def _pipe(user: int | None) -> tuple[int, int]:
 class _Watch:
     """The state of one run."""
 
-    def __init__(self, process: subprocess.Popen, limits: Limits, *, out: int, error: int, told: int) -> None:
-        self._process = process
+    def __init__(self, launcher: Launcher, first: int, limits: Limits, *, out: int, error: int, told: int) -> None:
+        self._launcher = launcher
         self._limits = limits
+        self._samples = Samples(first)
         self._out, self._error, self._told = out, error, told
         self._texts = {out: bytearray(), error: bytearray(), told: bytearray()}
         self._sizes = dict.fromkeys(self._texts, 0)
-        self._first: int | None = None
-        self._cpu_seconds = 0.0
         self._poll = select.poll()
         self._open = set(self._texts)
-        for pipe in self._texts:
-            self._poll.register(pipe, select.POLLIN)
+        for descriptor in (*self._texts, launcher.fileno()):
+            self._poll.register(descriptor, select.POLLIN)
 
     def until_the_end(self) -> Ended:
         """Read and look until the first process is gone or a limit is hit; then nothing of it is left."""
-        started = time.monotonic()
-        ended = os.pidfd_open(self._process.pid)
-        try:
-            self._poll.register(ended, select.POLLIN)
-            fault = self._watched(ended, deadline=started + self._limits.wall_seconds)
-            self._finish(ended)
-            fault = self._drained() or fault
-        finally:
-            os.close(ended)
-        return self._told_so(fault, seconds=time.monotonic() - started)
+        fault = self._watched(started=time.monotonic())
+        used = self._finished(fault)
+        fault = self._drained() or fault or self._passed(used)
+        return self._told_so(fault)
 
-    def _watched(self, ended: int, *, deadline: float) -> Reason | None:
-        looked = 0.0
+    def _watched(self, *, started: float) -> Reason | None:
+        looked = started
         while True:
             events = {descriptor for descriptor, _ in self._poll.poll(_TICK_SECONDS * 1000)}
-            now = time.monotonic()
             for pipe in events & self._open:
                 self._read(pipe)
             if self._too_loud():
                 return Reason.OUTPUT
-            if ended in events:
+            if self._launcher.fileno() in events:
                 return None
-            if now > deadline:
-                return Reason.TIMEOUT
+            now = time.monotonic()
             if now - looked > _TICK_SECONDS:
                 looked = now
-                memory, self._cpu_seconds = _use_of(self._process.pid)
-                if memory > self._limits.memory_bytes:
+                self._samples.look()
+                if self._samples.memory_bytes > self._limits.memory_bytes:
                     return Reason.MEMORY
-                if self._cpu_seconds > self._limits.cpu_seconds:
+                if self._samples.cpu_seconds > self._limits.cpu_seconds:
                     return Reason.TIMEOUT
+                late = overdue(self._limits, now - started, self._samples.kept_waiting_seconds)
+                if late is not None:
+                    return late
 
     def _read(self, pipe: int) -> None:
         chunk = os.read(pipe, 1 << 16)
@@ -153,29 +148,20 @@ class _Watch:
         text = self._texts[pipe]
         text += chunk
         self._sizes[pipe] += len(chunk)
-        if pipe == self._told and self._first is None:
-            self._first = next(
-                (_pidfd(line["child-pid"]) for line in self._status_lines() if "child-pid" in line), None
-            )
         if pipe == self._error:
             del text[: max(0, len(text) - _STDERR_TAIL)]
 
     def _too_loud(self) -> bool:
         return max(self._sizes[self._out], self._sizes[self._error]) > self._limits.output_bytes
 
-    def _finish(self, ended: int) -> None:
-        """End the command and wait until its last process is gone."""
-        self._poll.unregister(ended)
-        self._process.terminate()
-        if not _over(ended):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            if self._first is not None:
-                signal.pidfd_send_signal(self._first, signal.SIGKILL)
-        self._process.wait()
-        if self._first is not None:
-            _over(self._first)  # the first process of a namespace is gone after all others
-            os.close(self._first)
+    def _finished(self, fault: Reason | None) -> Used:
+        """End the command if it is not at its end, and wait until its last process is gone."""
+        self._poll.unregister(self._launcher.fileno())
+        if fault is not None:
+            self._launcher.end(at_once=False)
+            if not _readable(self._launcher):
+                self._launcher.end(at_once=True)
+        return self._launcher.used()
 
     def _drained(self) -> Reason | None:
         """What was still in the pipes."""
@@ -186,69 +172,41 @@ class _Watch:
                     self._read(pipe)
         return Reason.OUTPUT if self._too_loud() else None
 
+    def _passed(self, used: Used) -> Reason | None:
+        """The limit that only the sum at the end shows to be passed: it is the same however often one looked."""
+        if used.peak_bytes > self._limits.memory_bytes:
+            return Reason.MEMORY
+        return Reason.TIMEOUT if used.cpu_seconds > self._limits.cpu_seconds else None
+
     def _status_lines(self) -> Iterator[dict]:
         for line in bytes(self._texts[self._told]).splitlines():
             with contextlib.suppress(ValueError):
                 yield json.loads(line)
 
-    def _told_so(self, fault: Reason | None, *, seconds: float) -> Ended:
+    def _told_so(self, fault: Reason | None) -> Ended:
         stdout, stderr = bytes(self._texts[self._out]), bytes(self._texts[self._error])
         if fault is not None:
             return Ended(reason=fault, stdout=stdout, stderr=stderr)
         status = next((line["exit-code"] for line in self._status_lines() if "exit-code" in line), None)
         if status is None:
             return Ended(reason=Reason.SANDBOX, stderr=stderr)
-        if status == 0:
-            return Ended(reason=Reason.OK, status=0, stdout=stdout, stderr=stderr)
-        return Ended(reason=self._crash(status, seconds), status=status, stdout=stdout, stderr=stderr)
-
-    def _crash(self, status: int, seconds: float) -> Reason:
-        if status == 128 + signal.SIGXFSZ:
-            return Reason.OUTPUT
-        # Two threads use up their time in half of it by the clock; what was seen of it is a look behind.
-        out_of_time = max(seconds, self._cpu_seconds / 0.8) >= self._limits.cpu_seconds
-        if out_of_time and status in (128 + signal.SIGXCPU, 128 + signal.SIGKILL):
-            return Reason.TIMEOUT
-        return Reason.CRASH
+        reason = Reason.OK if status == 0 else Reason.OUTPUT if status == _TOO_LONG_A_FILE else Reason.CRASH
+        return Ended(reason=reason, status=status, stdout=stdout, stderr=stderr)
 
 
-def _over(process: int) -> bool:
-    """Whether a process is gone, or is so in time."""
+def overdue(limits: Limits, elapsed: float, kept_waiting: float) -> Reason | None:
+    """Whether a command's time by the clock is up, and whose fault that is.
+
+    What it was kept waiting for a processor is the machine's time, not the command's: who sleeps or waits for what
+    never comes is late at the limit, who was not let run has longer. After four times the limit nothing can be said.
+    """
+    if elapsed - kept_waiting > limits.wall_seconds:
+        return Reason.TIMEOUT
+    return Reason.SANDBOX if elapsed > _PATIENCE * limits.wall_seconds else None
+
+
+def _readable(file: Launcher) -> bool:
+    """Whether something can be read, or can be in time."""
     poll = select.poll()
-    poll.register(process, select.POLLIN)
+    poll.register(file, select.POLLIN)
     return bool(poll.poll(_END_SECONDS * 1000))
-
-
-def _pidfd(pid: int) -> int | None:
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-
-
-def _use_of(root: int) -> tuple[int, float]:
-    """Bytes that a process and all below it hold in memory, files' pages apart; and their processor seconds so far."""
-    memory, seconds, waiting = 0, 0.0, [root]
-    while waiting:
-        pid = waiting.pop()
-        try:
-            memory += _own_memory(pid)
-            seconds += _own_seconds(pid)
-            for task in os.listdir(f"/proc/{pid}/task"):
-                with open(f"/proc/{pid}/task/{task}/children", "rb") as file:
-                    waiting += map(int, file.read().split())
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-    return memory, seconds
-
-
-def _own_seconds(pid: int) -> float:
-    """Those of the children that it waited for included."""
-    with open(f"/proc/{pid}/stat", "rb") as file:
-        fields = file.read().rpartition(b")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-
-
-def _own_memory(pid: int) -> int:
-    with open(f"/proc/{pid}/status", "rb") as file:
-        return sum(map(int, _HELD.findall(file.read()))) << 10

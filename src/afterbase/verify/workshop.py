@@ -114,6 +114,7 @@ class Workshop:
         names = {
             "{work}": self.jail.inside(self.room),
             "{heap}": str(self.limits.memory_bytes // 2 >> 20),
+            "{stack}": str(self.limits.stack_bytes * 7 // 8 >> 10),  # the rest is for what recursion calls at last
             "{file}": file,
             "{main}": main,
             "{typescript}": str(typescript_library(self._tools["tsc"])) if "tsc" in self._tools else "",

@@ -17,6 +17,7 @@ from measures import tell
 
 from afterbase.core.sample import Status
 from afterbase.verify.extract import last_boxed
+from afterbase.verify.forks import ForkServer
 from afterbase.verify.maths import Item, check_maths_many
 from afterbase.verify.workers import workers
 
@@ -79,6 +80,11 @@ def by_math_verify(gold: str, box: str) -> bool:
     return verify(parse(f"${gold}$"), parse(f"${box}$"))
 
 
+def _started(server: ForkServer, _: int) -> None:
+    with server.serving():
+        pass
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
@@ -87,7 +93,7 @@ def main() -> None:
     arguments = parser.parse_args()
     pairs = answers(arguments.answers)
     step = max(1, len(pairs) // arguments.peer_answers)
-    workers("maths").each(lambda child, _: child.ask({"kind": "gold", "answer": "1"}, seconds=60), range(2))  # warm
+    workers("maths").each(_started, range(2))
     by_math_verify("1", "2")
 
     halves = [range(0, len(pairs) // 2), range(len(pairs) // 2, len(pairs))]  # the two take turns

@@ -22,6 +22,20 @@ def until_closed(connection: socket.socket) -> bytes:
     return bytes(said)
 
 
+def one(connection: socket.socket) -> bytes:
+    """One answer of a stated length, on a connection that stays."""
+    said = bytearray()
+    while b"\r\n\r\n" not in said:
+        said += connection.recv(1 << 16)
+    head, _, body = bytes(said).partition(b"\r\n\r\n")
+    length = next(
+        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+    )
+    while len(body) < length:
+        body += connection.recv(1 << 16)
+    return head + b"\r\n\r\n" + body
+
+
 def exchange(url: str, request: bytes) -> bytes:
     """Send, and read until the server closes."""
     with closing(connect(url)) as connection:

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from transformers import DeepseekV3ForCausalLM
 
+from afterbase.core.connections import Guarded
+from afterbase.core.listening import bind, server
 from afterbase.rollout.engine import Sampling
 from afterbase.rollout.local import LocalEngine
-from afterbase.rollout.vllm_server.serving import RefusedError, Server
+from afterbase.rollout.vllm_server.serving import Server, say
 
 
 class ToySampler:
@@ -25,7 +27,8 @@ class ToySampler:
 
     def describe(self) -> dict[str, Any]:
         vocabulary = self.model.config.vocab_size
-        return {"engine": "toy", "model": str(self.folder), "dtype": "float32", "vocabulary": vocabulary}
+        shape = {"vocabulary": vocabulary, "context": self.model.config.max_position_embeddings}
+        return {"engine": "toy", "model": str(self.folder), "dtype": "float32", **shape}
 
     def load(self, folder: Path) -> None:
         shutil.copy(self.folder / "config.json", folder)
@@ -38,8 +41,6 @@ class ToySampler:
         return logps.gather(1, torch.tensor(token_ids[1:])[:, None])[:, 0].tolist()
 
     def rollout(self, request: dict[str, Any], aborted: Callable[[], bool]) -> Iterator[dict[str, Any] | None]:
-        if not all(request["prompts"]):
-            raise RefusedError(400, "an empty prompt")
         self.asked = request["rows"]
         for prompt, sample, seed in request["rows"]:
             sampling = Sampling(
@@ -61,27 +62,25 @@ class Running(Server):
     """A server on threads, that can be killed."""
 
     def __init__(self, sampler: ToySampler, *, port: int = 0, token: str | None = None) -> None:
-        super().__init__(("127.0.0.1", port), sampler, token)
-        self._connections: list[Any] = []
-        self._loops = [threading.Thread(target=self.serve), threading.Thread(target=self.serve_forever)]
-        for thread in self._loops:
-            thread.start()
+        super().__init__(sampler, token)
+        self.toy = sampler
+        self._listener = bind("127.0.0.1", port)
+        self._listener.listen()
+        self.server_port = self._listener.getsockname()[1]
+        self._uvicorn = server(self.app, say=say, header_seconds=2.0, linger_seconds=1.0)
+        self._serving = threading.Thread(target=self._uvicorn.run, kwargs={"sockets": [self._listener]})
+        self._serving.start()
+        threading.Thread(target=self.serve).start()
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
 
-    def process_request(self, request, client_address) -> None:
-        self._connections.append(request)
-        super().process_request(request, client_address)
-
     def kill(self) -> None:
         """Let go of the port and of every connection, as the end of a process does."""
-        self.shutdown()
-        self.server_close()
-        for connection in self._connections:
-            try:
-                connection.shutdown(2)
-            except OSError:
-                continue  # closed already
+        self._uvicorn.force_exit = self._uvicorn.should_exit = True
+        for connection in list(self._uvicorn.server_state.connections):
+            assert isinstance(connection, Guarded)
+            connection.loop.call_soon_threadsafe(connection.cut)
+        self._serving.join()
         self.jobs.put(None)

@@ -134,13 +134,14 @@ def serve_rollouts(
     port: Annotated[int, typer.Option("--port", help="The port to listen at.")] = 8100,
     dtype: Annotated[str, typer.Option("--dtype", help="What vLLM computes in.")] = "float32",
     prepare: Annotated[bool, typer.Option("--prepare", help="Make the environment first (3.5 GB).")] = False,
+    name: Names = None,
 ) -> None:
     """Start vLLM, in an environment of its own, as the server that a run rolls out with."""
     from afterbase.rollout import vllm_environment
 
     if prepare:
         vllm_environment.prepare(env)
-    vllm_environment.serve(model, env, host=host, port=port, dtype=dtype)
+    vllm_environment.serve(model, env, host=host, port=port, dtype=dtype, names=name or [])
 
 
 @app.command(name="serve-sandbox")

@@ -321,7 +321,7 @@ def test_prompt_that_the_server_refuses_is_the_users_mistake(start, connect):
     engine.sync(0)
     with pytest.raises(UserError, match="able to meet a request") as error:
         engine.generate([[]], samples=1, sampling=SAMPLING)
-    assert error.value.got == "an empty prompt"
+    assert "prompts[0]` is a list of 1 to" in error.value.got
 
 
 def test_token_is_asked_for(start, connect):

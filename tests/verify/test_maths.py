@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from afterbase.core.sample import Status
 from afterbase.verify import maths
+from afterbase.verify.forks import Limits
 from afterbase.verify.maths import check_maths, number
 
 integers = st.integers(-(10**12), 10**12)
@@ -111,6 +112,6 @@ def test_formulas_are_compared_by_worth(box: str, answer: str, expected: tuple[S
 def test_a_box_that_takes_for_ever_is_wrong_and_the_next_one_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     assert verdict("y+x", "x+y") == OK  # the child is up and has read this answer
     with monkeypatch.context() as patch:
-        patch.setattr(maths, "_SECONDS", 1.0)
+        patch.setattr(maths, "_BOX", Limits(cpu_seconds=1, wall_seconds=60.0, memory_bytes=2 << 30))
         assert verdict("(" * 900, "x+y") == (Status.WRONG, "timeout")
     assert verdict("y+x", "x+y") == OK

@@ -1,7 +1,13 @@
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
+import reasoning_gym
+from reasoning_gym.factory import DATASETS
 
 from afterbase.core.sample import Status
-from afterbase.verify.puzzle import check_puzzle
+from afterbase.verify.puzzle import Item, check_puzzle, check_puzzle_many
 
 ENTRY = {
     "question": "Emma and Liam ...",
@@ -39,3 +45,75 @@ def test_a_scorer_that_raises_on_nonsense_only_is_not_at_fault() -> None:
         for answer in ("2 × 3", "two")
     )
     assert (right.status, nonsense.status, nonsense.reason) == (Status.OK, Status.WRONG, "mismatch")
+
+
+def entry_of(dataset: str) -> dict[str, Any]:
+    """Its first entry, as it comes back from a file of JSON."""
+    return json.loads(json.dumps(reasoning_gym.create_dataset(dataset, size=1, seed=0)[0]))
+
+
+def own_answer(entry: dict[str, Any]) -> str | None:
+    """The entry's, or the one that its metadata give where there are several."""
+    examples = (entry["metadata"].get(name) for name in ("example_answer", "example_correct_answer"))
+    return entry["answer"] or next(filter(None, examples), None)
+
+
+# Those whose scorers evaluate an answer, and those whose scorers compare what JSON does not know.
+EVALUATING = [
+    *("binary_matrix", "countdown", "intermediate_integration", "n_queens", "polynomial_multiplication", "puzzle24"),
+    *("simple_integration", "spiral_matrix", "string_insertion"),
+]
+OTHERS = ["arc_agi", "bitwise_arithmetic", "codeio", "graph_color", "knights_knaves", "number_sorting", "rearc"]
+ALL = [name for name in sorted(DATASETS) if name != "composite"]
+
+
+def hostile(deed: str) -> list[str]:
+    """Answers that would do the deed, a line of Python, if anything did what they say; and some that take for ever."""
+    doing = f"__import__('os').system({deed!r})"
+    return [
+        *(doing, f"[{doing}]", f"({doing},)", f"{{{doing}}}", f"f'{{{doing}}}'", f"(lambda: {doing})()"),
+        *(f"[{doing} for _ in [1]]", f"exec({doing!r})", f"eval({doing!r})", f"sqrt({doing!r})", f"S({doing!r})"),
+        *(f"sympify({doing!r})", f"lambdify(x, {doing!r})(1)", f"Symbol('x', {doing})", f"x.subs(x, {doing})"),
+        *("().__class__.__base__.__subclasses__()", "open('/etc/passwd').read()", "setattr(self, 'score_answer', min)"),
+        "__import__('os').write(3, b'{\"score\": 1.0}')",
+        *("entry['answer']", "[*entry['answer']]", "answer", "entry", "self", "metadata", "oracle_answer", "target"),
+        *("__import__('os')._exit(0)", "print(1)", "9**9**9**9", "factorial(10**9)", "[0]*10**10", "'a'*10**10"),
+        *("(" * 5000 + "1" + ")" * 5000, "[" * 50_000, '{"a":' * 3000, "-" * 20_000 + "1", "1" * 50_000),
+        *("a\ud800b", "a\0b", "nan", "1e400", "(a+)+$" + "a" * 2000, "x" * 100_001, "\n" * 20_000, " "),
+    ]
+
+
+def test_what_an_answer_says_is_never_done(tmp_path: Path) -> None:
+    items = []
+    for dataset in [*EVALUATING, *OTHERS]:
+        entry = entry_of(dataset)
+        right = own_answer(entry) or json.dumps(entry["metadata"]["possible_answer"])
+        answers = hostile(f"touch {tmp_path / 'deed'}")
+        items += [Item(answer, dataset, entry, ("all",)) for answer in [*answers, right]]
+    verdicts = check_puzzle_many(items)
+    per = len(items) // len([*EVALUATING, *OTHERS])
+    wrong = [verdict for n, verdict in enumerate(verdicts, start=1) if n % per]
+    assert {verdict.status for verdict in wrong} == {Status.WRONG}
+    assert {verdict.status for verdict in verdicts[per - 1 :: per]} == {Status.OK}  # the last of each is none the worse
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dataset", ALL)
+def test_every_family_accepts_its_own_answer_and_does_what_no_answer_says(dataset: str, tmp_path: Path) -> None:
+    entry = entry_of(dataset)
+    answers = hostile(f"touch {tmp_path / 'deed'}")
+    verdicts = check_puzzle_many([Item(answer, dataset, entry, ("all",)) for answer in answers])
+    assert {verdict.status for verdict in verdicts} == {Status.WRONG}
+    assert list(tmp_path.iterdir()) == []
+    right = own_answer(entry)
+    if right is not None:
+        assert check_puzzle(response=right, dataset=dataset, entry=entry, answer_by=("all",)).status is Status.OK
+
+
+def test_a_scorer_that_refuses_its_own_answer_calls_none_wrong() -> None:
+    entry = {"question": "", "answer": "2 + 2", "metadata": {"numbers": [2, 3], "target": 5}}
+    right, other = (
+        check_puzzle(response=rf"\boxed{{{answer}}}", dataset="countdown", entry=entry) for answer in ("2 + 3", "2 - 3")
+    )
+    assert (right.status, other.status) == (Status.OK, Status.FAILED)

@@ -1,13 +1,18 @@
-from afterbase.verify.child import Child
+import json
+
+from afterbase.verify.forks import ForkServer, Limits
 from afterbase.verify.workers import Workers
+
+LIMITS = Limits(cpu_seconds=20, wall_seconds=60.0, memory_bytes=2 << 30)
 
 
 def test_items_are_judged_side_by_side_and_given_back_in_order() -> None:
     pool = Workers("maths", 2)
     try:
 
-        def readable(child: Child, answer: str) -> tuple[str, bool]:
-            return answer, child.ask({"kind": "gold", "answer": answer}, seconds=60)["readable"]
+        def readable(server: ForkServer, answer: str) -> tuple[str, bool]:
+            with server.serving() as door, door.holding({"kind": "gold", "answer": answer}, LIMITS) as holder:
+                return answer, json.loads(holder.told.report)["readable"]
 
         answers = [str(n) for n in range(6)] + [""]
         assert pool.each(readable, answers) == [(a, bool(a)) for a in answers]

@@ -157,6 +157,10 @@ class Guarded(H11Protocol):
         else:
             self._door.end()
 
+    def cut(self) -> None:
+        """End the connection at once."""
+        self._door.end()
+
     def _busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
@@ -174,7 +178,7 @@ class Guarded(H11Protocol):
         """The connection that has waited longest goes; where all are at work, this one."""
         oldest = next(iter(self._all.waiting), None)
         if oldest is not None:
-            oldest._door.end()
+            oldest.cut()
             oldest._heard()
             self._all.open.discard(oldest)
             return

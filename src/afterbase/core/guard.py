@@ -132,6 +132,8 @@ class _Request:
             await self._say(refused.refusal)
         except _Gone:
             pass
+        except asyncio.CancelledError:  # the server ends, and waits no longer
+            await self._say(Refusal(status=503, code="ending", rule="the server is ending", remedy="start it again"))
         except Exception as error:
             if isinstance(error, TimeoutError) and total.expired():
                 rule = f"a request is over within {self._rules.total_seconds:g} seconds"

@@ -51,7 +51,7 @@ def refuse_absent(client: Client) -> None:
 
 
 class VllmEngine(Engine):
-    """A rollout server at `url` that samples from `lm`, as it was at the last `sync`.
+    """A rollout server at `url` that samples from `lm`, as it was at the last `sync`; `token` as for `Client`.
 
     Raises UserError where no such server answers, and for one whose vocabulary is not the model's.
     """

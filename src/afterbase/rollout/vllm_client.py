@@ -2,14 +2,18 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from afterbase.core.errors import UserError
+from afterbase.core.names import is_loopback
+from afterbase.core.private import kept_token
 
 PROTOCOL = 1
 _PIECE = 1 << 22
@@ -31,12 +35,22 @@ class Deadlines:
     update: float = 600.0
 
 
+def token_of(url: str) -> str | None:
+    """What a rollout server wants to be shown: AFTERBASE_ROLLOUT_TOKEN, or what one on this machine made for itself."""
+    address = urlsplit(url)
+    token = os.environ.get("AFTERBASE_ROLLOUT_TOKEN")
+    if token or not is_loopback(address.hostname or ""):
+        return token or None
+    return kept_token(f"rollouts-{address.port or 80}")
+
+
 class Client:
-    """One server; `token` is what it wants to be shown, if it does."""
+    """One server; `token` is what it wants to be shown, or else that of `token_of`."""
 
     def __init__(self, url: str, *, token: str | None, deadlines: Deadlines) -> None:
         self.url = url.rstrip("/")
         self._deadlines = deadlines
+        token = token or token_of(url)
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._http = httpx.Client(
             base_url=self.url, headers=headers, timeout=httpx.Timeout(deadlines.line, connect=10.0)
@@ -58,7 +72,7 @@ class Client:
             "POST",
             "/update",
             params={"version": version, "sha256": checksum},
-            headers={"Content-Length": str(path.stat().st_size)},
+            headers={"Content-Length": str(path.stat().st_size), "Content-Type": "application/octet-stream"},
             content=_pieces(path),
             timeout=httpx.Timeout(self._deadlines.update, connect=10.0),
         )
@@ -120,11 +134,18 @@ class Client:
                 raise UserError(
                     "a rollout server must be shown the token that it was started with",
                     got=f"{told} (HTTP {response.status_code} from {self.url})",
-                    remedy="give the engine the value of AFTERBASE_ROLLOUT_TOKEN that the server has",
+                    remedy="set AFTERBASE_ROLLOUT_TOKEN to what the server has; one that made its token printed it, "
+                    "and only its own user on its own machine finds it by itself",
+                )
+            case 421:
+                raise UserError(
+                    "a rollout server is asked by a name that it knows as its own",
+                    got=f"{told} (HTTP 421 from {self.url})",
+                    remedy="use the address that it printed, or start it with --name and this host's name",
                 )
             case 404 | 405:
                 raise self._not_a_rollout_server(f"HTTP {response.status_code} for {request.url.path}")
-            case 400:
+            case 400 | 411 | 413 | 415:
                 raise UserError(
                     "the rollout server must be able to meet a request",
                     got=told,

@@ -10,10 +10,12 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from afterbase.core.errors import UserError
+from afterbase.core.names import is_loopback
 from afterbase.model.load import find
 
 VERSION = "0.32.0"
@@ -23,7 +25,6 @@ _BREAKING = ("torchvision", "torchaudio", "torchcodec")
 _MLA_WIDTH = 576  # what `get_supported_head_sizes` of vLLM's CPU backends says
 _CPU_TORCH = "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu"
 _CHECK = "import torch, vllm; print(vllm.__version__, 'cuda' if torch.cuda.is_available() else 'cpu')"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def prepare(environment: Path) -> None:
@@ -43,8 +44,8 @@ def prepare(environment: Path) -> None:
         _run(str(python), "-m", "pip", "uninstall", "-q", "-y", *_BREAKING)
 
 
-def serve(model: str, environment: Path, *, host: str, port: int, dtype: str) -> NoReturn:
-    """Become the rollout server of a model folder.
+def serve(model: str, environment: Path, *, host: str, port: int, dtype: str, names: Sequence[str] = ()) -> NoReturn:
+    """Become the rollout server of a model folder; `names` are further ones that clients reach it under.
 
     Raises UserError for an environment without a vLLM that imports, a model that it cannot run, a port that is taken,
     and an address that others reach while no token is set.
@@ -58,6 +59,7 @@ def serve(model: str, environment: Path, *, host: str, port: int, dtype: str) ->
         refuse_mla(json.loads((folder / "config.json").read_text()), folder)
     print(f"vllm {version} on {device}; {folder} is loaded, which takes a while", flush=True)
     arguments = [str(python), str(_SERVER), str(folder), "--host", host, "--port", str(port), "--dtype", dtype]
+    arguments += [f"--name={name}" for name in names]
     os.execv(python, arguments)
 
 
@@ -107,7 +109,7 @@ def refuse_taken(host: str, port: int) -> None:
 
 def refuse_open_door(host: str) -> None:
     """UserError for an address beyond this machine without a token."""
-    if host not in _LOOPBACK and not os.environ.get("AFTERBASE_ROLLOUT_TOKEN"):
+    if not is_loopback(host) and not os.environ.get("AFTERBASE_ROLLOUT_TOKEN"):
         raise UserError(
             "a server that other machines can reach wants to be shown a token",
             got=f"--host {host}, and no AFTERBASE_ROLLOUT_TOKEN",

@@ -1,32 +1,36 @@
 r"""Maths answers: what a response finally says, against the right answer.
 
 Common answers (numbers, fractions, roots, multiples of pi, points, lists) are compared exactly, in microseconds; see
-exact.py. Any other (a formula, an interval against an inequality, a word) is compared by math-verify, in child
-processes that are killed at a hard deadline: its own time-outs are signals, which need the main thread and do not stop
-C code.
+exact.py. Any other (a formula, an interval against an inequality, a word) is compared by math-verify, in a fork of its
+own for each answer (`fork_server.py`), which is killed at a hard deadline: math-verify's own time-outs are signals,
+which need the main thread and do not stop C code.
 
 `evaluated` is for problems that ask for a number to be computed: where the right answer is a number, the response must
 give that number, evaluated; units, `$`, `x =` and the spelling (1,000 or 007 or \frac{1}{2} or 0.5) do not matter, but
 12+34 or 84/4 is the question over again and no answer, and 0.333 is not 1/3.
 """
 
+import contextlib
 import functools
+import json
 import math
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from enum import StrEnum
 from fractions import Fraction
 from typing import NamedTuple
 
 from afterbase.core.sample import Status, Verdict
-from afterbase.verify.child import Child
 from afterbase.verify.exact import same
 from afterbase.verify.extract import Way, extract
+from afterbase.verify.forks import Fault, ForkServer, Limits, Server
 from afterbase.verify.workers import workers
 
 VERIFIER = "maths"
 MOST_CHARACTERS = 1000
-_SECONDS = 5.0
+_BOX = Limits(cpu_seconds=5, wall_seconds=10.0, memory_bytes=2 << 30)
+_GOLD = Limits(cpu_seconds=60, wall_seconds=120.0, memory_bytes=2 << 30)
 
 _NOISE = re.compile(
     r"\\[$%!]|\\(?:left|right)(?![a-zA-Z])|[$%]|\^\\circ|\^\{\\circ\}"
@@ -72,7 +76,15 @@ def check_maths_many(items: Sequence[Item]) -> list[Verdict]:
     reasons = [_at_once(found, item) for found, item in zip(given, items, strict=True)]
     pairs = [(item.answer, found or "") for found, item in zip(given, items, strict=True)]
     slow = dict.fromkeys(pair for pair, reason in zip(pairs, reasons, strict=True) if reason is None)
-    compared = dict(zip(slow, workers("maths").each(_compared, list(slow)), strict=True)) if slow else {}
+    boxes: dict[str, list[str]] = defaultdict(list)
+    for answer, box in slow:
+        boxes[answer].append(box)
+    judged = workers("maths").each(_judged, list(boxes.items())) if boxes else []
+    compared = {
+        (answer, box): reason
+        for (answer, asked), reasons in zip(boxes.items(), judged, strict=True)
+        for box, reason in zip(asked, reasons, strict=True)
+    }
     return [_verdict(compared[pair] if reason is None else reason) for pair, reason in zip(pairs, reasons, strict=True)]
 
 
@@ -126,21 +138,31 @@ def _fraction(text: str) -> tuple[Fraction | None, bool]:
     return (-value if sign == "-" else value), evaluated
 
 
-def _compared(child: Child, pair: tuple[str, str]) -> Reason:
-    """math-verify's word. A right answer that it cannot read is its fault; a box that stops it is the box's."""
-    answer, box = pair
-    try:
-        gold = child.ask({"kind": "gold", "answer": answer}, seconds=_SECONDS)
-    except (TimeoutError, ChildProcessError):
-        return Reason.VERIFIER_ERROR
-    if not gold.get("readable"):
-        return Reason.VERIFIER_ERROR
-    try:
-        compared = child.ask({"kind": "compare", "answer": answer, "box": box}, seconds=_SECONDS)
-    except TimeoutError:
+def _judged(server: ForkServer, asked: tuple[str, Sequence[str]]) -> list[Reason]:
+    """math-verify's word on boxes that are to be worth one right answer, which is read once.
+
+    A right answer that it cannot read is its fault; a box that stops it is the box's.
+    """
+    answer, boxes = asked
+    out: list[Reason] = []
+    for _ in range(2):  # a server that dies is replaced, and what it left is tried once more
+        with contextlib.suppress(ChildProcessError), server.serving() as door:
+            with door.holding({"kind": "gold", "answer": answer}, _GOLD) as holder:
+                told = holder.told
+                if told.fault is None and json.loads(told.report).get("readable"):
+                    while len(out) < len(boxes):
+                        out.append(_compared(holder, boxes[len(out)]))
+            if told.fault is not Fault.SANDBOX:
+                break
+    return [*out, *[Reason.VERIFIER_ERROR] * (len(boxes) - len(out))]
+
+
+def _compared(holder: Server, box: str) -> Reason:
+    ended = holder.run({"kind": "compare", "box": box}, _BOX)
+    if ended.fault is Fault.SANDBOX:
+        ended = holder.run({"kind": "compare", "box": box}, _BOX)
+    if ended.fault is Fault.TIMEOUT:
         return Reason.TIMEOUT
-    except ChildProcessError:
+    if ended.fault is Fault.SANDBOX:
         return Reason.VERIFIER_ERROR
-    if "error" in compared:
-        return Reason.VERIFIER_ERROR
-    return Reason.MATCH if compared["match"] else Reason.MISMATCH
+    return Reason.MATCH if ended.fault is None and json.loads(ended.report).get("match") else Reason.MISMATCH

@@ -5,6 +5,8 @@ Kinds, with their options: `extract_and_compare` finds the answers in prose as m
 `answer_only_equiv` compares two bare answers, as rewards do.
 """
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,12 +14,13 @@ from pydantic import BaseModel, Field
 
 from afterbase.core.rows import read_rows
 from afterbase.core.sample import Status
-from afterbase.verify.child import Child
+from afterbase.verify.forks import Fault, ForkServer, Limits
 from afterbase.verify.maths import Item, check_maths_many
 from afterbase.verify.string_rules import equal
 from afterbase.verify.workers import workers
 
-_SECONDS = 30.0  # math-verify's own deadline is 5 s for each of its steps
+# math-verify's own deadline is 5 s for each of its steps.
+_LIMITS = Limits(cpu_seconds=30, wall_seconds=60.0, memory_bytes=2 << 30)
 
 
 class Case(BaseModel):
@@ -61,12 +64,14 @@ def judge(cases: list[Case]) -> list[tuple[bool | None, str]]:
     return out
 
 
-def _compared(child: Child, case: Case) -> tuple[bool | None, str]:
-    question = {"kind": "texts", **case.model_dump(exclude={"kind", "expected"})}
-    try:
-        said = child.ask(question, seconds=_SECONDS)
-    except TimeoutError:
-        return False, "timeout"
-    except ChildProcessError as error:
-        return None, f"verifier_error: {error}"
-    return (None, f"verifier_error: {said['error']}") if "error" in said else (said["match"], "math-verify")
+def _compared(server: ForkServer, case: Case) -> tuple[bool | None, str]:
+    request = {**case.model_dump(exclude={"kind", "expected"}), "kind": "texts"}
+    for _ in range(2):
+        with contextlib.suppress(ChildProcessError), server.serving() as door:
+            ended = door.run(request, _LIMITS)
+            if ended.fault is None:
+                said = json.loads(ended.report)
+                return (None, f"verifier_error: {said['error']}") if "error" in said else (said["match"], "math-verify")
+            if ended.fault is not Fault.SANDBOX:
+                return False, str(ended.fault)
+    return None, "verifier_error"

@@ -1,21 +1,30 @@
-r"""Puzzles of reasoning-gym, scored by the dataset's own scorer in a killable child process.
+r"""Puzzles of reasoning-gym, scored by the data set's own scorer, in a fork of its own for each answer.
 
 The answer is what stands in the last `\boxed{...}`, or where the problem says else.
 Right is a score of 1 and nothing less. Many scorers give partial credit (knights and knaves: 0.65 for one role of
 two), which a policy earns by guessing: under RL a half-right guess would be preferred to an honest failure.
+
+Some scorers evaluate the answer as Python. What they may evaluate is told in `guarded_eval.py`, and where they run in
+`fork_server.py`. A scorer that does not give its entry's own answer full marks can tell nobody that an answer is wrong.
 """
 
+import contextlib
+import itertools
+import json
+from collections import defaultdict
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from afterbase.core.sample import Status, Verdict
-from afterbase.verify.child import Child
 from afterbase.verify.extract import Way, extract
+from afterbase.verify.forks import Fault, ForkServer, Limits, Server
 from afterbase.verify.workers import workers
 
 VERIFIER = "reasoning_gym"
-_SECONDS = 5.0
+MOST_CHARACTERS = 100_000
+_ANSWER = Limits(cpu_seconds=5, wall_seconds=10.0, memory_bytes=2 << 30)
+_OWN = Limits(cpu_seconds=60, wall_seconds=120.0, memory_bytes=2 << 30)
 
 
 class Reason(StrEnum):
@@ -24,6 +33,7 @@ class Reason(StrEnum):
     MATCH = "match"
     MISMATCH = "mismatch"
     NO_BOX = "no_box"
+    TOO_LONG = "too_long"
     TIMEOUT = "timeout"
     VERIFIER_ERROR = "verifier_error"
 
@@ -47,30 +57,74 @@ def check_puzzle(*, response: str, dataset: str, entry: dict[str, Any], answer_b
 
 def check_puzzle_many(items: Sequence[Item]) -> list[Verdict]:
     """One verdict an item, value 1 or 0, several at a time."""
-    return [
-        Verdict(
-            verifier=VERIFIER,
-            status=_STATUS.get(reason, Status.WRONG),
-            value=float(reason is Reason.MATCH),
-            reason=str(reason),
-        )
-        for reason in workers("puzzle").each(_reason, items)
+    answers = [extract(item.response, item.answer_by) for item in items]
+    reasons = [_at_once(answer) for answer in answers]
+    asked: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))  # by data set and by entry
+    for place, item in enumerate(items):
+        if reasons[place] is None:
+            asked[item.dataset][json.dumps(item.entry)].append(place)
+    pool = workers("puzzle")
+    shares = [
+        list(itertools.chain(*list(entries.values())[start :: pool.count]))
+        for entries in asked.values()
+        for start in range(min(pool.count, len(entries)))
     ]
+    judged = pool.each(lambda server, share: _judged(server, [(items[i], answers[i] or "") for i in share]), shares)
+    for place, reason in zip(itertools.chain(*shares), itertools.chain(*judged), strict=True):
+        reasons[place] = reason
+    return [_verdict(reason or Reason.VERIFIER_ERROR) for reason in reasons]
 
 
-def _reason(child: Child, item: Item) -> Reason:
-    answer = extract(item.response, item.answer_by)
+def _at_once(answer: str | None) -> Reason | None:
     if answer is None:
         return Reason.NO_BOX
-    question = {"kind": "score", "dataset": item.dataset, "entry": item.entry, "answer": answer}
-    try:
-        scored = child.ask(question, seconds=_SECONDS)
-        if "error" in scored:
-            # Many scorers raise on malformed answers: it is their fault only if they refuse the right one as well.
-            scored = child.ask({**question, "answer": item.entry["answer"]}, seconds=_SECONDS)
-            return Reason.VERIFIER_ERROR if "error" in scored else Reason.MISMATCH
-    except TimeoutError:
+    return Reason.TOO_LONG if len(answer) > MOST_CHARACTERS else None
+
+
+def _verdict(reason: Reason) -> Verdict:
+    status = _STATUS.get(reason, Status.WRONG)
+    return Verdict(verifier=VERIFIER, status=status, value=float(reason is Reason.MATCH), reason=str(reason))
+
+
+def _judged(server: ForkServer, asked: Sequence[tuple[Item, str]]) -> list[Reason]:
+    """The reason of each answer to entries of one data set; those of an entry stand together."""
+    out: list[Reason] = []
+    entry, form = None, None
+    for _ in range(2):  # a server that dies is replaced, and what it left is tried once more
+        with (
+            contextlib.suppress(ChildProcessError),
+            server.serving() as door,
+            door.holding({"kind": "dataset", "dataset": asked[0][0].dataset}, _OWN) as holder,
+        ):
+            if holder.told.fault is None and b"error" not in holder.told.report:
+                for item, answer in asked[len(out) :]:
+                    if item.entry != entry:
+                        entry, form = item.entry, _own_form(holder, item.entry)
+                    out.append(_reason(holder, item.entry, answer, form))
+        if len(out) == len(asked):
+            break
+    return [*out, *[Reason.VERIFIER_ERROR] * (len(asked) - len(out))]
+
+
+def _own_form(holder: Server, entry: dict[str, Any]) -> int | None:
+    """The form of the entry in which its own answer is accepted; None if it is in none."""
+    if entry["answer"] is None:
+        return 0  # any answer that the scorer accepts
+    ended = holder.run({"kind": "form", "entry": entry}, _OWN)
+    form = -1 if ended.fault is not None else json.loads(ended.report).get("form", -1)
+    return form if form >= 0 else None
+
+
+def _reason(holder: Server, entry: dict[str, Any], answer: str, form: int | None) -> Reason:
+    question = {"kind": "score", "entry": entry, "answer": answer, "form": form or 0}
+    ended = holder.run(question, _ANSWER)
+    if ended.fault is Fault.SANDBOX:
+        ended = holder.run(question, _ANSWER)
+    if ended.fault is Fault.TIMEOUT:
         return Reason.TIMEOUT
-    except ChildProcessError:
+    if ended.fault is Fault.SANDBOX:
         return Reason.VERIFIER_ERROR
-    return Reason.MATCH if scored["score"] == 1.0 else Reason.MISMATCH
+    # Many scorers raise on malformed answers.
+    if ended.fault is None and json.loads(ended.report).get("score") == 1.0:
+        return Reason.MATCH
+    return Reason.MISMATCH if form is not None else Reason.VERIFIER_ERROR

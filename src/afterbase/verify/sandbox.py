@@ -3,7 +3,7 @@
 A program gets the name of its function and the arguments of the calls; the expected results never enter its process.
 So its channel back needs no secret: a program that forges its report has only given another answer, and the caller
 compares that answer as any other. It cannot claim that the sandbox failed. What a program is kept from is told in
-`sandbox_server.py`; without both walls there the server refuses to start and nothing is run.
+`fork_server.py`; without its walls the server refuses to start and nothing is run.
 
 Results are plain JSON: a returned tuple becomes a list, the keys of a dict become strings. The calls of one run share
 one process, so a program may carry state from call to call.
@@ -16,19 +16,16 @@ import contextlib
 import dataclasses
 import functools
 import json
-import queue
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-from afterbase.verify.child import Child
+from afterbase.core.errors import UserError
+from afterbase.verify.forks import Ended, ForkServer, Limits
+from afterbase.verify.workers import Workers
 
-_SERVER = Path(__file__).with_name("sandbox_server.py")
-_GRACE_SECONDS = 10.0  # beyond the program's own deadline, which the server keeps
 _PROBE = """
 import os, socket
 def escape():
@@ -63,18 +60,6 @@ _REPORTED_BY_PROGRAM = {Reason.OK, Reason.CRASH, Reason.COMPILE, Reason.MEMORY, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What one run may use."""
-
-    cpu_seconds: int = 2
-    wall_seconds: float = 6.0
-    memory_bytes: int = 256 << 20
-    """Address space, the interpreter's 20 MB included."""
-    output_bytes: int = 1 << 20
-    """Of what is printed, and of the results, each."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Run:
     """One program and the calls to make: `calls` holds the argument list of each."""
 
@@ -92,17 +77,14 @@ class RunResult:
 
 
 class Sandbox:
-    """A pool of `workers` fork servers, started when first needed; a context manager that ends them."""
+    """A pool of `workers` fork servers, started when first needed; a context manager that ends them.
+
+    Its servers may be shared: they know nothing of what they fork, so one asker's programs learn nothing of another's.
+    """
 
     def __init__(self, *, workers: int = 2, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        # Hashes are fixed, so the order of a set of strings, and with it a verdict, is the same in every server.
-        command, environment = [sys.executable, "-S", "-s", "-P", str(_SERVER)], {"PYTHONHASHSEED": "0"}
-        self._servers = [Child(command, environment=environment) for _ in range(workers)]
-        self._idle: queue.SimpleQueue[Child] = queue.SimpleQueue()
-        for server in self._servers:
-            self._idle.put(server)
-        self._threads = ThreadPoolExecutor(workers)
+        self._workers = Workers("calls", workers)
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -112,38 +94,31 @@ class Sandbox:
 
     def close(self) -> None:
         """End the servers and every program in them."""
-        self._threads.shutdown()
-        for server in self._servers:
-            server.close()
+        self._workers.close()
 
     def run(self, program: str, function: str, calls: Sequence[Sequence[Any]]) -> RunResult:
         """One program; see `run_many`."""
-        return self._run(Run(program=program, function=function, calls=calls))
+        return self.run_many([Run(program=program, function=function, calls=calls)])[0]
 
     def run_many(self, runs: Sequence[Run]) -> list[RunResult]:
-        """The result of each run, in order; a server that dies is replaced and its run tried once more."""
-        return list(self._threads.map(self._run, runs))
+        """The result of each run, in order; one that the machine fails is tried once more."""
+        return self._workers.each(self._run, runs)
 
-    def _run(self, run: Run) -> RunResult:
-        request = {**dataclasses.asdict(run), "limits": dataclasses.asdict(self._limits)}
-        server = self._idle.get()
-        try:
-            for _ in range(2):
-                with contextlib.suppress(TimeoutError, ChildProcessError):
-                    answer = server.ask(request, seconds=self._limits.wall_seconds + _GRACE_SECONDS)
-                    if answer.get("reason") != Reason.SANDBOX:
-                        return _result(answer, calls=len(run.calls))
-            return RunResult(reason=Reason.SANDBOX)
-        finally:
-            self._idle.put(server)
+    def _run(self, server: ForkServer, run: Run) -> RunResult:
+        for _ in range(2):
+            with contextlib.suppress(ChildProcessError), server.serving() as door:
+                ended = door.run(dataclasses.asdict(run), self._limits, heard=True)
+                if ended.fault != Reason.SANDBOX:
+                    return _result(ended, calls=len(run.calls))
+        return RunResult(reason=Reason.SANDBOX)
 
 
-def _result(answer: dict[str, Any], *, calls: int) -> RunResult:
-    """The server's word; or else the program's own, which is anything at all until it has been looked at."""
-    if "reason" in answer:
-        return RunResult(reason=Reason(answer["reason"]))
+def _result(ended: Ended, *, calls: int) -> RunResult:
+    """How it ended; or else the program's own word, which is anything at all until it has been looked at."""
+    if ended.fault is not None:
+        return RunResult(reason=Reason(ended.fault))
     try:
-        report = json.loads(answer["report"])
+        report = json.loads(ended.report.decode(errors="replace"))
         reason, results = Reason(report["reason"]), report.get("results", [])
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return RunResult(reason=Reason.CRASH)
@@ -158,11 +133,13 @@ def available() -> str | None:
     """None if a program that tries to get out cannot; otherwise the reason why isolation is not there."""
     if sys.platform != "linux":
         return f"isolation needs Linux, this is {sys.platform}"
-    server = Child([sys.executable, "-S", "-s", "-P", str(_SERVER)], environment={})
+    server = ForkServer("calls")
     try:
-        request = {"program": _PROBE, "function": "escape", "calls": [[]], "limits": dataclasses.asdict(Limits())}
-        answer = _result(server.ask(request, seconds=30), calls=1)
-    except (TimeoutError, ChildProcessError) as error:
+        with server.serving() as door:
+            answer = _result(door.run({"program": _PROBE, "function": "escape", "calls": [[]]}, Limits()), calls=1)
+    except UserError as error:
+        return f"the sandbox does not start: {error.got}"
+    except ChildProcessError as error:
         return f"the sandbox does not start: {error}"
     finally:
         server.close()

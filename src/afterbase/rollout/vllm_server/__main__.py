@@ -1,6 +1,7 @@
 """vLLM behind the requests of `serving.py`; run as `python FOLDER MODEL` by an interpreter that has vLLM.
 
-The token that clients must show, if there is one, is the environment variable AFTERBASE_ROLLOUT_TOKEN.
+The token that clients must show is the environment variable AFTERBASE_ROLLOUT_TOKEN. Where there is none, one is made,
+printed, and kept in a file that clients of the same user on this machine find; it is the same at the next start.
 
 What vLLM says of repeatable samples: each has a generator of its own, seeded by the request, so the numbers drawn do
 not depend on the batch. The logits do, in their last digits, so a sample may take another token where the two were
@@ -12,11 +13,21 @@ import itertools
 import os
 import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from serving import RefusedError, Server  # pyright: ignore[reportMissingImports]  # this folder is on the path of a script
+if not __package__:  # run as a folder: `afterbase` is these files alone, and nothing else of our environment
+    _package = types.ModuleType("afterbase")
+    _package.__path__ = [str(Path(__file__).resolve().parents[2])]
+    sys.modules["afterbase"] = _package
+
+from afterbase.core.errors import UserError
+from afterbase.core.listening import bind, server, url_of
+from afterbase.core.names import names_of
+from afterbase.core.private import kept_token, make_token
+from afterbase.rollout.vllm_server.serving import RefusedError, Server, say
 
 _LEAST_TEMPERATURE = 0.01  # vLLM raises what is below to this, and 0 means greedy
 _DEFAULTS = {
@@ -149,18 +160,41 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8100)
     parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--name", action="append", default=[])
     arguments = parser.parse_args()
     os.environ.update({name: value for name, value in _DEFAULTS.items() if name not in os.environ})
-    sampler = VllmSampler(arguments.model, dtype=arguments.dtype)
-    token = os.environ.get("AFTERBASE_ROLLOUT_TOKEN") or None
-    server = Server((arguments.host, arguments.port), sampler, token)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    print(f"rollouts at http://{arguments.host}:{server.server_port}, Ctrl-C ends them", flush=True)
+    with bind(arguments.host, arguments.port) as listener:
+        port = listener.getsockname()[1]
+        token = _token(port)
+        sampler = VllmSampler(arguments.model, dtype=arguments.dtype)
+        rollouts = Server(sampler, token, names=names_of(arguments.host, arguments.name))
+        listening = server(rollouts.app, say=say)
+        threading.Thread(target=listening.run, kwargs={"sockets": [listener]}, daemon=True).start()
+        print(f"rollouts at {url_of(listener)}, Ctrl-C ends them", flush=True)
+        rollouts.serve()
+
+
+def _token(port: int) -> str:
+    """What clients must show; UserError where one has to be made and cannot be kept."""
+    token = os.environ.get("AFTERBASE_ROLLOUT_TOKEN") or kept_token(f"rollouts-{port}")
+    if token is not None:
+        return token
     try:
-        server.serve()
-    except KeyboardInterrupt:
-        sys.exit(130)
+        token, path = make_token(f"rollouts-{port}")
+    except OSError as error:
+        raise UserError(
+            "a made token is kept in a file of this user",
+            got=str(error),
+            remedy="set AFTERBASE_ROLLOUT_TOKEN to a long random text, here and where the run is started",
+        ) from None
+    print(f"a token was made, and is kept in {path}: {token}", flush=True)
+    return token
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except UserError as error:
+        sys.exit(f"error: {error}")

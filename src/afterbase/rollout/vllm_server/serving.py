@@ -1,4 +1,4 @@
-"""The rollout server's requests over HTTP, for any sampler; nothing here is of vLLM or of afterbase.
+"""The rollout server's requests over HTTP, for any sampler; nothing here is of vLLM.
 
     GET  /state                     what runs here, and the version and SHA-256 of the weights that it holds
     POST /update?version&sha256     body: the weights as one safetensors file; loaded in place once the sum is right
@@ -8,47 +8,70 @@
                                     while none is, `done` at the end
     POST /abort                     what runs ends with what it has
 
-Requests are read by threads; the model works on the main thread alone, one after the other. A server that was just
-started holds version null, and refuses to sample until it has been given weights. An error of the sampler's own ends
-the process: clients hear of it by the broken connection.
+Who asks, from where and how much is settled by `core.guard`, what is asked by `wanted.py`. Requests are read on the
+event loop; the model works on the main thread alone, one after the other, so an update never meets a rollout. A server
+that was just started holds version null, and refuses to sample until it has been given weights. A client that leaves
+takes its request along. An error of the sampler's own ends the process: clients hear of it by the broken connection.
+
+Runs in vLLM's environment, which has nothing of afterbase: the standard library, ASGI, and modules of `core` that are
+made of these.
 
 Does not cover: TLS, several clients that train different models, and weights that do not fit on this disk beside the
 model's own.
 """
 
+import asyncio
+import contextlib
 import hashlib
-import hmac
 import json
 import queue
+import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import parse_qs, urlsplit
+
+from afterbase.core.guard import Body, Guard, Receive, Refusal, Refused, Rules, Scope, Send
+from afterbase.core.names import LOOPBACK, Names
+from afterbase.rollout.vllm_server.wanted import (
+    Shape,
+    error_body,
+    generate_of,
+    head_bytes,
+    refuse_no_weights,
+    score_of,
+    update_of,
+)
 
 PROTOCOL = 1
 _ALIVE_SECONDS = 1.0
 _PIECE = 1 << 22
-_GENERATE = {"version", "sha256", "prompts", "rows", "temperature", "max_new_tokens", "stop_token_ids"}
+_MOST_WAITING = 64
+_SPARE_BYTES = 256 << 20  # of the disk, beside what an update needs
+_WEIGHTS = Body(most_bytes=1 << 42, kind="application/octet-stream", streamed=True)
+_TEXTS = Body(most_bytes=64 << 20)
+_TOTAL_SECONDS = 86_400.0
 
 
-class RefusedError(Exception):
-    """A request that cannot be met: an HTTP status, and why."""
+def say(refusal: Refusal) -> tuple[str, bytes]:
+    """A refusal in this server's form."""
+    return "application/json", error_body(refusal.rule, refusal.remedy, refusal.code)
+
+
+class RefusedError(Refused):
+    """What a sampler cannot meet: an HTTP status, and why."""
 
     def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
-        self.answer = {"error": why}
+        super().__init__(status, "refused", why, "see the server's own documentation")
 
 
 class Sampler(Protocol):
     """What the server needs of a model; tests bring a toy."""
 
     def describe(self) -> dict[str, Any]:
-        """What runs here."""
+        """What runs here; `vocabulary` and `context` are the model's, in tokens."""
         ...
 
     def load(self, folder: Path) -> None:
@@ -69,41 +92,51 @@ class Job:
 
     def __init__(self, work: Callable[["Job"], None]) -> None:
         self._work = work
-        self._lines: queue.SimpleQueue[dict[str, Any] | RefusedError | None] = queue.SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._lines: asyncio.Queue[dict[str, Any] | Refused | None] = asyncio.Queue()
         self.abort = threading.Event()
 
     def run(self) -> None:
         """On the main thread: do the work; a refusal is an answer, any other error ends the server."""
         try:
-            self._work(self)
-        except RefusedError as refusal:
-            self._lines.put(refusal)
+            if not self.abort.is_set():
+                self._work(self)
+        except Refused as refused:
+            self._tell(refused)
         finally:
-            self._lines.put(None)
+            self._tell(None)
 
     def tell(self, line: dict[str, Any]) -> None:
-        self._lines.put(line)
+        self._tell(line)
 
-    def lines(self) -> Iterator[dict[str, Any]]:
-        while (line := self._lines.get()) is not None:
-            if isinstance(line, RefusedError):
+    def _tell(self, line: dict[str, Any] | Refused | None) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is there
+            self._loop.call_soon_threadsafe(self._lines.put_nowait, line)
+
+    async def lines(self) -> AsyncIterator[dict[str, Any]]:
+        while (line := await self._lines.get()) is not None:
+            if isinstance(line, Refused):
                 raise line
             yield line
 
 
-class Server(ThreadingHTTPServer):
-    """The requests' state. `serve` belongs on the main thread, `serve_forever` on another."""
+class Server:
+    """The requests' state, and the application (`app`). `serve` belongs on the main thread, the loop on another."""
 
-    daemon_threads = True
-
-    def __init__(self, address: tuple[str, int], sampler: Sampler, token: str | None = None) -> None:
-        super().__init__(address, Handler)
+    def __init__(self, sampler: Sampler, token: str | None = None, *, names: Names = LOOPBACK) -> None:
         self.sampler = sampler
-        self.token = token
         self.version: int | None = None
         self.checksum: str | None = None
         self.jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self.running: Job | None = None
+        self._described = sampler.describe()
+        self._shape = Shape(vocabulary=self._described["vocabulary"], context=self._described["context"])
+        self._receiving = False
+        bodies = {"/update": _WEIGHTS, "/score": _TEXTS, "/generate": _TEXTS}
+        rules = Rules(say=say, names=names, token=token, bodies=bodies, total_seconds=_TOTAL_SECONDS)
+        self.app = Guard(self._app, rules)
+
+    # --- the main thread ------------------------------------------------------------------------------------------
 
     def serve(self) -> None:
         """Work on one request after the other until None comes."""
@@ -111,10 +144,6 @@ class Server(ThreadingHTTPServer):
             self.running = job
             job.run()
             self.running = None
-
-    def state(self) -> dict[str, Any]:
-        held = {"version": self.version, "checksum": self.checksum}
-        return {"protocol": PROTOCOL, **self.sampler.describe(), **held}
 
     def update(self, job: Job, folder: Path, version: int, checksum: str) -> None:
         """Load; should it fail, what is held is unknown, and nothing is sampled from it."""
@@ -140,128 +169,175 @@ class Server(ThreadingHTTPServer):
 
     def refuse_other_weights(self, request: dict[str, Any]) -> None:
         """Version and checksum: of two runs that share a server by mistake both may be at the same step."""
+        if self.version is None:
+            raise Refused(409, "no_weights", "this server holds no weights yet", "send an update first")
         if (request["version"], request["sha256"]) != (self.version, self.checksum):
-            raise RefusedError(
-                409, f"version {request['version']} is asked for, and version {self.version} is held, or other weights"
+            raise Refused(
+                409,
+                "other_weights",
+                f"version {request['version']} is asked for, and version {self.version} is held, or other weights",
+                "send an update first",
             )
 
+    # --- the event loop -------------------------------------------------------------------------------------------
 
-class Handler(BaseHTTPRequestHandler):
-    """One connection; runs in a thread of its own."""
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return await _lifespan(receive, send)
+        methods: dict[str, tuple[str, Callable[[Scope, Receive, Send], Awaitable[None]]]] = {
+            "/state": ("GET", self._state),
+            "/update": ("POST", self._update),
+            "/score": ("POST", self._score),
+            "/generate": ("POST", self._generate),
+            "/abort": ("POST", self._abort),
+        }
+        method, answer = methods.get(scope["path"], ("", None))
+        if answer is None:
+            raise Refused(404, "not_found", f"no such request: {scope['path'][:80]}", "see `GET /state`")
+        if scope["method"] != method:
+            raise Refused(405, "method_not_allowed", f"{scope['path']} is asked by {method}", "use that")
+        await answer(scope, receive, send)
 
-    server: Server
-    protocol_version = "HTTP/1.1"
-    timeout = 600.0  # a client that stops in the middle of an upload
+    async def _state(self, _: Scope, __: Receive, send: Send) -> None:
+        held = {"version": self.version, "checksum": self.checksum}
+        await _whole(send, {"protocol": PROTOCOL, **self._described, **held})
 
-    def do_GET(self) -> None:
-        self._answer({"/state": lambda _: self._whole(self.server.state())})
-
-    def do_POST(self) -> None:
-        self._answer(
-            {"/update": self._update, "/score": self._score, "/generate": self._generate, "/abort": self._abort}
-        )
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: a line for each request would bury what matters."""
-
-    def _answer(self, routes: dict[str, Callable[[dict[str, str]], None]]) -> None:
-        url = urlsplit(self.path)
-        query = {name: values[-1] for name, values in parse_qs(url.query).items()}
-        try:
-            if self.server.token is not None:
-                shown = self.headers.get("Authorization", "").removeprefix("Bearer ")
-                if not hmac.compare_digest(shown.encode(), self.server.token.encode()):
-                    raise RefusedError(401, "the token is missing or wrong")
-            if url.path not in routes:
-                raise RefusedError(404, f"no such request: {url.path}")
-            routes[url.path](query)
-        except RefusedError as refusal:
-            self.close_connection = True  # what is left of the request's body is not read
-            self._whole(refusal.answer, refusal.status)
-        except ConnectionError:
-            self.close_connection = True
-
-    def _update(self, query: dict[str, str]) -> None:
-        try:
-            version, checksum = int(query["version"]), query["sha256"]
-        except (KeyError, ValueError):
-            raise RefusedError(400, "an update names `version`, a number, and `sha256`") from None
-        with tempfile.TemporaryDirectory(prefix="afterbase-update-") as folder:
-            received = self._receive(Path(folder) / "model.safetensors")
-            if received != checksum:
-                raise RefusedError(422, f"the weights that came have SHA-256 {received}, not {checksum}")
-            self._first(lambda job: self.server.update(job, Path(folder), version, checksum))
-
-    def _receive(self, path: Path) -> str:
-        """Write the body into a file; returns its SHA-256."""
-        digest, left = hashlib.sha256(), int(self.headers.get("Content-Length", 0))
-        with path.open("wb") as file:
-            while left and (piece := self.rfile.read(min(left, _PIECE))):
-                digest.update(piece)
-                file.write(piece)
-                left -= len(piece)
-        return digest.hexdigest()
-
-    def _score(self, _: dict[str, str]) -> None:
-        request = self._request({"version", "sha256", "token_ids"})
-        self._first(lambda job: self.server.score(job, request))
-
-    def _generate(self, _: dict[str, str]) -> None:
-        request = self._request(_GENERATE)
-        job = Job(lambda job: self.server.generate(job, request))
-        self.server.jobs.put(job)
-        lines = job.lines()
-        line = _first_of(lines)  # a refusal comes first, or not at all
-        try:
-            self.send_response(200)
-            self.send_header("Content-Type", "application/jsonl")
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            self._chunk(line)
-            for line in lines:
-                self._chunk(line)
-            self.wfile.write(b"0\r\n\r\n")
-        except OSError:
-            job.abort.set()  # the client has gone
-            raise
-
-    def _abort(self, _: dict[str, str]) -> None:
-        if (job := self.server.running) is not None:
+    async def _abort(self, _: Scope, __: Receive, send: Send) -> None:
+        if (job := self.running) is not None:
             job.abort.set()
-        self._whole({})
+        await _whole(send, {})
 
-    def _first(self, work: Callable[[Job], None]) -> None:
+    async def _update(self, scope: Scope, receive: Receive, send: Send) -> None:
+        stated = dict(scope["headers"]).get(b"content-length")
+        chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
+        length = None if chunked else int(stated or 0)
+        version, checksum = update_of(scope["query_string"], length)
+        assert length is not None
+        free = shutil.disk_usage(tempfile.gettempdir()).free
+        if length > free - _SPARE_BYTES:
+            rule = f"an update of {length:,} bytes fits on the server's disk, where {free:,} are free"
+            raise Refused(507, "disk_full", rule, "free some space there, or name another folder in TMPDIR")
+        if self._receiving:
+            raise Refused(503, "overloaded", "the weights of another update are coming in", "try again later")
+        with tempfile.TemporaryDirectory(prefix="afterbase-update-") as folder:
+            file = Path(folder) / "model.safetensors"
+            self._receiving = True
+            try:
+                received = await _receive(file, receive)
+            finally:
+                self._receiving = False
+            if received is None:
+                return  # the client left in the middle
+            if received != checksum:
+                rule = f"the weights that came have SHA-256 {received}, not {checksum}"
+                raise Refused(422, "wrong_checksum", rule, "send them again")
+            await asyncio.to_thread(_refuse_no_weights, file)
+            await self._first(lambda job: self.update(job, Path(folder), version, checksum), receive, send)
+
+    async def _score(self, _: Scope, receive: Receive, send: Send) -> None:
+        request = await asyncio.to_thread(score_of, (await receive())["body"], self._shape)
+        await self._first(lambda job: self.score(job, request), receive, send)
+
+    async def _generate(self, _: Scope, receive: Receive, send: Send) -> None:
+        request = await asyncio.to_thread(generate_of, (await receive())["body"], self._shape)
+        async with self._at_work(lambda job: self.generate(job, request), receive) as lines:
+            line: dict[str, Any] | None = await _first_of(lines)  # a refusal comes first, or not at all
+            headers = [(b"content-type", b"application/jsonl")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            while line is not None:
+                text = json.dumps(line).encode() + b"\n"
+                await send({"type": "http.response.body", "body": text, "more_body": True})
+                line = await anext(lines, None)
+            await send({"type": "http.response.body", "body": b""})
+
+    async def _first(self, work: Callable[[Job], None], receive: Receive, send: Send) -> None:
+        async with self._at_work(work, receive) as lines:
+            await _whole(send, await _first_of(lines))
+
+    @contextlib.asynccontextmanager
+    async def _at_work(
+        self, work: Callable[[Job], None], receive: Receive
+    ) -> AsyncIterator[AsyncIterator[dict[str, Any]]]:
+        """The lines of a job that ends soon once its client is gone; on leaving, the main thread is done with it."""
+        if self.jobs.qsize() >= _MOST_WAITING:
+            raise Refused(503, "overloaded", f"{_MOST_WAITING} requests are waiting", "try again later")
         job = Job(work)
-        self.server.jobs.put(job)
-        self._whole(_first_of(job.lines()))
-
-    def _request(self, names: set[str]) -> dict[str, Any]:
+        self.jobs.put(job)
+        lines, watching = job.lines(), asyncio.create_task(_abort_once_gone(receive, job))
         try:
-            request = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))))
-        except ValueError:
-            raise RefusedError(400, "the body is not JSON") from None
-        if not isinstance(request, dict) or request.keys() != names:
-            raise RefusedError(400, f"the body is an object of {sorted(names)}")
-        return request
-
-    def _whole(self, answer: dict[str, Any], status: int = 200) -> None:
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def _chunk(self, line: dict[str, Any]) -> None:
-        text = json.dumps(line).encode() + b"\n"
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
-        self.wfile.flush()
+            try:
+                yield lines
+            except Exception:
+                job.abort.set()
+                raise
+            finally:
+                if not _being_cancelled():  # else the process is about to end
+                    await _drained(lines)
+        finally:
+            job.abort.set()
+            watching.cancel()
 
 
-def _first_of(lines: Iterator[dict[str, Any]]) -> dict[str, Any]:
-    """The first line; ConnectionError if the main thread has nothing to say, since it is about to end."""
-    if (line := next(lines, None)) is None:
-        raise ConnectionError("the server is ending")
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _drained(lines: AsyncIterator[dict[str, Any]]) -> None:
+    with contextlib.suppress(Refused):
+        async for _ in lines:
+            pass
+
+
+async def _abort_once_gone(receive: Receive, job: Job) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    job.abort.set()
+
+
+async def _receive(path: Path, receive: Receive) -> str | None:
+    """Write the body into a file; its SHA-256, or None where its sender left in the middle."""
+    digest, more, left = hashlib.sha256(), True, bytearray()
+    with path.open("wb") as file:
+
+        def keep(piece: bytes) -> None:
+            digest.update(piece)
+            file.write(piece)
+
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            left += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(left) >= _PIECE or not more:
+                await asyncio.to_thread(keep, bytes(left))
+                left.clear()
+    return digest.hexdigest()
+
+
+def _refuse_no_weights(path: Path) -> None:
+    with path.open("rb") as file:
+        first = file.read(8)
+        refuse_no_weights(first + file.read(head_bytes(first) - 8), path.stat().st_size)
+
+
+async def _first_of(lines: AsyncIterator[dict[str, Any]]) -> dict[str, Any]:
+    """The first line; refused if the main thread has nothing to say, since it is about to end."""
+    if (line := await anext(lines, None)) is None:
+        raise Refused(503, "ending", "the server is ending", "start it again")
     return line
+
+
+async def _whole(send: Send, answer: dict[str, Any]) -> None:
+    body = json.dumps(answer).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    kind = ""
+    while kind != "lifespan.shutdown":
+        kind = (await receive())["type"]
+        await send({"type": f"{kind}.complete"})

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from afterbase.verify.sandbox_server import _ALLOWED, seccomp_filter
+from afterbase.verify.fork_server import _ALLOWED, seccomp_filter
 from bpf import ALLOW, EPERM, I386, KILL
 from bpf import decide as decided_by
 

@@ -4,13 +4,16 @@ import errno
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated, Any
 
 import typer
 
 from afterbase import data_commands, eval_commands, score_commands, verify_commands
 from afterbase.core.errors import UserError, Waiting
+from afterbase.core.masking import masked
 
 app = typer.Typer(
     add_completion=False,
@@ -118,10 +121,18 @@ def review(
     host: Annotated[str, typer.Option(help="Where to listen; every page wants a reviewer's token.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8010,
     name: Names = None,
+    withdraw: Annotated[
+        list[str] | None,
+        typer.Option(help="Somebody whose link and sessions end now; prints a new link and serves nothing."),
+    ] = None,
 ) -> None:
     """Open the web app in which people review the drafts that a run waits for."""
     from afterbase.data.review.serve import serve as serve_review
+    from afterbase.data.review.serve import withdraw as withdraw_links
 
+    if withdraw:
+        print(withdraw_links(run, root, withdraw, host=host, port=port))
+        return
     people = {"reviewers": reviewer or [], "adjudicators": adjudicator or []}
     serve_review(run, root, host=host, port=port, names=name or [], **people)
 
@@ -170,6 +181,7 @@ def _summary(run: str, root: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Run the command line; mistakes of the user end in one clear message and exit status 2."""
+    sys.excepthook = _tell_masked
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models are folders here; nothing is looked up elsewhere
     try:
         app()
@@ -183,6 +195,11 @@ def main() -> None:
         if not _disk_is_full(error):
             raise
         sys.exit(_fail("error: the disk is full; nothing finished is lost\n  remedy: free some space and run again"))
+
+
+def _tell_masked(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A traceback, without the secrets that other libraries' messages may quote."""
+    sys.stderr.write(masked("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _disk_is_full(error: BaseException | None) -> bool:

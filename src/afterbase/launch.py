@@ -15,6 +15,7 @@ from rich.console import Console
 from afterbase.ahead import make_ahead, open_store, seeds
 from afterbase.core import ranks
 from afterbase.core.errors import UserError
+from afterbase.core.masking import masked
 from afterbase.core.progress import Progress, Silent
 from afterbase.core.store import Store, write_atomically
 from afterbase.data.domains import DOMAINS
@@ -94,7 +95,7 @@ def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     summary = collect(
         name=recipe.name,
-        recipe_text=path.read_text(),
+        recipe_text=masked(path.read_text()),
         store=store,
         answers={o.seed: o.answers for o in outcomes},
         pairs=list(comparisons(recipe)),

@@ -235,3 +235,22 @@ def test_a_path_cannot_enter_a_key():
     with pytest.raises(AssertionError, match="How"):
         what(Cached(folder=Path("store")))
     assert what(Placed(folder=Path("store"))) == {}
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    for text in (
+        'name = "postgresql://u:c4nary-9f83ab@h/d"',
+        'name = "x"\n[named."a"]\nbatch = 3\ndomains = ["x://u:c4nary-9f83ab@h"]',
+    ):
+        (tmp_path / "r.toml").write_text(text)
+        with pytest.raises(UserError, match="a config holds no password") as raised:
+            load_toml(tmp_path / "r.toml", Recipe)
+        assert "c4nary" not in str(raised.value)
+        assert "PGPASSWORD" in raised.value.remedy
+
+
+def test_a_key_in_a_line_that_is_no_toml_is_not_repeated(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_text('url = "https://h/v1?api_key=c4nary-9f83ab')
+    with pytest.raises(UserError, match="must be TOML") as raised:
+        load_toml(tmp_path / "r.toml", Recipe)
+    assert "c4nary" not in str(raised.value)

@@ -216,3 +216,20 @@ def test_a_database_that_is_not_there_is_told():
     with pytest.raises(UserError, match="can be reached") as raised:
         RequestCache("postgresql://nobody@127.0.0.1:9/none?connect_timeout=5")
     assert "PGPASSWORD" in raised.value.remedy
+
+
+def test_the_file_and_what_lies_beside_it_are_private_though_they_were_open(tmp_path):
+    path = tmp_path / "c.sqlite"
+    before = os.umask(0)
+    try:
+        with RequestCache(path) as cache:
+            cache.put("k", {"choices": []}, tokens=1)
+        for file in tmp_path.iterdir():
+            file.chmod(0o666)
+        with RequestCache(path) as cache:
+            cache.put("l", {"choices": []}, tokens=1)
+            assert cache.claim("m")
+            names = {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()}
+        assert names == dict.fromkeys(("c.sqlite", "c.sqlite-wal", "c.sqlite-shm", "c.sqlite.claims"), 0o600)
+    finally:
+        os.umask(before)

@@ -21,3 +21,9 @@ def test_a_token_that_is_not_set_is_told(monkeypatch, value):
     with pytest.raises(UserError, match="holds the endpoint's token") as raised:
         Endpoint(config("http://127.0.0.1:9/v1", token_variable="AFTERBASE_TEST_TOKEN"))
     assert "export AFTERBASE_TEST_TOKEN=" in raised.value.remedy
+
+
+def test_a_token_in_the_place_of_its_variables_name_is_not_repeated():
+    with pytest.raises(UserError, match="not the token") as raised:
+        Endpoint(config("http://127.0.0.1:9/v1", token_variable="sk-c4nary"))
+    assert "c4nary" not in str(raised.value)

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from afterbase.core.errors import UserError
+from afterbase.core.masking import holds_password
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Config")
@@ -66,6 +67,7 @@ def _plain(value: Any) -> Any:
 def load_toml(path: Path, model: type[C]) -> C:
     """The config in a TOML file; UserError where the file or a key or a value is not what `model` declares."""
     table = _read(path)
+    _refuse_passwords(table, "", path)
     try:
         # TOML has the types of JSON, so strict JSON rules fit: arrays become tuples and strings enums, "3" is no 3.
         return model.model_validate_json(json.dumps(table, default=_refuse_date), strict=True)
@@ -95,6 +97,24 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} must be TOML", got=f"{error}{line}", remedy="mend that place: `key = value`, strings in quotes"
         ) from None
+
+
+def _refuse_passwords(value: Any, key: str, path: Path) -> None:
+    """A config is copied into artifacts and reports, and given to others."""
+    match value:
+        case dict():
+            for name, inner in value.items():
+                _refuse_passwords(inner, f"{key}.{name}" if key else name, path)
+        case list():
+            for inner in value:
+                _refuse_passwords(inner, key, path)
+        case str() if holds_password(value):
+            raise UserError(
+                f"`{key}`: a config holds no password, since it is copied into reports",
+                got=f"`{value}` in {path}",
+                remedy="take the password out of the address; PGPASSWORD or ~/.pgpass holds that of a database, the "
+                "variable that `token_variable` names that of an endpoint",
+            )
 
 
 def _refuse_date(value: Any) -> str:

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 
+from afterbase.core.masking import masked
+
 
 class UserError(ValueError):
-    """Something the user can mend: the rule, what was got, and the remedy, in that order."""
+    """Something the user can mend: the rule, what was got, and the remedy, in that order; secrets are masked."""
 
     def __init__(self, rule: str, *, got: str, remedy: str) -> None:
+        rule, got, remedy = masked(rule), masked(got), masked(remedy)
         super().__init__(f"{rule}\n  got:    {got}\n  remedy: {remedy}")
         self.rule = rule
         self.got = got

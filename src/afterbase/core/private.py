@@ -29,8 +29,11 @@ def keep_private(*paths: Path) -> None:
 def make_private(path: Path) -> None:
     """An empty file for this user alone where there is none, and none for others where there is one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR, _FILE))
-    keep_private(path)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _FILE))
+    except FileExistsError:
+        if path.is_file():
+            keep_private(path)
 
 
 def keep_sqlite_private(path: Path) -> None:

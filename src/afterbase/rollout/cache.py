@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from afterbase.core.errors import UserError
+from afterbase.core.private import keep_sqlite_private
 from afterbase.rollout.budget import Spent
 from afterbase.rollout.cache_claims import FileClaims
 
@@ -158,7 +159,7 @@ def _number(key: str) -> int:
 
 class _Sqlite:
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        keep_sqlite_private(path)  # answers may be anything that was asked for
         try:
             # An event loop of ours may run in another thread than the one that opened the file, never beside it.
             self.connection = sqlite3.connect(

@@ -15,7 +15,7 @@ class FileClaims:
     """Numbers that are claimed, each a byte of an empty file."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def claim(self, number: int) -> bool:
         """Whether nobody else holds the number; it is held from here on."""

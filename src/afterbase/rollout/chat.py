@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from afterbase.core.masking import masked
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChatRequest:
@@ -99,10 +101,13 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A request without an answer."""
+    """A request without an answer; what a server said of it may hold the token, which is masked."""
 
     reason: Reason
     detail: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detail", masked(self.detail))
 
 
 class UnreadableError(Exception):

@@ -8,6 +8,7 @@ from annotated_types import Ge, Gt
 
 from afterbase.core.config import Config, How
 from afterbase.core.errors import UserError
+from afterbase.core.masking import hide
 
 SHOWN = 500  # characters of what a server says
 
@@ -45,7 +46,13 @@ def headers(config: EndpointConfig) -> dict[str, str]:
     kind = {"Content-Type": "application/json"}
     if config.token_variable is None:
         return kind
-    token = os.environ.get(config.token_variable)
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", config.token_variable):
+        raise UserError(
+            "`token_variable` is the name of an environment variable, not the token",
+            got="a text that is no such name",
+            remedy='write a name, such as token_variable = "MY_TOKEN", and put the token into that variable',
+        )
+    token = hide(os.environ.get(config.token_variable, ""))
     if not token:
         raise UserError(
             "`token_variable` names an environment variable that holds the endpoint's token",

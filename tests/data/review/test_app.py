@@ -3,14 +3,18 @@
 import re
 from urllib.parse import quote
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from afterbase.core.names import names_of
 from afterbase.data.review.access import cookie_name, token
 from afterbase.data.review.app import create_app
 from afterbase.data.review.decisions import Outcome
 from afterbase.data.review.store import ReviewStore
 from afterbase.data.review.tables import secret_of
+from loopback import served
+from raw import exchange, status
 from review_people import BASE, Person, pair, votes
 from review_toys import DOMAIN, accept, review_all
 
@@ -217,3 +221,62 @@ def test_a_long_queue_is_left_as_it_was_by_readers(store):
     assert store.standing(DOMAIN) == version
     assert review_all(store, "ada", accept) == 10
     assert store.item(DOMAIN, 1).votes[0].outcome is Outcome.ACCEPT
+
+
+# --- doors --------------------------------------------------------------------------------------------------------
+
+
+def test_a_withdrawn_link_and_its_sessions_end_at_once(store):
+    ada, ben = pair(store)
+    item = ada.item()
+    old = token(ada.secret, store.run, "ada")
+    store.withdraw("ada")
+    assert ada.client.get("/chat/review", follow_redirects=False).headers["location"] == "/sign-in"
+    assert ada.send(f"/chat/review/{item}", outcome="accept").status_code == 401
+    assert ada.client.post("/sign-in", data={"token": old}).status_code == 401
+    fresh = token(ada.secret, store.run, "ada", 1)
+    assert ada.client.post("/sign-in", data={"token": fresh}).status_code == 200
+    assert ada.decide("accept").status_code == 200
+    assert ben.client.get("/chat/review").status_code == 200, "others are not signed out"
+
+
+@pytest.mark.parametrize(("base", "secure"), [("http://localhost", False), ("https://localhost", True)])
+def test_behind_tls_the_cookie_travels_in_no_plain_request(store, base, secure):
+    client = TestClient(create_app(store), base, follow_redirects=False)
+    store.add_reviewer("ada", adjudicates=False)
+    answer = client.post("/sign-in", data={"token": token(secret_of(store.engine), store.run, "ada")})
+    parts = {part.strip().lower() for part in answer.headers["set-cookie"].split(";")}
+    assert ("secure" in parts) is secure
+
+
+def test_a_proxy_on_this_machine_tells_of_tls(store):
+    store.add_reviewer("ada", adjudicates=False)
+    with served(create_app(store)) as url:
+        data = {"token": token(secret_of(store.engine), store.run, "ada")}
+        for proto, secure in (("https", True), ("http", False)):
+            answer = httpx.post(f"{url}/sign-in", data=data, headers={"X-Forwarded-Proto": proto})
+            assert ("secure" in answer.headers["set-cookie"].lower()) is secure
+
+
+def test_a_name_that_is_not_the_servers_is_refused_on_every_page(store):
+    client = TestClient(create_app(store), "http://evil.example", follow_redirects=False)
+    for path in ("/", "/sign-in", "/static/review.js"):
+        answer = client.get(path)
+        assert (answer.status_code, "not known as" in answer.text) == (421, True)
+        assert "script-src 'self'" in answer.headers["content-security-policy"]
+    named = TestClient(create_app(store, names_of("127.0.0.1", ["review.example"])), "https://review.example")
+    assert named.get("/sign-in", headers={"Origin": "https://review.example"}).status_code == 200
+
+
+def test_a_form_that_is_too_long_is_cut_off(store):
+    ada = Person(store, "ada")
+    path = f"/chat/review/{ada.item()}"
+    assert ada.send(path, outcome="edit", edited="x" * 3_000_000).status_code == 413
+    assert ada.decide("accept").status_code == 200
+
+
+def test_a_form_is_not_read_before_it_is_known_who_sent_it(store):
+    with served(create_app(store)) as url:
+        head = "POST /chat/review/1 HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        answer = exchange(url, f"{head}Content-Length: 2000000\r\n\r\n".encode())  # and nothing comes
+    assert status(answer) == 401

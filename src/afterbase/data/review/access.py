@@ -1,14 +1,15 @@
 """Who a request comes from, and that a page of ours sent it.
 
-A reviewer's token is made from the database's secret and their name, so that it is the same at every start and is
-stored nowhere. It arrives once, in the fragment of a link, which no server and no log ever sees; then it lives in a
-cookie that scripts cannot read and that no other site's request carries. Every form bears a second word made the same
-way, and its request's origin must be this server.
+A reviewer's token is made from the database's secret, their name and how often it was withdrawn, so that it is the same
+at every start and is stored nowhere. It arrives once, in the fragment of a link, which no server and no log ever sees;
+then it lives in a cookie that scripts cannot read, that no other site's request carries, and behind TLS no plain one.
+Every form bears a second word made the same way; that its request's origin is this server is settled before
+(`core.guard`).
 """
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
 from fastapi import Request
@@ -20,13 +21,13 @@ MOST_BYTES = 12 * LONGEST + 10_000  # of a form: a character is 12 bytes at most
 _MOST_FIELDS = 20
 
 
-def token(secret: bytes, run: str, name: str) -> str:
-    """A reviewer's token: 32 hexadecimal digits."""
-    return _word(secret, "token", run, name)
+def token(secret: bytes, run: str, name: str, withdrawn: int = 0) -> str:
+    """A reviewer's token after so many withdrawals: 32 hexadecimal digits."""
+    return _word(secret, "token", run, name, *([str(withdrawn)] if withdrawn else []))
 
 
 def form_word(secret: bytes, run: str, name: str) -> str:
-    """What a form of that reviewer's pages carries."""
+    """What a form of that reviewer's pages carries; of use to nobody without their token."""
     return _word(secret, "form", run, name)
 
 
@@ -35,11 +36,11 @@ def cookie_name(secret: bytes, run: str) -> str:
     return f"afterbase-review-{_word(secret, 'cookie', run)[:8]}"
 
 
-def who(secret: bytes, run: str, names: Iterable[str], given: str) -> str | None:
-    """The reviewer whose token was given."""
+def who(secret: bytes, run: str, withdrawn: Mapping[str, int], given: str) -> str | None:
+    """The reviewer whose token was given; `withdrawn` holds everybody's withdrawals by name."""
     found = None
-    for name in names:  # all of them, so that the time tells nothing
-        if same(token(secret, run, name), given):
+    for name, times in withdrawn.items():  # all of them, so that the time tells nothing
+        if same(token(secret, run, name, times), given):
             found = name
     return found
 

@@ -81,7 +81,7 @@ def create_app(store: ReviewStore, names: Names = LOOPBACK) -> FastAPI:
     app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]  # ASGI's types are written in several ways
 
     def reviewer(request: Request) -> str:
-        name = access.who(secret, run, store.reviewers(), request.cookies.get(cookie, ""))
+        name = access.who(secret, run, store.withdrawals(), request.cookies.get(cookie, ""))
         if name is None:
             raise SignedOut
         return name
@@ -106,12 +106,14 @@ def create_app(store: ReviewStore, names: Names = LOOPBACK) -> FastAPI:
         return HTMLResponse(pages.sign_in())
 
     @app.post("/sign-in")
-    def sign_in(fields: Annotated[dict[str, str], Depends(form)]) -> Response:
+    def sign_in(request: Request, fields: Annotated[dict[str, str], Depends(form)]) -> Response:
         given = fields.get("token", "").strip()
-        if access.who(secret, run, store.reviewers(), given) is None:
+        if access.who(secret, run, store.withdrawals(), given) is None:
             return HTMLResponse(pages.sign_in(wrong=True), 401)
         response = RedirectResponse("/", 303)
-        response.set_cookie(cookie, given, max_age=_COOKIE_SECONDS, httponly=True, samesite="strict")
+        # uvicorn takes X-Forwarded-Proto from a proxy on this machine alone, or from those in FORWARDED_ALLOW_IPS.
+        secure = request.url.scheme == "https"
+        response.set_cookie(cookie, given, max_age=_COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure)
         return response
 
     @app.post("/sign-out")

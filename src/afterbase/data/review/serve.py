@@ -82,13 +82,31 @@ def add_people(store: ReviewStore, reviewers: Sequence[str], adjudicators: Seque
 
 def greeting(store: ReviewStore, listener: socket.socket) -> str:
     """Where the app is, what is left, and each person's own link."""
-    url = url_of(listener)
-    for every in ("//0.0.0.0:", "//[::]:"):  # no address that anybody else could open
-        url = url.replace(every, f"//{socket.gethostname()}:")
-    secret, people = secret_of(store.engine), store.reviewers()
+    url = _reachable(url_of(listener))
+    secret, people = secret_of(store.engine), store.withdrawals()
     width = max(map(len, people))
     left = "; ".join(f"{d}: {', '.join(store.standing(d).missing) or 'all decided'}" for d in store.domains())
-    links = [f"  {name:{width}}  {url}/sign-in#token={token(secret, store.run, name)}" for name in people]
+    links = [f"  {name:{width}}  {_link(url, secret, store.run, name, times)}" for name, times in people.items()]
     return "\n".join(
         [f"{store.run} at {url} (Ctrl-C ends it)", f"  {left}", "", "A link is a password: give each its own.", *links]
     )
+
+
+def withdraw(run: str, root: Path, names: Sequence[str], *, host: str, port: int) -> str:
+    """Make the links and sessions of these people invalid, for a server that runs too; their new links."""
+    store = waiting_run(run, root)
+    for name in names:
+        store.withdraw(name)
+    url = _reachable(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+    secret, times = secret_of(store.engine), store.withdrawals()
+    return "\n".join(f"  {name}  {_link(url, secret, run, name, times[name])}" for name in names)
+
+
+def _link(url: str, secret: bytes, run: str, name: str, withdrawn: int) -> str:
+    return f"{url}/sign-in#token={token(secret, run, name, withdrawn)}"
+
+
+def _reachable(url: str) -> str:
+    for every in ("//0.0.0.0:", "//[::]:"):  # no address that anybody else could open
+        url = url.replace(every, f"//{socket.gethostname()}:")
+    return url

@@ -15,11 +15,12 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, Row, and_, select
 from sqlalchemy.exc import IntegrityError
 
+from afterbase.core.errors import UserError
 from afterbase.data.review.agreement import Unit
 from afterbase.data.review.claims import claim, next_for, release
 from afterbase.data.review.decisions import Outcome
 from afterbase.data.review.enrolment import enrol
-from afterbase.data.review.people import enlist, people_of
+from afterbase.data.review.people import enlist, people_of, withdraw, withdrawals
 from afterbase.data.review.policy import Review
 from afterbase.data.review.queue import Place
 from afterbase.data.review.records import CONFLICT, OPEN, Item, Pace, Refused, Standing, item_of
@@ -71,6 +72,23 @@ class ReviewStore:
         """Names, and whether each may settle conflicts: the adjudicators, or everybody where there are none."""
         with self.engine.connect() as connection:
             return people_of(connection, self.run)
+
+    def withdraw(self, name: str) -> None:
+        """Make the link and the sessions of a person invalid; UserError where nobody of that name reviews."""
+        with self.engine.begin() as connection:
+            people = people_of(connection, self.run)
+            if name not in people:
+                raise UserError(
+                    "a link is withdrawn from somebody who reviews this run",
+                    got=f"`{name}`",
+                    remedy=f"name one of {', '.join(people)}" if people else "start `afterbase review` first",
+                )
+            withdraw(connection, self.run, name)
+
+    def withdrawals(self) -> dict[str, int]:
+        """Everybody who reviews, and how often their token was withdrawn."""
+        with self.engine.connect() as connection:
+            return withdrawals(connection, self.run, people_of(connection, self.run))
 
     # --- what people do -----------------------------------------------------------------------------------------
 

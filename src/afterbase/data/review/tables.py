@@ -37,6 +37,7 @@ from sqlalchemy.exc import (
 )
 
 from afterbase.core.errors import UserError
+from afterbase.core.private import keep_sqlite_private
 
 _BUSY_MILLISECONDS = 60_000  # how long one process waits for another's commit, which takes milliseconds
 _ATTEMPTS, _PAUSE = 5, 0.2  # seconds
@@ -145,7 +146,7 @@ def connect(url: str) -> Engine:
         cause = str(getattr(error, "orig", error)).strip().splitlines()[0]
         raise UserError(
             "reviews are kept in SQLite, or in PostgreSQL as `postgresql+psycopg://user@host/name`",
-            got=f"{_without_password(url)}: {cause}",
+            got=f"{url}: {cause}",
             remedy="start the database, mend the URL, or pip install 'afterbase[postgres]'",
         ) from error
     return engine
@@ -153,8 +154,7 @@ def connect(url: str) -> Engine:
 
 def sqlite_url(path: Path) -> str:
     """The URL of an SQLite file, made so that nobody else on the machine can read it: it holds the tokens' secret."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
+    keep_sqlite_private(path)
     return f"sqlite:///{path.resolve()}"
 
 
@@ -197,9 +197,3 @@ def _make_secret(engine: Engine) -> None:
     with engine.begin() as connection:
         if connection.scalar(known) is None:
             connection.execute(settings.insert().values(name="secret", value=secrets.token_hex(32)))
-
-
-def _without_password(url: str) -> str:
-    head, at, tail = url.rpartition("@")
-    scheme, slashes, user = head.partition("://")
-    return f"{scheme}{slashes}{user.partition(':')[0]}{at}{tail}" if at else url

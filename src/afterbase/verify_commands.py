@@ -45,6 +45,14 @@ def ifeval(cases: Cases, as_json: AsJson = False) -> None:
 
 
 @app.command()
+def answers(cases: Cases, as_json: AsJson = False) -> None:
+    """Whether answers of any kind are right: rows {id, verifier, spec, response}, the spec as in a problem."""
+    from afterbase.verify.answers import judged
+
+    _tell(judged(cases, lambda line: print(line, file=sys.stderr)), as_json)
+
+
+@app.command()
 def audit(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/rl.toml.")],
     as_json: AsJson = False,
@@ -73,11 +81,16 @@ def code(
 
 def _tell(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(result, ensure_ascii=False))
+        print(_json(result))
         return
     for key, value in result.items():
         if isinstance(value, list):
             for item in value:
-                print(json.dumps(item, ensure_ascii=False))
+                print(_json(item))
         else:
             print(f"{key}: {value}")
+
+
+def _json(value: Any) -> str:
+    """As JSON; half a surrogate pair, which no encoding has, as its escape."""
+    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()

@@ -41,9 +41,22 @@ def check_many(pairs: Iterable[tuple[Problem, str]]) -> list[Verdict]:
         places[problem.verifier].append(place)
     verdicts: dict[int, Verdict] = {}
     for verifier, group in places.items():
-        judged = _judge(verifier)([(pairs[place][0].spec, pairs[place][1]) for place in group])
+        judged = _safely(verifier, [(pairs[place][0].spec, pairs[place][1]) for place in group])
         verdicts.update(zip(group, judged, strict=True))
     return [verdicts[place] for place in range(len(pairs))]
+
+
+def _safely(verifier: str, answers: Answers) -> list[Verdict]:
+    """The verdicts; where one answer makes a verifier raise, that is `failed`, and the others are judged without it."""
+    judge = _judge(verifier)
+    try:
+        return judge(answers)
+    except UserError:
+        raise
+    except Exception:
+        if len(answers) > 1:
+            return [verdict for answer in answers for verdict in _safely(verifier, [answer])]
+        return [Verdict(verifier=verifier, status=Status.FAILED, value=0.0, reason="verifier_error")]
 
 
 def audit(problems: Iterable[Problem]) -> list[tuple[Problem, Verdict]]:

@@ -14,7 +14,8 @@ from afterbase.verify.languages import SPELLINGS, toolchain
 from afterbase.verify.programs import Case, Program
 
 
-def _known(language: str) -> str:
+def known_language(language: str) -> str:
+    """The spelling of a language, if it is one; ValueError if not."""
     if language.lower() not in SPELLINGS:
         raise ValueError(f"{language!r} is none of {', '.join(SPELLINGS)}")
     return language
@@ -33,7 +34,7 @@ class ProgramRow(BaseModel):
 
     model_config = ConfigDict(strict=True)
     id: str | int
-    language: Annotated[str, AfterValidator(_known)]
+    language: Annotated[str, AfterValidator(known_language)]
     program: str
     tests: Annotated[list[CaseRow], Field(min_length=1)]
 

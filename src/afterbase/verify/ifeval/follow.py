@@ -54,7 +54,7 @@ def check_ifeval(*, response: str, spec: dict[str, Any]) -> Verdict:
 
     `spec`: `instructions` ([{id, kwargs}]), and `reading` (strict, where it says nothing). UserError for another spec.
     """
-    instructions, reading = _read(spec)
+    instructions, reading = read_spec(spec)
     missed = (name for name, one in instructions if not follows(one, response, reading=reading))
     try:
         reason = next(missed, FOLLOWED)
@@ -64,7 +64,8 @@ def check_ifeval(*, response: str, spec: dict[str, Any]) -> Verdict:
     return Verdict(verifier=VERIFIER, status=Status.OK if ok else Status.WRONG, value=float(ok), reason=reason)
 
 
-def _read(spec: dict[str, Any]) -> tuple[list[tuple[str, Instruction]], Reading]:
+def read_spec(spec: dict[str, Any]) -> tuple[list[tuple[str, Instruction]], Reading]:
+    """The instructions by their ids, and the reading; UserError for a spec that is none."""
     try:
         listed = [(one["id"], build(one["id"], one.get("kwargs") or {})) for one in spec["instructions"]]
         reading = Reading(spec.get("reading", Reading.STRICT))

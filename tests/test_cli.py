@@ -83,6 +83,7 @@ def test_commands_and_options_are_these_and_no_others():
         "verify maths": ["--json", "FILE"],
         "verify ifeval": ["--json", "FILE"],
         "verify language": ["--json", "FILE"],
+        "verify answers": ["--json", "FILE"],
         "verify audit": ["--json", "RECIPE"],
         "verify code": ["--json", "--unsafe", "FILE"],
         "score arena-hard": ["--category", "--json", "--style", "--verdicts", "--version", "FILE"],

@@ -1,11 +1,12 @@
 import gzip
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
 from afterbase.core.errors import UserError
-from afterbase.core.rows import read_array, read_rows, read_table
+from afterbase.core.rows import read_array, read_objects, read_rows, read_table
 
 
 class Pair(BaseModel):
@@ -37,6 +38,20 @@ def test_what_is_no_row_is_named(tmp_path: Path, content: bytes, told: str) -> N
     with pytest.raises(UserError) as error:
         read_rows(tmp_path / "rows.jsonl", Pair)
     assert told in error.value.got
+
+
+def test_half_a_surrogate_pair_is_read_from_json_and_what_python_cannot_read_is_told(tmp_path: Path) -> None:
+    class Text(BaseModel):
+        name: Any
+
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"name": "\\ud800"}\n')
+    assert read_objects(path, Text) == [Text(name="\ud800")]
+    for line in ("[" * 100_000, '{"name": ' + "1" * 5000 + "}", "{}", "[]"):
+        path.write_text(f'{{"name": 1}}\n{line}\n')
+        with pytest.raises(UserError) as error:
+            read_objects(path, Text)
+        assert error.value.got.startswith(f"line 2 of {path}")
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "broken.gz", "folder"])

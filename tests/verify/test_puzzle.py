@@ -117,3 +117,20 @@ def test_a_scorer_that_refuses_its_own_answer_calls_none_wrong() -> None:
         check_puzzle(response=rf"\boxed{{{answer}}}", dataset="countdown", entry=entry) for answer in ("2 + 3", "2 - 3")
     )
     assert (right.status, other.status) == (Status.OK, Status.FAILED)
+
+
+def test_where_a_scorer_takes_anything_the_entry_s_text_decides() -> None:
+    # That of game_of_life_halting compares bool("False") with bool("True").
+    entry = entry_of("game_of_life_halting")
+    other = {"True": "False", "False": "True"}[entry["answer"]]
+    answers = [entry["answer"], entry["answer"].lower(), other, "maybe"]
+    verdicts = check_puzzle_many([Item(answer, "game_of_life_halting", entry, ("all",)) for answer in answers])
+    assert [verdict.status for verdict in verdicts] == [Status.OK, Status.OK, Status.WRONG, Status.WRONG]
+
+
+@pytest.mark.parametrize("answer", ["nan", "NaN + 3i", "nan+nanj", "inf", "-infinity"])
+def test_what_is_no_number_is_near_none(answer: str) -> None:
+    verdict = check_puzzle(
+        response=answer, dataset="complex_arithmetic", entry=entry_of("complex_arithmetic"), answer_by=("all",)
+    )
+    assert verdict.status is Status.WRONG

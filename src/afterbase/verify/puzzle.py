@@ -5,12 +5,14 @@ Right is a score of 1 and nothing less. Many scorers give partial credit (knight
 two), which a policy earns by guessing: under RL a half-right guess would be preferred to an honest failure.
 
 Some scorers evaluate the answer as Python. What they may evaluate is told in `guarded_eval.py`, and where they run in
-`fork_server.py`. A scorer that does not give its entry's own answer full marks can tell nobody that an answer is wrong.
+`fork_server.py`. A scorer that does not give its entry's own answer full marks can tell nobody that an answer is wrong,
+and where it gives them to nonsense the entry's text decides.
 """
 
 import contextlib
 import itertools
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from enum import StrEnum
@@ -39,6 +41,16 @@ class Reason(StrEnum):
 
 
 _STATUS = {Reason.MATCH: Status.OK, Reason.VERIFIER_ERROR: Status.FAILED}
+
+
+_NO_NUMBER = re.compile(r"(?<![a-z])(?:nan|inf(?:inity)?)[ij]?(?![a-z])", re.IGNORECASE)
+
+
+class _Own(NamedTuple):
+    """What the scorer thinks of the entry's own answer: the form that it accepts, and whether it accepts anything."""
+
+    form: int | None
+    gullible: bool
 
 
 class Item(NamedTuple):
@@ -89,7 +101,7 @@ def _verdict(reason: Reason) -> Verdict:
 def _judged(server: ForkServer, asked: Sequence[tuple[Item, str]]) -> list[Reason]:
     """The reason of each answer to entries of one data set; those of an entry stand together."""
     out: list[Reason] = []
-    entry, form = None, None
+    entry, own = None, _Own(None, False)
     for _ in range(2):  # a server that dies is replaced, and what it left is tried once more
         with (
             contextlib.suppress(ChildProcessError),
@@ -99,24 +111,28 @@ def _judged(server: ForkServer, asked: Sequence[tuple[Item, str]]) -> list[Reaso
             if holder.told.fault is None and b"error" not in holder.told.report:
                 for item, answer in asked[len(out) :]:
                     if item.entry != entry:
-                        entry, form = item.entry, _own_form(holder, item.entry)
-                    out.append(_reason(holder, item.entry, answer, form))
+                        entry, own = item.entry, _own(holder, item.entry)
+                    out.append(_reason(holder, item.entry, answer, own))
         if len(out) == len(asked):
             break
     return [*out, *[Reason.VERIFIER_ERROR] * (len(asked) - len(out))]
 
 
-def _own_form(holder: Server, entry: dict[str, Any]) -> int | None:
-    """The form of the entry in which its own answer is accepted; None if it is in none."""
-    if entry["answer"] is None:
-        return 0  # any answer that the scorer accepts
+def _own(holder: Server, entry: dict[str, Any]) -> _Own:
     ended = holder.run({"kind": "form", "entry": entry}, _OWN)
-    form = -1 if ended.fault is not None else json.loads(ended.report).get("form", -1)
-    return form if form >= 0 else None
+    told = {} if ended.fault is not None else json.loads(ended.report)
+    return _Own(told["form"] if told.get("form", -1) >= 0 else None, told.get("gullible", False))
 
 
-def _reason(holder: Server, entry: dict[str, Any], answer: str, form: int | None) -> Reason:
-    question = {"kind": "score", "entry": entry, "answer": answer, "form": form or 0}
+def _reason(holder: Server, entry: dict[str, Any], answer: str, own: _Own) -> Reason:
+    gold = str(entry["answer"])
+    if own.gullible:  # then nobody but the entry can tell
+        if entry["answer"] is None:
+            return Reason.VERIFIER_ERROR
+        return Reason.MATCH if _plain(answer) == _plain(gold) else Reason.MISMATCH
+    if _NO_NUMBER.search(answer) and not _NO_NUMBER.search(gold):
+        return Reason.MISMATCH  # no distance from it is too large for a scorer: nan > 0.1 is false
+    question = {"kind": "score", "entry": entry, "answer": answer, "form": own.form or 0}
     ended = holder.run(question, _ANSWER)
     if ended.fault is Fault.SANDBOX:
         ended = holder.run(question, _ANSWER)
@@ -127,4 +143,8 @@ def _reason(holder: Server, entry: dict[str, Any], answer: str, form: int | None
     # Many scorers raise on malformed answers.
     if ended.fault is None and json.loads(ended.report).get("score") == 1.0:
         return Reason.MATCH
-    return Reason.MISMATCH if form is not None else Reason.VERIFIER_ERROR
+    return Reason.MISMATCH if own.form is not None else Reason.VERIFIER_ERROR
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split())

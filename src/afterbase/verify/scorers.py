@@ -108,10 +108,23 @@ def _texts(_: None, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _own_form(dataset: Any, request: dict[str, Any]) -> dict[str, Any]:
-    """Which form of the entry gives its own answer full marks, -1 for none; JSON knows no tuples, some scorers do."""
-    gold = request["entry"]["answer"]
-    scores = (float(dataset.score_answer(gold, form(request["entry"]))) for form in _FORMS)
-    return {"form": next((number for number, score in enumerate(scores) if score == 1.0), -1)}
+    """Which form of the entry gives its own answer full marks, and whether nonsense gets them, too.
+
+    -1 for none. JSON knows no tuples, some scorers do. One scorer asks no more of an answer than that it is not empty.
+    """
+    entry = request["entry"]
+    scores = (_marks(dataset, entry["answer"], form(entry)) for form in _FORMS)
+    own = next((number for number, score in enumerate(scores) if score == 1.0), -1)
+    if entry["answer"] is None:
+        own = 0  # any answer that the scorer accepts
+    return {"form": own, "gullible": any(_marks(dataset, text, _FORMS[own](entry)) == 1.0 for text in _NONSENSE)}
+
+
+def _marks(dataset: Any, answer: Any, entry: dict[str, Any]) -> float:
+    try:
+        return float(dataset.score_answer(answer, entry))
+    except Exception:  # many scorers raise on malformed answers
+        return 0.0
 
 
 def _score(dataset: Any, request: dict[str, Any]) -> dict[str, Any]:
@@ -125,6 +138,7 @@ def _as_tuples(value: Any) -> Any:
     return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 
+_NONSENSE = ("%%%", "zzyzx")
 _FORMS: tuple[Callable[[dict[str, Any]], dict[str, Any]], ...] = (dict, _as_tuples)
 _ANSWERS: dict[str, Callable[[Any, dict[str, Any]], dict[str, Any]]] = {
     "compare": _compare,

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken
 
 from afterbase.core.errors import UserError
-from afterbase.core.tokens import BEGIN, CHAT_TEMPLATE, END, SPECIAL_TOKENS, prompt_ids, tokenize, user_prompt_ids
+from afterbase.core.tokens import (
+    BEGIN,
+    CHAT_TEMPLATE,
+    END,
+    SPECIAL_TOKENS,
+    prompt_ids,
+    tokenize,
+    training_rows,
+    user_prompt_ids,
+)
 from afterbase.train.tokenizer import train_tokenizer
 
 MARKS = {"system": "<|system|>", "user": "<|user|>", "assistant": "<|assistant|>"}
@@ -121,13 +130,13 @@ def test_an_answer_never_merges_with_the_prompt(line_breaks_merge, first, second
     """ChatML's prompt ends in a line break, and two line breaks are one token here."""
     messages = [_message(role, text) for role, text in zip(MARKS, ("", "\n\n", first), strict=True)]
     messages += [_message("user", second), _message("assistant", second)]
-    tokens = tokenize(line_breaks_merge, messages)
-    spans = _spans(line_breaks_merge, tokens)
-    assert [text for bears, text in spans if bears] == [first + END, second + END]
-    assert "".join(text for _, text in spans) == line_breaks_merge.apply_chat_template(messages, tokenize=False)
-    for turn in (2, 4):
+    rows = training_rows(line_breaks_merge, messages)
+    trained = [text for row in rows for bears, text in _spans(line_breaks_merge, row) if bears]
+    assert trained == [first + END, second + END]
+    assert line_breaks_merge.decode(rows[-1].ids) == line_breaks_merge.apply_chat_template(messages, tokenize=False)
+    for turn, row in ((2, rows[0]), (4, rows[-1])):
         prompt = prompt_ids(line_breaks_merge, messages[:turn])
-        assert tokens.ids[: len(prompt)] == prompt
+        assert row.ids[: len(prompt)] == prompt
 
 
 def test_injected_turn_is_read_as_the_users_words(toy_tokenizer):
@@ -171,19 +180,20 @@ def test_marks_that_a_tokenizer_does_not_declare_special_are_disarmed_too(tokeni
     assert [bears for i, bears in zip(tokens.ids, tokens.trained, strict=True) if i == think] == [False, True]
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ("add_generation_prompt %}{{ '<|assistant|>' }}", "add_generation_prompt %}{{ '<|assistant|>Well, ' }}"),
-        ("message.role == 'user' %}", "message.role == 'user' and loop.revindex0 < 2 %}"),
-    ],
-    ids=["another generation prompt", "earlier turns change"],
-)
-def test_template_that_does_not_extend_its_prompt_is_refused(tokenizer, old, new):
+def test_prompt_that_begins_the_answer_is_not_extended_and_refused(tokenizer):
+    old = "add_generation_prompt %}{{ '<|assistant|>' }}"
     assert old in CHAT_TEMPLATE
-    tokenizer.chat_template = CHAT_TEMPLATE.replace(old, new)
-    messages = [_message(role, "Yes.") for role in ("user", "assistant", "user", "assistant")]
+    tokenizer.chat_template = CHAT_TEMPLATE.replace(old, "add_generation_prompt %}{{ '<|assistant|>Well, ' }}")
     with pytest.raises(UserError, match="must extend its own generation prompt"):
+        tokenize(tokenizer, [_message("user", "Yes."), _message("assistant", "Yes.")])
+
+
+def test_template_that_loses_an_earlier_turn_is_refused(tokenizer):
+    old = "for message in messages %}"
+    assert old in CHAT_TEMPLATE
+    tokenizer.chat_template = CHAT_TEMPLATE.replace(old, "for message in messages[-2:] %}")
+    messages = [_message(role, f"{i} times.") for i, role in enumerate(("user", "assistant", "user", "assistant"))]
+    with pytest.raises(UserError, match=r"the user's `0 times\.` lost"):
         tokenize(tokenizer, messages)
 
 
@@ -198,3 +208,41 @@ def test_tokenizer_without_a_template_is_refused(tokenizer):
     tokenizer.chat_template = None
     with pytest.raises(UserError, match="chat template"):
         user_prompt_ids(tokenizer, "Hi")
+
+
+def test_untrained_turns_are_context_alone(toy_tokenizer):
+    messages = [_message(role, text) for role, text in zip(["user", "assistant"] * 2, "abcd", strict=True)]
+    (row,) = training_rows(toy_tokenizer, messages, untrained=[1])
+    assert _spans(toy_tokenizer, row) == [
+        (False, "<|begin|><|user|>a<|assistant|>b<|end|><|user|>c<|assistant|>"),
+        (True, "d<|end|>"),
+    ]
+
+
+def test_conversation_that_begins_with_the_assistant_is_refused(toy_tokenizer):
+    with pytest.raises(UserError, match="begins with the assistant's `Hello`"):
+        tokenize(toy_tokenizer, [_message("assistant", "Hello"), _message("user", "Hi"), _message("assistant", "Ho")])
+
+
+def test_conversation_without_turns_is_refused(toy_tokenizer):
+    with pytest.raises(UserError, match="a conversation has a turn"):
+        tokenize(toy_tokenizer, [])
+
+
+@pytest.mark.parametrize("content", ["half \ud83d", None])
+def test_what_is_no_text_is_refused(toy_tokenizer, content):
+    with pytest.raises(UserError, match="is Unicode text"):
+        prompt_ids(toy_tokenizer, [{"role": "user", "content": content}])
+
+
+def test_work_grows_with_the_text_and_not_with_the_turns(toy_tokenizer, monkeypatch):
+    """Characters that are tokenised: a few times those of the conversation, however many turns these are."""
+    read = []
+    plain = type(toy_tokenizer).__call__
+    monkeypatch.setattr(
+        type(toy_tokenizer), "__call__", lambda self, text, **how: read.append(text) or plain(self, text, **how)
+    )
+    turn = [_message("user", "How are you? " * 10), _message("assistant", "Fine, thanks. " * 10)]
+    rows = training_rows(toy_tokenizer, turn * 40)
+    assert len(rows) == 1
+    assert sum(map(len, read)) < 4 * sum(len(m["content"]) for m in turn * 40)

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from afterbase.core.sample import Sample, read_samples
 from afterbase.core.store import Artifact, StageRecord, Store
-from afterbase.core.tokens import tokenize
+from afterbase.core.tokens import training_rows
 from afterbase.data.domains import OPEN
 from afterbase.eval.capability import read_answers
 from afterbase.eval.summarise import Pair, Row, compare, summarise
@@ -249,7 +249,7 @@ def _training_samples(data: Sequence[Artifact], final: Artifact) -> list[Trainin
                 shown.setdefault((sample.domain, sample.kind), sample)
     out = []
     for (domain, kind), sample in shown.items():
-        tokens = tokenize(tokenizer, sample.messages)
+        tokens = training_rows(tokenizer, sample.messages)[-1]
         spans: list[Span] = []
         start = 0
         for i in range(1, len(tokens.ids) + 1):

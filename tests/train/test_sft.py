@@ -16,13 +16,14 @@ from torch.nn import functional as F
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Sample, conversation, read_samples, write_samples
 from afterbase.core.store import Artifact, Store
-from afterbase.core.tokens import Tokenized, tokenize
+from afterbase.core.tokens import Tokenized, prompt_ids, tokenize
 from afterbase.data.pack import Pack, pack
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.train.lora import Lora
 from afterbase.train.optimise import Optimisation
 from afterbase.train.sft import Sft, _plan, _split, accumulate, mean_loss, tokenize_for_training, train_sft
+from foreign import tokenizer
 from toys import toy_samples
 
 Inputs = tuple[Artifact, Artifact]
@@ -226,6 +227,39 @@ def test_nothing_to_train_is_refused(toy_lm, samples):
     with pytest.raises(UserError, match="at least one token") as raised:
         tokenize_for_training(toy_lm, samples, CONFIG)
     assert f"{len(samples)} samples" in raised.value.got
+
+
+def _sample(*texts: str, **extra) -> Sample:
+    messages = [{"role": role, "content": text} for role, text in zip(["user", "assistant"] * 9, texts, strict=False)]
+    return Sample(messages=messages, domain="d", kind="k", problem_id=None, producer={}, extra=extra)
+
+
+def test_a_template_that_rewrites_history_makes_a_row_a_turn(toy_lm, toy_tokenizer, monkeypatch):
+    """Each answer is trained behind what it would be sampled behind."""
+    monkeypatch.setattr(toy_lm, "tokenizer", tokenizer("bytes", "qwen3"))
+    sample = _sample("a?", "<think>\nHm.\n</think>\n\nb", "c?", "d")
+    examples = tokenize_for_training(toy_lm, [sample], CONFIG)
+    assert examples.samples == [sample.id] * 2
+    for row, turn in zip(examples.tokenized, (1, 3), strict=True):
+        prompt = prompt_ids(toy_lm.tokenizer, sample.messages[:turn])
+        assert row.ids[: len(prompt)] == prompt
+        assert row.trained.index(True) == len(prompt)
+
+
+def test_turns_that_are_marked_so_are_context_alone(toy_lm):
+    sample = _sample("a?", "b", "c?", "d", untrained=[1])
+    examples = tokenize_for_training(toy_lm, [sample], CONFIG)
+    spans = [i for i, bears in zip(examples.tokenized[0].ids, examples.tokenized[0].trained, strict=True) if bears]
+    assert toy_lm.tokenizer.decode(spans) == "d<|end|>"
+    with pytest.raises(UserError, match=r"extra\.untrained"):
+        tokenize_for_training(toy_lm, [_sample("a?", "b", untrained="1")], CONFIG)
+
+
+def test_what_a_template_refuses_is_named_by_its_sample(toy_lm):
+    sample = Sample(messages=[{"role": "assistant", "content": "Hello"}], domain="d", kind="k", problem_id=None,
+                    producer={})  # fmt: skip
+    with pytest.raises(UserError, match=f"begins with the assistant's `Hello`, in sample {sample.id}"):
+        tokenize_for_training(toy_lm, [_sample("a", "b"), sample], CONFIG)
 
 
 @pytest.fixture

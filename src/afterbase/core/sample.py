@@ -15,6 +15,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from afterbase.core.errors import UserError
+
 
 class Status(StrEnum):
     """What a verifier says. `failed` is the verifier's own fault and is never a zero."""
@@ -98,6 +100,18 @@ class Sample:
     def response(self) -> str:
         assert self.messages[-1]["role"] == "assistant"
         return self.messages[-1]["content"]
+
+    @property
+    def untrained(self) -> list[int]:
+        """The assistant's turns that are context alone, counted from 0 among all turns: `extra.untrained`."""
+        turns = self.extra.get("untrained", [])
+        if not isinstance(turns, list) or not all(type(turn) is int for turn in turns):
+            raise UserError(
+                "`extra.untrained` is a list of turns, counted from 0",
+                got=f"{turns!r} in sample {self.id}",
+                remedy="mark turns by `train` or `weight` where the rows are imported",
+            )
+        return turns
 
     def drop(self, stage: str, rule: str, score: float | None = None) -> "Sample":
         """The same sample, marked as dropped; an earlier decision stands."""

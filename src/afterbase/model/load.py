@@ -18,6 +18,7 @@ from afterbase.model import attention, experts
 from afterbase.model.attention import Segments
 from afterbase.model.mtp import MtpModule, original_names
 from afterbase.model.parallel import whole_state
+from afterbase.model.stop import record_stops
 
 # Families whose packed rows equal their samples alone in our tests; any other proves it when it is loaded.
 PROVEN = ("deepseek_v3", "llama")
@@ -204,6 +205,7 @@ def save(
         return
     transformers_logging.disable_progress_bar()
     trunk = _below("trunk", state)
+    record_stops(lm)
     lm.model.save_pretrained(folder, state_dict=dict(trunk))
     lm.tokenizer.save_pretrained(folder)
     tensors = load_file(folder / _WEIGHTS)

@@ -8,6 +8,7 @@ from typing import Protocol
 from afterbase.core.errors import UserError
 from afterbase.core.tokens import prompt_ids
 from afterbase.model.load import LanguageModel
+from afterbase.model.stop import stop_token_ids
 from afterbase.reward.judge import Failed, Reply
 from afterbase.rollout.chat import Answer, ChatRequest, Failure, Reason
 from afterbase.rollout.endpoint import Endpoint
@@ -35,8 +36,6 @@ class ModelWriter:
 
     def write(self, prompts: Sequence[Messages], *, samples: int, seed: int) -> list[list[Reply]]:
         """A prompt that does not fit in the model's context with its reply is not asked."""
-        stop = self._lm.tokenizer.eos_token_id
-        assert isinstance(stop, int)
         context = getattr(self._lm.model.config, "max_position_embeddings", math.inf)
         ids = [prompt_ids(self._lm.tokenizer, messages) for messages in prompts]
         fitting = [i for i, tokens in enumerate(ids) if len(tokens) + self._max_new_tokens <= context]
@@ -44,7 +43,10 @@ class ModelWriter:
             [ids[i] for i in fitting],
             samples=samples,
             sampling=Sampling(
-                temperature=self._temperature, max_new_tokens=self._max_new_tokens, stop_token_ids=(stop,), seed=seed
+                temperature=self._temperature,
+                max_new_tokens=self._max_new_tokens,
+                stop_token_ids=stop_token_ids(self._lm),
+                seed=seed,
             ),
         )
         replies = [[Reply(text="", failed=Failed.TOO_LONG)] * samples for _ in prompts]

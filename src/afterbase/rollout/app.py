@@ -22,10 +22,10 @@ from starlette.requests import ClientDisconnect
 from afterbase.core.guard import Body, Guard, Refusal, Rules
 from afterbase.core.names import LOOPBACK, Names
 from afterbase.model.load import LanguageModel
+from afterbase.model.stop import stop_token_ids
 from afterbase.rollout.answering import Answering
 from afterbase.rollout.engine import Sampling
 from afterbase.rollout.growing import Spelling
-from afterbase.rollout.in_process import stop_token_ids
 from afterbase.rollout.live import LiveEngine
 from afterbase.rollout.openai_api import AnyRequest, ApiError, ChatRequest, CompletionRequest
 from afterbase.rollout.preparing import Prepared, Preparing

@@ -12,11 +12,10 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
-
 from afterbase.core.errors import UserError
 from afterbase.core.tokens import prompt_ids
 from afterbase.model.load import LanguageModel
+from afterbase.model.stop import stop_token_ids
 from afterbase.rollout.cache import RequestCache, request_key
 from afterbase.rollout.chat import ChatRequest, Failure, Reason, answer_of
 from afterbase.rollout.endpoint import Result
@@ -25,13 +24,6 @@ from afterbase.rollout.growing import GrowingText, Spelling
 from afterbase.rollout.local import LocalEngine
 
 TOO_LONG = "context_length_exceeded"
-
-
-def stop_token_ids(lm: LanguageModel) -> tuple[int, ...]:
-    """The tokenizer's end of turn, and those that the model's own generation settings add."""
-    own = getattr(lm.model.generation_config, "eos_token_id", None)
-    listed = own if isinstance(own, list) else [own]
-    return tuple(sorted({i for i in [*listed, lm.tokenizer.eos_token_id] if isinstance(i, int)}))
 
 
 class InProcess:
@@ -96,7 +88,7 @@ class InProcess:
             return ids if ids else Failure(reason=Reason.REFUSED, detail="an empty prompt")
         try:
             return prompt_ids(self._lm.tokenizer, request.messages)
-        except (UserError, TemplateError) as error:
+        except UserError as error:
             return Failure(reason=Reason.REFUSED, detail=f"the model's chat template refuses: {error}")
 
     def _refusal(self, prompt: int, limit: int) -> Failure:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from afterbase.core.sample import Problem
 from afterbase.core.tokens import user_prompt_ids
 from afterbase.model.load import LanguageModel
+from afterbase.model.stop import stop_token_ids
 from afterbase.rollout.engine import Completion, Engine, FinishReason, Sampling
 from afterbase.rollout.local import LocalEngine
 from afterbase.rollout.vllm import VllmEngine
@@ -79,10 +80,11 @@ class ModelProducer:
         seed: int,
         on_finished: Callable[[], None] | None = None,
     ) -> list[list[Response]]:
-        stop = self.lm.tokenizer.eos_token_id
-        assert isinstance(stop, int)
         sampling = Sampling(
-            temperature=self.temperature, max_new_tokens=self.max_new_tokens, stop_token_ids=(stop,), seed=seed
+            temperature=self.temperature,
+            max_new_tokens=self.max_new_tokens,
+            stop_token_ids=stop_token_ids(self.lm),
+            seed=seed,
         )
         prompts = [user_prompt_ids(self.lm.tokenizer, p.prompt, system=system) for p in problems]
         with contextlib.ExitStack() as stack:

@@ -17,6 +17,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem
 from afterbase.model.balance import routers
 from afterbase.model.load import LanguageModel
+from afterbase.model.stop import stop_token_ids
 from afterbase.rollout.engine import Engine, Sampling
 from afterbase.rollout.local import LocalEngine
 from afterbase.rollout.vllm import VllmEngine
@@ -104,12 +105,10 @@ class Sampler:
         return middling(self._problems, cursor, count, self._seed, solve_rates)
 
     def _sample(self, index: int, problems: Sequence[Problem]) -> tuple[list[Group], dict[str, float]]:
-        stop = self._lm.tokenizer.eos_token_id
-        assert isinstance(stop, int)
         sampling = Sampling(
             temperature=self._config.temperature,
             max_new_tokens=self._config.max_new_tokens,
-            stop_token_ids=(stop,),
+            stop_token_ids=stop_token_ids(self._lm),
             seed=self._seed * 1_000_003 + index,
             top_p=self._config.top_p,
         )

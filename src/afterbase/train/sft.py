@@ -22,7 +22,7 @@ from afterbase.core.config import what
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Sample, read_samples
 from afterbase.core.store import Artifact, Cost, Store, Workspace
-from afterbase.core.tokens import Tokenized, tokenize
+from afterbase.core.tokens import Tokenized, training_rows
 from afterbase.data.pack import Pack, pack
 from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter
@@ -33,7 +33,7 @@ from afterbase.train.lora import Lora, add_lora, merged
 from afterbase.train.losses.tokens import token_logps
 from afterbase.train.optimise import gather_trained
 
-VERSION = 5
+VERSION = 6
 
 
 class Sft(Training):
@@ -132,21 +132,21 @@ def _train(work: Workspace, model: Artifact, data: Artifact, config: Sft, seed: 
 
 
 def tokenize_for_training(lm: LanguageModel, samples: Sequence[Sample], config: Sft) -> Examples:
-    """Token ids and loss masks of all samples that fit, or of their pieces.
+    """Token ids and loss masks of all samples that fit, or of their pieces; of a sample as many as its template needs.
 
-    Raises UserError where no token would be trained.
+    Raises UserError where no token would be trained, and for a sample that the chat template refuses or changes.
     """
     longest = min(config.row_tokens, lm.model.config.max_position_embeddings)
     examples = Examples()
     for sample in samples:
-        tokens = tokenize(lm.tokenizer, sample.messages)
-        if len(tokens.ids) > longest and config.too_long == "drop":
-            examples.too_long.append((sample.id, len(tokens.ids)))
-            continue
-        pieces = _pieces(tokens, longest)
-        examples.tokenized += pieces
-        examples.sources += [f"{sample.domain}/{sample.kind}"] * len(pieces)
-        examples.samples += [sample.id] * len(pieces)
+        for tokens in _rows(lm, sample):
+            if len(tokens.ids) > longest and config.too_long == "drop":
+                examples.too_long.append((sample.id, len(tokens.ids)))
+                continue
+            pieces = _pieces(tokens, longest)
+            examples.tokenized += pieces
+            examples.sources += [f"{sample.domain}/{sample.kind}"] * len(pieces)
+            examples.samples += [sample.id] * len(pieces)
     if not any(any(t.trained) for t in examples.tokenized):
         raise UserError(
             "supervised fine-tuning needs at least one token that bears loss",
@@ -155,6 +155,13 @@ def tokenize_for_training(lm: LanguageModel, samples: Sequence[Sample], config: 
             remedy="check that the data holds assistant turns, that curation kept some rows, and `row_tokens`",
         )
     return examples
+
+
+def _rows(lm: LanguageModel, sample: Sample) -> list[Tokenized]:
+    try:
+        return training_rows(lm.tokenizer, sample.messages, untrained=sample.untrained)
+    except UserError as error:
+        raise UserError(error.rule, got=f"{error.got}, in sample {sample.id}", remedy=error.remedy) from error
 
 
 def _pieces(tokens: Tokenized, longest: int) -> list[Tokenized]:

@@ -1,5 +1,7 @@
 """What templates of other people's models render is what is trained, and what their prompts are is what is read."""
 
+from datetime import datetime
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,11 +1,13 @@
 """Problems of reasoning-gym's families: disjoint, repeatable, each gold accepted; mistakes named."""
 
+from pathlib import Path
+
 import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Status, read_problems
 from afterbase.core.store import Store
-from afterbase.data.families import Family, family_problems, make_family
+from afterbase.data.families import Family, _answer, family_problems, make_family
 from afterbase.data.held_out import for_tests
 from afterbase.verify.check import check
 
@@ -44,3 +46,49 @@ def test_a_family_judges_its_own_answers(tmp_path):
 def test_mistakes_are_named(changes, rule):
     with pytest.raises(UserError, match=rule):
         family_problems("divisors", GCD.model_copy(update=changes), seed=0)
+
+
+# Tuples in the metadata; a dictionary there and many right answers; fractions there; several lines.
+@pytest.mark.parametrize("family", ["arc_agi", "graph_color", "propositional_logic", "gsm_symbolic", "mini_sudoku"])
+def test_answers_of_every_form_are_texts_that_the_scorer_takes(family: str, tmp_path: Path) -> None:
+    made = make_family(Store(tmp_path), "puzzles", Family(family=family, train=3, test=1), seed=0)
+    problems = [p for split in ("train", "test") for p in read_problems(made.payload / f"{split}.parquet")]
+    assert len(problems) == 4
+    for problem in problems:
+        assert problem.gold is not None
+        assert check(problem, problem.gold).status is Status.OK
+        assert check(problem, "\\boxed{no}").status is Status.WRONG
+
+
+def test_problems_of_which_no_right_answer_is_known_have_none() -> None:
+    train, _ = family_problems("traffic", Family(family="rush_hour", train=1, test=1), seed=0)
+    assert (train[0].gold, train[0].spec["entry"]["answer"]) == (None, None)
+    assert check(train[0], "\\boxed{A+1}").status is Status.WRONG
+
+
+class Fussy:
+    """A data set whose answers are no texts, and whose scorer takes one spelling of them."""
+
+    def __init__(self, spelling: str) -> None:
+        self.spelling = spelling
+
+    def score_answer(self, answer: object, entry: dict[str, object]) -> float:
+        assert isinstance(entry["answer"], str)
+        return float(answer == self.spelling)
+
+
+@pytest.mark.parametrize(
+    ("answer", "spelling"),
+    [
+        ((1, 2), "[1, 2]"),
+        ((1, 2), "(1, 2)"),
+        ((1, 2), "1, 2"),
+        ([1, "a"], "1 a"),
+        ({"a": 1}, '{"a": 1}'),
+        ({"a": 1}, "{'a': 1}"),
+        (7, "7"),
+        (True, "True"),
+    ],
+)
+def test_an_answer_that_is_no_text_is_spelt_as_its_scorer_wants_it(answer: object, spelling: str) -> None:
+    assert _answer(Fussy(spelling), {"question": "", "answer": answer, "metadata": {}}) == spelling

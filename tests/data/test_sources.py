@@ -1,9 +1,12 @@
 """Problems of a user's table: checked, distinct, apart from benchmarks, with gold answers that their verifier takes."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +17,7 @@ from afterbase.core.store import Store
 from afterbase.data.decontaminate import hash_benchmark, save_benchmark
 from afterbase.data.held_out import for_tests
 from afterbase.data.prompts import prompt_hash
-from afterbase.data.sources import Columns, Source, make_source, source_problems
+from afterbase.data.sources import Columns, Source, _digits, make_source, source_problems
 from afterbase.verify.check import check
 
 
@@ -62,6 +65,48 @@ def test_a_problem_knows_its_answer_its_licence_and_its_row(tmp_path):
     assert problem.spec["source"] == {"licence": "MIT", "split": "train", "row": f"line {n + 1}"}
     assert check(problem, f"So \\boxed{{{2 * n}}}").status is Status.OK
     assert check(problem, f"So \\boxed{{{2 * n + 1}}}").status is Status.WRONG
+
+
+@pytest.mark.parametrize(
+    ("cell", "answer", "response"),
+    [
+        (1e-05, "0.00001", r"\boxed{0.00001}"),
+        ("1e-05", "0.00001", r"\boxed{0.00001}"),
+        (1e16, "10000000000000000", r"\boxed{10000000000000000}"),
+        (2.5e20, "250000000000000000000", r"\boxed{250000000000000000000}"),
+        ("2.5E+6", "2500000", r"\boxed{2500000}"),
+        (42.0, "42", r"\boxed{42}"),
+        (-0.0, "0", r"\boxed{0}"),
+        (0.5, "0.5", r"\boxed{\frac{1}{2}}"),
+        (12, "12", r"\boxed{12}"),
+    ],
+)
+def test_a_number_is_an_answer_in_digits(tmp_path: Path, cell: object, answer: str, response: str) -> None:
+    rows = [{**row, "a": cell} for row in sums(30)]
+    [problem] = source_problems("sums", source(table(tmp_path, rows), train=1), 0)[0]
+    assert problem.spec["answer"] == answer
+    assert check(problem, response).status is Status.OK
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False, min_value=-1e30, max_value=1e30))
+def test_the_digits_of_a_float_are_worth_the_float(number: float) -> None:
+    text = _digits(Decimal(repr(number)))
+    assert (float(text), "e" in text.lower()) == (number, False)
+
+
+@pytest.mark.parametrize("cell", [float("nan"), "nan", " NaN ", float("inf"), None, "", True, [1], {"x": 1}])
+def test_what_is_no_answer_is_refused_with_its_row(tmp_path: Path, cell: object) -> None:
+    rows = [*sums(3), {"id": 9, "q": "What is 1/0?", "a": cell}, *sums(0)]
+    assert refusal(source(table(tmp_path, rows), train=1, test=1)).got.startswith("line 4 of ")
+
+
+@pytest.mark.parametrize("dtype", [pa.float64(), pa.decimal128(12, 6)])
+def test_numbers_of_a_parquet_column_are_digits_too(tmp_path: Path, dtype: pa.DataType) -> None:
+    cells = [Decimal("0.00001") if pa.types.is_decimal(dtype) else 1e-05] * 30
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"q": [f"What is {n}?" for n in range(30)], "a": pa.array(cells, dtype)}), path)
+    [problem] = source_problems("x", source(str(path), train=1, columns=Columns(prompt="q", answer="a")), 0)[0]
+    assert problem.spec["answer"] == "0.00001"
 
 
 def test_duplicates_are_dropped_with_the_rule(tmp_path):

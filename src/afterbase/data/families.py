@@ -5,6 +5,7 @@ tests (`held_out.py`), told by their question.
 """
 
 import dataclasses
+import json
 from typing import Any
 
 import reasoning_gym
@@ -20,7 +21,8 @@ from afterbase.data.problems import refuse_rejected_golds
 from afterbase.verify.extract import Way
 from afterbase.verify.puzzle import VERIFIER
 
-VERSION = 2
+VERSION = 3
+_EXAMPLES = ("example_answer", "example_correct_answer", "possible_answer")  # of families whose answers are many
 _TRIES = 40  # draws per distinct problem before a family counts as exhausted
 
 
@@ -57,13 +59,14 @@ def family_problems(name: str, config: Family, seed: int) -> tuple[list[Problem]
     """Disjoint train and test problems. UserError for an unknown family, its settings, or too few distinct problems."""
     train: dict[str, Problem] = {}
     test: dict[str, Problem] = {}
-    for entry in _entries(config, seed):
+    dataset = _entries(config, seed)
+    for entry in dataset:
         if (len(train), len(test)) == (config.train, config.test):
             break
         held_out = for_tests(entry["question"])
         split, room = (test, config.test) if held_out else (train, config.train)
         if len(split) < room:
-            split.setdefault(entry["question"], _problem(name, config, entry))
+            split.setdefault(entry["question"], _problem(name, config, dataset, entry))
     if len(train) < config.train or len(test) < config.test:
         raise UserError(
             "a family must have as many distinct problems as the recipe asks for",
@@ -92,17 +95,40 @@ def _entries(config: Family, seed: int) -> Any:
         ) from error
 
 
-def _problem(name: str, config: Family, entry: dict[str, Any]) -> Problem:
-    answer = str(entry["answer"])
-    metadata = {k: v for k, v in entry["metadata"].items() if isinstance(v, str | int | float | bool | list)}
+def _problem(name: str, config: Family, dataset: Any, entry: dict[str, Any]) -> Problem:
+    answer = _answer(dataset, entry)
+    kept = {"question": entry["question"], "answer": answer, "metadata": entry["metadata"]}
+    if entry["answer"] is None:
+        kept["answer"] = None  # many are right: the scorer reads the metadata
+    boxed = f"\\boxed{{{answer}}}" if "box" in config.answer_by else f"The answer is {answer}"
     return Problem(
         domain=name,
         prompt=f"{entry['question']}\n{config.instruction}",
-        gold=f"\\boxed{{{answer}}}" if "box" in config.answer_by else f"The answer is {answer}",
+        gold=None if answer is None else boxed,
         verifier=VERIFIER,
         spec={
             "dataset": config.family,
             "answer_by": config.answer_by,
-            "entry": {"question": entry["question"], "answer": answer, "metadata": metadata},
+            "entry": json.loads(json.dumps(kept, default=str)),
         },
     )
+
+
+def _answer(dataset: Any, entry: dict[str, Any]) -> str | None:
+    """The right answer as the text that its scorer takes; one of them where many are right; None if none is known."""
+    answer = entry["answer"]
+    if answer is None:
+        answer = next((entry["metadata"][name] for name in _EXAMPLES if entry["metadata"].get(name)), None)
+    if answer is None or isinstance(answer, str):
+        return answer
+    texts = [json.dumps(answer, default=str), str(answer)]
+    texts += [separator.join(map(str, answer)) for separator in (", ", " ")] if isinstance(answer, list | tuple) else []
+    own = None if entry["answer"] is None else answer
+    return next((text for text in texts if _takes(dataset, text, {**entry, "answer": own and text})), texts[0])
+
+
+def _takes(dataset: Any, text: str, entry: dict[str, Any]) -> bool:
+    try:
+        return dataset.score_answer(text, entry) == 1.0
+    except Exception:  # a scorer may raise on what is not its spelling
+        return False

@@ -9,7 +9,9 @@ import dataclasses
 import heapq
 import itertools
 import json
+import re
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -26,8 +28,9 @@ from afterbase.data.table import Row, read_table, table_digest
 from afterbase.verify.check import audit
 from afterbase.verify.extract import Way
 
-VERSION = 2
+VERSION = 3
 _BATCH = 128  # rows that are put to benchmarks at once
+_IN_POWERS_OF_TEN = re.compile(r"[+-]?\d+(?:\.\d*)?[eE][+-]?\d{1,2}", re.ASCII)  # as a CSV holds floats
 _NEEDED = {"maths": ("answer",), "python": ("function", "tests"), "program": ("tests",)}
 
 
@@ -239,18 +242,28 @@ def _problem(name: str, config: Source, row: Row) -> Problem:
 
 
 def _cell(config: Source, row: Row, what_for: str) -> str:
-    """The text in a column; a number stands for its digits, nothing else for a text."""
+    """The text in a column; a number stands for its digits, nothing else for a text, and NaN for an empty cell."""
     column = getattr(config.columns, what_for)
     value = row.values[column]
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str) or not value.strip():
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        value = _digits(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))
+    elif isinstance(value, str) and what_for == "answer" and _IN_POWERS_OF_TEN.fullmatch(value.strip()):
+        value = _digits(Decimal(value.strip()))
+    if not isinstance(value, str) or not value.strip() or (what_for == "answer" and value.strip().lower() == "nan"):
         raise UserError(
             f"the column of `{what_for}` holds text, which is not empty",
             got=f"{row.place} of {config.path}: `{column}` is {json.dumps(value, default=str)[:80]}",
             remedy="correct the row, or leave it out",
         )
     return value.strip()
+
+
+def _digits(number: Decimal) -> str:
+    """A number as people write it, without a power of ten: 0.00001 rather than 1e-05, 42 rather than 42.0."""
+    if not number.is_finite():
+        return ""
+    text = f"{number or Decimal(0):f}"  # no -0
+    return text.rstrip("0").removesuffix(".") if "." in text else text
 
 
 def _tests(config: Source, row: Row, keys: set[str]) -> list[dict[str, Any]]:

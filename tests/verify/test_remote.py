@@ -97,6 +97,13 @@ def test_a_server_that_fails_is_asked_again_and_then_it_is_no_fault_of_the_progr
     assert (other.status, other.reason, seen.count("never")) == (Status.FAILED, "sandbox", 4)
 
 
+def test_a_program_that_is_too_large_fails_alone(server: str) -> None:
+    programs = [Program("python", "#" * (2 << 20), [Case("", "")]), Program("python", ECHO, [Case("a\n", "a\n")])]
+    large, small = Remote(server, "sesame").verdicts(programs)
+    assert (large.status, large.reason) == (Status.FAILED, "sandbox")
+    assert small.status is Status.OK
+
+
 def test_the_environment_names_the_machine(server: str, monkeypatch) -> None:
     monkeypatch.delenv(remote.URL, raising=False)
     assert remote_or(lambda: "here") == "here"

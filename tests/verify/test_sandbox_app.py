@@ -3,18 +3,23 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 
 import httpx
 import pytest
 
 from afterbase.core.errors import UserError
-from afterbase.verify.programs import Judge
+from afterbase.core.guard import JSON
+from afterbase.core.sample import Status, Verdict
+from afterbase.verify.programs import Case, Judge, Program
 from afterbase.verify.sandbox import Sandbox
-from afterbase.verify.sandbox_app import create_app, serve
+from afterbase.verify.sandbox_app import create_app, say, serve
 from jails import SMALL, jail_or_skip
 from loopback import served
+from raw import connect
 
 # A shell gives a background process's children SIGINT ignored; a terminal does not.
 PROGRAM = (
@@ -41,6 +46,105 @@ def test_what_is_no_program_is_refused(body) -> None:
         served(create_app(Judge(jail=jail_or_skip(), limits=SMALL), sandbox, token=None)) as url,
     ):
         assert httpx.post(f"{url}/programs", json=body).status_code == 422
+
+
+@pytest.fixture(scope="module")
+def url():
+    with (
+        Sandbox(workers=1) as sandbox,
+        served(create_app(Judge(jail=jail_or_skip(), workers=1), sandbox, token=None), say=say) as base,
+    ):
+        yield base
+
+
+CASE = {"stdin": "", "stdout": ""}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/programs", {"language": "python", "program": "", "tests": [CASE] * 2001}),
+        ("/programs", {"language": "python", "program": "#" * (1 << 20) + "#", "tests": [CASE]}),
+        ("/programs", {"language": "python", "program": "", "tests": [{**CASE, "stdin": "x" * (33 << 20)}]}),
+        ("/programs", {"language": "python", "program": "", "tests": [{**CASE, "stdout": "x" * (65 << 20)}]}),
+        ("/calls", {"program": "", "function": "f", "calls": [[]] * 2001}),
+        ("/calls", {"program": "", "function": "f", "calls": [["x" * (9 << 20)]]}),
+    ],
+    ids=range(6),
+)
+def test_work_is_bounded_before_it_is_begun(url, path, body) -> None:
+    answer = httpx.post(url + path, json=body, timeout=60)
+    assert answer.status_code == 413
+    assert answer.json()["error"].keys() == {"rule", "got", "remedy"}
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[" * 100_000, b"\xff", b'{"program": "\\ud800"}', b"null", b'{"calls": 1}']
+)
+def test_what_is_no_request_is_told_in_this_servers_form(url, body) -> None:
+    for path in ("/programs", "/calls"):
+        answer = httpx.post(url + path, content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 422
+        assert answer.json()["error"].keys() == {"rule", "got", "remedy"}
+    assert httpx.get(f"{url}/nothing").json()["error"].keys() == {"rule", "got", "remedy"}
+
+
+def test_pages_of_others_run_nothing(url) -> None:
+    body = {"language": "python", "program": "print(1)", "tests": [CASE]}
+    for headers in ({"Content-Type": "text/plain"}, {"Origin": "http://evil.example"}, {"Host": "evil.example"}):
+        answer = httpx.post(f"{url}/programs", content=json.dumps(body), headers={"Content-Type": JSON, **headers})
+        assert answer.status_code in (403, 415, 421)
+
+
+class Waits:
+    """A judge whose programs run until nobody wants them."""
+
+    def __init__(self) -> None:
+        self.jail = jail_or_skip()
+        self.begun = threading.Semaphore(0)
+        self.ended = threading.Semaphore(0)
+        self.asked: list[str] = []
+
+    def verdicts(self, programs, *, scoring, unwanted):
+        self.asked.append(programs[0].text)
+        self.begun.release()
+        while not unwanted():
+            threading.Event().wait(0.01)
+        self.ended.release()
+        return [Verdict(verifier="program", status=Status.FAILED, value=0.0, reason="sandbox")]
+
+
+def test_who_leaves_takes_what_runs_and_what_waits_along(monkeypatch) -> None:
+    monkeypatch.setattr("afterbase.verify.sandbox_app.workers", lambda: 1)
+    judge = Waits()
+
+    def asking(text: str) -> socket.socket:
+        body = json.dumps({"language": "python", "program": text, "tests": [CASE]}).encode()
+        head = f"POST /programs HTTP/1.1\r\nHost: localhost\r\nContent-Type: {JSON}\r\nContent-Length: {len(body)}"
+        connection = connect(base)
+        connection.sendall(head.encode() + b"\r\n\r\n" + body)
+        return connection
+
+    with Sandbox(workers=1) as sandbox, served(create_app(judge, sandbox, token=None)) as base:  # type: ignore[arg-type]
+        runs = asking("runs")
+        assert judge.begun.acquire(timeout=20)
+        waits = asking("waits")
+        waits.close()
+        assert httpx.get(f"{base}/health").status_code == 200, "what came before has been read"
+        last = asking("last")
+        runs.close()
+        assert judge.ended.acquire(timeout=20)
+        assert judge.begun.acquire(timeout=20)
+        last.close()
+        assert judge.ended.acquire(timeout=20)
+    assert judge.asked == ["runs", "last"]
+
+
+def test_a_program_that_nobody_waits_for_is_killed() -> None:
+    judge, wanted = Judge(jail=jail_or_skip(), workers=1), iter([False, False, False])
+    program = Program("python", "while True: pass", [Case("", "")] * 50)
+    (verdict,) = judge.verdicts([program], scoring="fraction", unwanted=lambda: next(wanted, True))
+    assert (verdict.status, verdict.reason) == (Status.FAILED, "sandbox")
 
 
 def test_the_command_serves_verify_code(tmp_path) -> None:

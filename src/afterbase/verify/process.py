@@ -11,7 +11,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, F_SETPIPE_SZ, fcntl
 from io import FileIO
@@ -41,8 +41,17 @@ class Ended:
     """The end of it."""
 
 
-def run(jail: Jail, command: Sequence[str], room: Room, limits: Limits, *, stdin: bytes, building: bool) -> Ended:
-    """Run the command in the jail; see `Jail.confined`."""
+def run(
+    jail: Jail,
+    command: Sequence[str],
+    room: Room,
+    limits: Limits,
+    *,
+    stdin: bytes,
+    building: bool,
+    unwanted: Callable[[], bool] = lambda: False,
+) -> Ended:
+    """Run the command in the jail; see `Jail.confined`. Once it is `unwanted` it ends, as `sandbox`."""
     with contextlib.ExitStack() as stack:
 
         def owned(descriptor: int) -> FileIO:
@@ -65,7 +74,7 @@ def run(jail: Jail, command: Sequence[str], room: Room, limits: Limits, *, stdin
                 for end in (out_end, error_end, telling):
                     end.close()
                 watch = _Watch(launcher, first, limits, out=out.fileno(), error=error.fileno(), told=told.fileno())
-                return watch.until_the_end()
+                return watch.until_the_end(unwanted)
         except ChildProcessError as fault:
             return Ended(reason=Reason.SANDBOX, stderr=str(fault).encode())
 
@@ -110,14 +119,14 @@ class _Watch:
         for descriptor in (*self._texts, launcher.fileno()):
             self._poll.register(descriptor, select.POLLIN)
 
-    def until_the_end(self) -> Ended:
+    def until_the_end(self, unwanted: Callable[[], bool]) -> Ended:
         """Read and look until the first process is gone or a limit is hit; then nothing of it is left."""
-        fault = self._watched(started=time.monotonic())
+        fault = self._watched(unwanted, started=time.monotonic())
         used = self._finished(fault)
         fault = self._drained() or fault or self._passed(used)
         return self._told_so(fault)
 
-    def _watched(self, *, started: float) -> Reason | None:
+    def _watched(self, unwanted: Callable[[], bool], *, started: float) -> Reason | None:
         looked = started
         while True:
             events = {descriptor for descriptor, _ in self._poll.poll(_TICK_SECONDS * 1000)}
@@ -130,6 +139,8 @@ class _Watch:
             now = time.monotonic()
             if now - looked > _TICK_SECONDS:
                 looked = now
+                if unwanted():
+                    return Reason.SANDBOX
                 self._samples.look()
                 if self._samples.memory_bytes > self._limits.memory_bytes:
                     return Reason.MEMORY

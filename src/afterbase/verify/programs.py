@@ -6,9 +6,8 @@ never comes near it. A source is built once; the tests of a program run one afte
 Does not cover: tests with files or arguments, tolerance for numbers, several right answers.
 """
 
-import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -47,45 +46,52 @@ class Judge:
     workers: int = 2
     limits: Limits = field(default_factory=Limits)
 
-    def reasons(self, programs: Sequence[Program], *, all_tests: bool) -> list[list[str]]:
+    def reasons(
+        self, programs: Sequence[Program], *, all_tests: bool, unwanted: Callable[[], bool] = lambda: False
+    ) -> list[list[str]]:
         """For each program the reason of each test: match, mismatch, or how the run ended.
 
         Without `all_tests` a program's list ends with the first that is no match. UserError if a language is unknown or
-        its tools are missing: nothing is run then.
+        its tools are missing: nothing is run then. Once the verdicts are `unwanted` what runs is ended, as `sandbox`.
         """
         for name in {language_of(program.language).name for program in programs}:
             toolchain(language_of(name))
         with ThreadPoolExecutor(self.workers) as pool:
-            return list(pool.map(self._judged, programs, itertools.repeat(all_tests)))
+            return list(pool.map(lambda program: self._judged(program, all_tests, unwanted), programs))
 
-    def verdicts(self, programs: Sequence[Program], *, scoring: Scoring = "all") -> list[Verdict]:
+    def verdicts(
+        self, programs: Sequence[Program], *, scoring: Scoring = "all", unwanted: Callable[[], bool] = lambda: False
+    ) -> list[Verdict]:
         """One verdict a program. Its value is 1 if all tests pass, else 0; or the fraction of tests that pass."""
-        judged = self.reasons(programs, all_tests=scoring == "fraction")
+        judged = self.reasons(programs, all_tests=scoring == "fraction", unwanted=unwanted)
         return [
             _verdict(reasons, tests=len(program.tests), scoring=scoring)
             for program, reasons in zip(programs, judged, strict=True)
         ]
 
-    def _judged(self, program: Program, all_tests: bool) -> list[str]:
+    def _judged(self, program: Program, all_tests: bool, unwanted: Callable[[], bool]) -> list[str]:
         """One program's trouble with the machine (a full disk, a folder that is stuck) is no other's."""
         try:
-            return self._run(program, all_tests)
+            return self._run(program, all_tests, unwanted)
         except OSError as error:
             logging.getLogger(__name__).warning("a program could not be run: %s", error)
             return [str(Reason.SANDBOX)] * (len(program.tests) if all_tests else 1)
 
-    def _run(self, program: Program, all_tests: bool) -> list[str]:
+    def _run(self, program: Program, all_tests: bool, unwanted: Callable[[], bool]) -> list[str]:
         language = language_of(program.language)
         block = last_block(program.text, language.spellings)
         text = program.text if block is None else block
         with room() as place:
-            shop = Workshop(language=language, text=text, room=place, jail=self.jail, limits=self.limits)
+            shop = Workshop(
+                language=language, text=text, room=place, jail=self.jail, limits=self.limits, unwanted=unwanted
+            )
             fault = shop.fault_of_building()
             if fault is not None:
                 return [fault] * (len(program.tests) if all_tests else 1)
             reasons = []
             for test in program.tests:
-                reasons.append(shop.reason(stdin=test.stdin, stdout=test.stdout))
+                ended = str(Reason.SANDBOX) if unwanted() else shop.reason(stdin=test.stdin, stdout=test.stdout)
+                reasons.append(ended)
                 if reasons[-1] != "match" and not all_tests:
                     break
             return reasons

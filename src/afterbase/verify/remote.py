@@ -78,6 +78,8 @@ class Remote:
                 time.sleep(_FIRST_WAIT * 2 ** (attempt - 1))
             try:
                 answer = client.post(path, content=json.dumps(body))
+                if answer.status_code == 413:
+                    return None  # this program alone is more than the server takes
                 if answer.status_code < 500:
                     return self._told(answer)
             except httpx.TransportError:

@@ -1,21 +1,24 @@
 """A machine's sandboxes over HTTP: whole programs and function calls in, verdicts and results out (`remote.py`).
 
-One request is one program, so that many machines' requests share the workers in turn. Nothing is kept.
+One request is one program. The clients, known by their address, share the workers in turn, however much each asks at
+once. Work is bounded before it is begun, and ends when its client leaves: a whole program is killed, a call has a few
+seconds in any case. Nothing is kept.
 """
 
+import asyncio
 import json
-from collections.abc import Sequence
-from functools import partial
-from typing import Annotated, Any, Literal
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Annotated, Any, Literal, TypeVar
 
-from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.exceptions import HTTPException
 
 from afterbase.core.errors import UserError
-from afterbase.core.guard import Body, Guard, Refusal, Rules
+from afterbase.core.guard import Body, Guard, Refusal, Refused, Rules
 from afterbase.core.listening import bind, refuse_open_door, run, url_of
 from afterbase.core.names import LOOPBACK, Names, names_of
 from afterbase.verify.isolation import jail_or_nothing
@@ -23,10 +26,17 @@ from afterbase.verify.program_cases import CaseRow, workers
 from afterbase.verify.programs import Case, Judge, Program
 from afterbase.verify.remote import PROTOCOL, TOKEN, URL
 from afterbase.verify.sandbox import Run, Sandbox, available
+from afterbase.verify.turns import Turns
 
 _PROGRAMS_BYTES = 64 << 20  # tests are long texts
 _CALLS_BYTES = 8 << 20  # any JSON, which takes ten times as much memory once it is read
-_TOTAL_SECONDS = 900.0
+_PROGRAM_LETTERS = 1 << 20
+_MOST_TESTS = 2000
+_TEST_LETTERS = 32 << 20
+_TOTAL_SECONDS = 1800.0
+_MOST_WAITING = 1024
+T = TypeVar("T")
+B = TypeVar("B", bound=BaseModel)
 
 
 class Programs(BaseModel):
@@ -38,6 +48,12 @@ class Programs(BaseModel):
     tests: Annotated[list[CaseRow], Field(min_length=1)]
     scoring: Literal["all", "fraction"] = "all"
 
+    def refuse_large(self) -> None:
+        _refuse("a program has", len(self.program), _PROGRAM_LETTERS, "characters")
+        _refuse("a program has", len(self.tests), _MOST_TESTS, "tests")
+        longest = max(len(text) for test in self.tests for text in (test.stdin, test.stdout))
+        _refuse("a test has", longest, _TEST_LETTERS, "characters, to read and to print each")
+
 
 class Calls(BaseModel):
     """Python that defines a function, and the arguments of each call of it."""
@@ -47,6 +63,15 @@ class Calls(BaseModel):
     function: str
     calls: list[list[Any]]
 
+    def refuse_large(self) -> None:
+        _refuse("a program has", len(self.program), _PROGRAM_LETTERS, "characters")
+        _refuse("a function is called", len(self.calls), _MOST_TESTS, "times")
+
+
+def _refuse(rule: str, got: int, most: int, what: str) -> None:
+    if got > most:
+        raise Refused(413, "too_large", f"{rule} {most:,} {what} at most", f"these are {got:,}")
+
 
 def create_app(judge: Judge, sandbox: Sandbox, *, token: str | None, names: Names = LOOPBACK) -> FastAPI:
     """The application; `token` is what clients have to bear, `names` what the server is known as."""
@@ -55,36 +80,94 @@ def create_app(judge: Judge, sandbox: Sandbox, *, token: str | None, names: Name
         assert isinstance(error, UserError)
         return JSONResponse({"error": {"rule": error.rule, "got": error.got, "remedy": error.remedy}}, status_code=400)
 
-    limiter = CapacityLimiter(workers())  # more programs at once would only make each other late
+    async def refuse_path(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        rule, remedy = f"{request.method} {request.url.path}: {error.detail}", "see docs/sandbox.md"
+        kind, body = say(Refusal(status=error.status_code, code="not_found", rule=rule, remedy=remedy))
+        return Response(body, error.status_code, media_type=kind)
+
+    turns = Turns(workers(), most_waiting=_MOST_WAITING)  # more programs at once would only make each other late
+    threads = ThreadPoolExecutor(workers())
     rules = Rules(
         say=say,
         names=names,
         token=token,
         bodies={"/programs": Body(most_bytes=_PROGRAMS_BYTES), "/calls": Body(most_bytes=_CALLS_BYTES)},
+        most_requests=4 * _MOST_WAITING,
         total_seconds=_TOTAL_SECONDS,
     )
-    app = FastAPI(title="afterbase sandbox", docs_url=None, redoc_url=None)
+    app = FastAPI(title="afterbase sandbox", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]  # ASGI's types are written in several ways
     app.add_exception_handler(UserError, refuse)
+    app.add_exception_handler(HTTPException, refuse_path)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
         return {"sandbox": PROTOCOL, "walls": judge.jail.name}
 
     @app.post("/programs")
-    async def programs(wanted: Programs) -> dict[str, Any]:
-        tests = [Case(test.stdin, test.stdout) for test in wanted.tests]
-        asked = [Program(wanted.language, wanted.program, tests)]
-        (verdict,) = await run_sync(partial(judge.verdicts, asked, scoring=wanted.scoring), limiter=limiter)
-        return {"status": str(verdict.status), "value": verdict.value, "reason": verdict.reason}
+    async def programs(request: Request) -> dict[str, Any]:
+        wanted = await _read(request, Programs)
+        wanted.refuse_large()
+        asked = [Program(wanted.language, wanted.program, [Case(test.stdin, test.stdout) for test in wanted.tests])]
+
+        def work(left: threading.Event) -> dict[str, Any]:
+            (verdict,) = judge.verdicts(asked, scoring=wanted.scoring, unwanted=left.is_set)
+            return {"status": str(verdict.status), "value": verdict.value, "reason": verdict.reason}
+
+        return await in_turn(request, work)
 
     @app.post("/calls")
-    async def calls(wanted: Calls) -> dict[str, Any]:
+    async def calls(request: Request) -> dict[str, Any]:
+        wanted = await _read(request, Calls)
+        wanted.refuse_large()
         asked = [Run(program=wanted.program, function=wanted.function, calls=wanted.calls)]
-        (result,) = await run_sync(sandbox.run_many, asked, limiter=limiter)
-        return {"reason": str(result.reason), "results": result.results}
+
+        def work(_: threading.Event) -> dict[str, Any]:
+            (result,) = sandbox.run_many(asked)
+            return {"reason": str(result.reason), "results": result.results}
+
+        return await in_turn(request, work)
+
+    async def in_turn(request: Request, work: Callable[[threading.Event], T]) -> T:
+        """What comes of the work once it is the client's turn; nothing is begun for one that has left."""
+        left, begun = threading.Event(), False
+
+        async def turn() -> T:
+            nonlocal begun
+            async with turns.turn(request.client.host if request.client else ""):
+                begun = True
+                return await asyncio.get_running_loop().run_in_executor(threads, work, left)
+
+        working = asyncio.ensure_future(turn())
+        leaving = asyncio.ensure_future(_has_left(request))
+        try:
+            await asyncio.wait([working, leaving], return_when=asyncio.FIRST_COMPLETED)
+            if not begun:
+                working.cancel()
+            if not working.done():
+                left.set()
+                raise Refused(499, "gone", "the client has left", "ask again")
+            return working.result()
+        finally:
+            left.set()
+            leaving.cancel()
 
     return app
+
+
+async def _read(request: Request, kind: type[B]) -> B:
+    try:
+        return await asyncio.to_thread(kind.model_validate_json, await request.body())
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, found["loc"])) or "the body"
+        raise Refused(422, "invalid_request", f"{place}: {found['msg']}", "see docs/sandbox.md") from None
+
+
+async def _has_left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def say(refusal: Refusal) -> tuple[str, bytes]:

@@ -5,7 +5,7 @@ import dataclasses
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,13 +35,14 @@ def room() -> Iterator[Room]:
 
 @dataclass(frozen=True, kw_only=True)
 class Workshop:
-    """A program and where it is run. Retries once what ended by our own fault."""
+    """A program and where it is run, until it is `unwanted`. Retries once what ended by our own fault."""
 
     language: Language
     text: str
     room: Room
     jail: Jail
     limits: Limits
+    unwanted: Callable[[], bool] = lambda: False
 
     def fault_of_building(self) -> str | None:
         """Write the source down and build it; the reason why that failed, if it did."""
@@ -82,7 +83,8 @@ class Workshop:
         if self.language.reserves:
             limits = dataclasses.replace(limits, address_bytes=None)
         ended = self._once(command, limits, stdin, building)
-        return self._once(command, limits, stdin, building) if ended.reason is Reason.SANDBOX else ended
+        ours = ended.reason is Reason.SANDBOX and not self.unwanted()
+        return self._once(command, limits, stdin, building) if ours else ended
 
     def _once(self, command: Sequence[str], limits: Limits, stdin: bytes, building: bool) -> Ended:
         scratch = self.room.folder / SCRATCH
@@ -92,7 +94,7 @@ class Workshop:
                 os.chown(scratch, self.room.user, self.room.user)
             room = dataclasses.replace(self.room, prefixes=self._prefixes)
             filled = self._filled(command)
-            return run(self.jail, filled, room, limits, stdin=stdin, building=building)
+            return run(self.jail, filled, room, limits, stdin=stdin, building=building, unwanted=self.unwanted)
         finally:
             if not clear(scratch):
                 with contextlib.suppress(OSError):  # this run has its verdict all the same

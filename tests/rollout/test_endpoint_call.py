@@ -1,6 +1,9 @@
 """Attempts, pauses, deadlines and money of one call: what passes is tried again, what does not ends in time."""
 
+import gzip
+import json
 import threading
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,71 @@ def test_one_that_goes_on_failing_fails_alone(bad, reason):
     assert texts(results) == [f"answer {number}" for number in (0, 1, 3, 4, 5)]
     attempts = [body["messages"][-1]["content"] for body in server.requests].count("2")
     assert attempts == (1 if reason is Reason.REFUSED else 3)
+
+
+def answered_by(content: Any, **message: Any) -> bytes:
+    choice = {"index": 0, "message": {"role": "assistant", "content": content, **message}, "finish_reason": "stop"}
+    return reply(200, {"choices": [choice], "usage": {"completion_tokens": 3}})
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (answered_by(None, tool_calls=[{"id": "1"}]), Reason.REFUSED),
+        (answered_by([{"type": "image_url"}]), Reason.MALFORMED),
+        (answered_by(5), Reason.MALFORMED),
+        (reply(200, '{"choices": [{"message": {"content": "é"}}]}'.encode("latin-1")), Reason.MALFORMED),
+        (reply(200, {"error": {"message": "no", "code": 400}}), Reason.REFUSED),
+        (reply(200, {"error": {"message": "no", "type": "invalid_request_error"}}), Reason.REFUSED),
+        (reply(200, b"x", headers=["Content-Encoding: br"]), Reason.MALFORMED),
+        (reply(200, gzip.compress(bytes(80 << 20)), headers=["Content-Encoding: gzip"]), Reason.MALFORMED),
+        (reply(200, zlib.compress(bytes(80 << 20)), headers=["Content-Encoding: deflate"]), Reason.MALFORMED),
+    ],
+    ids=["calls", "image", "number", "latin-1", "code", "type", "br", "gzip", "zlib"],
+)
+def test_what_would_come_so_again_is_asked_once(bad, reason):
+    with answering(lambda _: bad) as server:
+        [failure] = Endpoint(config(server.url, retries=3)).complete(requests(1))
+    assert isinstance(failure, Failure)
+    assert failure.reason is reason
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [reply(200, {"error": {"message": "busy", "code": 429}}), reply(200, {"error": "busy"}), reply(200, b"[" * 9999)],
+    ids=["429", "text", "nested"],
+)
+def test_an_error_that_passes_may_come_with_status_200(bad):
+    with answering(first_then(bad)) as server:
+        assert texts(Endpoint(config(server.url)).complete(requests(1))) == ["answer 0"]
+    assert len(server.requests) == 2
+
+
+def test_a_refusal_of_the_token_with_status_200_ends_the_call():
+    refused = reply(200, {"error": {"message": "no", "code": 401}})
+    with answering(lambda _: refused) as server, pytest.raises(UserError, match="accept the token"):
+        Endpoint(config(server.url)).complete(requests(1))
+    assert len(server.requests) == 1
+
+
+def test_an_answer_without_a_text_is_kept_and_not_paid_again(tmp_path):
+    with answering(lambda _: answered_by(None, tool_calls=[{"id": "1"}])) as server:
+        first, again = (
+            Endpoint(config(server.url), cache=tmp_path / "c.sqlite").complete(requests(1)) for _ in range(2)
+        )
+    assert first == again
+    assert len(server.requests) == 1
+    assert purse(tmp_path / "c.sqlite", "").tokens == 3
+
+
+def test_a_compressed_answer_is_read():
+    def zipped(body: dict[str, Any]) -> bytes:
+        return reply(200, gzip.compress(json.dumps(completion("4")).encode()), headers=["Content-Encoding: gzip"])
+
+    with answering(zipped) as server:
+        assert texts(Endpoint(config(server.url)).complete(requests(1))) == ["4"]
+    assert "accept-encoding: gzip, deflate\n" in server.heads[0].lower()
 
 
 def test_a_request_that_hangs_is_given_up_and_tried_again():

@@ -18,12 +18,14 @@ import httpx
 from afterbase.core.errors import UserError
 from afterbase.rollout.budget import Budget
 from afterbase.rollout.cache import RequestCache, canonical, request_key
-from afterbase.rollout.chat import ChatRequest, Failure, Reason, UnreadableError, answer_of
+from afterbase.rollout.chat import ChatRequest, Failure, Reason, UnreadableError, answer_of, outcome_of
 from afterbase.rollout.endpoint_call import Result
 from afterbase.rollout.endpoint_config import SHOWN, EndpointConfig, refusal
+from afterbase.rollout.reply import Reply, UnfitError
 
 _PATH = "/v1/chat/completions"
 _MOST_REQUESTS, _MOST_BYTES = 50_000, 100 << 20  # in a file: OpenAI takes so many, and twice the bytes
+_MOST_RESULTS = 1 << 30  # bytes of a file of answers
 _GONE = "gone"
 _ENDED = ("completed", "failed", "expired", "cancelled", _GONE)
 _INTENT = "not yet sent: "  # stands for the id of a batch that may have been sent, or not
@@ -93,7 +95,7 @@ class BatchCall:
         for key, indices in self._places.items():
             kept = cache.get(key) if indices[0] not in self._results else None
             if kept is not None:
-                self._finish(key, answer_of(kept.body))
+                self._finish(key, outcome_of(kept.body))
         return [key for key, indices in self._places.items() if indices[0] not in self._results]
 
     def _afford(self, keys: list[str]) -> list[str]:
@@ -127,7 +129,7 @@ class BatchCall:
         """The id of the batch."""
         name = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
         upload = {"file": (f"{name}.jsonl", b"".join(lines.values()), "application/jsonl")}
-        file = self._call("POST", "/files", files=upload, data={"purpose": "batch"})["id"]
+        file = self._call("POST", "/files", files=upload, data={"purpose": "batch"}, has="id")["id"]
         cache.note_batch(_INTENT + name, f"{self._config.url} {name}")
         order = {
             "input_file_id": file,
@@ -135,7 +137,7 @@ class BatchCall:
             "completion_window": "24h",
             "metadata": {_MARK: name},
         }
-        identifier = self._call("POST", "/batches", unless=lambda: self._find(name), json=order)["id"]
+        identifier = self._call("POST", "/batches", unless=lambda: self._find(name), json=order, has="id")["id"]
         cache.note_batch(identifier, f"{self._config.url} {name}")
         cache.forget_batch(_INTENT + name)
         return identifier
@@ -153,7 +155,7 @@ class BatchCall:
         """The batch of that name, if the endpoint has it."""
         after: dict[str, str] = {}
         while True:
-            page = self._call("GET", "/batches", params={"limit": "100", **after})
+            page = self._call("GET", "/batches", params={"limit": "100", **after}, has="data")
             for batch in page["data"]:
                 if (batch.get("metadata") or {}).get(_MARK) == name:
                     return batch
@@ -163,7 +165,7 @@ class BatchCall:
 
     def _fetch(self, identifier: str, cache: RequestCache) -> str:
         """Wait for a batch, keep what came of it, and say how it ended; `gone` if the endpoint has it no more."""
-        while (batch := self._call("GET", f"/batches/{identifier}"))["status"] not in _ENDED:
+        while (batch := self._call("GET", f"/batches/{identifier}", has="status"))["status"] not in _ENDED:
             self._wait()
         for file in (batch.get("output_file_id"), batch.get("error_file_id")):
             for line in self._lines(file) if file else ():
@@ -178,17 +180,24 @@ class BatchCall:
         return batch["status"]
 
     def _lines(self, file: str) -> Iterator[dict[str, Any]]:
-        content = self._call("GET", f"/files/{file}/content", raw=True)
+        """Those that name a request; one that cannot be read leaves its request without an answer."""
+        content = self._call("GET", f"/files/{file}/content")
         for line in content.splitlines():
-            if line.strip():
-                yield json.loads(line)
+            try:
+                read = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(read, dict) and isinstance(read.get("custom_id"), str):
+                yield read
 
     def _keep(self, line: dict[str, Any], cache: RequestCache) -> None:
-        key, response = line["custom_id"], line.get("response") or {}
+        key, response = line["custom_id"], line.get("response")
+        response = response if isinstance(response, dict) else {}
         status, body = response.get("status_code"), response.get("body")
         if status != 200 or body is None:
             said = json.dumps(line.get("error") or body)[:SHOWN]
-            reason = Reason.REFUSED if status is not None and 400 <= status < 500 else Reason.OVERLOADED
+            refused = isinstance(status, int) and 400 <= status < 500
+            reason = Reason.REFUSED if refused else Reason.OVERLOADED
             self._fail([key], reason, f"HTTP {status}: {said}")
             return
         try:
@@ -205,7 +214,7 @@ class BatchCall:
                 spent = self._budget.settle(held, body) if held is not None else self._budget.price(body)
                 purse = self._budget.purse
             kept = cache.put(key, body, tokens=answer.tokens, purse=purse, spent=spent)
-        self._finish(key, answer_of(kept.body))
+        self._finish(key, outcome_of(kept.body))
 
     def _fail(self, keys: Sequence[str], reason: Reason, detail: str) -> None:
         for key in keys:
@@ -233,25 +242,37 @@ class BatchCall:
         path: str,
         *,
         unless: Callable[[], dict[str, Any] | None] | None = None,
-        raw: bool = False,
+        has: str | None = None,
         **content: Any,
     ) -> Any:
-        """What the endpoint says, tried again as often as a request; `unless` looks whether a try went through."""
+        """What the endpoint says, tried again as often as a request: a JSON object that `has` a field, else all bytes.
+
+        `unless` looks whether a try went through.
+        """
         for attempt in range(self._config.retries + 1):
             done = unless() if unless is not None and attempt else None
             if done is not None:
                 return done
             try:
-                response = self._client.request(method, path, **content)
+                with self._client.stream(method, path, **content) as response:
+                    reply = Reply(response, most=_MOST_RESULTS)
+                    for piece in response.iter_raw():
+                        reply.add(piece)
                 if response.status_code == 404 and path.startswith("/batches/"):
                     return {"status": _GONE}
                 if response.status_code in (401, 404):
-                    raise refusal(self._config, response.status_code, response.text[:SHOWN])
+                    raise refusal(self._config, response.status_code, reply.text[:SHOWN])
+                said = f"HTTP {response.status_code}: {reply.text[:SHOWN]}"
                 if response.is_success:
-                    return response.content if raw else response.json()
-                said = f"HTTP {response.status_code}: {response.text[:SHOWN]}"
-                if response.status_code < 500 and response.status_code != 429:
+                    answered = bytes(reply.content) if has is None else reply.json()
+                    if has is None or (isinstance(answered, dict) and has in answered):
+                        return answered
+                    said = f"no `{has}` in {said}"
+                elif response.status_code < 500 and response.status_code != 429:
                     break
+            except UnfitError as error:
+                said = str(error)
+                break
             except (httpx.HTTPError, json.JSONDecodeError) as error:
                 said = f"{type(error).__name__}: {error}"
             if attempt < self._config.retries:

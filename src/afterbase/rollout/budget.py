@@ -18,7 +18,7 @@ from pydantic import model_validator
 from afterbase.core.config import Config
 from afterbase.core.errors import UserError
 
-_BYTES = 4  # of English text in a token, about
+BYTES_OF_A_TOKEN = 4  # of English text in a token, about
 _MESSAGE_TOKENS = 16  # of a chat template around each message
 
 
@@ -169,11 +169,17 @@ def prompt_bound(texts: Sequence[str]) -> int:
 
 def prompt_estimate(texts: Sequence[str]) -> int:
     """Tokens that a tokenizer makes of messages, about."""
-    return sum(len(text.encode("utf-8", "surrogatepass")) // _BYTES + _MESSAGE_TOKENS for text in texts)
+    return sum(len(text.encode("utf-8", "surrogatepass")) // BYTES_OF_A_TOKEN + _MESSAGE_TOKENS for text in texts)
 
 
 def _usage(body: dict[str, Any], unknown: tuple[int, int]) -> tuple[int, int]:
     usage = body.get("usage")
     usage = usage if isinstance(usage, dict) else {}
-    prompt, answer = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    return (prompt if isinstance(prompt, int) else unknown[0], answer if isinstance(answer, int) else unknown[1])
+    prompt, answer = token_count(usage.get("prompt_tokens")), token_count(usage.get("completion_tokens"))
+    return (unknown[0] if prompt is None else prompt, unknown[1] if answer is None else answer)
+
+
+def token_count(value: Any) -> int | None:
+    """A number of tokens as a server writes it, 5 or 5.0; None for anything else."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return int(value) if number and 0 <= value < 2**53 and value == int(value) else None

@@ -18,6 +18,7 @@ from afterbase.rollout.cache import RequestCache, is_there, request_key
 from afterbase.rollout.chat import ChatRequest
 from afterbase.rollout.endpoint_call import Call, Result
 from afterbase.rollout.endpoint_config import SHOWN, EndpointConfig, headers, refusal
+from afterbase.rollout.reply import Reply, UnfitError
 
 _GREETING_SECONDS = 10.0
 
@@ -70,18 +71,22 @@ class Endpoint:
         An endpoint that lists no models passes.
         """
         try:
-            response = httpx.get(f"{self.config.url}/models", headers=self._headers, timeout=_GREETING_SECONDS)
-        except httpx.HTTPError as error:
+            url, wait = f"{self.config.url}/models", _GREETING_SECONDS
+            with httpx.stream("GET", url, headers=self._headers, timeout=wait) as response:
+                reply = Reply(response)
+                for piece in response.iter_raw():
+                    reply.add(piece)
+        except (httpx.HTTPError, UnfitError) as error:
             raise UserError(
                 "an endpoint answers before a run that needs it begins",
                 got=f"{self.config.url}: {type(error).__name__}: {error}",
                 remedy="start it, or correct `url`",
             ) from error
         if response.status_code == 401:
-            raise refusal(self.config, 401, response.text[:SHOWN])
+            raise refusal(self.config, 401, reply.text[:SHOWN])
         try:
-            names = [entry["id"] for entry in response.json()["data"]]
-        except (ValueError, KeyError, TypeError):
+            names = [entry["id"] for entry in reply.json()["data"]]
+        except (ValueError, KeyError, TypeError, UnfitError):
             return
         if self.config.model not in names:
             raise UserError(

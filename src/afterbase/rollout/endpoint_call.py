@@ -1,6 +1,7 @@
 """One call of many requests to an endpoint: workers that claim, ask, try again, keep and report, each for itself."""
 
 import asyncio
+import json
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,9 +12,10 @@ import httpx
 
 from afterbase.rollout.budget import Budget
 from afterbase.rollout.cache import RequestCache, canonical, request_key
-from afterbase.rollout.chat import Answer, ChatRequest, Failure, Reason, UnreadableError, answer_of
+from afterbase.rollout.chat import Answer, ChatRequest, Failure, Reason, UnreadableError, answer_of, outcome_of
 from afterbase.rollout.endpoint_config import SHOWN, EndpointConfig, refusal
 from afterbase.rollout.pace import Pace, backoff, retry_after
+from afterbase.rollout.reply import Reply, UnfitError, read
 
 Result = Answer | Failure
 _RETRIED = (408, 409, 425, 429)  # and every 5xx
@@ -69,7 +71,7 @@ class Call:
     def _known(self, key: str, indices: list[int], cache: RequestCache | None) -> bool:
         kept = cache.get(key) if cache is not None else None
         if kept is not None:
-            self._finish(indices, answer_of(kept.body))
+            self._finish(indices, outcome_of(kept.body))
         return kept is not None
 
     async def _ask_all(self, pending: dict[str, list[int]], cache: RequestCache | None) -> None:
@@ -136,7 +138,7 @@ class Call:
             await self._tell()
         if isinstance(got, dict):
             self._succeeded, self._failed_in_a_row = True, 0
-            self._finish(indices, answer_of(got))
+            self._finish(indices, outcome_of(got))
             return
         self._finish(indices, got)
         # Refusals are about a request each, unless none was ever answered.
@@ -216,25 +218,53 @@ class Call:
         try:
             async with asyncio.timeout(self._config.request_timeout):
                 path = "/chat/completions" if "messages" in body else "/completions"
-                response = await client.post(path, content=canonical(body))
+                async with client.stream("POST", path, content=canonical(body)) as response:
+                    reply = await read(response)
         except TimeoutError:
             return _Again(Failure(reason=Reason.TIMEOUT, detail=f"no answer in {self._config.request_timeout} s"))
         except httpx.HTTPError as error:
             return _Again(Failure(reason=Reason.CONNECTION, detail=f"{type(error).__name__}: {error}"))
-        status, said = response.status_code, response.text[:SHOWN]
+        except UnfitError as error:
+            return Failure(reason=Reason.MALFORMED, detail=str(error))
+        said = reply.text[:SHOWN]
+        if response.status_code != 200:
+            return self._refused(response.status_code, said, response.headers.get("retry-after"))
+        return self._read(reply, said)
+
+    def _refused(self, status: int, said: str, wait: str | None = None) -> Failure | _Again:
         if status in (401, 404):
             raise refusal(self._config, status, said)
         if status in _RETRIED or status >= 500:
             failure = Failure(reason=Reason.OVERLOADED, detail=f"HTTP {status}: {said}")
-            asked = retry_after(response.headers.get("retry-after"))
+            asked = retry_after(wait)
             if asked is not None and asked > _LONGEST_RETRY_AFTER:  # a quota of days is no overload
                 return Failure(reason=Reason.OVERLOADED, detail=f"to be asked again in {asked:.0f} s: {said}")
             return _Again(failure, asked)
-        if status != 200:
-            return Failure(reason=Reason.REFUSED, detail=f"HTTP {status}: {said}")
+        return Failure(reason=Reason.REFUSED, detail=f"HTTP {status}: {said}")
+
+    def _read(self, reply: Reply, said: str) -> dict[str, Any] | Failure | _Again:
+        """What comes with status 200: a completion, or an error all the same. What was paid is not asked again."""
         try:
-            answered = response.json()
-            answer_of(answered)
-        except (ValueError, UnreadableError) as error:
+            answered = reply.json()
+            if isinstance(answered, dict) and answered.get("error") and not answered.get("choices"):
+                return self._refused(_status(answered["error"]), said)
+            outcome_of(answered)
+        except UnfitError as error:
+            return Failure(reason=Reason.MALFORMED, detail=f"{error}: {said}")
+        except UnreadableError as error:
+            failure = Failure(reason=Reason.MALFORMED, detail=f"{error}: {said}")
+            return failure if error.worked else _Again(failure)
+        except json.JSONDecodeError as error:
             return _Again(Failure(reason=Reason.MALFORMED, detail=f"{error}: {said}"))
         return answered
+
+
+def _status(error: Any) -> int:
+    """The status that an error in a body stands for; 500 where it does not say."""
+    code = error.get("code", error.get("status")) if isinstance(error, dict) else None
+    if isinstance(code, str) and code.isdecimal():
+        code = int(code)
+    if isinstance(code, int) and 400 <= code < 600:
+        return code
+    refused = isinstance(error, dict) and error.get("type") == "invalid_request_error"
+    return 400 if refused else 500

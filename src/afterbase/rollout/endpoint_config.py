@@ -43,7 +43,7 @@ def headers(config: EndpointConfig) -> dict[str, str]:
             got=f"`{config.url}`",
             remedy="write it up to and including /v1, such as http://127.0.0.1:8000/v1",
         )
-    kind = {"Content-Type": "application/json"}
+    kind = {"Content-Type": "application/json", "Accept-Encoding": "gzip, deflate"}  # those that `reply.py` bounds
     if config.token_variable is None:
         return kind
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", config.token_variable):

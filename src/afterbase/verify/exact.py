@@ -1,329 +1,350 @@
-r"""Exact values of common answers: rationals, roots, multiples of pi, complex numbers, and lists of them.
+r"""Whether two answers are worth the same, decided exactly, without evaluating text and without another program.
 
-A value is a sum of terms, coefficient x sqrt(radicand) x pi^power with a rational coefficient and a square-free
-radicand (-1 for i), which is one form for each number: 2/\sqrt{2} and \sqrt{2} are the same sum. Whatever this small
-grammar does not know (variables, functions, intervals against sets, decimals that nearly agree) is left undecided, for
-math-verify to say. Where it decides it says what math-verify would, in microseconds; its test holds it to that.
+Both are brought to one spelling (spelling.py), taken apart (forms.py) and compared by value (algebra.py). Decimals are
+what they say: 0.333 is not 1/3, and 1.6e-19 is not 1.7e-19. What is equal only as far as numbers can tell (\sqrt{3 +
+2\sqrt2} and 1 + \sqrt2), and what the grammar does not reach (integrals, sums over an index), is left undecided, for
+math-verify to say.
 """
 
 import re
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
-from math import isqrt
 
-Value = dict[tuple[int, int], Fraction]
-"""Coefficients by (square-free radicand, power of pi); zero is empty."""
-
-MOST_CHARACTERS = 200
-_MOST_DIGITS = 40
-_LARGEST_RADICAND = 1_000_000
-_LARGEST_POWER = 12
-_NEAR = Fraction(1, 100_000)  # decimals closer than this may count as equal, after rounding
-
-_DRESS = re.compile(r"\\!|\\(?:left|right|displaystyle)(?![a-zA-Z])|\\\$|\$|(?<=\d)\\[,;: ](?=\d{3}(?!\d))")
-_SPACE = re.compile(r"(?<!\\)\\[,;: ]|\^(?:\\circ|\{\\circ\})(?!\s*\^)")
-_UNIT = re.compile(  # with its power, or 12 cm^2 were 144; at the end, for 2 m/3 is no number
-    r"\\(?:text|textbf|mathrm|mbox|textnormal)\s*\{\s*(?:units?|cm|m|km|inches|feet|miles|meters|minutes|hours|seconds"
-    r"|degrees|square units|dollars|cents)\s*\}(?:\s*\^\s*(?:[23]|\{\s*[23]\s*\}))?(?=\s*(?:\.?\s*$|[,)\]]|\\\}))"
+from afterbase.verify.mathematics.algebra import (
+    PI,
+    Arithmetic,
+    MalformedError,
+    NoValueError,
+    Quotient,
+    Sum,
+    TooLargeError,
+    UndecidedError,
+    constant,
+    is_number,
+    rational,
+    whole,
 )
-_TOKEN = re.compile(
-    r"\s*(?:(?P<number>\d+(?:\.\d+)?|\.\d+)|(?P<word>\\(?:[dt]?frac|sqrt|pi|cdot|times)(?![a-zA-Z]))|(?P<sign>[-+*/^(){}]|i(?![a-zA-Z])))"
+from afterbase.verify.mathematics.forms import (
+    Collection,
+    Comparison,
+    Congruence,
+    Equation,
+    Form,
+    Matrix,
+    Ordered,
+    Ratio,
+    Reals,
+    Value,
+    as_region,
+    read,
 )
-_ASSIGNED = re.compile(r"\s*([a-zA-Z])\s*=\s*(?=[^=])")
+from afterbase.verify.mathematics.nearness import differ, real
+from afterbase.verify.mathematics.sides import is_applied
+from afterbase.verify.mathematics.spelling import normal, spelled
+from afterbase.verify.mathematics.units import measured
+from afterbase.verify.mathematics.words import same_words
+
+MOST_CHARACTERS = 1000
+_MOST_PAIRS = 1600
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
-_OPEN, _CLOSE = ("(", "[", "\\{"), (")", "]", "\\}")
-
-
-class UndecidedError(Exception):
-    """The grammar does not reach this far."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Brackets around values, in order; a single value has none. `decimal`: a value was written with a point."""
-
-    brackets: tuple[str, str]
-    values: tuple[Value, ...]
-    decimal: bool
-    variable: str | None
+_DECIMAL_COMMA = re.compile(r"(?<![\d.,])(0,\d+|\d+,(?:\d\d|\d{4,}))(?![\d,])")
+_WHOLE = re.compile(r"-?\d+")
+_DEGREE = whole({((PI, Fraction(1)),): Fraction(1, 180)})
+_HUNDREDTH = rational(Fraction(1, 100))
 
 
 def same(gold: str, answer: str) -> bool | None:
-    """Whether the two are worth the same; None where that is not for this grammar to say."""
-    bare = _bare(gold), _bare(answer)
-    if bare[0] == bare[1] and bare[0]:
+    """Whether the two are worth the same; None where that is not for this module to say."""
+    if max(len(gold), len(answer)) > MOST_CHARACTERS:
+        return None
+    right, got = spelled(gold), spelled(answer)
+    if not right or not got:
+        return None if not right else False
+    if len(right) > 2 * MOST_CHARACTERS or len(got) > 2 * MOST_CHARACTERS:
+        return False
+    if normal(right) == normal(got):
         return True
+    if _WHOLE.fullmatch(right) and _WHOLE.fullmatch(got):
+        return int(right) == int(got)
+    by_words = same_words(right, got)
+    if by_words is not None:
+        return by_words
+    verdicts = {_compared(one, other) for one in _readings(right) for other in _readings(got)}
+    return True if True in verdicts else None if None in verdicts else False
+
+
+def _readings(text: str) -> list[str]:
+    """1,234 may be one number or a list; 2,75 a decimal or a list."""
+    out = [text]
+    if "," in text:
+        if not text.startswith(("(", "[", r"\{")):
+            out.insert(0, _THOUSANDS.sub(lambda number: number.group().replace(",", ""), text))
+        if _DECIMAL_COMMA.search(text):
+            out.append(_DECIMAL_COMMA.sub(lambda number: number.group().replace(",", "."), text))
+    return list(dict.fromkeys(out))
+
+
+def _compared(right: str, got: str) -> bool | None:
+    arithmetic = Arithmetic()
     try:
-        right, got = _read(bare[0]), _read(bare[1])
+        expected = read(right, arithmetic)
     except UndecidedError:
-        return None
-    if got.variable not in (None, right.variable) and right.variable is not None:
-        return None
-    if (right.brackets, len(right.values)) != (got.brackets, len(got.values)):
-        return None
-    if right.brackets == ("", "") or right.brackets[0] == "\\{":  # a list without order
-        return _as_sets(right, got)
-    return _all_same(right, got)
-
-
-def _all_same(right: Answer, got: Answer) -> bool | None:
-    verdicts = [_value_same(a, b, right.decimal or got.decimal) for a, b in zip(right.values, got.values, strict=True)]
-    if False in verdicts:
+        return _unread(right, got)
+    except (NoValueError, TooLargeError):
         return False
-    return None if None in verdicts else True
-
-
-def _as_sets(right: Answer, got: Answer) -> bool | None:
-    if len(right.values) == 1:
-        return _all_same(right, got)
-    if right.decimal or got.decimal:
-        return None
-    sets = [{tuple(sorted(value.items())) for value in side.values} for side in (right, got)]
-    if any(len(distinct) < len(right.values) for distinct in sets):
-        return None
-    return sets[0] == sets[1]
-
-
-def _value_same(right: Value, got: Value, decimal: bool) -> bool | None:
-    if right == got:
-        return True
-    if not decimal:
+    try:
+        return _Comparer(arithmetic).forms(expected, read(got, arithmetic))
+    except (MalformedError, NoValueError, TooLargeError):
         return False
-    if right.keys() | got.keys() != {(1, 0)}:
-        return None if right.keys() | got.keys() else True
-    difference = abs(right.get((1, 0), Fraction(0)) - got.get((1, 0), Fraction(0)))
-    return None if difference < _NEAR else False
+    except UndecidedError:
+        return _unread(right, got)
 
 
-def _bare(text: str) -> str:
-    if len(text) > MOST_CHARACTERS:
-        return ""
-    return _UNIT.sub("", _SPACE.sub(" ", _DRESS.sub("", text))).strip().removesuffix(".").strip()
+def _unread(right: str, got: str) -> bool | None:
+    """Texts that no grammar of ours reads: the same tokens without their units, or undecided."""
+    return True if normal(measured(right).text) == normal(measured(got).text) else None
 
 
-def _read(text: str) -> Answer:
-    if not text or len(text) > MOST_CHARACTERS:
-        raise UndecidedError
-    assigned = _ASSIGNED.match(text)
-    if assigned:
-        text = text[assigned.end() :].strip()
-    text = text.replace("{,}", ",")
-    brackets = ("", "")
-    opened = next((b for b in _OPEN if text.startswith(b)), None)
-    closed = next((b for b in _CLOSE if text.endswith(b)), None)
-    enclosed = opened and closed and _closes_last(text[len(opened) - 1 :])
-    if enclosed and _THOUSANDS.search(text):
-        raise UndecidedError  # (1,234) is a point rather than a number
-    text = _THOUSANDS.sub(lambda number: number.group().replace(",", ""), text)
-    if opened and closed and enclosed:
-        inner = text[len(opened) : len(text) - len(closed)]
-        if len(_split(inner)) > 1 or opened == "\\{":
-            brackets, text = (opened, closed), inner
-    parts = _split(text)
-    if assigned and len(parts) > 1:
-        raise UndecidedError
-    values = tuple(_Reader(part).value() for part in parts)
-    return Answer(brackets, values, "." in text, assigned.group(1) if assigned else None)
+class _Comparer:
+    def __init__(self, arithmetic: Arithmetic) -> None:
+        self._arithmetic = arithmetic
 
+    def forms(self, right: Form, got: Form) -> bool | None:
+        """The verdict by the kinds of the two; of other pairs of kinds none is the same."""
+        right, got = _alone(right), _alone(got)
+        if isinstance(right, Equation) or isinstance(got, Equation):
+            return self._equations(right, got)
+        if isinstance(right, Reals) or isinstance(got, Reals):
+            return self._reals(right, got)
+        match right, got:
+            case Value(), Value():
+                return self._measured(right, got)
+            case Collection(), Collection():
+                return self._collections(right, got)
+            case (Collection(items), Ordered("()", others)) | (Ordered("()", others), Collection(items)):
+                return self._assigned(items, others)
+            case Ordered(), Ordered() if right.brackets == got.brackets:
+                return self._in_order(right.items, got.items)
+            case Matrix(), Matrix() if [len(row) for row in right.rows] == [len(row) for row in got.rows]:
+                return _all([self._in_order(a, b) for a, b in zip(right.rows, got.rows, strict=True)])
+            case Congruence(), Congruence():
+                return self._congruent(right, got)
+            case Comparison(), Comparison() if right.sign == got.sign:
+                same, ratio = self._proportional(right.difference, got.difference)
+                return same if not same or right.sign == r"\neq" or (ratio or 0) > 0 else False
+            case Ratio(), Ratio():
+                return self._ratios(right, got)
+            case (Ratio(items), Value(value)) | (Value(value), Ratio(items)) if len(items) == 2:
+                return self.values(self._arithmetic.divided(*items), value)
+            case _:
+                return False
 
-def _closes_last(text: str) -> bool:
-    """Whether the bracket at the start is closed by the one at the end, and by no other."""
-    depth = 0
-    for place, sign in enumerate(text):
-        depth += (sign in "([{") - (sign in ")]}")
-        if depth == 0:
-            return place == len(text) - 1
-    return False
+    def values(self, a: Quotient, b: Quotient) -> bool | None:
+        """Equal for certain, different for certain, or undecided."""
+        if not self._arithmetic.difference(a, b):
+            return True
+        if self._arithmetic.is_plain(a) and self._arithmetic.is_plain(b):
+            return False
+        return False if differ(a, b, self._arithmetic) else None
 
+    def _measured(self, right: Value, got: Value) -> bool | None:
+        """With units: 20 for 20\\% and the other way, 20\\% for 0.2, 2 hours for 120 minutes, 90 degrees for \\pi/2."""
+        a, b = right.value, got.value
+        if right.unit and got.unit:
+            if right.unit.dimension != got.unit.dimension:
+                return False
+            times = self._arithmetic.multiplied
+            a, b = times(a, rational(right.unit.size)), times(b, rational(got.unit.size))
+        verdict = self.values(a, b)
+        if verdict is False and got.percent and not right.percent:
+            return self.values(a, self._arithmetic.multiplied(b, _HUNDREDTH))
+        if verdict is False and (right.unit is None) != (got.unit is None):
+            unit, other = (right.unit, b) if right.unit else (got.unit, a)
+            if unit is not None and unit.dimension == "angle" and any((PI, 1) in product for product in other.above):
+                degrees = a if right.unit else b
+                return self.values(self._arithmetic.multiplied(degrees, _DEGREE), other)
+        return verdict
 
-def _split(text: str) -> list[str]:
-    """Parts between commas outside brackets."""
-    parts, depth, start = [], 0, 0
-    for place, sign in enumerate(text):
-        depth += (sign in "([{") - (sign in ")]}")
-        if sign == "," and depth == 0:
-            parts.append(text[start:place])
-            start = place + 1
-    return [*parts, text[start:]]
+    def _in_order(self, right: Sequence[Form], got: Sequence[Form]) -> bool | None:
+        if len(right) != len(got):
+            return False
+        return _all([self.forms(a, b) for a, b in zip(right, got, strict=True)])
 
-
-class _Reader:
-    """Recursive descent over one value: sums of products of numbers, fractions, roots, pi and i."""
-
-    def __init__(self, text: str) -> None:
-        self._tokens: list[str] = []
-        place = 0
-        text = text.strip()
-        while place < len(text):
-            token = _TOKEN.match(text, place)
-            if token is None:
-                raise UndecidedError
-            self._tokens.append(token.group().strip())
-            place = token.end()
-        self._next = 0
-        self._depth = 0
-
-    def value(self) -> Value:
-        out = self._sum()
-        if self._peek():
-            raise UndecidedError
-        return out
-
-    def _peek(self) -> str:
-        return self._tokens[self._next] if self._next < len(self._tokens) else ""
-
-    def _take(self, wanted: str | None = None) -> str:
-        token = self._peek()
-        if not token or (wanted is not None and token != wanted):
-            raise UndecidedError
-        self._next += 1
-        return token
-
-    def _sum(self) -> Value:
-        self._depth += 1
-        if self._depth > 20:
-            raise UndecidedError
-        sign = -1 if self._peek() == "-" else 1
-        if self._peek() in ("-", "+"):
-            self._take()
-        out = _scaled(self._product(), sign)
-        while self._peek() in ("-", "+"):
-            sign = -1 if self._take() == "-" else 1
-            out = _added(out, _scaled(self._product(), sign))
-        self._depth -= 1
-        return out
-
-    def _product(self) -> Value:
-        out, slash = self._factor(), False
-        while True:
-            token = self._peek()
-            if token in ("*", "\\cdot", "\\times"):
-                self._take()
-                out = _multiplied(out, self._factor())
-            elif token == "/":
-                self._take()
-                out, slash = _divided(out, self._factor()), True
-            elif token in ("\\sqrt", "\\pi", "i", "("):
-                if slash:
-                    raise UndecidedError  # 1/2\pi may have \pi above or below
-                out = _multiplied(out, self._factor())
-            elif token and token not in "+-)}":
-                raise UndecidedError  # 1\frac{1}{2} and 2 3 are read in more than one way
+    def _collections(self, right: Collection, got: Collection) -> bool | None:
+        """The same answers as often, in any order; in braces, how often does not matter."""
+        if right.braced and got.braced:
+            right, got = self._distinct(right), self._distinct(got)
+        if len(right.items) != len(got.items):
+            return False
+        plain = [[_rational(item) for item in side.items] for side in (right, got)]
+        if None not in plain[0] and None not in plain[1]:
+            return Counter(plain[0]) == Counter(plain[1])
+        if len(right.items) ** 2 > _MOST_PAIRS:
+            return None
+        left = list(got.items)
+        undecided = False
+        for item in right.items:
+            verdicts = [self.forms(item, other) for other in left]
+            if True in verdicts:
+                del left[verdicts.index(True)]
+            elif None in verdicts:
+                undecided = True
             else:
-                return out
+                return False
+        return None if undecided else True
 
-    def _factor(self) -> Value:
-        token = self._take()
-        if token == "(":
-            out = self._sum()
-            self._take(")")
-        elif token == "{":
-            out = self._sum()
-            self._take("}")
-        elif token.endswith("frac"):
-            above = self._group()
-            out = _divided(above, self._group())
-        elif token == "\\sqrt":
-            out = _root(self._group())
-        elif token == "\\pi":
-            out = {(1, 1): Fraction(1)}
-        elif token == "i":
-            out = {(-1, 0): Fraction(1)}
-        elif token[0] in "0123456789.":
-            if len(token) > _MOST_DIGITS:
-                raise UndecidedError
-            out = _rational(Fraction(token))
-        else:
-            raise UndecidedError
-        if self._peek() == "^":
-            self._take()
-            out = _power(out, self._group())
-        return out
+    def _distinct(self, side: Collection) -> Collection:
+        if len(side.items) ** 2 > _MOST_PAIRS:
+            return side
+        out: list[Form] = []
+        for item in side.items:
+            if not any(self.forms(item, other) for other in out):
+                out.append(item)
+        return Collection(tuple(out), braced=True)
 
-    def _group(self) -> Value:
-        """What a command takes: braces, or one digit."""
-        if self._peek() == "{":
-            return self._factor()
-        token = self._take()
-        if not token.isdecimal():
-            raise UndecidedError
-        if len(token) > 1:  # \frac34 is 3 over 4; the next digit is left for the next group
-            self._next -= 1
-            self._tokens[self._next : self._next + 1] = [token[0], token[1:]]
-            self._next += 1
-        return _rational(Fraction(token[0]))
+    def _assigned(self, items: Sequence[Form], others: Sequence[Form]) -> bool | None:
+        """x = 2, y = 3 is the point (2, 3)."""
+        named = [item for item in items if isinstance(item, Equation) and item.name is not None]
+        if len(named) != len(items) or len(named) != len(others) or len({item.name for item in named}) != len(named):
+            return False
+        named.sort(key=lambda item: item.name or "")
+        return self._in_order([item.right for item in named], others)
+
+    def _equations(self, right: Form, got: Form) -> bool | None:
+        if isinstance(right, Equation) and isinstance(got, Equation):
+            names = right.name, got.name
+            if None not in names and (names[0] == names[1] or _function_and_letter(*names)):
+                return self._answers(right, got)
+            if right.difference is None or got.difference is None:
+                if right.name is None and got.name is None:
+                    return self._answers(right, got)
+                return self._answers(right, got) if None in names else False
+            return self._proportional(right.difference, got.difference)[0]
+        if isinstance(right, Equation):
+            if right.name is None and not self._is_sum(right):
+                return False
+            return _all([self.forms(right.right, got), *self._consistent(right)])
+        assert isinstance(got, Equation)
+        if got.name is None and not self._is_sum(got):
+            return False
+        return _any([_all([self.forms(right, got.right), *self._consistent(got)]), self._nearly(right, got)])
+
+    def _answers(self, right: Equation, got: Equation) -> bool | None:
+        return _all([self.forms(right.right, got.right), *self._consistent(got)])
+
+    def _is_sum(self, equation: Equation) -> bool:
+        """Whether nothing but numbers stands left: 2 + 3 = 5."""
+        values = [*equation.others, *([equation.right.value] if isinstance(equation.right, Value) else [])]
+        return bool(values) and not any(_letters(part, self._arithmetic) for value in values for part in value)
+
+    def _consistent(self, equation: Equation) -> list[bool | None]:
+        """What else was said to equal the answer has to: 4 = 5 answers nothing."""
+        if not isinstance(equation.right, Value):
+            return []
+        return [self.values(value, equation.right.value) for value in equation.others]
+
+    def _nearly(self, right: Form, got: Equation) -> bool | None:
+        r"""x = \frac{22}{7} \approx 3.143 gives 3.143 too."""
+        if got.about is None or not isinstance(right, Value) or not isinstance(got.right, Value):
+            return False
+        about, exact = real(got.about, self._arithmetic), real(got.right.value, self._arithmetic)
+        if about is None or exact is None or abs(about - exact) > 0.01 * abs(exact):
+            return False
+        return self.values(right.value, got.about)
+
+    def _reals(self, right: Form, got: Form) -> bool | None:
+        a, b = as_region(right, self._arithmetic), as_region(got, self._arithmetic)
+        if a is None or b is None or len(a) != len(b):
+            return False
+        letters = {side.letter for side in (right, got) if isinstance(side, Reals)} - {None}
+        if len(letters) > 1:
+            return False
+        verdicts: list[bool | None] = []
+        for one, other in zip(a, b, strict=True):
+            if (one.low_open, one.high_open) != (other.low_open, other.high_open):
+                return False
+            for x, y in ((one.low, other.low), (one.high, other.high)):
+                if x.exact is None or y.exact is None:
+                    verdicts.append(x.about == y.about)
+                else:
+                    verdicts.append(self.values(x.exact, y.exact))
+        return _all(verdicts)
+
+    def _congruent(self, right: Congruence, got: Congruence) -> bool | None:
+        same = self.values(right.modulus, got.modulus)
+        residues = [constant(side.residue) for side in (right, got)]
+        modulus = constant(right.modulus)
+        if same and modulus and residues[0] is not None and residues[1] is not None:
+            return (residues[0] - residues[1]) % modulus == 0
+        return _all([same, self.values(right.residue, got.residue)])
+
+    def _ratios(self, right: Ratio, got: Ratio) -> bool | None:
+        if len(right.items) != len(got.items):
+            return False
+        times = self._arithmetic.multiplied
+        (a, *others), (b, *more) = right.items, got.items
+        return _all([self.values(times(a, y), times(b, x)) for x, y in zip(others, more, strict=True)])
+
+    def _proportional(self, a: Sum, b: Sum) -> tuple[bool | None, float | None]:
+        """Whether one sum is a constant times the other, and about which constant."""
+        arithmetic = self._arithmetic
+        a, b = self._cleared(a), self._cleared(b)
+        parts_a, parts_b = _by_letters(a), _by_letters(b)
+        plain = all(arithmetic.is_plain(whole(side)) for side in (a, b))
+        if not a or not b:
+            return not a and not b, None
+        first = min(parts_a)
+        if parts_a.keys() != parts_b.keys():
+            return (False if plain else None), None
+        x, y = parts_a[first], parts_b[first]
+        if arithmetic.difference(whole(arithmetic.times(a, y)), whole(arithmetic.times(b, x))):
+            return (False if plain else None), None
+        return True, real(arithmetic.divided(whole(x), whole(y)), arithmetic)
+
+    def _cleared(self, terms: Sum) -> Sum:
+        """Without letters below: 1/x - y as 1 - x y."""
+        least: dict[str, Fraction] = {}
+        for product in terms:
+            for atom, n in product:
+                if n < 0 and not is_number(atom):
+                    least[atom] = min(n, least.get(atom, n))
+        if not least:
+            return terms
+        factor = {tuple(sorted((atom, -n) for atom, n in least.items())): Fraction(1)}
+        return self._arithmetic.times(terms, factor)
 
 
-def _rational(number: Fraction) -> Value:
-    return {(1, 0): number} if number else {}
+def _alone(form: Form) -> Form:
+    """A list of one is that one."""
+    return form.items[0] if isinstance(form, Collection) and len(form.items) == 1 else form
 
 
-def _scaled(value: Value, sign: int) -> Value:
-    return value if sign == 1 else {key: -coefficient for key, coefficient in value.items()}
+def _rational(form: Form) -> Fraction | None:
+    return constant(form.value) if isinstance(form, Value) and form.unit is None and not form.percent else None
 
 
-def _added(a: Value, b: Value) -> Value:
-    out = {key: a.get(key, Fraction(0)) + b.get(key, Fraction(0)) for key in a.keys() | b.keys()}
-    return {key: coefficient for key, coefficient in out.items() if coefficient}
+def _letters(terms: Sum, arithmetic: Arithmetic) -> bool:
+    return any(not is_number(atom) and atom not in arithmetic.atoms for product in terms for atom, _ in product)
 
 
-def _multiplied(a: Value, b: Value) -> Value:
-    out: Value = {}
-    if len(a) * len(b) > 64:
-        raise UndecidedError
-    for (root_a, pi_a), x in a.items():
-        for (root_b, pi_b), y in b.items():
-            outside, root = _square_free(abs(root_a * root_b))
-            both = root_a < 0 and root_b < 0
-            one = (root_a < 0) != (root_b < 0)
-            term = {(-root if one else root, pi_a + pi_b): x * y * outside * (-1 if both else 1)}
-            out = _added(out, term)
+def _by_letters(terms: Sum) -> dict[tuple, Sum]:
+    out: dict[tuple, Sum] = {}
+    for product, c in terms.items():
+        letters = tuple(part for part in product if not is_number(part[0]))
+        out.setdefault(letters, {})[tuple(part for part in product if is_number(part[0]))] = c
     return out
 
 
-def _divided(a: Value, b: Value) -> Value:
-    if len(b) != 1:
-        raise UndecidedError  # by zero, or by a sum
-    ((root, pi), coefficient) = next(iter(b.items()))
-    # 1 / sqrt(r) = sqrt(r) / r, for i too: 1 / i = i / -1
-    return _multiplied(a, {(root, -pi): 1 / (coefficient * root)})
+def _function_and_letter(*names: str | None) -> bool:
+    """f(x) = 2x says what y = 2x says."""
+    one, other = sorted((name or "" for name in names), key=len)
+    return one in ("y", "z") and is_applied(other)
 
 
-def _power(base: Value, exponent: Value) -> Value:
-    number = exponent.get((1, 0), Fraction(0))
-    if len(exponent) > 1 or (exponent and (1, 0) not in exponent) or number.denominator != 1:
-        raise UndecidedError
-    if abs(number) > _LARGEST_POWER or (not base and number <= 0):
-        raise UndecidedError
-    out: Value = {(1, 0): Fraction(1)}
-    for _ in range(abs(int(number))):
-        out = _multiplied(out, base)
-    return out if number >= 0 else _divided({(1, 0): Fraction(1)}, out)
+def _all(verdicts: Sequence[bool | None]) -> bool | None:
+    return False if False in verdicts else None if None in verdicts else True
 
 
-def _root(value: Value) -> Value:
-    if not value:
-        return {}
-    if value.keys() != {(1, 0)}:
-        raise UndecidedError
-    number = value[1, 0]
-    if number < 0:
-        raise UndecidedError
-    outside, radicand = _square_free(number.numerator * number.denominator)  # sqrt(p / q) = sqrt(p q) / q
-    return {(radicand, 0): Fraction(outside, number.denominator)}
-
-
-def _square_free(number: int) -> tuple[int, int]:
-    """(a, b) with number = a^2 b and b square-free."""
-    if number > _LARGEST_RADICAND:
-        raise UndecidedError
-    outside, rest, factor = 1, number, 2
-    whole = isqrt(number)
-    if whole * whole == number:
-        return whole, 1
-    while factor * factor <= rest:
-        while rest % (factor * factor) == 0:
-            rest //= factor * factor
-            outside *= factor
-        factor += 1
-    return outside, rest
+def _any(verdicts: Sequence[bool | None]) -> bool | None:
+    return True if True in verdicts else None if None in verdicts else False

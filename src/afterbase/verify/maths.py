@@ -1,9 +1,9 @@
 r"""Maths answers: what a response finally says, against the right answer.
 
-Common answers (numbers, fractions, roots, multiples of pi, points, lists) are compared exactly, in microseconds; see
-exact.py. Any other (a formula, an interval against an inequality, a word) is compared by math-verify, in a fork of its
-own for each answer (`fork_server.py`), which is killed at a hard deadline: math-verify's own time-outs are signals,
-which need the main thread and do not stop C code.
+What can be decided exactly is (exact.py), in microseconds and in this process, since nothing of the text is evaluated.
+The rest (integrals, sums over an index, identities of functions) is compared by math-verify, in a fork of its own for
+each answer (`fork_server.py`), which is killed at a hard deadline: math-verify's own time-outs are signals, which need
+the main thread and do not stop C code.
 
 `evaluated` is for problems that ask for a number to be computed: where the right answer is a number, the response must
 give that number, evaluated; units, `$`, `x =` and the spelling (1,000 or 007 or \frac{1}{2} or 0.5) do not matter, but
@@ -13,8 +13,6 @@ give that number, evaluated; units, `$`, `x =` and the spelling (1,000 or 007 or
 import contextlib
 import functools
 import json
-import math
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from enum import StrEnum
@@ -25,21 +23,14 @@ from afterbase.core.sample import Status, Verdict
 from afterbase.verify.exact import same
 from afterbase.verify.extract import Way, extract
 from afterbase.verify.forks import Fault, ForkServer, Limits, Server
+from afterbase.verify.mathematics.numerals import Numeral, numeral
+from afterbase.verify.mathematics.spelling import normal, respelled, spelled
 from afterbase.verify.workers import workers
 
 VERIFIER = "maths"
 MOST_CHARACTERS = 1000
 _BOX = Limits(cpu_seconds=5, wall_seconds=10.0, memory_bytes=2 << 30)
 _GOLD = Limits(cpu_seconds=60, wall_seconds=120.0, memory_bytes=2 << 30)
-
-_NOISE = re.compile(
-    r"\\[$%!]|\\(?:left|right)(?![a-zA-Z])|[$%]|\^\\circ|\^\{\\circ\}"
-    r"|(?<!\d)(?:\\[,;: ]|\s)+|(?:\\[,;: ]|\s)+(?!\d)|(?<=\d)(?:\\[,;: ]|\s)(?=\d{3}(?!\d))"  # 1 000, but 5 6 is not 56
-)
-_WORDS = re.compile(r"\\text\{([^{}]*)\}")
-_UNITS = re.compile(r"^(?:\\text\{[^{}]*\})+|(?:\\text\{[^{}]*\}(?:\^(?:\d|\{\d\}))?)+\.?$")
-_DECIMAL = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
-_NUMBER = re.compile(rf"(?:[a-zA-Z]=)?([+-]?)(?:({_DECIMAL})|(\d+)/(\d+)|\\[dt]?frac\{{(\d+)\}}\{{(\d+)\}})", re.ASCII)
 
 
 class Reason(StrEnum):
@@ -99,11 +90,9 @@ def _at_once(found: str | None, item: Item) -> Reason | None:
         return Reason.NO_BOX
     if len(found) > MOST_CHARACTERS:
         return Reason.TOO_LONG
-    expected, _ = _fraction(item.answer) if item.evaluated else (None, False)
-    if expected is not None:
-        matches = _plain(found) == _plain(item.answer) or number(found) == expected
-    else:
-        matches = _same(item.answer, found)
+    is_number = item.evaluated and ":" not in item.answer and len(item.answer) <= MOST_CHARACTERS
+    expected = numeral(item.answer) if is_number else None
+    matches = _same(item.answer, found) if expected is None else _evaluates(found, item.answer, expected)
     return None if matches is None else Reason.MATCH if matches else Reason.MISMATCH
 
 
@@ -112,30 +101,19 @@ _same = functools.lru_cache(maxsize=65_536)(same)
 
 def number(text: str) -> Fraction | None:
     """The exact value of a plain number; None for all else, which includes quotients that are not in lowest terms."""
-    value, evaluated = _fraction(text)
-    return value if evaluated else None
+    said = numeral(text) if len(text) <= MOST_CHARACTERS else None
+    return said.value if said is not None and said.evaluated else None
 
 
-def _plain(text: str) -> str:
-    text = _NOISE.sub("", text.replace("{,}", ",").replace("−", "-"))
-    words = _WORDS.fullmatch(text)
-    return (words[1] if words else _UNITS.sub("", text)).removesuffix(".")
-
-
-def _fraction(text: str) -> tuple[Fraction | None, bool]:
-    """Value, and whether it is evaluated: a decimal, or a quotient in lowest terms above a denominator of 1."""
-    found = _NUMBER.fullmatch(_plain(text)) if len(text) <= MOST_CHARACTERS else None
-    if found is None:
-        return None, False
-    sign, decimal, *quotient = found.groups()
-    if decimal is not None:
-        value, evaluated = Fraction(decimal.replace(",", "")), True
-    else:
-        above, below = (int(part) for part in quotient if part is not None)
-        if below == 0:
-            return None, False
-        value, evaluated = Fraction(above, below), below > 1 and math.gcd(above, below) == 1
-    return (-value if sign == "-" else value), evaluated
+def _evaluates(found: str, answer: str, expected: Numeral) -> bool:
+    """Whether it is that number; 20% is 20 and 0.2, where the right answer does not say percent itself."""
+    if normal(spelled(found)) == normal(spelled(answer)):
+        return True
+    said = numeral(found)
+    if said is None or not said.evaluated:
+        return False
+    hundredth = said.percent and not expected.percent and said.value == 100 * expected.value
+    return said.value == expected.value or hundredth
 
 
 def _judged(server: ForkServer, asked: tuple[str, Sequence[str]]) -> list[Reason]:
@@ -147,7 +125,7 @@ def _judged(server: ForkServer, asked: tuple[str, Sequence[str]]) -> list[Reason
     out: list[Reason] = []
     for _ in range(2):  # a server that dies is replaced, and what it left is tried once more
         with contextlib.suppress(ChildProcessError), server.serving() as door:
-            with door.holding({"kind": "gold", "answer": answer}, _GOLD) as holder:
+            with door.holding({"kind": "gold", "answer": respelled(answer)}, _GOLD) as holder:
                 told = holder.told
                 if told.fault is None and json.loads(told.report).get("readable"):
                     while len(out) < len(boxes):
@@ -158,9 +136,10 @@ def _judged(server: ForkServer, asked: tuple[str, Sequence[str]]) -> list[Reason
 
 
 def _compared(holder: Server, box: str) -> Reason:
-    ended = holder.run({"kind": "compare", "box": box}, _BOX)
+    request = {"kind": "compare", "box": respelled(box)}
+    ended = holder.run(request, _BOX)
     if ended.fault is Fault.SANDBOX:
-        ended = holder.run({"kind": "compare", "box": box}, _BOX)
+        ended = holder.run(request, _BOX)
     if ended.fault is Fault.TIMEOUT:
         return Reason.TIMEOUT
     if ended.fault is Fault.SANDBOX:

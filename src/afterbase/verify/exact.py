@@ -48,7 +48,7 @@ from afterbase.verify.mathematics.words import same_words
 MOST_CHARACTERS = 1000
 _MOST_PAIRS = 1600
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
-_DECIMAL_COMMA = re.compile(r"(?<![\d.,])(0,\d+|\d+,(?:\d\d|\d{4,}))(?![\d,])")
+_DECIMAL_COMMA = re.compile(r"-?(?:0,\d+|\d+,(?:\d\d|\d{4,}))")
 _WHOLE = re.compile(r"-?\d+")
 _DEGREE = whole({((PI, Fraction(1)),): Fraction(1, 180)})
 _HUNDREDTH = rational(Fraction(1, 100))
@@ -80,8 +80,8 @@ def _readings(text: str) -> list[str]:
     if "," in text:
         if not text.startswith(("(", "[", r"\{")):
             out.insert(0, _THOUSANDS.sub(lambda number: number.group().replace(",", ""), text))
-        if _DECIMAL_COMMA.search(text):
-            out.append(_DECIMAL_COMMA.sub(lambda number: number.group().replace(",", "."), text))
+        if _DECIMAL_COMMA.fullmatch(text):
+            out.append(text.replace(",", "."))
     return list(dict.fromkeys(out))
 
 

@@ -108,11 +108,9 @@ _UNEQUAL = {"!=": r"\neq ", "<=": r"\leq ", ">=": r"\geq ", "=<": r"\leq ", "\\n
 _COMPARED = ("<", ">", r"\leq", r"\geq", r"\neq")
 _MIRRORED = {"<": ">", ">": "<", r"\leq": r"\geq", r"\geq": r"\leq", r"\neq": r"\neq"}
 _BUILDER = re.compile(r"\s*[a-zA-Z]\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?[|:]\s*(.*)", re.DOTALL)
-_MEMBER = re.compile(
-    r"\s*(?:\\forall\s*)?[a-zA-Z]\s*\\in\s+(.*)|\s*(?:\\forall\s*)?[a-zA-Z]\s*\\in(?=[\[(\\])(.*)", re.DOTALL
-)
+_MEMBER = re.compile(r"\s*(?:\\forall\s*)?[a-zA-Z]\s*\\in(?![a-zA-Z])\s*(.*)", re.DOTALL)
 _REALS = re.compile(
-    r"\s*\\mathbb\s*\{?\s*R\s*\}?\s*|\s*\\text\s*\{\s*all real numbers\s*\}|\s*all real numbers\s*|\s*all reals\s*"
+    r"\s*\\mathbb\s*\{?\s*R\s*\}?\s*|\s*(?:\\text\s*\{\s*)?all real(?:s| numbers)\s*\}?\s*", re.IGNORECASE
 )
 _MATRIX = re.compile(
     r"\(?\[?\s*\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\s*\{[lcr|\s]*\})?(.*)\\end\{\1\}\s*\]?\)?", re.DOTALL

@@ -46,6 +46,7 @@ _DRESSED_TEXT = """
 vec hat bar overline tilde dot mathbf mathcal mathbb mathfrak mathscr text widehat underline
 """
 _DRESSED = frozenset(_DRESSED_TEXT.split())
+_BEYOND = re.compile(r"\\(?:sum|prod|i{0,2}int|oint|lim|max|min|sup|inf|gcd|lcm|det|deg|dim|partial|begin)(?![a-zA-Z])")
 _CLOSING = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\lfloor": r"\rfloor", r"\lceil": r"\rceil", "|": "|"}
 _BASES_TEXT = "two three four five six seven eight nine ten eleven twelve"
 _BASES = {name: str(n) for n, name in enumerate(_BASES_TEXT.split(), start=2)} | {"sixteen": "16"}
@@ -86,6 +87,8 @@ class _Reader:
     def __init__(self, text: str, arithmetic: Arithmetic) -> None:
         self._arithmetic = arithmetic
         self._tokens: list[tuple[str, str]] = []
+        if _BEYOND.search(text):
+            raise UndecidedError
         place, text = 0, text.strip()
         while place < len(text):
             token = _TOKEN.match(text, place)
@@ -304,6 +307,9 @@ class _Reader:
             return self._function(name)
         if name in ("lfloor", "lceil"):
             return applied(a, name[1:], self._enclosed("\\" + name))
+        if name in ("Gamma", "zeta") and self._peek() == "(":
+            inner = self._base()
+            return applied(a, "factorial", a.added(inner, rational(-1))) if name == "Gamma" else a.opaque(name, inner)
         if name in _LETTERS:
             return symbol(f"\\{name}_{self._subscript()}" if self._peek() == "_" else f"\\{name}")
         if name in _DRESSED:

@@ -20,7 +20,7 @@ from afterbase.data.held_out import for_tests
 from afterbase.data.open import reviewed_rows
 from afterbase.verify.check import audit
 
-VERSION = 2
+VERSION = 3
 _TRIES = 40  # random draws per distinct problem before a domain counts as exhausted
 
 

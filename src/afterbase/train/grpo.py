@@ -34,7 +34,7 @@ from afterbase.train.rollouts import Judge
 from afterbase.train.sampler import Sampler
 from afterbase.train.watch import parted
 
-VERSION = 9
+VERSION = 10
 
 
 def train_grpo(

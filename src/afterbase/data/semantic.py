@@ -40,8 +40,8 @@ class Encoder:
         from transformers import AutoModel, AutoTokenizer
 
         folder = encoder_folder(config.encoder)
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-        self._model: Any = AutoModel.from_pretrained(folder).eval()
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        self._model: Any = AutoModel.from_pretrained(folder, trust_remote_code=False).eval()
         self._window = config.window
 
     def __call__(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:

@@ -65,15 +65,16 @@ def find_subject(spec: str, *, plain: bool = False, token_variable: str | None =
 
 
 def _local(spec: str, *, plain: bool) -> Subject:
-    from transformers import AutoConfig, AutoTokenizer
+    from transformers import AutoTokenizer
 
     from afterbase.core.store import folder_digest
+    from afterbase.model.families import longest_sequence, read_config
     from afterbase.model.load import find
 
     folder = find(spec)
     digest = folder_digest(folder)
-    template = AutoTokenizer.from_pretrained(folder, local_files_only=True).chat_template
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    config = read_config(folder)
+    template = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).chat_template
 
     def opened(cache: Path) -> Answering:
         from afterbase.model.load import load
@@ -84,7 +85,7 @@ def _local(spec: str, *, plain: bool) -> Subject:
     return Subject(
         name=folder.resolve().name,
         digest=digest,
-        context=config.max_position_embeddings,
+        context=longest_sequence(config),
         plain=plain or not template,
         open=opened,
         folder=folder,

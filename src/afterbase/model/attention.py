@@ -135,7 +135,7 @@ def packed_attention(
     query, key, value: (1, heads, tokens, dimension), with fewer key heads under grouped-query attention; returns
     (1, tokens, heads, dimension).
     """
-    assert query.shape[0] == 1 and attention_mask is None and dropout == 0.0
+    assert query.shape[0] == 1 and attention_mask is None and dropout == 0.0, "a mask or dropout of the family's own"
     longest = int(segments.position_ids.max()) + 1
     if softcap is not None or (sliding_window is not None and longest > sliding_window):
         raise UserError(

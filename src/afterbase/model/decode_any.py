@@ -8,8 +8,8 @@ values (UserError).
 Shape suffixes as in decode_llama.py.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from functools import cache as once
 from typing import Any
 
@@ -20,7 +20,10 @@ from transformers import AttentionInterface, PreTrainedModel
 from afterbase.core.errors import UserError
 from afterbase.model.decode import States
 from afterbase.model.decode_llama import causal_attention, key_value_cache
+from afterbase.model.families import attention_window, rope_turn
+from afterbase.model.head import Head, measure_head, output_layer, trunk
 from afterbase.model.latent_cache import Attend, LatentCache
+from afterbase.model.probe import own_attention
 
 IMPLEMENTATION = "afterbase_decode"
 _PROBE, _TOLERANCE = (3, 1, 4, 1, 5, 2), 1e-3
@@ -32,7 +35,7 @@ class AnyDecoder:
     def __init__(self, model: PreTrainedModel) -> None:
         """Raises UserError unless six tokens, prefilled and then one by one, give the module's own states."""
         self.model: Any = model
-        self._window: int | None = None
+        self._scale, self._cap = 1.0, None
         self._shape = self._probe()
 
     def refresh(self) -> None:
@@ -40,15 +43,18 @@ class AnyDecoder:
 
     @property
     def longest(self) -> int | None:
-        """The model's window."""
-        return self._window
+        """The model's window, or the length beyond which its positions change, whichever comes first."""
+        longest = min(attention_window(self.model.config), rope_turn(self.model.config))
+        return None if longest == math.inf else int(longest)
 
     def new_cache(self, *, rows: int, prompt_width: int, own_width: int, longest: int | None = None) -> LatentCache:
-        """As `LatentLayers.new_cache`; raises UserError where the model's window is shorter than a sequence can be."""
+        """As `LatentLayers.new_cache`; raises UserError where a sequence can become longer than the model allows."""
         if self.longest is not None and (longest or prompt_width + own_width) > self.longest:
+            window = attention_window(self.model.config) == self.longest
+            limit = f"a sliding window of {self.longest}" if window else f"positions that change beyond {self.longest}"
             raise UserError(
-                "the local engine attends to all of a sequence",
-                got=f"{prompt_width} + {own_width} tokens, and a sliding window of {self._window}",
+                "the local engine attends to all of a sequence, at positions that do not depend on others' lengths",
+                got=f"{prompt_width} + {own_width} tokens, and {limit}",
                 remedy="lower max_new_tokens or the prompts' length, or roll out with vLLM",
             )
         layers, heads, key_heads, head_dim = self._shape
@@ -84,14 +90,13 @@ class AnyDecoder:
 
     @torch.inference_mode()
     def logits(self, hidden_MX: Tensor) -> Tensor:
-        """The head: logits_MV, capped where the family does so."""
-        logits = self.model.get_output_embeddings()(hidden_MX)
-        cap = self.model.config.to_dict().get("final_logit_softcapping")
-        return logits if cap is None else torch.tanh(logits / cap) * cap
+        """The head: logits_MV."""
+        layer = output_layer(self.model)
+        return Head(layer.weight, layer.bias, self._scale, self._cap).logits(hidden_MX)
 
     def _run(self, tokens_M: Tensor, positions_M: Tensor, attend: Attend) -> States:
-        with _attention(self.model, _register()):
-            output = self.model.base_model(
+        with own_attention(self.model, _register()):
+            output = trunk(self.model)(
                 input_ids=tokens_M[None], position_ids=positions_M[None], use_cache=False, attend=attend
             )
         return States(hidden_MX=output.last_hidden_state[0], experts=[])
@@ -112,7 +117,8 @@ class AnyDecoder:
             self._run(tokens, torch.arange(len(tokens)), attend)
             assert len(set(shapes)) == 1, f"{len(set(shapes))} kinds of attention layers"
             self._shape = (len(shapes), *shapes[0])
-            self._window = _window(self.model)
+            with own_attention(self.model, "eager"):
+                self._scale, self._cap = measure_head(self.model)
             difference = self._difference(tokens)
         except UserError:
             raise
@@ -135,30 +141,9 @@ class AnyDecoder:
         cache.add_rows(1, key=0, cached_LWD=cached[0])
         hidden = [states.hidden_MX, *(self.feed(token[None], cache).hidden_MX for token in tokens[1:])]
         ours = self.logits(torch.cat(hidden)).log_softmax(-1)
-        with _attention(self.model, "eager"):  # the family's own attention, with all that is peculiar to it
+        with own_attention(self.model, "eager"):  # the family's own attention, with all that is peculiar to it
             logits = self.model(input_ids=tokens[None], use_cache=False).logits[0]
         return float((ours - logits.log_softmax(-1)).abs().max())
-
-
-def _window(model: Any) -> int | None:
-    """The shortest window of the model's layers, in tokens; None if all see everything."""
-    config = model.config.get_text_config().to_dict()
-    window = config.get("sliding_window")
-    if not window or not config.get("use_sliding_window", True):
-        return None
-    kinds = config.get("layer_types")
-    return window if kinds is None or "sliding_attention" in kinds else None
-
-
-@contextmanager
-def _attention(model: PreTrainedModel, name: str):
-    before = model.config._attn_implementation
-    assert before is not None
-    model.set_attn_implementation(name)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
 
 
 def _outside(

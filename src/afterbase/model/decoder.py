@@ -4,6 +4,7 @@ Shape suffixes: M tokens of several prompts or rows, one after another, X hidden
 D numbers cached a token, V vocabulary.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from afterbase.core.errors import UserError
 from afterbase.model.decode import LatentDecoder, States
 from afterbase.model.decode_any import AnyDecoder
 from afterbase.model.decode_llama import LlamaDecoder
+from afterbase.model.families import rope_turn
 from afterbase.model.latent_cache import LatentCache
 
 
@@ -69,4 +71,6 @@ def decoder_for(model: PreTrainedModel, *, int8: bool) -> Decoder:
             got=type(model).__name__,
             remedy="leave int8 out",
         )
-    return LatentDecoder(model) if isinstance(model, DeepseekV3ForCausalLM) else AnyDecoder(model)
+    if isinstance(model, DeepseekV3ForCausalLM) and rope_turn(model.config) == math.inf:
+        return LatentDecoder(model)
+    return AnyDecoder(model)

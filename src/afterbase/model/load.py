@@ -1,44 +1,80 @@
 """A language model on disk is a plain Hugging Face folder; here it is built, loaded and saved, MTP weights included."""
 
 import json
+import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer, DeepseekV3Config, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from afterbase.core import ranks
 from afterbase.core.errors import UserError
-from afterbase.model import attention, experts
+from afterbase.model import attention, experts, saved
 from afterbase.model.attention import Segments
+from afterbase.model.families import read_config, rope_turn, unsupported
+from afterbase.model.head import Head, output_layer, trunk
 from afterbase.model.mtp import MtpModule, original_names
 from afterbase.model.parallel import whole_state
+from afterbase.model.probe import prove
 from afterbase.model.stop import record_stops
-
-# Families whose packed rows equal their samples alone in our tests; any other proves it when it is loaded.
-PROVEN = ("deepseek_v3", "llama")
-_PROBE_LENGTHS, _PROBE_TOLERANCE = (5, 1, 7), 1e-3
+from afterbase.model.tensors import read_tensors, tensor_names
 
 SHIPPED = {"tiny-v3": Path(__file__).parent / "tiny-v3"}
-_WEIGHTS = "model.safetensors"
+_LARGEST_FILE = "50GB"
+
+
+def _refuse_two_ropes(segments: Segments, turn: float) -> None:
+    """UserError where the longest sample of a row would turn the positions of a shorter one to those of long ones."""
+    if turn == math.inf:
+        return
+    begins = (0 if b is None else segments.lengths[b] for b in segments.continues)
+    ends = [begin + length for begin, length in zip(begins, segments.lengths, strict=True)]
+    if min(ends) <= turn < max(ends):
+        raise UserError(
+            f"samples of more than {turn} tokens, where this model's positions change, share no row with shorter ones",
+            got=f"samples of {min(ends)} and of {max(ends)} tokens",
+            remedy=f"leave out the samples that are longer than {turn} tokens, for example by `row_tokens`",
+        )
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """Tensors of the folder that a model came from which transformers does not use, such as another family's MTP."""
+
+    folder: Path
+    names: tuple[str, ...]
+
+    def read(self) -> dict[str, Tensor]:
+        """All of them, as they are on disk."""
+        return read_tensors(self.folder, set(self.names).__contains__)
 
 
 @dataclass
 class LanguageModel:
-    """A causal LM, its tokenizer, and its multi-token prediction module if it has one."""
+    """A causal LM, its tokenizer, and its multi-token prediction module if it has one.
+
+    `scale` and `cap`: what its head does after the linear layer. `untrained`: what is saved with it as it came.
+    """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
     mtp: MtpModule | None
+    scale: float = 1.0
+    cap: float | None = None
+    untrained: Untrained | None = None
 
     def hidden(self, input_ids: Tensor, segments: Segments) -> Tensor:
-        """Final hidden states (tokens, hidden) of one packed row of tokens (tokens,)."""
-        output = self.model.base_model(
+        """Final hidden states (tokens, hidden) of one packed row of tokens (tokens,).
+
+        Raises UserError for samples of lengths to which the model gives positions of different kinds.
+        """
+        _refuse_two_ropes(segments, rope_turn(self.model.config))
+        output = trunk(self.model)(
             input_ids=input_ids[None],
             position_ids=segments.position_ids[None],
             segments=segments,
@@ -52,12 +88,12 @@ class LanguageModel:
         `detached`: their gradient reaches the module and nothing of the trunk.
         """
         assert self.mtp is not None
-        trunk = self.model.model
+        layers = self.model.model
         last = segments.position_ids.roll(-1) == 0
-        next_embeddings = trunk.embed_tokens(input_ids.roll(-1)).masked_fill(last[:, None], 0.0)[None]
+        next_embeddings = layers.embed_tokens(input_ids.roll(-1)).masked_fill(last[:, None], 0.0)[None]
         if detached:
             hidden, next_embeddings = hidden.detach(), next_embeddings.detach()
-        rotary = trunk.rotary_emb(next_embeddings, segments.position_ids[None])
+        rotary = layers.rotary_emb(next_embeddings, segments.position_ids[None])
         return self.mtp(hidden[None], next_embeddings, rotary, segments)[0]
 
     @property
@@ -67,14 +103,13 @@ class LanguageModel:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(..., hidden) to (..., vocabulary)."""
-        return F.linear(hidden, self.head)
+        return self.head.logits(hidden)
 
     @property
-    def head(self) -> Tensor:
-        """The output layer's weight, (vocabulary, hidden)."""
-        layer = self.model.get_output_embeddings()
-        assert layer is not None
-        return layer.weight
+    def head(self) -> Head:
+        """What makes logits of the last hidden states, with the present weights."""
+        layer = output_layer(self.model)
+        return Head(layer.weight, layer.bias, self.scale, self.cap)
 
     def modules(self) -> nn.ModuleDict:
         """Trunk and MTP module under one roof, for optimizers and checkpoints."""
@@ -107,42 +142,64 @@ def build(config: DeepseekV3Config, tokenizer: PreTrainedTokenizerFast, *, seed:
 def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> LanguageModel:
     """A model folder as written by `save` or by `save_pretrained`, in eval mode.
 
-    Raises UserError for a model that does not keep packed samples apart, or whose vocabulary is smaller than its
-    tokenizer's.
+    Raises UserError for a model that cannot be trained here (families.py), whose folder lacks weights, whose vocabulary
+    is smaller than its tokenizer's, and, in float32 and wider, for one whose packed samples do not have the
+    log-probabilities that the family gives to each alone.
     """
-    model = _load_trunk(folder, dtype)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    config = read_config(folder)
+    model, unused = _load_trunk(folder, dtype, config.model_type)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     _refuse_small_vocabulary(model, tokenizer, folder)
     lm = LanguageModel(model, tokenizer, None)
     if isinstance(model.config, DeepseekV3Config):
         model.config._experts_implementation = experts.register()
         lm.mtp = _load_mtp(folder, model.config, dtype)
-    if model.config.model_type not in PROVEN:
-        refuse_leaky_packing(lm)
+        unused -= {name for name in unused if name.startswith(_mtp_prefix(model.config))}
+    if unused:
+        lm.untrained = Untrained(folder, tuple(sorted(unused)))
+        warnings.warn(
+            f"{len(unused)} weights in {folder} are not part of what transformers runs ({min(unused)}, ...): they are "
+            "saved as they are, and not trained",
+            stacklevel=2,
+        )
+    if torch.finfo(dtype).eps <= torch.finfo(torch.float32).eps:
+        prove(lm)
     return lm
 
 
-def _load_trunk(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()  # the MTP keys, which transformers calls unexpected, are read apart
-    transformers_logging.disable_progress_bar()
+def _load_trunk(folder: Path, dtype: torch.dtype, model_type: str) -> tuple[PreTrainedModel, set[str]]:
+    """The model, and the names on disk of what it does not use."""
+    names = tensor_names(folder)
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, attn_implementation=attention.register(), local_files_only=True
-        ).eval()
-    finally:
-        transformers_logging.set_verbosity(verbosity)
+        model, found = saved.quiet_from_pretrained(folder, dtype=dtype, attn_implementation=attention.register())
+    except (MemoryError, UserError):
+        raise
+    except Exception as error:  # of many kinds: each family fails in a way of its own where it cannot be run like this
+        raise unsupported(model_type, f"{type(error).__name__}: {error}") from error
+    missing = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
+    unused, unknown = saved.unused_names(model, names, found["unexpected_keys"])
+    if missing or unknown:
+        raise UserError(
+            "a model folder holds every weight of its model, under its name and in its shape",
+            got=f"{folder}: {len(missing)} missing, {len(unknown)} unknown, such as `{min(missing | unknown)}`",
+            remedy="use a folder as `save_pretrained` writes it; transformers would fill what is missing at random",
+        )
+    return model.eval(), unused
 
 
 def _load_mtp(folder: Path, config: DeepseekV3Config, dtype: torch.dtype) -> MtpModule | None:
-    tensors = load_file(folder / _WEIGHTS)
-    if not any(name.startswith(f"model.layers.{config.num_hidden_layers}.") for name in tensors):
+    tensors = read_tensors(folder, lambda name: name.startswith(_mtp_prefix(config)))
+    if not tensors:
         return None
     mtp = MtpModule(config)
     mtp.load_tensors(config.num_hidden_layers, tensors)
     for parameter in mtp.parameters():  # not the buffer: the router's bias stays in float32
         parameter.data = parameter.data.to(dtype)
     return mtp.eval()
+
+
+def _mtp_prefix(config: DeepseekV3Config) -> str:
+    return f"model.layers.{config.num_hidden_layers}."
 
 
 def _refuse_small_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -157,67 +214,53 @@ def _refuse_small_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokeni
         )
 
 
-@torch.no_grad()
-def refuse_leaky_packing(lm: LanguageModel) -> None:
-    """UserError unless samples in one row give what each gives alone, under the family's own attention.
-
-    A family whose attention does not take the boundaries would train on samples that see each other, and its loss
-    would fall all the same.
-    """
-    generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(len(lm.tokenizer), (sum(_PROBE_LENGTHS),), generator=generator)
-    try:
-        packed = lm.hidden(ids, Segments.of(_PROBE_LENGTHS))
-        lm.model.set_attn_implementation("eager")  # the family's own attention, with all that is peculiar to it
-        parts = [lm.model.base_model(input_ids=part[None], use_cache=False) for part in ids.split(_PROBE_LENGTHS)]
-        lm.model.set_attn_implementation(attention.register())
-        alone = torch.cat([part.last_hidden_state[0] for part in parts])
-        difference = float((packed - alone).abs().max() / alone.abs().max())
-    except UserError:
-        raise
-    except (TypeError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
-        found = f"{type(error).__name__}: {error}"
-    else:
-        if difference <= _PROBE_TOLERANCE:
-            return
-        found = f"states that differ by {difference:.2g} of the largest"
-    raise UserError(
-        "samples packed in one row must not see each other",
-        got=f"model_type `{lm.model.config.model_type}`: {found}",
-        remedy=f"use a model of a family that is proven: {', '.join(PROVEN)}",
-    )
-
-
 def save(
     lm: LanguageModel,
     folder: Path,
     *,
     dtype: torch.dtype = torch.float32,
     state: Mapping[str, Tensor] | None = None,
+    now: bool = False,
 ) -> None:
     """Write a Hugging Face folder: trunk, tokenizer, and the MTP weights under their original names.
 
     Router biases stay in float32, as in the original checkpoints. `state` stands for the weights of `lm.modules()`
-    where those of another moment are to be written. Of several ranks all take part, and the first one writes.
+    where others are to be written; `now` says that they compute what `lm` does at this moment. Of several ranks all
+    take part, and the first one writes.
+
+    The folder is read back as anybody would load it: UserError unless it holds these weights and gives these
+    log-probabilities.
     """
+    now = now or state is None
     state = whole_state(lm.modules()) if state is None else state
     if ranks.rank() != 0:
         return
     transformers_logging.disable_progress_bar()
-    trunk = _below("trunk", state)
-    record_stops(lm)
-    lm.model.save_pretrained(folder, state_dict=dict(trunk))
-    lm.tokenizer.save_pretrained(folder)
-    tensors = load_file(folder / _WEIGHTS)
+    main = _in_dtype(_below("trunk", state), dtype)
+    beside = {} if lm.untrained is None else lm.untrained.read()
     if lm.mtp is not None:
-        embedding, head = (trunk[name] for name in ("model.embed_tokens.weight", "lm_head.weight"))
-        tensors |= original_names(_below("mtp", state), lm.model.config.num_hidden_layers, embedding, head)
-    tensors = {k: t if k.endswith("e_score_correction_bias") else t.to(dtype) for k, t in tensors.items()}
-    save_file(tensors, folder / _WEIGHTS, metadata={"format": "pt"})
+        embedding, head = (main[name] for name in ("model.embed_tokens.weight", "lm_head.weight"))
+        mtp = _in_dtype(_below("mtp", state), dtype)
+        beside |= original_names(mtp, lm.model.config.num_hidden_layers, embedding, head)
+    record_stops(lm)
+    lm.model.save_pretrained(folder, state_dict={**beside, **main}, max_shard_size=_LARGEST_FILE)
+    lm.tokenizer.save_pretrained(folder)
     if dtype != torch.float32:
         config = json.loads((folder / "config.json").read_text())
         config["dtype"] = str(dtype).removeprefix("torch.")
         (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    again = saved.refuse_other_tensors(folder, main, beside, dtype)
+    if now and dtype == torch.float32:
+        saved.refuse_other_policy(lm, again, folder)
+
+
+def _in_dtype(state: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, Tensor]:
+    """The tensors in another type, router biases in float32, whole numbers as they are; tied ones stay tied."""
+    made: dict[int, Tensor] = {}
+    for name, tensor in state.items():
+        wanted = torch.float32 if name.endswith("e_score_correction_bias") else dtype
+        made.setdefault(id(tensor), tensor.to(wanted) if tensor.is_floating_point() else tensor)
+    return {name: made[id(tensor)] for name, tensor in state.items()}
 
 
 def _below(part: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

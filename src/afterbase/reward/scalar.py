@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -33,7 +33,9 @@ class RewardModel:
         segments = Segments.of([len(ids) for ids in conversations], device)
         ids = torch.tensor([token for conversation in conversations for token in conversation], device=device)
         last = torch.tensor(segments.lengths, device=device).cumsum(0) - 1
-        return self.head(self.lm.hidden(ids, segments).index_select(0, last))[:, 0]
+        states = self.lm.hidden(ids, segments).index_select(0, last)
+        with torch.autocast(device.type, enabled=False):  # scores in bfloat16 would have 256 values between 1 and 2
+            return self.head(states.to(self.head.weight.dtype))[:, 0]
 
     def modules(self) -> nn.ModuleDict:
         """Trunk and head of scores under one roof; the language model's own head gets no gradient."""
@@ -58,9 +60,9 @@ def sigmoid(score: float) -> float:
 
 def new_reward_model(lm: LanguageModel) -> RewardModel:
     """The trunk with a head of zeros: every answer starts with score 0."""
-    head = nn.Linear(lm.model.config.hidden_size, 1, bias=False)
+    head = nn.Linear(lm.head.weight.shape[1], 1, bias=False)
     nn.init.zeros_(head.weight)
-    return RewardModel(LanguageModel(lm.model, lm.tokenizer, None), head)
+    return RewardModel(replace(lm, mtp=None), head)
 
 
 def save_reward_model(rm: RewardModel, folder: Path, *, state: Mapping[str, Tensor] | None = None) -> None:

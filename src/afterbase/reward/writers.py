@@ -1,12 +1,12 @@
 """Who writes judgements: a model in this process, or an endpoint within a budget."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Protocol
 
 from afterbase.core.errors import UserError
 from afterbase.core.tokens import prompt_ids
+from afterbase.model.families import context_length
 from afterbase.model.load import LanguageModel
 from afterbase.model.stop import stop_token_ids
 from afterbase.reward.judge import Failed, Reply
@@ -36,7 +36,7 @@ class ModelWriter:
 
     def write(self, prompts: Sequence[Messages], *, samples: int, seed: int) -> list[list[Reply]]:
         """A prompt that does not fit in the model's context with its reply is not asked."""
-        context = getattr(self._lm.model.config, "max_position_embeddings", math.inf)
+        context = context_length(self._lm.model.config)
         ids = [prompt_ids(self._lm.tokenizer, messages) for messages in prompts]
         fitting = [i for i, tokens in enumerate(ids) if len(tokens) + self._max_new_tokens <= context]
         groups = self._engine.generate(

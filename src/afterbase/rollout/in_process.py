@@ -14,6 +14,7 @@ from typing import Any
 
 from afterbase.core.errors import UserError
 from afterbase.core.tokens import prompt_ids
+from afterbase.model.families import longest_sequence
 from afterbase.model.load import LanguageModel
 from afterbase.model.stop import stop_token_ids
 from afterbase.rollout.cache import RequestCache, request_key
@@ -37,7 +38,7 @@ class InProcess:
         self._engine = LocalEngine(lm.model)
         self._stop_ids = stop_token_ids(lm)
         self._spelling = Spelling(lm.tokenizer)
-        self.context: int = lm.model.config.max_position_embeddings
+        self.context = longest_sequence(lm.model.config)
 
     def complete(
         self, requests: Sequence[ChatRequest], *, on_finished: Callable[[int, Result], None] | None = None

@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from afterbase.core.errors import UserError
 from afterbase.model.decoder import decoder_for
+from afterbase.model.families import context_length
 from afterbase.rollout.lane import Event, Lane, Row, Token, Waiting, Wanted
 
 __all__ = ["Event", "LiveEngine", "Token", "Wanted"]
@@ -30,7 +31,7 @@ class LiveEngine:
 
     def __init__(self, model: PreTrainedModel, *, max_rows: int, token_budget: int) -> None:
         decoder = decoder_for(model, int8=False)
-        longest: int = model.config.get_text_config().max_position_embeddings
+        longest = context_length(model.config)
         self.context = min(longest, decoder.longest or longest, token_budget // 2)
         if min(max_rows, self.context - 1) < 1:
             raise UserError(

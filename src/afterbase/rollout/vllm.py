@@ -209,7 +209,7 @@ class VllmEngine(Engine):
 
     def _dtype(self) -> str:
         """What the server computes in; UserError if it serves a model of another vocabulary."""
-        state, ours = self._client.state(), self._lm.head.shape[0]
+        state, ours = self._client.state(), self._lm.head.weight.shape[0]
         if state["vocabulary"] != ours:
             raise UserError(
                 "a rollout server runs the model that is trained",

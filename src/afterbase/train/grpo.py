@@ -9,7 +9,6 @@ Notation: P prompts a step, G samples a prompt, S answers, N tokens of answers.
 """
 
 import json
-import math
 import random
 import time
 from collections.abc import Sequence
@@ -22,7 +21,9 @@ from afterbase.core.sample import Problem, read_problems
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.core.tokens import user_prompt_ids
 from afterbase.data.domains import style_of
+from afterbase.model.families import context_length
 from afterbase.model.load import LanguageModel, load, save
+from afterbase.model.probe import refuse_other_lengths
 from afterbase.reward.compose import compose
 from afterbase.reward.make_judge import JudgeConfig, load_rewarder
 from afterbase.reward.route import AnswerModel, Reward, refuse_unowned, rewards
@@ -172,12 +173,16 @@ def _judge(config: Grpo, model: AnswerModel | None) -> Judge:
 
 
 def _refuse_long_prompts(lm: LanguageModel, problems: Sequence[Problem], config: Grpo) -> None:
-    context = getattr(lm.model.config, "max_position_embeddings", math.inf)
+    context = context_length(lm.model.config)
+    lengths = []
     for problem in problems:
         tokens = len(user_prompt_ids(lm.tokenizer, problem.prompt))
+        lengths.append(tokens)
         if tokens + config.max_new_tokens > context:
             raise UserError(
                 "a prompt and its answer fit in the model's context",
                 got=f"{tokens} tokens of `{problem.prompt[:40]}` + max_new_tokens {config.max_new_tokens} > {context}",
                 remedy="lower max_new_tokens, or leave such problems out",
             )
+    if lengths:
+        refuse_other_lengths(lm, max(lengths) + config.max_new_tokens, min(lengths))

@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from transformers import PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from afterbase.core import ranks
 from afterbase.core.config import Config, How
@@ -44,14 +45,26 @@ class Training(Config):
 def prepare(model: PreTrainedModel, modules: nn.ModuleDict, config: Training, *, cpu: bool = False) -> Forward:
     """Modules made ready to be trained, in place: on their device, spread over the ranks; how to run them forward.
 
+    Nothing is dropped at random: the log-probabilities of preference pairs and of rollouts have to be the model's own.
     They go to CUDA where there is one (untested here, for want of a GPU), unless the stage can only work on the `cpu`.
     """
+    modules.eval()
     if config.recompute:
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    modules.train()
+        recompute_layers(model)
     if torch.cuda.is_available() and not cpu:
         modules.to("cuda")
     return sharded(modules, bfloat16=config.compute == "bfloat16")
+
+
+def recompute_layers(model: PreTrainedModel) -> None:
+    """Decoder layers keep no activations. transformers asks for training mode there; nothing in a layer is dropped."""
+    model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    for layer in model.modules():
+        if isinstance(layer, GradientCheckpointingLayer):
+            layer.training = True  # of the layer itself: what is inside stays as it is
+            for name, value in vars(layer).items():
+                if "dropout" in name and isinstance(value, float):
+                    setattr(layer, name, 0.0)
 
 
 @kept_memory()

@@ -4,6 +4,7 @@ They go beside the linear layers of attention, and of the feed-forward blocks in
 heads, routers and the multi-token prediction module stay as they are.
 """
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -12,8 +13,9 @@ from torch import Tensor, nn
 
 from afterbase.core.config import Config
 from afterbase.core.errors import UserError
-from afterbase.model.balance import routers
 from afterbase.model.load import LanguageModel
+
+_ATTENTION = re.compile(r"\.(\w*attn|\w*attention)\.")
 
 
 class Lora(Config):
@@ -37,10 +39,28 @@ def add_lora(lm: LanguageModel, config: Lora, *, seed: int) -> None:
     head = lm.model.get_output_embeddings()
     linear = [name for name, m in lm.model.named_modules() if isinstance(m, nn.Linear) and m is not head]
     # In a model with experts peft takes the name of any feed-forward layer for that of all experts.
-    targets = [name for name in linear if ".self_attn." in name] if routers(lm.model) else linear
+    targets = [name for name in linear if _ATTENTION.search(name)] if _has_experts(lm.model) else linear
+    if not targets:
+        raise UserError(
+            "low-rank additions go beside linear layers",
+            got=f"model_type `{lm.model.config.model_type}`, which has none where they could go",
+            remedy="leave `lora` out of the recipe",
+        )
     settings = LoraConfig(r=config.rank, lora_alpha=config.alpha, target_modules=targets, lora_dropout=0.0)
     lm.modules().requires_grad_(False)
-    inject_adapter_in_model(settings, lm.model)
+    try:
+        inject_adapter_in_model(settings, lm.model)
+    except ValueError as error:
+        raise UserError(
+            "low-rank additions go beside layers that peft can add to",
+            got=f"model_type `{lm.model.config.model_type}`: {' '.join(str(error).split())}",
+            remedy="leave `lora` out of the recipe",
+        ) from error
+
+
+def _has_experts(model: nn.Module) -> bool:
+    """Whether layers hold the weights of several experts, whatever the family calls them."""
+    return any("expert" in name or parameter.dim() == 3 for name, parameter in model.named_parameters())
 
 
 def merged(state: Mapping[str, Tensor], config: Lora | None) -> Mapping[str, Tensor]:

@@ -21,12 +21,14 @@ from afterbase.core.sample import conversation
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.core.tokens import Tokenized, tokenize
 from afterbase.model.attention import Segments
+from afterbase.model.families import context_length
 from afterbase.model.load import LanguageModel, load
+from afterbase.model.probe import refuse_other_lengths
 from afterbase.train.loop import Training
 from afterbase.train.losses.tokens import token_logps
 from afterbase.train.optimise import gather_trained
 
-VERSION = 4
+VERSION = 5
 
 T = TypeVar("T")
 
@@ -65,6 +67,7 @@ class Pair:
 def read_pairs(lm: LanguageModel, preferences: Artifact) -> list[Pair]:
     """All pairs of an artifact, in its order, but those with an answer that is longer than the model's context."""
     rows = pq.read_table(preferences.payload / "pairs.parquet").to_pylist()
+    context = context_length(lm.model.config)
 
     def answers(prompt: str, row: dict[str, str]) -> tuple[Tokenized, Tokenized]:
         chosen, rejected = (tokenize(lm.tokenizer, conversation(prompt, row[s])) for s in ("chosen", "rejected"))
@@ -77,8 +80,11 @@ def read_pairs(lm: LanguageModel, preferences: Artifact) -> list[Pair]:
         other = next((r for r in following if r["prompt"] != prompt), None)
         others = answers(prompt, other) if other else ()
         pair = Pair(index, prompt, *answers(prompt, row), others, row.get("margin") or 0.0)
-        if max(len(answer.ids) for answer in (*pair.answers, *others)) <= lm.model.config.max_position_embeddings:
+        if max(len(answer.ids) for answer in (*pair.answers, *others)) <= context:
             pairs.append(pair)
+    lengths = [len(answer.ids) for pair in pairs for answer in (*pair.answers, *pair.others)]
+    if lengths:
+        refuse_other_lengths(lm, max(lengths), min(lengths))
     return pairs
 
 

@@ -32,7 +32,7 @@ from afterbase.train.pairs import (
     split_pairs,
 )
 
-VERSION = 4
+VERSION = 5
 
 
 class PreferenceTraining(PairTraining):

@@ -103,7 +103,7 @@ def pretrain(
     """A base model in float32, from random weights."""
 
     def start() -> LanguageModel:
-        vocabulary = AutoTokenizer.from_pretrained(tokenizer.payload, local_files_only=True)
+        vocabulary = AutoTokenizer.from_pretrained(tokenizer.payload, local_files_only=True, trust_remote_code=False)
         shape = DeepseekV3Config(
             **architecture.model_dump(),
             num_key_value_heads=architecture.num_attention_heads,

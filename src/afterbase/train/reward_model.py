@@ -31,7 +31,7 @@ from afterbase.train.pairs import (
     split_pairs,
 )
 
-VERSION = 5
+VERSION = 6
 
 
 class RewardModelTraining(PairTraining):

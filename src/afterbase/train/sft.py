@@ -26,8 +26,10 @@ from afterbase.core.tokens import Tokenized, training_rows
 from afterbase.data.pack import Pack, pack
 from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter
+from afterbase.model.families import context_length
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import Forward, backward, direct, whole_state
+from afterbase.model.probe import refuse_other_lengths
 from afterbase.train.loop import Training, prepare, train
 from afterbase.train.lora import Lora, add_lora, merged
 from afterbase.train.losses.tokens import token_logps
@@ -98,6 +100,8 @@ def _train(work: Workspace, model: Artifact, data: Artifact, config: Sft, seed: 
     lm = load(model.payload)
     samples = [s for s in read_samples(data.payload / "samples.parquet") if s.dropped is None]
     examples = tokenize_for_training(lm, samples, config)
+    lengths = [len(sample.ids) for sample in examples.tokenized]
+    refuse_other_lengths(lm, max(lengths), min(lengths))
     (work.payload / "data.json").write_text(json.dumps(examples.report(), indent=2, sort_keys=True) + "\n")
     training, held_out = _split(examples, config.held_out, seed)
     plan = _plan(examples.tokenized, training, config, seed)
@@ -128,7 +132,7 @@ def _train(work: Workspace, model: Artifact, data: Artifact, config: Sft, seed: 
         export=lambda folder, state: save(lm, folder, state=merged(state, config.lora)),
         score=(lambda: mean_loss(lm, kept, forward)) if kept else None,
     )
-    save(lm, work.payload, state=merged(whole_state(modules), config.lora))
+    save(lm, work.payload, state=merged(whole_state(modules), config.lora), now=True)
 
 
 def tokenize_for_training(lm: LanguageModel, samples: Sequence[Sample], config: Sft) -> Examples:
@@ -136,7 +140,7 @@ def tokenize_for_training(lm: LanguageModel, samples: Sequence[Sample], config: 
 
     Raises UserError where no token would be trained, and for a sample that the chat template refuses or changes.
     """
-    longest = min(config.row_tokens, lm.model.config.max_position_embeddings)
+    longest = min(config.row_tokens, context_length(lm.model.config))
     examples = Examples()
     for sample in samples:
         for tokens in _rows(lm, sample):

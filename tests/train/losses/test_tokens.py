@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from afterbase.model.head import Head
 from afterbase.train.losses import tokens
 from afterbase.train.losses.tokens import token_logps
 
@@ -50,6 +51,40 @@ def test_within_the_kept_tokens_it_is_their_own_softmax(positions, chunk, seed):
     theirs = probability[torch.arange(positions), targets].log()
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
     our_grads, their_grads = (torch.autograd.grad(x.sin().sum(), (hidden, head)) for x in (ours, theirs))
+    for our_grad, their_grad in zip(our_grads, their_grads, strict=True):
+        torch.testing.assert_close(our_grad, their_grad, rtol=0, atol=1e-9)
+
+
+HEADS = {
+    "bias": {"bias": True},
+    "scale": {"scale": 0.0625},
+    "cap": {"cap": 3.0},
+    "all": {"bias": True, "scale": 1.7, "cap": 2.0},
+}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("chunk", [1, 3, 9])
+@pytest.mark.parametrize("kind", HEADS)
+def test_bias_scale_and_cap_are_part_of_it_backward_too(kind, chunk, masked, monkeypatch):
+    monkeypatch.setattr(tokens, "_CHUNK_BYTES", chunk * 7 * 8)
+    hidden, weight, targets = draw(9, 3)
+    options = HEADS[kind]
+    generator = torch.Generator().manual_seed(4)
+    bias = torch.randn(7, generator=generator, dtype=torch.float64, requires_grad=True) if "bias" in options else None
+    head = Head(weight, bias, options.get("scale", 1.0), options.get("cap"))
+    kept = torch.rand(9, 7, generator=generator) < 0.6
+    kept[torch.arange(9), targets] = True
+    packed = torch.from_numpy(np.packbits(kept.numpy(), axis=1, bitorder="little")) if masked else None
+    ours = token_logps(hidden, head, targets, temperature=0.7, kept_NB=packed)
+    z = hidden @ weight.T if bias is None else hidden @ weight.T + bias
+    logits = z * head.scale
+    logits = logits if head.cap is None else head.cap * (logits / head.cap).tanh()
+    logits = (logits / 0.7).masked_fill(~kept if masked else torch.zeros_like(kept), -torch.inf)
+    theirs = logits.log_softmax(-1)[torch.arange(9), targets]
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+    moved = (hidden, weight) if bias is None else (hidden, weight, bias)
+    our_grads, their_grads = (torch.autograd.grad(x.sin().sum(), moved) for x in (ours, theirs))
     for our_grad, their_grad in zip(our_grads, their_grads, strict=True):
         torch.testing.assert_close(our_grad, their_grad, rtol=0, atol=1e-9)
 

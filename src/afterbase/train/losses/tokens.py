@@ -2,7 +2,7 @@
 
 Never more than one chunk's logits exist, in one buffer: `logsumexp` would take two more of that size. A single chunk
 is exponentiated in place and kept for the backward pass, where it becomes the gradient; of several chunks each is
-computed again when its turn comes.
+computed again when its turn comes. Logits that a model caps are computed again too, beside their slopes: two buffers.
 
 Notation: N positions, H hidden, V vocabulary.
 """
@@ -13,12 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from afterbase.model.head import Head
+
 _CHUNK_BYTES = 256 << 20  # of logits that exist at once: enough rows to keep the matrix product fast
 
 
 def token_logps(
     hidden_NH: Tensor,
-    head_VH: Tensor,
+    head: Head | Tensor,
     targets_N: Tensor,
     *,
     temperature: float = 1.0,
@@ -26,14 +28,17 @@ def token_logps(
 ) -> Tensor:
     """Log-probability (N,) of each target under the policy softmax(logits / temperature).
 
-    `kept_NB` limits it to some tokens of the vocabulary: their bits, uint8 (N, ceil(V / 8)), the lowest bit first.
-    Under autocast the products are computed in its type, everything else in that of `head_VH`.
+    `head`: a model's, or a weight (V, H) alone. `kept_NB` limits it to some tokens of the vocabulary: their bits, uint8
+    (N, ceil(V / 8)), the lowest bit first. Under autocast the products are computed in its type, everything else in
+    that of the head's weight.
     """
+    head = Head(head) if isinstance(head, Tensor) else head
+    weight_VH = head.weight
     device = hidden_NH.device.type
     if torch.is_autocast_enabled(device):
         lower = torch.get_autocast_dtype(device)
-        hidden_NH, head_VH = hidden_NH.to(lower), head_VH.to(lower)
-    return _TokenLogps.apply(hidden_NH, head_VH, targets_N, temperature, kept_NB)
+        hidden_NH, weight_VH = hidden_NH.to(lower), weight_VH.to(lower)
+    return _TokenLogps.apply(hidden_NH, weight_VH, head.bias, targets_N, temperature, kept_NB, head.scale, head.cap)
 
 
 class _TokenLogps(torch.autograd.Function):
@@ -41,51 +46,63 @@ class _TokenLogps(torch.autograd.Function):
     def forward(
         ctx: Any,
         hidden_NH: Tensor,
-        head_VH: Tensor,
+        weight_VH: Tensor,
+        bias_V: Tensor | None,
         targets_N: Tensor,
         temperature: float,
         kept_NB: Tensor | None,
+        scale: float,
+        cap: float | None,
     ) -> Tensor:
         ctx.temperature = temperature
+        ctx.scale, ctx.cap = scale, cap
         ctx.masks = kept_NB
-        ctx.rows = max(1, _CHUNK_BYTES // (head_VH.shape[0] * _wide(head_VH).itemsize))
-        ctx.save_for_backward(hidden_NH, head_VH, targets_N)
+        ctx.rows = max(1, _CHUNK_BYTES // (weight_VH.shape[0] * _wide(weight_VH).itemsize))
+        ctx.save_for_backward(hidden_NH, weight_VH, bias_V, targets_N)
         parts, ctx.kept = [], None
         chunks = zip(hidden_NH.split(ctx.rows), targets_N.split(ctx.rows), _masks(ctx, len(targets_N)), strict=True)
         for hidden, targets, kept in chunks:
-            logits = _logits(hidden, head_VH, temperature, kept)
+            logits = _mask(_logits(ctx, hidden, weight_VH, bias_V), kept)
             chosen = logits.gather(1, targets[:, None])[:, 0]
             largest, total = _exponentiate(logits)
             parts.append(chosen - (largest + total.log()))
-            if len(targets) == len(targets_N) and any(ctx.needs_input_grad):
+            if len(targets) == len(targets_N) and any(ctx.needs_input_grad) and cap is None:
                 ctx.kept = logits, total
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
-        hidden_NH, head_VH, targets_N = ctx.saved_tensors
-        hidden_grads, head_grad = [], None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        hidden_NH, weight_VH, bias_V, targets_N = ctx.saved_tensors
+        hidden_grads, weight_grad = [], None
+        bias_grad = torch.zeros_like(bias_V) if ctx.needs_input_grad[2] else None
         chunks = (x.split(ctx.rows) for x in (hidden_NH, targets_N, gradients[0]))
         for hidden, targets, gradient, kept in zip(*chunks, _masks(ctx, len(targets_N)), strict=True):
+            steepness = None
             if ctx.kept is None:
-                powers = _logits(hidden, head_VH, ctx.temperature, kept)
-                _, total = _exponentiate(powers)
+                powers = _logits(ctx, hidden, weight_VH, bias_V)
+                if ctx.cap is not None:  # d cap tanh(u / cap) / d u = 1 - tanh^2
+                    steepness = (powers * (ctx.temperature / ctx.cap)).square_().neg_().add_(1)
+                _, total = _exponentiate(_mask(powers, kept))
             else:
                 powers, total = ctx.kept
             # d log p(target) / d logits = (onehot - p) / T
-            scaled = gradient[:, None] / ctx.temperature
-            slope = powers.mul_(-scaled / total[:, None]).scatter_add_(1, targets[:, None], scaled).to(head_VH.dtype)
-            hidden_grads.append(slope @ head_VH)
+            scaled = gradient[:, None] / (ctx.temperature / ctx.scale)
+            slope = powers.mul_(-scaled / total[:, None]).scatter_add_(1, targets[:, None], scaled)
+            slope = (slope if steepness is None else slope.mul_(steepness)).to(weight_VH.dtype)
+            hidden_grads.append(slope @ weight_VH)
+            if bias_grad is not None:
+                bias_grad += slope.sum(0)
             if not ctx.needs_input_grad[1]:
                 continue
-            if head_grad is None:
-                head_grad = (slope.T @ hidden).to(_wide(head_VH))
-            elif head_grad.dtype == slope.dtype:
-                head_grad.addmm_(slope.T, hidden)
+            if weight_grad is None:
+                weight_grad = (slope.T @ hidden).to(_wide(weight_VH))
+            elif weight_grad.dtype == slope.dtype:
+                weight_grad.addmm_(slope.T, hidden)
             else:
-                head_grad += slope.T @ hidden
+                weight_grad += slope.T @ hidden
         ctx.kept = None
-        return torch.cat(hidden_grads), None if head_grad is None else head_grad.to(head_VH.dtype), None, None, None
+        weight_grad = None if weight_grad is None else weight_grad.to(weight_VH.dtype)
+        return torch.cat(hidden_grads), weight_grad, bias_grad, None, None, None, None, None
 
 
 def _exponentiate(logits_NV: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,19 +116,31 @@ def _masks(ctx: Any, count: int) -> Sequence[Tensor | None]:
     return [None] * max(1, -(-count // ctx.rows)) if ctx.masks is None else ctx.masks.split(ctx.rows)
 
 
-def _logits(hidden: Tensor, head_VH: Tensor, temperature: float, kept_NB: Tensor | None) -> Tensor:
-    """logits / T in float32 or wider, -inf where not kept.
+def _logits(ctx: Any, hidden: Tensor, weight_VH: Tensor, bias_V: Tensor | None) -> Tensor:
+    """logits / T in float32 or wider.
 
-    Scaling the states is the same as scaling the far larger logits.
+    Without bias and cap the states are scaled, which is the same as scaling the far larger logits.
     """
-    scaled = hidden if temperature == 1.0 else hidden / temperature
-    logits = (scaled @ head_VH.T).to(_wide(head_VH))
+    if bias_V is None and ctx.cap is None:
+        factor = ctx.temperature / ctx.scale
+        scaled = hidden if factor == 1.0 else hidden / factor
+        return (scaled @ weight_VH.T).to(_wide(weight_VH))
+    logits = (hidden @ weight_VH.T).to(_wide(weight_VH))
+    if bias_V is not None:
+        logits.add_(bias_V)
+    if ctx.cap is None:
+        return logits.mul_(ctx.scale / ctx.temperature)
+    return logits.mul_(ctx.scale / ctx.cap).tanh_().mul_(ctx.cap / ctx.temperature)
+
+
+def _mask(logits_NV: Tensor, kept_NB: Tensor | None) -> Tensor:
+    """The logits, in place -inf where not kept."""
     if kept_NB is not None:
         bits = torch.arange(8, dtype=torch.uint8, device=kept_NB.device)
-        kept_NV = (kept_NB[:, :, None] >> bits & 1).bool().flatten(1)[:, : logits.shape[1]]
-        logits.masked_fill_(~kept_NV, -torch.inf)
-    return logits
+        kept_NV = (kept_NB[:, :, None] >> bits & 1).bool().flatten(1)[:, : logits_NV.shape[1]]
+        logits_NV.masked_fill_(~kept_NV, -torch.inf)
+    return logits_NV
 
 
-def _wide(head_VH: Tensor) -> torch.dtype:
-    return torch.promote_types(head_VH.dtype, torch.float32)
+def _wide(weight_VH: Tensor) -> torch.dtype:
+    return torch.promote_types(weight_VH.dtype, torch.float32)

@@ -1,0 +1,69 @@
+"""The tensors of a model folder by their names on disk, whichever of the four usual shapes the folder has.
+
+model.safetensors      model.safetensors.index.json and its shards
+pytorch_model.bin      pytorch_model.bin.index.json and its shards, read without running what is pickled in them
+"""
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from afterbase.core.errors import UserError
+
+_WHOLE = ("model.safetensors", "pytorch_model.bin")
+
+
+def tensor_names(folder: Path) -> list[str]:
+    """Names of all tensors on disk, sorted."""
+    return sorted(name for file in _files(folder) for name in _names(file))
+
+
+def read_tensors(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
+    """The tensors with a wanted name, as they are on disk, on the CPU; of others no bytes are read from safetensors."""
+    out = {}
+    for file in _files(folder):
+        if file.suffix == ".safetensors":
+            with safe_open(file, framework="pt") as tensors:
+                out |= {name: tensors.get_tensor(name) for name in tensors.keys() if wanted(name)}  # noqa: SIM118
+        else:
+            out |= {name: tensor.clone() for name, tensor in _pickled(file).items() if wanted(name)}
+    return out
+
+
+def _files(folder: Path) -> list[Path]:
+    """The files that hold the weights; where safetensors are there, they are what transformers reads."""
+    for whole in _WHOLE:
+        index = folder / f"{whole}.index.json"
+        if (folder / whole).is_file():
+            return [folder / whole]
+        if index.is_file():
+            return [folder / name for name in sorted(set(json.loads(index.read_text())["weight_map"].values()))]
+    raise UserError(
+        "a model folder holds weights",
+        got=f"{folder}, where there is none of {', '.join(_WHOLE)} and their indices",
+        remedy="use a folder written by `save_pretrained`",
+    )
+
+
+def _names(file: Path) -> list[str]:
+    if file.suffix == ".safetensors":
+        with safe_open(file, framework="pt") as tensors:
+            return list(tensors.keys())
+    return list(_pickled(file))
+
+
+def _pickled(file: Path) -> dict[str, Tensor]:
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise UserError(
+            "weights in a pickle are tensors and nothing that would have to be run",
+            got=f"{file}: {' '.join(str(error).split())[-300:]}",
+            remedy="convert them to safetensors, with `save_pretrained`",
+        ) from error
+    return {name: value for name, value in state.items() if isinstance(value, Tensor)}

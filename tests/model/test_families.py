@@ -1,0 +1,115 @@
+"""Families that cannot be trained are refused in one sentence, with those that can; and lengths from any config."""
+
+import json
+
+import pytest
+import transformers as hf
+
+from afterbase.core.errors import UserError
+from afterbase.model.families import (
+    WORK,
+    attention_window,
+    context_length,
+    longest_sequence,
+    read_config,
+    rope_turn,
+)
+from afterbase.model.load import load
+from zoo import GPT2, LONGROPE, WIDTHS, smallest, working, write
+
+REFUSED = {
+    "falcon": "attention cannot be given from outside",
+    "gptj": "attention cannot be given from outside",
+    "codegen": "",
+    "mpt": "",
+    "bloom": "",
+    "mamba": "",
+    "bert": "",
+    "rwkv": "",
+    "xlnet": "",
+    "gpt_oss": "log-probabilities that differ by",
+    "lfm2": "states that differ by",
+    "qwen3_next": "",
+}
+
+
+@pytest.mark.parametrize("model_type", REFUSED)
+def test_a_family_that_does_not_work_is_refused_with_the_reason_and_those_that_do(model_type, toy_tokenizer, tmp_path):
+    folder = write(tmp_path / "odd", smallest(model_type, len(toy_tokenizer)), toy_tokenizer)
+    with pytest.raises(UserError) as raised:
+        load(folder)
+    assert f"`{model_type}`" in raised.value.got
+    assert REFUSED[model_type] in raised.value.got
+    assert "\n" not in raised.value.got
+    assert all(family in raised.value.remedy for family in WORK)
+
+
+def test_so_is_an_encoder_with_a_decoder(toy_tokenizer, tmp_path):
+    config = hf.T5Config(vocab_size=len(toy_tokenizer), d_model=32, d_ff=64, num_layers=1, num_heads=2, d_kv=16)
+    hf.T5ForConditionalGeneration(config).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match="decoder-only") as raised:
+        read_config(tmp_path)
+    assert "`t5`: an encoder and a decoder" in raised.value.got
+
+
+CONFIGS = {
+    "code of its own": {"model_type": "mine", "auto_map": {"AutoConfig": "mine.Config"}},
+    "unknown": {"model_type": "no_such_family"},
+    "no type": {"hidden_size": 8},
+    "no text": {"model_type": "vit"},
+}
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_so_is_a_config_that_no_language_model_has(kind, tmp_path):
+    (tmp_path / "mine.py").write_text("raise SystemExit('code of a model folder was run')\n")
+    (tmp_path / "config.json").write_text(json.dumps(CONFIGS[kind]))
+    with pytest.raises(UserError, match="decoder-only language model that transformers runs without code of its own"):
+        read_config(tmp_path)
+
+
+@pytest.mark.parametrize("method", ["fp8", "gptq", "mxfp4"])
+def test_quantised_weights_are_refused_before_any_is_read(method, tmp_path, toy_tokenizer):
+    folder = working("deepseek_v3", tmp_path / "model", toy_tokenizer)
+    config = json.loads((folder / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": method, "weight_block_size": [128, 128]}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(UserError, match="floating-point numbers") as raised:
+        load(folder)
+    assert f"`{method}`" in raised.value.got
+
+
+DYNAMIC = {**WIDTHS, "rope_parameters": {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}}
+YARN = {
+    **WIDTHS,
+    "rope_parameters": {
+        "rope_type": "yarn",
+        "factor": 4.0,
+        "rope_theta": 1e4,
+        "original_max_position_embeddings": 128,
+    },
+}
+GEMMA3 = {"head_dim": 8, "sliding_window": 32, **WIDTHS}
+
+
+@pytest.mark.parametrize(
+    ("config", "context", "window", "turn"),
+    [
+        (hf.LlamaConfig(**WIDTHS), 512, None, None),
+        (hf.GPT2Config(**GPT2), 512, None, None),
+        (hf.BloomConfig(hidden_size=32), 1 << 20, None, None),
+        (hf.Gemma3Config(text_config=GEMMA3), 512, 32, None),
+        (hf.MistralConfig(**WIDTHS, sliding_window=24), 512, 24, None),
+        (hf.Qwen2Config(**WIDTHS, sliding_window=24), 512, None, None),
+        (hf.Phi3Config(**LONGROPE), 512, None, 64),
+        (hf.LlamaConfig(**DYNAMIC), 512, None, 512),
+        (hf.LlamaConfig(**YARN), 512, None, None),
+    ],
+    ids=["llama", "gpt2", "bloom", "gemma3", "mistral", "qwen2", "longrope", "dynamic", "yarn"],
+)
+def test_lengths_are_read_from_any_config(config, context, window, turn):
+    assert context_length(config) == context
+    assert attention_window(config) == (float("inf") if window is None else window)
+    assert rope_turn(config) == (float("inf") if turn is None else turn)
+    assert longest_sequence(config) == min(n for n in (context, window, turn) if n is not None)

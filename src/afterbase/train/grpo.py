@@ -35,7 +35,7 @@ from afterbase.train.rollouts import Judge
 from afterbase.train.sampler import Sampler
 from afterbase.train.watch import parted
 
-VERSION = 10
+VERSION = 11
 
 
 def train_grpo(

@@ -35,7 +35,7 @@ from afterbase.train.lora import Lora, add_lora, merged
 from afterbase.train.losses.tokens import token_logps
 from afterbase.train.optimise import gather_trained
 
-VERSION = 6
+VERSION = 7
 
 
 class Sft(Training):

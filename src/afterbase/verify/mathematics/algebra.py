@@ -229,12 +229,14 @@ class Arithmetic:
         return out
 
     def _reduced(self, above: Sum, below: Sum) -> Quotient:
-        """With 1 below, where there is one term."""
+        """With 1 below, where there is one term, or where above is a multiple of below."""
         if below is _ONE or below == _ONE:
             return Quotient(above, _ONE)
         if len(below) == 1:
             ((product, c),) = below.items()
             return Quotient(self._times(above, self._folded({atom: -n for atom, n in product}, 1 / c)), _ONE)
+        if above.keys() == below.keys() and len({c / below[product] for product, c in above.items()}) == 1:
+            return rational(next(c / below[product] for product, c in above.items()))
         return Quotient(above, below)
 
     @staticmethod

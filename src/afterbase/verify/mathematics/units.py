@@ -92,6 +92,7 @@ _ANGLED = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)")
 _PERCENT = re.compile(
     r"\s*(?:%|\\text\s*\{\s*(?:percent|per cent|pct)\s*\}|\s(?:percent|per cent|pct)|(?<=\d)percent)$"
 )
+_VOWEL = re.compile("[aeiouy]", re.IGNORECASE)
 _WORD = re.compile(r"[a-zA-Z]+(?:/[a-zA-Z]+)?")
 
 
@@ -152,4 +153,8 @@ def is_word(word: str) -> bool:
     """Whether letters without \\text{} are a word rather than a product of variables."""
     if word in _KNOWN and len(word) > 1:
         return True
-    return len(word) >= 3 and re.search(r"[aeiouyAEIOU]", word[1:]) is not None and word.lower() not in ("xyz", "abc")
+    return (
+        len(word) >= 3
+        and _VOWEL.search(word if len(word) > 3 else word[1:]) is not None
+        and word.lower() not in ("xyz", "abc")
+    )

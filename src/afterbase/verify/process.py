@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_WRITE, F_SETPIPE_SZ, fcntl
 from io import FileIO
 
+from afterbase.verify.cgroups import Group, place
 from afterbase.verify.jail import Jail, Limits, Room
 from afterbase.verify.launchers import Launcher, Used, borrowed
 from afterbase.verify.samples import Samples
@@ -69,12 +70,15 @@ def run(
             **{number: number for number in passed},
         }
         try:
+            groups = place()
+            group = None if groups is None else stack.enter_context(groups.group(limits))
             with borrowed() as launcher:
-                first = launcher.start(confined.command, confined.environment, numbers, cgroup=None)
+                at = None if group is None else group.folder
+                first = launcher.start(confined.command, confined.environment, numbers, cgroup=at)
                 for end in (out_end, error_end, telling):
                     end.close()
-                watch = _Watch(launcher, first, limits, out=out.fileno(), error=error.fileno(), told=told.fileno())
-                return watch.until_the_end(unwanted)
+                texts = {"out": out.fileno(), "error": error.fileno(), "told": told.fileno()}
+                return _Watch(launcher, first, group, limits, **texts).until_the_end(unwanted)
         except ChildProcessError as fault:
             return Ended(reason=Reason.SANDBOX, stderr=str(fault).encode())
 
@@ -107,8 +111,11 @@ def _pipe(user: int | None) -> tuple[int, int]:
 class _Watch:
     """The state of one run."""
 
-    def __init__(self, launcher: Launcher, first: int, limits: Limits, *, out: int, error: int, told: int) -> None:
+    def __init__(
+        self, launcher: Launcher, first: int, group: Group | None, limits: Limits, *, out: int, error: int, told: int
+    ) -> None:
         self._launcher = launcher
+        self._group = group
         self._limits = limits
         self._samples = Samples(first)
         self._out, self._error, self._told = out, error, told
@@ -144,7 +151,7 @@ class _Watch:
                 self._samples.look()
                 if self._samples.memory_bytes > self._limits.memory_bytes:
                     return Reason.MEMORY
-                if self._samples.cpu_seconds > self._limits.cpu_seconds:
+                if self._cpu_seconds() > self._limits.cpu_seconds:
                     return Reason.TIMEOUT
                 late = overdue(self._limits, now - started, self._samples.kept_waiting_seconds)
                 if late is not None:
@@ -185,9 +192,14 @@ class _Watch:
 
     def _passed(self, used: Used) -> Reason | None:
         """The limit that only the sum at the end shows to be passed: it is the same however often one looked."""
-        if used.peak_bytes > self._limits.memory_bytes:
+        killed_for_memory = self._group is not None and self._group.out_of_memory
+        if killed_for_memory or used.peak_bytes > self._limits.memory_bytes:
             return Reason.MEMORY
-        return Reason.TIMEOUT if used.cpu_seconds > self._limits.cpu_seconds else None
+        return Reason.TIMEOUT if max(used.cpu_seconds, self._cpu_seconds()) > self._limits.cpu_seconds else None
+
+    def _cpu_seconds(self) -> float:
+        """What the kernel counted, or else what was seen."""
+        return self._samples.cpu_seconds if self._group is None else self._group.cpu_seconds
 
     def _status_lines(self) -> Iterator[dict]:
         for line in bytes(self._texts[self._told]).splitlines():

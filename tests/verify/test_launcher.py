@@ -86,6 +86,13 @@ def test_a_missing_binary_is_told_by_name(launcher: Launcher) -> None:
     assert told.value.filename == "no-such-command"
 
 
+def test_a_command_that_cannot_be_born_in_its_group_is_told(launcher: Launcher, tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "nowhere"):  # no control group; no folder
+        with pytest.raises(ChildProcessError):
+            launcher.start(["true"], ENVIRONMENT, {}, cgroup=place)
+    assert ended(launcher, "print(6)")[0] == "6\n"
+
+
 def test_with_its_owner_a_command_is_gone() -> None:
     """The owner is killed without a word; the pipe that the command holds ends."""
     script = (

@@ -10,6 +10,7 @@ Whatever of a command outlives it comes to this process and is killed; all of it
 Constants: linux/sched.h, linux/prctl.h.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -46,11 +47,18 @@ def main() -> None:
             return
         if len(message) == 1:  # a word that came after the end
             continue
-        first = _started(json.loads(message), descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        try:
+            first = _started(json.loads(message), descriptors)
+        except OSError as error:
+            link.send(json.dumps({"fault": str(error)}).encode())
+            continue
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
         link.send(json.dumps({"pid": first}).encode())
-        link.send(json.dumps(_used_to_the_end(first, link)).encode())
+        used = _used_to_the_end(first, link)
+        with contextlib.suppress(BrokenPipeError):  # whoever asked is gone
+            link.send(json.dumps(used).encode())
 
 
 def _started(request: dict, descriptors: list[int]) -> int:
@@ -78,10 +86,10 @@ def _fork(cgroup: str | None) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
     pid = libc.syscall(_CLONE3, arguments, ctypes.c_size_t(len(arguments)))
-    if pid < 0:
-        raise OSError(ctypes.get_errno(), "clone into a control group")
     if pid:
         os.close(folder)
+    if pid < 0:
+        raise OSError(ctypes.get_errno(), "clone into a control group")
     return pid
 
 

@@ -28,7 +28,7 @@ class Used:
 
 
 class Launcher:
-    """One launcher and the command that it runs; ChildProcessError wherever it is found dead."""
+    """One launcher and the command that it runs; ChildProcessError if it cannot start one or is found dead."""
 
     def __init__(self) -> None:
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -62,7 +62,10 @@ class Launcher:
         }
         with self._living():
             socket.send_fds(self._link, [json.dumps(request).encode()], list(numbers.values()))
-        return self._told()["pid"]
+        told = self._told()
+        if "fault" in told:
+            raise ChildProcessError(told["fault"])
+        return told["pid"]
 
     def fileno(self) -> int:
         """Can be read when the command and all that it left are gone."""

@@ -13,6 +13,9 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+from afterbase.verify.mathematics import formula
+from afterbase.verify.mathematics.algebra import Arithmetic, NoValueError, TooLargeError, UndecidedError, constant
+
 # Women's on the first line, men's on the second; none that is a word as well.
 _NAMES = [line.split() for line in Path(__file__).with_name("first_names.txt").read_text().splitlines()]
 _WORDS = (
@@ -21,6 +24,7 @@ _WORDS = (
 )
 _STEP = re.compile(r"<<([^<>=]+)=([^<>=]+)>>")
 _NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?|\.\d+")
+_NO_ARITHMETIC = re.compile(r"\*\*|//|[\d.)]\s*\(|\)\s*[\d.]|[\d.]\s+[\d.]")  # powers, and products without a sign
 _ARITHMETIC = re.compile(r"[\d.,+*/() -]+")
 
 
@@ -120,16 +124,15 @@ def _recomputed(steps: Sequence[tuple[str, Fraction | None]], old: Fraction, new
 
 def _evaluated(expression: str, changed: Mapping[Fraction, Fraction]) -> Fraction | None:
     """The exact value of sums, products and quotients; None for anything else."""
-    if not _ARITHMETIC.fullmatch(expression) or "**" in expression or "//" in expression:
+    if not _ARITHMETIC.fullmatch(expression) or _NO_ARITHMETIC.search(expression):
         return None
 
     def exact(found: re.Match[str]) -> str:
         value = Fraction(found.group().replace(",", ""))
         value = changed.get(value, value)
-        return f"Fraction({value.numerator}, {value.denominator})"
+        return f"({value.numerator}/{value.denominator})"
 
     try:
-        # Nothing but digits, four operators and brackets has come this far.
-        return eval(_NUMBER.sub(exact, expression), {"__builtins__": {}, "Fraction": Fraction})
-    except (SyntaxError, TypeError, ZeroDivisionError):
+        return constant(formula.value(_NUMBER.sub(exact, expression), Arithmetic()))
+    except (NoValueError, TooLargeError, UndecidedError):
         return None

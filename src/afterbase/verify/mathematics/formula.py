@@ -155,10 +155,10 @@ class _Reader:
                 out, slash = self._arithmetic.divided(out, self._signed(self._factor)), True
             elif self._begins_factor():
                 if self._kind() in ("number", "repeating"):
-                    if self._kind(-1) in ("number", "repeating") or self._peek(-1) == "!":
+                    if self._kind(-1) in ("number", "repeating"):
                         raise NoValueError  # 5 6
-                    if not (self._kind(-1) == "letter" and self._peek(-2) in ("^", "**")):
-                        raise UndecidedError  # x2, but 2^x 3^x
+                    if self._peek(-1) != "!" and not (self._kind(-1) == "letter" and self._peek(-2) in ("^", "**")):
+                        raise UndecidedError  # x2, but 2^x 3^x and 5!5!
                 if slash:
                     raise UndecidedError  # 1/2\pi may have \pi above or below
                 out = self._arithmetic.multiplied(out, self._factor())

@@ -70,6 +70,7 @@ _SPACE = re.compile(r"(?:\\[,;:> ]|~|\s)+")
 _DELIMITER = re.compile(r"\\[()\[\]]|\$\$?")
 _MONEY = re.compile(r"\\\$|\$")
 _CIRCLE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-zA-Z]))")
+_CHOOSE = re.compile(r"\{\s*([^{}\\]+?)\s*\\choose\s*([^{}\\]+?)\s*\}")
 _COMMA = re.compile(r",\\!|\{\s*,\s*\}")
 _THOUSANDS = re.compile(r"(?<![\d.,_^/])(?<!\d )\d{1,3}(?: \d{3})+(?!\d|,\d|/| \d)")
 _TRAILING = re.compile(r"[\s.,;:]+$")
@@ -126,6 +127,7 @@ def _vulgar(found: re.Match[str]) -> str:
 
 def _without_commands(text: str) -> str:
     text = _COMMAND.sub(lambda found: _NAMES.get(found[1], found[0]), text)
+    text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = _CIRCLE.sub(r"^\\circ ", text)
     text = _TEXT.sub(_one_text, text)
     text = _BOLD.sub(lambda found: rf"\mathbf{{{found[1]}}}" if found[1].isalpha() else found[1], text)

@@ -10,6 +10,7 @@ _LETTERS = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z]{2,}")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _FORMULA = re.compile(r"[\\^_{}=<>+*/|\[\]]")
 _JOINED = re.compile(r"\s*(?:,|;|&|(?<![a-zA-Z])(?:and|or)(?![a-zA-Z]))\s*")
+_ORDINAL = re.compile(r"(?<=\d)(?:st|nd|rd|th)(?![a-zA-Z])")
 _ARTICLES = frozenset(["a", "an", "the"])
 _CHOICE = re.compile(r"\s*\(?\s*([A-J])\s*\)?\s*")
 _CHOSEN = re.compile(r"\s*(?:\\(?:text|mathbf)\s*\{)?\s*\(\s*([A-J])\s*\)\s*\}?(?![\w^_+*/=-])\s*\S.*", re.DOTALL)
@@ -53,6 +54,7 @@ def _said(text: str) -> list[tuple[str, ...]] | None:
     text = _TEXT.sub(r" \1 ", text)
     if _FORMULA.search(text) or not (_LETTERS.search(text) or not text.isascii()):
         return None
+    text = _ORDINAL.sub("", text)
     parts = (tuple(w for w in _WORD.findall(part.casefold()) if w not in _ARTICLES) for part in _JOINED.split(text))
     return sorted(part for part in parts if part)
 

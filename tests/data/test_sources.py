@@ -97,7 +97,9 @@ def test_the_digits_of_a_float_are_worth_the_float(number: float) -> None:
 @pytest.mark.parametrize("cell", [float("nan"), "nan", " NaN ", float("inf"), None, "", True, [1], {"x": 1}])
 def test_what_is_no_answer_is_refused_with_its_row(tmp_path: Path, cell: object) -> None:
     rows = [*sums(3), {"id": 9, "q": "What is 1/0?", "a": cell}, *sums(0)]
-    assert refusal(source(table(tmp_path, rows), train=1, test=1)).got.startswith("line 4 of ")
+    got = refusal(source(table(tmp_path, rows), train=1, test=1)).got
+    assert got.startswith("line 4 of ")
+    assert got.endswith(f"`a` is {json.dumps(cell)}")
 
 
 @pytest.mark.parametrize("dtype", [pa.float64(), pa.decimal128(12, 6)])

@@ -252,7 +252,7 @@ def _cell(config: Source, row: Row, what_for: str) -> str:
     if not isinstance(value, str) or not value.strip() or (what_for == "answer" and value.strip().lower() == "nan"):
         raise UserError(
             f"the column of `{what_for}` holds text, which is not empty",
-            got=f"{row.place} of {config.path}: `{column}` is {json.dumps(value, default=str)[:80]}",
+            got=f"{row.place} of {config.path}: `{column}` is {json.dumps(row.values[column], default=str)[:80]}",
             remedy="correct the row, or leave it out",
         )
     return value.strip()

@@ -242,7 +242,9 @@ class CompletionRequest(GenerationRequest):
                 "prompt", "{name} is a text, token ids, or a list of texts or of token ids", {"name": "prompt"}
             )
         if not isinstance(prompt[0], int) and not isinstance(prompt, str) and len(prompt) > MOST:
-            raise PydanticCustomError("too_long", "{name} has {most} at most", {"name": "prompt", "most": MOST})
+            raise PydanticCustomError(
+                "too_long", "a {name} has {most} texts or lists of ids at most", {"name": "prompt", "most": MOST}
+            )
         return prompt
 
     @property

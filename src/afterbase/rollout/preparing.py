@@ -148,13 +148,14 @@ def read_request(kind: type[AnyRequest], body: bytes) -> AnyRequest:
 
 
 def _invalid(error: ValidationError) -> ApiError:
-    found: dict[str, Any] = dict(error.errors(include_url=False, include_input=False)[0])
+    # Of several types that were tried, the one that fits furthest tells the most.
+    found: dict[str, Any] = dict(max(error.errors(include_url=False, include_input=False), key=lambda e: len(e["loc"])))
     kind, named = found["type"], found.get("ctx", {}).get("name")
     # Between the fields' names stand those of the types that were tried.
     known = kind == "extra_forbidden"
     place = [str(part) for part in found["loc"] if known or isinstance(part, int) or part in _FIELDS]
     param = ".".join([*place, *([named] if named and named not in place else [])])
-    message = f"{param}: {found['msg']}" if param else found["msg"]
+    message = found["msg"] if not param or found["msg"].startswith(param) else f"{param}: {found['msg']}"
     if kind == "extra_forbidden":
         param = param[:80]
         message = f"this server does not know the field `{param}`: leave it out"

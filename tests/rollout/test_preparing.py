@@ -114,7 +114,7 @@ def test_a_template_that_refuses_is_quoted(preparing, toy_lm, monkeypatch):
         ("{{ raise_exception('Only users here!') }}", "Only users here!"),
         ("{{ messages[0].content.nothing() }}", "nothing"),
         ("{{ 1 // 0 }}", "zero"),
-        ("{% for m in messages %}{% endfor %}", "one token or more"),
+        ("{% for m in messages %}{% endfor %}", "as it was written"),
     ):
         monkeypatch.setattr(toy_lm.tokenizer, "chat_template", template)
         with pytest.raises(ApiError, match=said) as raised:

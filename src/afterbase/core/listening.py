@@ -1,6 +1,7 @@
 """What all servers of ours share: a bound socket, no door open to others without a token, and an end by Ctrl-C."""
 
 import functools
+import gc
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,10 @@ def server(
 
 def run(app: Any, listener: socket.socket, *, say: Say, goodbye: str = "stopped") -> None:
     """Serve an ASGI application until Ctrl-C."""
+    # What a server is made of lives as long as it does: looked through again and again while a large body becomes a
+    # million lists, it took two thirds of that time.
+    gc.collect()
+    gc.freeze()
     try:
         server(app, say=say).run(sockets=[listener])
     except KeyboardInterrupt:

@@ -47,7 +47,7 @@ def written(folder: Path) -> str:
 
 
 def test_a_token_that_an_endpoint_repeats_is_masked(tmp_path: Path, echo: str) -> None:
-    recipe = _with_endpoint(echo, "AN_ODD_NAME")
+    recipe = _with_endpoint(f"{echo}/v1", "AN_ODD_NAME")
     ended = run(tmp_path, recipe, AN_ODD_NAME=CANARY)
     assert ended.returncode == 2
     assert "Incorrect API key provided" in ended.stderr, "what the endpoint said is told"

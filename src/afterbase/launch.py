@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import math
 import os
 import random
 import shutil
@@ -27,6 +26,7 @@ from afterbase.data.sources import distinct_problems
 from afterbase.data.teacher import Teacher
 from afterbase.eval.examination import told
 from afterbase.eval.statistics import wilson
+from afterbase.model.families import context_length, read_config
 from afterbase.model.load import find
 from afterbase.recipe import BaseRecipe, Recipe, RlRecipe, load_recipe
 from afterbase.report.collect import collect, teacher_tokens
@@ -229,7 +229,7 @@ def audit(path: Path) -> dict[str, Any]:
 
 def _preflight(recipe: R) -> tuple[R, list[str]]:
     """Refuse early what would fail late; leave out the code domain where programs cannot be isolated, and say so."""
-    context = json.loads((find(recipe.base) / "config.json").read_text()).get("max_position_embeddings", math.inf)
+    context = context_length(read_config(find(recipe.base)))
     _refuse_answers_beyond_context(recipe.model_dump(exclude={"teacher"}), context)
     if recipe.judge is not None:
         recipe.judge.asked.refuse_unready()

@@ -3,9 +3,12 @@
 import json
 
 import pytest
+import torch
 import transformers as hf
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from afterbase.core.errors import UserError
+from afterbase.model.attention import Segments
 from afterbase.model.families import (
     WORK,
     attention_window,
@@ -14,7 +17,8 @@ from afterbase.model.families import (
     read_config,
     rope_turn,
 )
-from afterbase.model.load import load
+from afterbase.model.load import load, save
+from afterbase.model.probe import logps_alone, token_log_probabilities
 from zoo import GPT2, LONGROPE, WIDTHS, smallest, working, write
 
 REFUSED = {
@@ -113,3 +117,30 @@ def test_lengths_are_read_from_any_config(config, context, window, turn):
     assert attention_window(config) == (float("inf") if window is None else window)
     assert rope_turn(config) == (float("inf") if turn is None else turn)
     assert longest_sequence(config) == min(n for n in (context, window, turn) if n is not None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model_type", sorted({config.model_type for config in MODEL_FOR_CAUSAL_LM_MAPPING}))
+def test_every_family_of_transformers_is_refused_or_has_its_own_log_probabilities(model_type, toy_tokenizer, tmp_path):
+    try:
+        config = smallest(model_type, len(toy_tokenizer) + 8)  # some families add a token
+        with torch.device("meta"):
+            weights = sum(p.numel() for p in hf.AutoModelForCausalLM.from_config(config).parameters())
+        if weights > 3e7:
+            pytest.skip(f"not small by the usual names: {weights} weights")
+        folder = write(tmp_path / "model", config, toy_tokenizer, scale=3.0)
+    except Exception as error:
+        pytest.skip(f"cannot be made small by the usual names: {error}")
+    try:
+        lm = load(folder)
+    except UserError:
+        assert model_type not in WORK
+        return
+    ids = torch.randint(3, 300, (26,), generator=torch.Generator().manual_seed(1))
+    model = hf.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager").eval()
+    with torch.no_grad():
+        ours = token_log_probabilities(lm.hidden(ids, Segments.of([14, 12])), lm.head, ids, [14, 12])
+        torch.testing.assert_close(ours, logps_alone(model, ids, [14, 12]), rtol=0, atol=1e-4)
+        for parameter in lm.model.parameters():
+            parameter.mul_(1.01)
+    save(lm, tmp_path / "out")  # refuses what does not come back

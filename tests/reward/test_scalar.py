@@ -72,3 +72,14 @@ def test_scores_of_any_size_become_rewards(score):
     assert 0.0 <= value <= 1.0
     if abs(score) < 30:
         assert value == pytest.approx(1 / (1 + math.exp(-score)), abs=1e-12)
+
+
+def test_under_bfloat16_scores_are_still_told_apart(reward_model):
+    """Two answers in a hundred would tie where scores were rounded to eight bits."""
+    torch.nn.init.normal_(reward_model.head.weight, generator=torch.Generator().manual_seed(0))
+    conversations = [[i % 300, i % 7, i % 11, 5] for i in range(300)]
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        scores = reward_model.scores(conversations)
+    assert scores.dtype == torch.float32
+    assert len(scores.unique()) > 0.95 * len(scores.bfloat16()), len(scores.unique())
+    assert len(scores.bfloat16().unique()) < len(scores.unique())

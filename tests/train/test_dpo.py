@@ -11,6 +11,7 @@ from afterbase.model.load import load
 from afterbase.train.dpo import Dpo, accumulate, train_dpo
 from afterbase.train.optimise import Optimisation
 from afterbase.train.pairs import answer_logps, read_pairs
+from zoo import working
 
 CONFIG = Dpo(
     epochs=2,
@@ -53,6 +54,22 @@ def test_separable_pairs_are_learnt(toy_store, preference_inputs, with_reference
     report = json.loads((trained.payload / "accuracy.json").read_text())
     assert (report["training_pairs"], report["held_out_pairs"]) == (18, 6)
     assert report["held_out_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+@pytest.mark.parametrize("kind", ["opt, dropout", "gpt2, dropout"])
+def test_nothing_is_dropped_at_random(
+    toy_store, toy_tokenizer, artifact, preference_inputs, with_reference, kind, recompute
+):
+    """A policy that is its reference has the loss ln 2; with the dropout of its config it would not."""
+    _, pairs = preference_inputs(8)
+    model = artifact("other", lambda folder: working(kind, folder, toy_tokenizer))
+    inputs = with_reference((model, pairs))
+    config = CONFIG.model_copy(update={"recompute": recompute})
+    trained = train_dpo(toy_store, "DPO", *inputs, config, seed=0)
+    assert trained.metrics()[0]["loss"] == pytest.approx(math.log(2), abs=1e-4)
+    dropout = json.loads((trained.payload / "config.json").read_text())
+    assert max(dropout.get("dropout", 0), dropout.get("resid_pdrop", 0)) > 0, "the config says what it said"
 
 
 def test_the_draft_module_is_left_alone(toy_store, preference_inputs, with_reference):

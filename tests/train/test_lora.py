@@ -11,6 +11,7 @@ from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import whole_state
 from afterbase.train.lora import Lora, add_lora, merged
+from zoo import working
 
 IDS, SEGMENTS = torch.tensor([5, 6, 7, 8, 9, 10]), Segments.of([4, 2])
 
@@ -60,6 +61,29 @@ def test_the_merged_folder_computes_what_the_additions_do(toy_lm, tmp_path):
     assert again.mtp is not None
     torch.testing.assert_close(logits(again), with_additions, rtol=0, atol=1e-5)
     assert not any("lora" in name for name in again.modules().state_dict())
+
+
+@pytest.mark.parametrize("kind", ["qwen3_moe", "phimoe, bias", "granitemoe, divisor", "glm4_moe"])
+def test_experts_of_other_families_are_in_the_merged_folder(kind, toy_tokenizer, tmp_path):
+    """peft would wrap experts under names that no loader knows, and transformers would fill them at random."""
+    lm = load(working(kind, tmp_path / "model", toy_tokenizer))
+    config = Lora(rank=2, alpha=4)
+    add_lora(lm, config, seed=0)
+    trained = {name.split(".lora_")[0] for name, p in lm.model.named_parameters() if p.requires_grad}
+    assert {name.split(".")[-2] for name in trained} == {"self_attn"}
+    disturb(lm)
+    save(lm, tmp_path / "out", state=merged(whole_state(lm.modules()), config), now=True)
+    model, found = AutoModelForCausalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not any(found.values())
+    assert sum(p.dim() == 3 for p in model.parameters()) >= 2, "experts of a layer, in one tensor each"
+    torch.testing.assert_close(logits(load(tmp_path / "out")), logits(lm), rtol=0, atol=1e-4)
+
+
+def test_a_model_without_linear_layers_is_refused(toy_tokenizer, tmp_path):
+    lm = load(working("gpt2, dropout", tmp_path / "model", toy_tokenizer))
+    with pytest.raises(UserError, match="go beside linear layers") as raised:
+        add_lora(lm, Lora(rank=2), seed=0)
+    assert "`gpt2`" in raised.value.got
 
 
 def test_a_model_without_additions_is_saved_as_it_is(toy_lm):

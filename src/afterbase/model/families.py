@@ -12,7 +12,11 @@ from afterbase.core.errors import UserError
 
 # Families whose packed rows, training, saving and decoding equal transformers' own in our tests. Others may work too:
 # each model proves it when it is loaded.
-WORK = ("deepseek_v3", "llama")
+WORK = (
+    "cohere", "cohere2", "deepseek_v3", "exaone4", "gemma", "gemma3_text", "glm4", "glm4_moe", "gpt2", "gpt_neox",
+    "granite", "granitemoe", "hyperclovax", "llama", "mistral", "mixtral", "nanochat", "olmo2", "olmo3", "olmoe", "opt",
+    "phi", "phi3", "phimoe", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "smollm3",
+)  # fmt: skip
 
 _UNNAMED = 1 << 20  # tokens: the context of a model whose config names none
 _CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "n_ctx")

@@ -100,3 +100,20 @@ def test_what_fails_half_way_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="full"):
         half_way()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_single_turns_hold_comes_back(tmp_path, form):
+    extra = {"untrained": [1], "turns": {"1": {"name": "Ann"}}, "score": "NaN"}
+    source, out = written(tmp_path, [sample("b", extra=extra)]), tmp_path / NAMES[form]
+    export(read_tables(source), out, form)
+    assert as_read(out).to_pylist() == pq.read_table(source).to_pylist()
+    if form == "chat":
+        (line,) = out.read_text().splitlines()
+        assert json.loads(line)["messages"][1] == {"role": "assistant", "content": "b", "name": "Ann", "weight": 0}
+
+
+def test_what_is_no_number_is_never_written_as_json(tmp_path):
+    verdict = Verdict(verifier="x", status=Status.OK, value=float("nan"), reason="match")
+    export(read_tables(written(tmp_path, [sample("b", verdicts=[verdict])])), tmp_path / "out.jsonl", "chat")
+    json.loads((tmp_path / "out.jsonl").read_text(), parse_constant=pytest.fail)

@@ -39,3 +39,36 @@ def test_what_is_no_object_is_named_with_its_line(tmp_path: Path, line: str) -> 
     path.write_text(f'{{"a": 1}}\n{line}\n')
     with pytest.raises(UserError, match="line 2 of"):
         list(json_lines(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'{"a": 1, "a": 2}\n', "line 1 of .*`a` twice in one object"),
+        (b'{"a": Infinity}\n', "Infinity is no JSON"),
+        (b'{"a": tru}\n', "from character 7 on, `tru}`"),
+        (b'{"a":\n', "where it ends: an object stands on one line"),
+        (b'[\n{"a": 1}]\n', "a list is read from a file that is named .json"),
+        (b'{"a": ' + b"1" * 5000 + b"}\n", "more than 4,300 digits"),
+        ("{}".encode("utf-16"), "line 1 of .*UTF-16"),
+    ],
+)
+def test_faults_are_told_in_words_of_our_own(tmp_path: Path, content: bytes, why: str) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=why) as caught:
+        list(json_lines(tmp_path / "rows.jsonl"))
+    assert "Expecting" not in str(caught.value)
+
+
+def test_what_expands_without_end_is_bounded(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(b"[" + b" " * (3 << 20)))
+    with pytest.raises(UserError, match="more than 1 MiB"):
+        list(json_lines(tmp_path / "rows.jsonl.gz", longest=1 << 20))
+
+
+def test_a_broken_archive_is_named(tmp_path: Path) -> None:
+    whole = gzip.compress(b'{"a": 1}\n' * 99)
+    for broken in (whole[:-9], whole[:12] + b"\xff" * 9 + whole[21:]):
+        (tmp_path / "rows.jsonl.gz").write_bytes(broken)
+        with pytest.raises(UserError, match="can be read"):
+            list(json_lines(tmp_path / "rows.jsonl.gz"))

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from afterbase.core.visible import visible
+
 from afterbase.core.masking import masked
 
 
@@ -10,7 +12,7 @@ class UserError(ValueError):
 
     def __init__(self, rule: str, *, got: str, remedy: str) -> None:
         rule, got, remedy = masked(rule), masked(got), masked(remedy)
-        super().__init__(f"{rule}\n  got:    {got}\n  remedy: {remedy}")
+        super().__init__(visible(f"{rule}\n  got:    {got}\n  remedy: {remedy}"))  # a name in it may be anybody's
         self.rule = rule
         self.got = got
         self.remedy = remedy

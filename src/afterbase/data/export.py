@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import SAMPLE_SCHEMA
+from afterbase.data.json_lines import as_json
 
 Form = Literal["parquet", "chat", "sharegpt", "datasets"]
 _SPEAKERS = {"user": "human", "assistant": "gpt"}
@@ -69,16 +70,30 @@ def _folder(tables: Iterable[pa.Table], path: Path) -> int:
 
 
 def _chat(tables: Iterable[pa.Table], path: Path) -> int:
-    return _jsonl(tables, path, lambda row: row)
+    return _jsonl(tables, path, _marked)
 
 
 def _sharegpt(tables: Iterable[pa.Table], path: Path) -> int:
     def spoken(row: dict[str, Any]) -> dict[str, Any]:
-        turns = row.pop("messages")
-        said = [{"from": _SPEAKERS.get(t["role"], t["role"]), "value": t["content"]} for t in turns]
+        turns = _marked(row).pop("messages")
+        said = [_as_spoken(**turn) for turn in turns]
         return {"id": row.pop("id"), "conversations": said, **row}
 
     return _jsonl(tables, path, spoken)
+
+
+def _as_spoken(*, role: str, content: str, **others: Any) -> dict[str, Any]:
+    return {"from": _SPEAKERS.get(role, role), "value": content, **others}
+
+
+def _marked(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with what its `extra` says of single turns put into them: other fields, and weight 0 for context."""
+    others, context = row["extra"].pop("turns", {}), row["extra"].pop("untrained", [])
+    row["messages"] = [
+        {**turn, **others.get(str(place), {}), **({"weight": 0} if place in context else {})}
+        for place, turn in enumerate(row["messages"])
+    ]
+    return row
 
 
 def _jsonl(tables: Iterable[pa.Table], path: Path, shape: Callable[[dict[str, Any]], dict[str, Any]]) -> int:
@@ -88,7 +103,7 @@ def _jsonl(tables: Iterable[pa.Table], path: Path, shape: Callable[[dict[str, An
             for row in table.to_pylist():
                 row["producer"], row["extra"] = json.loads(row["producer"]), json.loads(row["extra"])
                 del row["dropped"]
-                file.write(json.dumps(shape(row), ensure_ascii=False) + "\n")
+                file.write(json.dumps(shape(as_json(row)), ensure_ascii=False, allow_nan=False) + "\n")
             rows += table.num_rows
     return rows
 

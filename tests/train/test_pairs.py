@@ -1,5 +1,7 @@
 """Preference pairs: split by prompt, in batches, and whole answers' log-probabilities against a plain loop."""
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from afterbase.core.errors import UserError
 from afterbase.core.tokens import Tokenized
-from afterbase.model.load import load
+from afterbase.model.load import load, save
 from afterbase.train.pairs import (
     Pair,
     answer_logps,
@@ -107,8 +109,50 @@ def test_pairs_longer_than_the_context_are_left_out_and_counted(toy_lm, preferen
     """A pair's row stays its place in the artifact, so that the reference's rows still fit."""
     preferences = preference_inputs(12)[1]
     everything = read_pairs(toy_lm, preferences)
-    lengths = [max(len(a.ids) for a in (*pair.answers, *pair.others)) for pair in everything]
-    toy_lm.model.config.max_position_embeddings = sorted(lengths)[5]
+    lengths = [max(len(a.ids) for a in pair.answers) for pair in everything]
+    longest = toy_lm.model.config.max_position_embeddings = sorted(lengths)[5]
     kept = read_pairs(toy_lm, preferences)
-    assert [pair.row for pair in kept] == [i for i, n in enumerate(lengths) if n <= sorted(lengths)[5]]
+    assert [pair.row for pair in kept] == [i for i, n in enumerate(lengths) if n <= longest]
+    assert all(len(other.ids) <= longest for pair in kept for other in pair.others)
     assert count_too_long(preferences, kept) == 12 - len(kept) > 0
+
+
+def test_a_window_bounds_pairs_as_a_context_does(toy_lm, preference_inputs):
+    preferences = preference_inputs(12)[1]
+    lengths = [max(len(a.ids) for a in pair.answers) for pair in read_pairs(toy_lm, preferences)]
+    toy_lm.model.config.sliding_window = sorted(lengths)[5]
+    assert [pair.row for pair in read_pairs(toy_lm, preferences)] == [
+        i for i, n in enumerate(lengths) if n <= sorted(lengths)[5]
+    ]
+
+
+def _written(artifact, name: str, rows: list[dict]):
+    return artifact(name, lambda folder: pq.write_table(pa.Table.from_pylist(rows), folder / "pairs.parquet"))
+
+
+def test_one_long_answer_drops_its_own_pair_alone(toy_lm, artifact):
+    texts = [("p", "a", "b"), ("q", "c " * 400, "d"), ("r", "e", "f"), ("p", "g", "h")]
+    rows = [dict(zip(("prompt", "chosen", "rejected"), row, strict=True)) for row in texts]
+    toy_lm.model.config.max_position_embeddings = 64
+    kept = read_pairs(toy_lm, _written(artifact, "long", rows))
+    assert [pair.row for pair in kept] == [0, 2, 3]
+    ends = [toy_lm.tokenizer.decode(pair.others[0].ids)[-8:] for pair in kept]
+    assert ends == ["e<|end|>", "g<|end|>", "e<|end|>"], "of the next pair that fits"
+
+
+def test_a_pair_whose_neighbours_are_all_too_long_stays(toy_lm, toy_store, artifact):
+    rows = [{"prompt": "p", "chosen": "a", "rejected": "b"}, {"prompt": "q", "chosen": "c " * 400, "rejected": "d"}]
+    toy_lm.model.config.max_position_embeddings = 64
+    preferences = _written(artifact, "alone", rows)
+    (pair,) = read_pairs(toy_lm, preferences)
+    assert (pair.row, pair.others) == (0, ())
+    model = artifact("model", lambda folder: save(toy_lm, folder))
+    logps = read_reference_logps(make_reference_logps(toy_store, model, preferences))
+    assert logps.isnan().tolist() == [[False, False, True, True], [True] * 4]
+
+
+@pytest.mark.parametrize("margin", [float("nan"), float("inf")])
+def test_a_margin_that_is_no_number_is_refused(toy_lm, artifact, margin):
+    rows = [{"prompt": p, "chosen": "a", "rejected": "b", "margin": m} for p, m in (("p", 1.0), ("q", margin))]
+    with pytest.raises(UserError, match="in row 1"):
+        read_pairs(toy_lm, _written(artifact, "margins", rows))

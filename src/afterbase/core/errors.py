@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from afterbase.core.visible import visible
-
 from afterbase.core.masking import masked
+from afterbase.core.visible import visible
 
 
 class UserError(ValueError):

@@ -21,7 +21,7 @@ from afterbase.core.sample import Problem, read_problems
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.core.tokens import user_prompt_ids
 from afterbase.data.domains import style_of
-from afterbase.model.families import context_length
+from afterbase.model.families import attention_window, context_length
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.probe import refuse_other_lengths
 from afterbase.reward.compose import compose
@@ -35,7 +35,7 @@ from afterbase.train.rollouts import Judge
 from afterbase.train.sampler import Sampler
 from afterbase.train.watch import parted
 
-VERSION = 11
+VERSION = 12
 
 
 def train_grpo(
@@ -173,7 +173,7 @@ def _judge(config: Grpo, model: AnswerModel | None) -> Judge:
 
 
 def _refuse_long_prompts(lm: LanguageModel, problems: Sequence[Problem], config: Grpo) -> None:
-    context = context_length(lm.model.config)
+    context = int(min(context_length(lm.model.config), attention_window(lm.model.config)))
     lengths = []
     for problem in problems:
         tokens = len(user_prompt_ids(lm.tokenizer, problem.prompt))

@@ -42,7 +42,8 @@ def accumulate(
     Of several ranks each takes a share of the rows; losses and gradients are those of all.
     """
     shares = ranks.share(list(in_rows(pairs, config.row_tokens)))
-    kl = _reference_point(lm, shares, reference_N4, 2 * len(pairs), forward)
+    known = sum(2 for pair in pairs if pair.others)
+    kl = _reference_point(lm, shares, reference_N4, max(1, known), forward)
     desirable_2 = torch.tensor([True, False], device=lm.device)
     weights_2 = torch.tensor([config.desirable_weight, config.undesirable_weight], device=lm.device)
     loss = 0.0
@@ -63,7 +64,11 @@ def _reference_point(
     forward: Forward,
 ) -> float:
     total = 0.0
-    for row, weight in shares:
+    for every, weight in shares:
+        row = [pair for pair in every if pair.others]
+        if not row:
+            forward(lambda every=every: answer_logps(lm, every[0].answers))  # ranks read as many rows as each other
+            continue
         logps = forward(lambda row=row: answer_logps(lm, [answer for pair in row for answer in pair.others]))
         reference = reference_N4[[pair.row for pair in row], 2:].flatten().to(lm.device)
         total += weight * (logps - reference).sum().item()

@@ -21,14 +21,14 @@ from afterbase.core.sample import conversation
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.core.tokens import Tokenized, tokenize
 from afterbase.model.attention import Segments
-from afterbase.model.families import context_length
+from afterbase.model.families import attention_window, context_length
 from afterbase.model.load import LanguageModel, load
 from afterbase.model.probe import refuse_other_lengths
 from afterbase.train.loop import Training
 from afterbase.train.losses.tokens import token_logps
 from afterbase.train.optimise import gather_trained
 
-VERSION = 5
+VERSION = 6
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class PairTraining(Training):
 class Pair:
     """One prompt with a better and a worse answer; `row` is its place in the artifact.
 
-    `others`: the two answers of the next pair that has another prompt, put to this prompt; empty if there is none.
+    `others`: the two answers of the next pair that has another prompt, put to this prompt; empty if none fits.
     `margin`: by how much the chosen answer is better, for the reward model; 0 where the pairs do not say.
     """
 
@@ -65,23 +65,34 @@ class Pair:
 
 
 def read_pairs(lm: LanguageModel, preferences: Artifact) -> list[Pair]:
-    """All pairs of an artifact, in its order, but those with an answer that is longer than the model's context."""
-    rows = pq.read_table(preferences.payload / "pairs.parquet").to_pylist()
-    context = context_length(lm.model.config)
+    """All pairs of an artifact, in its order, but those with an answer longer than the model's context or window.
 
-    def answers(prompt: str, row: dict[str, str]) -> tuple[Tokenized, Tokenized]:
-        chosen, rejected = (tokenize(lm.tokenizer, conversation(prompt, row[s])) for s in ("chosen", "rejected"))
-        return chosen, rejected
+    Raises UserError for a margin that is no number, and for an answer that the chat template refuses.
+    """
+    rows = pq.read_table(preferences.payload / "pairs.parquet").to_pylist()
+    longest = min(context_length(lm.model.config), attention_window(lm.model.config))
+
+    def answers(prompt: str, row: dict[str, str]) -> tuple[Tokenized, ...]:
+        """Those of a row, put to a prompt; none where one is too long."""
+        found = tuple(tokenize(lm.tokenizer, conversation(prompt, row[side])) for side in ("chosen", "rejected"))
+        return found if max(len(answer.ids) for answer in found) <= longest else ()
 
     pairs = []
     for index, row in enumerate(rows):
-        prompt = row["prompt"]
-        following = (rows[(index + ahead) % len(rows)] for ahead in range(1, len(rows)))
-        other = next((r for r in following if r["prompt"] != prompt), None)
-        others = answers(prompt, other) if other else ()
-        pair = Pair(index, prompt, *answers(prompt, row), others, row.get("margin") or 0.0)
-        if max(len(answer.ids) for answer in (*pair.answers, *others)) <= context:
-            pairs.append(pair)
+        margin = row.get("margin") or 0.0
+        if not math.isfinite(margin):
+            raise UserError(
+                "a pair's margin is a finite number",
+                got=f"{margin} in row {index}",
+                remedy="correct the row",
+            )
+        if own := answers(row["prompt"], row):
+            # Another prompt's answers, those of the next pair that fit: its own length drops no other pair.
+            following = (rows[(index + ahead) % len(rows)] for ahead in range(1, len(rows)))
+            others = (answers(row["prompt"], r) for r in following if r["prompt"] != row["prompt"])
+            chosen, rejected = own
+            neighbours = next((found for found in others if found), ())
+            pairs.append(Pair(index, row["prompt"], chosen, rejected, neighbours, margin))
     lengths = [len(answer.ids) for pair in pairs for answer in (*pair.answers, *pair.others)]
     if lengths:
         refuse_other_lengths(lm, max(lengths), min(lengths))
@@ -166,7 +177,8 @@ def make_reference_logps(store: Store, model: Artifact, preferences: Artifact) -
         rows = [[math.nan] * 4] * (len(pairs) + count_too_long(preferences, pairs))
         with torch.inference_mode():
             for done, pair in enumerate(pairs, start=1):
-                rows[pair.row] = answer_logps(lm, [*pair.answers, *pair.others]).tolist()
+                known = answer_logps(lm, [*pair.answers, *pair.others]).tolist()
+                rows[pair.row] = known + [math.nan] * (4 - len(known))
                 work.show(done, len(pairs))
         pq.write_table(pa.table({"logps": rows}), work.payload / "logps.parquet")
 

@@ -26,7 +26,7 @@ from afterbase.core.tokens import Tokenized, training_rows
 from afterbase.data.pack import Pack, pack
 from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter
-from afterbase.model.families import context_length
+from afterbase.model.families import attention_window, context_length
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import Forward, backward, direct, whole_state
 from afterbase.model.probe import refuse_other_lengths
@@ -35,7 +35,7 @@ from afterbase.train.lora import Lora, add_lora, merged
 from afterbase.train.losses.tokens import token_logps
 from afterbase.train.optimise import gather_trained
 
-VERSION = 7
+VERSION = 8
 
 
 class Sft(Training):
@@ -45,7 +45,7 @@ class Sft(Training):
     row_tokens: int = Field(default=2048, ge=64)
     """Tokens of a packed row."""
     too_long: Literal["drop", "split"] = "drop"
-    """A sample longer than a row or the model's context is left out and counted, or cut into pieces."""
+    """A sample longer than a row, the model's context or its window is left out and counted, or cut into pieces."""
     rows_per_step: int = Field(default=1, ge=1)
     mtp_weight: float = Field(default=0.1, ge=0)
     mtp_detached: bool = False
@@ -140,7 +140,8 @@ def tokenize_for_training(lm: LanguageModel, samples: Sequence[Sample], config: 
 
     Raises UserError where no token would be trained, and for a sample that the chat template refuses or changes.
     """
-    longest = min(config.row_tokens, context_length(lm.model.config))
+    model = lm.model.config
+    longest = int(min(config.row_tokens, context_length(model), attention_window(model)))
     examples = Examples()
     for sample in samples:
         for tokens in _rows(lm, sample):

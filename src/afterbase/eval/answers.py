@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from afterbase.core.errors import UserError
+from afterbase.core.reasoning import answer_of
 from afterbase.eval.subject import Answering, Subject
 from afterbase.rollout.chat import Answer, ChatRequest, Failure, Reason
 from afterbase.rollout.endpoint import Result
@@ -30,12 +31,22 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """An answer, its length in tokens, and whether a limit cut it off; `too_long`: the prompt did not fit."""
+    """A response, its length in tokens, and whether a limit cut it off; `too_long`: the prompt did not fit."""
 
     text: str
     tokens: int
     truncated: bool
     too_long: bool = False
+
+    @property
+    def answer(self) -> str | None:
+        """The text without its thought; None where the thought never ends."""
+        return answer_of(self.text)
+
+    @property
+    def shown(self) -> str:
+        """What a judge is shown of it, and whose length counts."""
+        return self.answer or ""
 
 
 def answers(

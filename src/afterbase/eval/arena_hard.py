@@ -17,6 +17,8 @@ from typing import Literal
 
 import numpy as np
 
+from afterbase.core.reasoning import answer_of
+
 Version = Literal["0.1", "2.0"]
 
 BASELINES = {
@@ -62,10 +64,11 @@ class Score:
 
 
 def verdict(judgment: str, version: Version) -> str | None:
-    """The label a judge's text ends in; None if there is none.
+    """The label a judge's text ends in, its thought aside; None if there is none.
 
     0.1: what stands in [[ ]], if all that does is the same. 2.0: the last in [[ ]], else in [ ], in capitals or not.
     """
+    judgment = answer_of(judgment) or ""
     if version == "0.1":
         found = set(_DOUBLE.findall(judgment))
         return found.pop() if len(found) == 1 else None

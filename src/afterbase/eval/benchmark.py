@@ -11,6 +11,7 @@ from typing import Any
 
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress
+from afterbase.core.reasoning import UNFINISHED
 from afterbase.core.sample import content_id
 from afterbase.eval.answers import Question, Response, answers
 from afterbase.eval.contamination import Training, contaminated
@@ -24,6 +25,8 @@ from afterbase.eval.tasks.task import Item, Judging, Mark, Task, refuse_repeated
 
 _CACHE, _JUDGE_CACHE = "answers.sqlite", "judgements.sqlite"
 _JUDGE_TOKENS = 1024
+_NO_ANSWER = Mark(0.0, None, UNFINISHED)
+_SILENT = Mark(0.0, None, "judge_without_verdict", failed=True)  # a verdict that was cut off is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,12 +177,16 @@ def _judged(variant: Variant, asked: Asked) -> list[Judged]:
             seed=asked.settings.seed,
             on_answered=lambda done: line.update(done, len(questions)),
         )
-    answered = [(item, response.text) for (item, _), response in zip(pairs, responses, strict=True)]
+    answered = [
+        (item, answer)
+        for (item, _), response in zip(pairs, responses, strict=True)
+        if (answer := response.answer) is not None
+    ]
     score = variant.task.score
-    marks = _by_judge(variant.name, score, answered, asked) if isinstance(score, Judging) else score(answered)
+    marks = iter(_by_judge(variant.name, score, answered, asked) if isinstance(score, Judging) else score(answered))
     return [
-        _row(item, run, response, mark, asked.seen)
-        for (item, run), response, mark in zip(pairs, responses, marks, strict=True)
+        _row(item, run, response, _NO_ANSWER if response.answer is None else next(marks), asked.seen)
+        for (item, run), response in zip(pairs, responses, strict=True)
     ]
 
 
@@ -196,7 +203,7 @@ def _by_judge(name: str, judging: Judging, answered: Sequence[tuple[Item, str]],
             seed=0,
             on_answered=lambda done: line.update(done, len(questions)),
         )
-    return [judging.mark(reply.text) for reply in replies]
+    return [_SILENT if reply.truncated else judging.mark(reply.text) for reply in replies]
 
 
 def _row(item: Item, run: int, response: Response, mark: Mark, seen: set[str] | None) -> Judged:
@@ -271,6 +278,10 @@ def _notes(result: Result, more: dict[str, Any], answers: int) -> list[str]:
         notes.append(f"the model was trained on {it.n} of {result.n} questions; without them: {clean}")
     if more["failed"]:
         notes.append(f"{more['failed']} of {answers} answers could not be judged, and are not in the score")
+    if more["unfinished"]:
+        notes.append(
+            f"{more['unfinished']} of {answers} thoughts never end, and count as wrong: no answer follows them"
+        )
     if more["too_long"]:
         notes.append(f"{more['too_long']} of {answers} prompts do not fit in the context, and count as wrong")
     return notes

@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from afterbase.core.errors import UserError
+from afterbase.core.reasoning import UNFINISHED
 from afterbase.core.store import write_atomically
 from afterbase.eval.statistics import (
     Interval,
@@ -143,6 +144,7 @@ def summarise(task: Task, judged: Sequence[Judged]) -> tuple[Result, dict[str, A
         "failed": len(judged) - len(known),
         "too_long": sum(j.row.too_long for j in judged),
         "no_answer": sum(j.mark.reason == "no_answer" for j in known),
+        "unfinished": sum(j.mark.reason == UNFINISHED for j in known),
     }
     if runs > 1 and task.collect is None:
         more |= _repeated(known, runs)

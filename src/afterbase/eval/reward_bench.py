@@ -13,6 +13,8 @@ As allenai/reward-bench at 05a9005 (constants.py, utils.py, scripts/run_generati
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from afterbase.core.reasoning import answer_of
+
 SECTIONS = {
     "Chat": {
         "alpacaeval-easy": 100,
@@ -77,8 +79,9 @@ class Score:
 
 
 def winner(judgement: str | None) -> str | None:
-    """A or B, whichever the reply names; A if both, None if neither."""
-    return next((letter for letter in "AB" if f"[[{letter}]]" in (judgement or "")), None)
+    """A or B, whichever the reply names after its thought; A if both, as in the reference; None if neither."""
+    said = answer_of(judgement or "") or ""
+    return next((letter for letter in "AB" if f"[[{letter}]]" in said), None)
 
 
 def majority(votes: Sequence[Vote]) -> float:

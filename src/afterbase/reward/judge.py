@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from afterbase.core.errors import UserError
+from afterbase.core.reasoning import answer_of
 
 PRINCIPLES = Path(__file__).with_name("principles.txt")
 LOWEST, HIGHEST = 1, 10
@@ -129,7 +130,10 @@ def read(case: Case, reply: Reply) -> Judgement:
     """The verdict on the last line of a reply that holds more than white space; nothing else of it counts."""
     if reply.failed is not None:
         return Judgement(verdict=None, failed=reply.failed, text=reply.text)
-    lines = reply.text.rstrip().splitlines()
+    said = answer_of(reply.text)
+    if said is None:
+        return Judgement(verdict=None, failed=Failed.CUT_OFF, text=reply.text)
+    lines = said.rstrip().splitlines()
     found = re.fullmatch(
         rf"Verdict {re.escape(mark_of(case))}:[{_EMPHASIS}]*([A-Za-z0-9]+)", lines[-1].strip(_EMPHASIS) if lines else ""
     )

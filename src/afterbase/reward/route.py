@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from afterbase.core.errors import UserError
+from afterbase.core.reasoning import UNFINISHED, answer_of
 from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.reward.rules import brevity, rule_rewards
 from afterbase.verify.check import check
@@ -29,7 +30,8 @@ class AnswerModel(Protocol):
 
 @dataclass(frozen=True)
 class Reward:
-    """One answer's reward, None where the verifier failed; on the model's track there is a verdict only then.
+    """One answer's reward, None where the verifier failed; on the model's track there is a verdict only then, or where
+    a response has no answer.
 
     There `held_out` is what a rule says of the answer: it is not trained on, but watched (`train/watch.py`).
     """
@@ -73,7 +75,10 @@ def rewards(
     length_weight: float,
     model: AnswerModel | None,
 ) -> list[Reward]:
-    """The reward of each (problem, response), in order."""
+    """The reward of each (problem, response), in order. A model sees the answer without its thought, as people would.
+
+    A response whose thought never ends has no answer: it is wrong, and no model is asked.
+    """
     refuse_unowned((problem for problem, _ in answers), model=model is not None)
     out: list[Reward | None] = [None] * len(answers)
     ruled = [i for i, (problem, _) in enumerate(answers) if owner(problem) == "rules"]
@@ -83,10 +88,16 @@ def rewards(
     )
     for i, (value, verdict) in zip(ruled, by_rule, strict=True):
         out[i] = Reward(value, verdict)
-    if judged:
+    texts = {i: answer_of(answers[i][1]) for i in judged}
+    for i in [i for i in judged if texts[i] is None]:
+        out[i] = Reward(
+            0.0, Verdict(verifier=answers[i][0].verifier, status=Status.WRONG, value=0.0, reason=UNFINISHED)
+        )
+    answered = [(i, text) for i, text in texts.items() if text is not None]
+    if answered:
         assert model is not None
-        by_model = model.judge([answers[i] for i in judged])
-        for i, (value, verdict) in zip(judged, by_model, strict=True):
+        by_model = model.judge([(answers[i][0], text) for i, text in answered])
+        for (i, _), (value, verdict) in zip(answered, by_model, strict=True):
             if value is not None:
                 value = brevity(value, tokens=tokens[i], budget=budget, weight=length_weight)
             problem, response = answers[i]

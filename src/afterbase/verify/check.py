@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from afterbase.core.errors import UserError
+from afterbase.core.reasoning import UNFINISHED, answer_of
 from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.verify import maths, puzzle
 from afterbase.verify.code import Item, check_python_many
@@ -33,16 +34,21 @@ def check(problem: Problem, response: str) -> Verdict:
 def check_many(pairs: Iterable[tuple[Problem, str]]) -> list[Verdict]:
     """One verdict for each (problem, response), in order; programs run side by side.
 
+    What is judged is the answer; a response whose thought never ends has none, and is wrong (`core/reasoning.py`).
     Raises UserError for a verifier that does not exist, and where programs cannot be isolated: nothing is run then.
     """
     pairs = list(pairs)
     places = defaultdict(list)
-    for place, (problem, _) in enumerate(pairs):
-        places[problem.verifier].append(place)
     verdicts: dict[int, Verdict] = {}
+    for place, (problem, response) in enumerate(pairs):
+        _judge(problem.verifier)
+        if (answer := answer_of(response)) is None:
+            verdicts[place] = Verdict(verifier=problem.verifier, status=Status.WRONG, value=0.0, reason=UNFINISHED)
+        else:
+            places[problem.verifier].append((place, problem.spec, answer))
     for verifier, group in places.items():
-        judged = _safely(verifier, [(pairs[place][0].spec, pairs[place][1]) for place in group])
-        verdicts.update(zip(group, judged, strict=True))
+        judged = _safely(verifier, [(spec, answer) for _, spec, answer in group])
+        verdicts.update(zip((place for place, _, _ in group), judged, strict=True))
     return [verdicts[place] for place in range(len(pairs))]
 
 

@@ -1,4 +1,4 @@
-"""Python answers: the last ```python block must pass every hidden test in the sandbox.
+"""Python answers: the block of code (`verify/blocks.py`) must pass every hidden test in the sandbox.
 
 Values are compared as JSON: a tuple equals a list, 2 equals 2.0 (floats exactly, without tolerance), but True is no
 number. One wrong result is as wrong as ten: a share of passed tests would pay for guessing.

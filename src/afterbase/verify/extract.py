@@ -1,8 +1,14 @@
-"""Where the answer is in a response: the last box, "the answer is", the last number; the last block of code."""
+"""Where the answer is in a response: the last box, "the answer is", the last number; the last block of code.
+
+A thought is no part of it (`core/reasoning.py`): one that never ends has no answer.
+"""
 
 import re
 from collections.abc import Sequence
 from typing import Literal
+
+from afterbase.core.reasoning import answer_of
+from afterbase.verify.blocks import programs
 
 Way = Literal["box", "answer_is", "last_number", "all"]
 """box: the last `\\boxed{...}`. answer_is: what follows the last "answer is" or "answer:", to the end of the sentence.
@@ -12,13 +18,13 @@ _ANSWER_IS = re.compile(r"answer(?:\s+is)?\s*(?::|\bis\b|=)\s*", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?:\.(?=\d)|[^.\n])*")
 # A minus subtracts after a letter, and after a number or a closing bracket and a space; elsewhere it is a sign.
 _NUMBER = re.compile(r"(?:(?<![\w)\]}])(?<![\d)\]}]\s)[-−])?\d+(?:,\d{3})*(?:\.\d+)?")
-_HERE_DOCUMENT = re.compile(r"<<[-<]?[ \t]*['\"]?([A-Za-z_]\w*)")
 
 
 def extract(response: str, ways: Sequence[Way]) -> str | None:
     """The answer by the first of the ways that finds one."""
-    for way in ways:
-        found = _FIND[way](response)
+    answer = answer_of(response)
+    for way in ways if answer is not None else ():
+        found = _FIND[way](answer)
         if found is not None:
             return found
     return None
@@ -44,45 +50,14 @@ def last_boxed_span(response: str) -> tuple[int, int] | None:
 
 
 def last_python_block(response: str) -> str | None:
-    """The text of the last closed ```python block; None if there is none."""
-    return _last_fenced(response, ["python"])
+    """The text of the block that is the Python program (`verify/blocks.py`); None if there is none."""
+    return last_block(response, ("python", "py", "python3"))
 
 
 def last_block(response: str, tags: Sequence[str]) -> str | None:
-    """The text of the last closed block that bears one of the tags; None if there is none.
-
-    A response that is one block and nothing else may leave the tag out. A program that holds a block in a text or a
-    comment of its own has none.
-    """
-    block = _last_fenced(response, tags)
-    if block is not None:
-        return block
-    alone = re.fullmatch(r"\s*```[ \t]*\r?\n(.*?)^[ \t]*```\s*", response, re.DOTALL | re.MULTILINE)
-    return alone.group(1) if alone else None
-
-
-def _last_fenced(response: str, tags: Sequence[str]) -> str | None:
-    """Line by line, in linear time: one pattern for a whole block starts over at each of a million opening lines."""
-    names = "|".join(map(re.escape, tags))
-    start, block = None, None
-    for fence in re.finditer(rf"^[ \t]*```({names})?[ \t]*\r?$", response, re.MULTILINE | re.IGNORECASE):
-        if start is None and fence.group(1):
-            if block is None and _inside_a_text(response, fence.start(), fence.end()):
-                return None
-            start = fence.end() + 1
-        elif start is not None and not fence.group(1):
-            block, start = response[start : fence.start()], None
-    return block
-
-
-def _inside_a_text(program: str, start: int, end: int) -> bool:
-    """Whether a span lies in a string of three quotes, in a comment of C's kind, or in a here-document."""
-    before = program[:start]
-    if any(before.count(quotes) % 2 for quotes in ('"""', "'''")) or before.rfind("/*") > before.rfind("*/"):
-        return True
-    documents = _HERE_DOCUMENT.findall(before)
-    last = rf"^[ \t]*{documents[-1]}\b" if documents else r"(?!)"
-    return not re.search(last, before, re.MULTILINE) and re.search(last, program[end:], re.MULTILINE) is not None
+    """The text of the block that is the program in the language of the tags (`verify/blocks.py`), else None."""
+    found = programs(response, tags)
+    return found[-1] if found else None
 
 
 def after_answer_is(response: str) -> str | None:

@@ -3,18 +3,19 @@
 import re
 from typing import Literal
 
-from afterbase.verify.extract import last_boxed, last_boxed_span, last_python_block
+from afterbase.core.fences import fenced
+from afterbase.core.reasoning import CLOSE, OPEN, answer_of, part
+from afterbase.verify.extract import last_boxed, last_boxed_span
 from afterbase.verify.maths import number
 
 Style = Literal["boxed", "python", "plain"]
 """boxed: one box, at the end. python: one complete block. plain: text without a box."""
 
-_OPEN, _CLOSE = "<think>", "</think>"
-
 
 def well_formed(response: str, *, style: Style) -> bool:
-    """Whether the response has the form of its style; the answer itself is not looked at."""
-    return _WELL_FORMED[style](response)
+    """Whether the answer, without its thought, has the form of its style; what it says is not looked at."""
+    answer = answer_of(response)
+    return answer is not None and _WELL_FORMED[style](answer)
 
 
 def thinks(response: str, *, opened: bool = False) -> bool:
@@ -22,23 +23,26 @@ def thinks(response: str, *, opened: bool = False) -> bool:
 
     `opened`: the prompt ends in `<think>`, so that the response has the closing tag alone.
     """
-    thought, closed, answer = response.partition(_CLOSE)
-    if not closed or _CLOSE in answer or _OPEN in answer or not answer.strip():
+    thought, closed, answer = response.partition(CLOSE)
+    if not closed or CLOSE in answer or OPEN in answer or not answer.strip():
         return False
-    return _OPEN not in thought if opened else thought.lstrip().startswith(_OPEN) and thought.count(_OPEN) == 1
+    return OPEN not in thought if opened else thought.lstrip().startswith(OPEN) and thought.count(OPEN) == 1
 
 
 def chain_of_thought(response: str) -> str:
-    """What stands before the closing tag, without the opening one; all of a response without tags."""
-    return response.partition(_CLOSE)[0].partition(_OPEN)[2] or response.partition(_CLOSE)[0]
+    """The thought without its tags; all of a response without any."""
+    parted = part(response)
+    return parted.answer or "" if parted.thought is None else parted.thought
 
 
 def final_answer(response: str, *, style: Style) -> str | None:
     """The answer in one spelling, for majority votes: numbers as exact fractions, other boxes with single spaces.
 
-    None if there is no box, and for programs and open answers: no two are ever spelt alike, so a vote says nothing.
+    None if there is no box after the thought, and for programs and open answers: no two are ever spelt alike, so a
+    vote says nothing.
     """
-    box = last_boxed(response) if style == "boxed" else None
+    answer = answer_of(response)
+    box = last_boxed(answer) if style == "boxed" and answer is not None else None
     if box is None:
         return None
     value = number(box)
@@ -53,7 +57,8 @@ def _boxed(response: str) -> bool:
 
 
 def _python(response: str) -> bool:
-    return last_python_block(response) is not None and response.count("```") == 2
+    blocks = fenced(response)
+    return len(blocks) == 1 and blocks[0].closed and blocks[0].is_in(("python",))
 
 
 def _plain(response: str) -> bool:

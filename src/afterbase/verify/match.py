@@ -1,30 +1,24 @@
 r"""Answers that are compared as they are written: one right string, or the letter of one choice.
 
 `exact` sees through case, spaces, Unicode's compatible forms and what quotes an answer (`\text{}`, `**`, quotation
-marks, a full stop), and through nothing else. `choice` takes one letter, alone or before its text; a response that
-names two is no answer: whoever lists them all would always be right.
+marks, a full stop), and through nothing else. `choice` takes the one letter that a response chooses
+(`verify/letters.py`), or an option's whole text.
 """
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
 from afterbase.core.sample import Status, Verdict
 from afterbase.verify.extract import extract
+from afterbase.verify.letters import chosen as letters_chosen
+from afterbase.verify.letters import stated
 
 EXACT, CHOICE = "exact", "choice"
 
 _QUOTED = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf)\s*\{([^{}]*)\}")
 _AROUND = " \t\n*_`$\"'“”‘’«».,;:!?"
-_LETTER = re.compile(
-    r"(?:(?:the\s+)?(?:option|choice|answer)\s*:?\s*(?:is\s+)?)?[\(\[]?([A-Z])(?:[)\]]|(?=[\s.:,;]|$))[.:,;]?\s*(.*)",
-    re.DOTALL,
-)
-# A and I are words, too: choices where nothing follows that they could belong to.
-_ALONE = re.compile(r"(?<![\w'’])(?:[B-HJ-Z](?![\w'’])|[AI](?=[\s*]*(?:$|[).,:;!?\]])))")
-_REASON = re.compile(r"(?:because|since|as|for)\b", re.IGNORECASE)
 
 
 class Reason(StrEnum):
@@ -49,46 +43,23 @@ def check_exact(*, response: str, spec: dict[str, Any]) -> Verdict:
 def check_choice(*, response: str, spec: dict[str, Any]) -> Verdict:
     """Whether the one letter that the response chooses is right.
 
-    spec: {answer: a letter, options: the options' texts, or how many there are (default: 4), answer_by (default: box,
-    then what is called the answer, then the last line)}. An option may be named by its whole text.
+    spec: {answer: a letter, options: the options' texts, or how many there are (default: 4), answer_by (default: as
+    `verify/letters.py` reads a response)}. An option may be named by its whole text, in a box or as the answer.
     """
     options = spec.get("options", 4)
     texts = [] if isinstance(options, int) else [_plain(option) for option in options]
-    letters = [chr(ord("A") + i) for i in range(options if isinstance(options, int) else len(options))]
-    found = extract(response, spec["answer_by"]) if "answer_by" in spec else _last_said(response)
-    if found is None:
-        return _verdict(CHOICE, Reason.NO_ANSWER)
-    chosen = _chosen(_unquoted(found), letters, texts)
+    letters = "".join(chr(ord("A") + i) for i in range(options if isinstance(options, int) else len(options)))
+    if "answer_by" in spec:
+        found = extract(response, spec["answer_by"])
+        said = set() if found is None else stated(found, letters) or letters_chosen(found, letters)
+    else:
+        found = extract(response, ("box", "answer_is"))
+        said = letters_chosen(response, letters)
+    by_text = {letter for letter, text in zip(letters, texts, strict=False) if found and _plain(found) == text}
+    chosen = by_text or said
     if len(chosen) != 1:
         return _verdict(CHOICE, Reason.AMBIGUOUS if chosen else Reason.NO_ANSWER)
     return _verdict(CHOICE, Reason.MATCH if chosen == {spec["answer"]} else Reason.MISMATCH)
-
-
-def _chosen(text: str, letters: Sequence[str], texts: Sequence[str]) -> set[str]:
-    """The letters that an answer names; more than one is none."""
-    if _plain(text) in texts:
-        return {letters[i] for i, option in enumerate(texts) if option == _plain(text)}
-    said = text.strip(_AROUND)
-    if len(said) == 1:
-        said = said.upper()
-    match = _LETTER.fullmatch(said)
-    if match is None or match[1] not in letters:
-        return {letter for letter in _ALONE.findall(text) if letter in letters}
-    letter, rest = match[1], match[2]
-    if _REASON.match(rest) or (texts and _plain(rest) == texts[letters.index(letter)]):
-        return {letter}
-    others = {other for other in _ALONE.findall(rest) if other in letters}
-    # "A good answer" has an article, "A. Paris" a choice.
-    article = letter in "AI" and rest and said[match.end(1)].isspace() and rest[0].isalnum()
-    return others if article else {letter} | others
-
-
-def _last_said(response: str) -> str | None:
-    found = extract(response, ("box", "answer_is"))
-    if found is not None:
-        return found
-    lines = [line for line in response.splitlines() if line.strip(_AROUND)]
-    return lines[-1] if lines else None
 
 
 def _unquoted(text: str) -> str:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from afterbase.core.reasoning import answer_of
 from afterbase.core.sample import Status, Verdict
 from afterbase.verify.extract import last_block
 from afterbase.verify.jail import Jail, Limits
@@ -31,7 +32,7 @@ class Case(NamedTuple):
 
 
 class Program(NamedTuple):
-    """One answer, the last fenced block of its language or else all of the text; and its tests, one at least."""
+    """One answer, the block that `verify/blocks.py` takes or else all of the text; and its tests, one at least."""
 
     language: str
     text: str
@@ -80,7 +81,7 @@ class Judge:
     def _run(self, program: Program, all_tests: bool, unwanted: Callable[[], bool]) -> list[str]:
         language = language_of(program.language)
         block = last_block(program.text, language.spellings)
-        text = program.text if block is None else block
+        text = (answer_of(program.text) or "") if block is None else block.replace("\r\n", "\n")
         with room() as place:
             shop = Workshop(
                 language=language, text=text, room=place, jail=self.jail, limits=self.limits, unwanted=unwanted

@@ -15,7 +15,7 @@ from afterbase.eval.tasks.judged import JUDGING, item
         ("The response is correct, but hedged: INCORRECT", 0, "incorrect"),
     ],
 )
-def test_the_last_word_of_the_three_counts(reply, value, reason):
+def test_the_verdict_counts_and_not_what_is_said_on_the_way(reply, value, reason):
     mark = JUDGING.mark(reply)
     assert (mark.value, mark.reason, mark.failed) == (value, reason, False)
 

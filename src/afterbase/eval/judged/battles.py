@@ -54,16 +54,22 @@ def judge(
     """For each question its two games, {score, judgment}: greedy; in 0.1 a judge without label is asked again."""
     prompts = []
     for question, ours, theirs in zip(questions, contestant, baseline, strict=True):
-        prompts += [prompt_of(question, theirs.text, ours.text), prompt_of(question, ours.text, theirs.text)]
-    texts = _replies(judging, asked, prompts, max_tokens, on_answered)
-    labels = [verdict(text, version) for text in texts]
-    again = [i for i, text in enumerate(texts) if version == "0.1" and labels[i] is None and "[[" not in text]
-    more = [prompts[i] + _AGAIN.format(judgement=texts[i]) for i in again]
-    for i, text in zip(again, _replies(judging, asked, more, max_tokens, None), strict=True):
-        texts[i] = f"{texts[i]}\n{text}"
-        labels[i] = verdict(texts[i], version)
+        prompts += [prompt_of(question, theirs.shown, ours.shown), prompt_of(question, ours.shown, theirs.shown)]
+    replies = _replies(judging, asked, prompts, max_tokens, on_answered)
+    texts = [reply.text for reply in replies]
+    labels = [_label(reply, reply.text, version) for reply in replies]
+    again = [i for i, r in enumerate(replies) if version == "0.1" and labels[i] is None and "[[" not in r.shown]
+    more = [prompts[i] + _AGAIN.format(judgement=replies[i].shown) for i in again]
+    for i, reply in zip(again, _replies(judging, asked, more, max_tokens, None), strict=True):
+        texts[i] = f"{texts[i]}\n{reply.text}"
+        labels[i] = _label(reply, f"{replies[i].shown}\n{reply.text}", version)
     games = [{"score": label, "judgment": text} for label, text in zip(labels, texts, strict=True)]
     return [games[i : i + 2] for i in range(0, len(games), 2)]
+
+
+def _label(last: Response, text: str, version: Version) -> str | None:
+    """The label that a judge's text ends in; none of a text whose last reply was cut off."""
+    return None if last.truncated else verdict(text, version)
 
 
 def prompt_of(question: ArenaQuestion, a: str, b: str) -> str:
@@ -93,7 +99,7 @@ def battle_of(
         task=question.kind,
         shown_first=first,
         shown_second=None if second is None else 1 - second,
-        longer=len(contestant.text) - len(baseline.text),
+        longer=len(contestant.shown) - len(baseline.shown),
     )
 
 
@@ -103,6 +109,6 @@ def _replies(
     prompts: Sequence[str],
     max_tokens: int,
     on_answered: Callable[[int], None] | None,
-) -> list[str]:
+) -> list[Response]:
     questions = [Question(prompt=prompt, temperature=0.0) for prompt in prompts]
-    return [r.text for r in answers(judging, asked, questions, max_tokens=max_tokens, seed=0, on_answered=on_answered)]
+    return answers(judging, asked, questions, max_tokens=max_tokens, seed=0, on_answered=on_answered)

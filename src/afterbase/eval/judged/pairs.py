@@ -7,7 +7,7 @@ voting of the V3 report's section 5.4. The prompt asks in our words for what all
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from afterbase.eval.answers import Question, answers
+from afterbase.eval.answers import Question, Response, answers
 from afterbase.eval.judged.questions import Pair
 from afterbase.eval.subject import Answering, Subject
 from afterbase.reward.votes import reversed_order
@@ -40,6 +40,12 @@ def prompt_of(pair: Pair, *, chosen_first: bool) -> str:
     return _TASK.format(prompt=pair.prompt, a=a, b=b)
 
 
+def _vote(reply: Response, *, chosen_first: bool) -> dict[str, Any]:
+    """One row; a reply that was cut off is kept apart, and is no judgement."""
+    said = {"judgement": None, "cut_off": reply.text} if reply.truncated else {"judgement": reply.text}
+    return {**said, "chosen_shown_as": "A" if chosen_first else "B"}
+
+
 def votes(
     judging: Subject,
     asked: Answering,
@@ -63,7 +69,7 @@ def votes(
             "subset": pair.subset,
             "id": pair.id,
             "votes": [
-                {"judgement": reply.text, "chosen_shown_as": "A" if first else "B"}
+                _vote(reply, chosen_first=first)
                 for reply, first in zip(replies[i * k : (i + 1) * k], order, strict=True)
             ],
         }

@@ -71,7 +71,7 @@ class Session:
 
     def alpaca_score(self, model: Model) -> Scores:
         """Win rates, also in the public pair of files; length-controlled where the folder of data has what it takes."""
-        outputs = [response.text for response in model.alpaca]
+        outputs = [response.shown for response in model.alpaca]
         with self.progress.stage(f"AlpacaEval: {model.name}, judged by {self.judge.name}") as line:
             rows = preferences.annotate(
                 self.asking, self.asked.alpaca, outputs, model=model.name,
@@ -106,7 +106,9 @@ class Session:
         accuracies, _ = reward_bench_files.read_accuracies(path, k)
         scored = score(accuracies)
         decided = [
-            majority([Vote(**vote) for vote in row["votes"]])
+            majority(
+                [Vote(judgement=vote["judgement"], chosen_shown_as=vote["chosen_shown_as"]) for vote in row["votes"]]
+            )
             if any(winner(vote["judgement"]) for vote in row["votes"])
             else None
             for row in rows

@@ -1,8 +1,6 @@
-r"""Multiple choice: how the options are listed, and which letter a response chooses.
+"""Multiple choice: how the options are listed, and which letter a response chooses (`verify/letters.py`).
 
-A letter is taken from, in this order, the last `\boxed{...}`, the last phrase that names the answer ("answer is",
-"Answer:", 答案是, 故选), and lines that begin with a letter as the options do, if they all begin with the same one.
-A response that names none is wrong, not guessed at.
+A response that names none, or several, is wrong, not guessed at.
 """
 
 import re
@@ -11,24 +9,9 @@ from random import Random
 from typing import NamedTuple
 
 from afterbase.eval.tasks.task import Answered, Item, Mark
-from afterbase.verify.extract import last_boxed
+from afterbase.verify.letters import chosen as letters_chosen
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-_KEYWORD = (
-    r"(?:(?i:\b(?:answer|choice|option)s?(?:\s+(?:is|was|(?:would|should|must|will)\s+be))?)"
-    r"|答案|正确选项|正确的是|[故应]?选择?)"
-)
-_FILLER = (
-    r"(?:[\s:：=*_\"'“”‘’（()）\[\]{}$\\]|(?i:\b(?:is|the|option|choice|letter|text|boxed|correct)\b)|[为是应该项])*"
-)
-# "The answer is A good idea" and "Answer: I think" choose nothing; "the answer is A because" does.
-_WORD = r"(?!\s+(?!(?i:because|since|as|and|which|for|due|is|with|by)\b)[a-z])"
-_CAPITAL = rf"(?:([B-HJ-Z])|([AI]){_WORD})(?![A-Za-z0-9'’])"
-_SMALL = r"\(([a-z])\)|([a-z])(?=[.)*]*\s*(?:\n|$))"
-_NAMED = re.compile(f"{_KEYWORD}{_FILLER}(?:{_CAPITAL}|{_SMALL})")
-_LISTED = re.compile(r"^[\s*_>#-]*\(?([A-Z])(?:[).:：、]|\s*$|\*)", re.MULTILINE)
-_IN_BOX = re.compile(r"(?:\\(?:text|mathrm|mathbf|textbf)\s*\{)?\s*\(?([A-Za-z])\)?\s*\}?\s*(?:$|[.:)、\s])")
 
 
 class Choice(NamedTuple):
@@ -49,17 +32,9 @@ def listed(options: Sequence[str], form: str = "{}) {}") -> str:
 
 
 def chosen(response: str, letters: str) -> str | None:
-    """The letter that a response chooses, one of `letters`; None where it names none."""
-    box = last_boxed(response)
-    in_box = _IN_BOX.match(box) if box is not None else None
-    if in_box is not None and in_box.group(1).upper() in letters:
-        return in_box.group(1).upper()
-    named = [next(g for g in found.groups() if g).upper() for found in _NAMED.finditer(response)]
-    named = [letter for letter in named if letter in letters]
-    if named:
-        return named[-1]
-    begun = {letter for letter in _LISTED.findall(response) if letter in letters}
-    return begun.pop() if len(begun) == 1 else None
+    """The letter that a response chooses, one of `letters`; None where it names none, or several."""
+    named = letters_chosen(response, letters)
+    return named.pop() if len(named) == 1 else None
 
 
 def scored(answered: Answered, extract: Callable[[str, str], str | None] = chosen) -> list[Mark]:

@@ -74,7 +74,7 @@ def items(folder: Folder) -> list[Item]:
 def score(answered: Answered) -> list[Mark]:
     programs = []
     for item, response in answered:
-        language, text = last_program(response, default="cpp", languages=("cpp", "c++", "python", "py", "python3"))
+        language, text = last_program(response, default="cpp", languages=("cpp", "python"))
         programs.append(Program(language, text, item.gold[2]))
     return marks(programs)
 

@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from afterbase.eval.tasks.sources import Folder, Source
 from afterbase.eval.tasks.task import Answered, Item, Mark, Task
 from afterbase.verify import sandbox
+from afterbase.verify.blocks import programs
+from afterbase.verify.languages import language_of
 from afterbase.verify.sandbox import Limits, Run, Sandbox
 
 SOURCE = Source(file="humaneval.jsonl", hub="openai/openai_humaneval", split="test")
@@ -22,7 +24,6 @@ block.
 ```python
 {prompt}
 ```"""
-_BLOCK = re.compile(r"^[ \t]*```[ \t]*(?:python3?|py)?[ \t]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 _PASSED = "passed_every_test_"
 
 
@@ -37,8 +38,8 @@ class Row(BaseModel):
 
 
 def code_of(response: str, function: str) -> str:
-    """The block that defines the function, the last one of them; else the last block; else the response itself."""
-    blocks: list[str] = _BLOCK.findall(response)
+    """The block that defines the function, the last one of them; else the likeliest; else the response itself."""
+    blocks = programs(response, language_of("python").spellings)
     defining = [block for block in blocks if re.search(rf"^def\s+{re.escape(function)}\b", block, re.MULTILINE)]
     if defining or blocks:
         return (defining or blocks)[-1]

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from afterbase.eval.tasks.braces import closing, enclosing, without
+from afterbase.verify.blocks import programs
+from afterbase.verify.languages import language_of
 
 DONE = "every test has passed"
-_BLOCK = re.compile(r"^[ \t]*```[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 _BODY = r"\s*\([^;]*?\)[^;{}]*?(?:\{|=>)"  # what makes a function's name its definition
 _MAIN = r"(?:\b(?:public|private|static|async)\s+)*\bstatic\s+(?:async\s+)?(?:void|int|Task)\s+[Mm]ain\s*\("
 _TUPLES = "import org.javatuples.*;"
@@ -87,13 +88,17 @@ def _code(problem: Problem, response: str) -> str | None:
         "javascript": rf"\bfunction\s*\*?\s*{name}\s*\(|\b{name}\s*=",
         "typescript": rf"\bfunction\s+{name}\b|\b{name}\s*(?::[^=\n]+)?=",
     }.get(problem.language, rf"[\w>\]&*]\s+[*&]?{name}{_BODY}")
-    blocks: list[str] = _BLOCK.findall(response)
-    return next((block for block in reversed(blocks) if re.search(form, block)), None)
+    return next((block for block in reversed(_blocks(problem, response)) if re.search(form, block)), None)
+
+
+def _blocks(problem: Problem, response: str) -> list[str]:
+    found = programs(response, language_of(problem.language).spellings)
+    return [block.replace("\r\n", "\n") for block in found]
 
 
 def _completion(problem: Problem, response: str) -> str:
     """A continuation of the prompt, up to where the function ends; the prompt is taken off, if it is repeated."""
-    blocks: list[str] = _BLOCK.findall(response)
+    blocks = _blocks(problem, response)
     text = (blocks[-1] if blocks else response).removeprefix(problem.prompt)
     ends = [place for stop in problem.stops if (place := text.find(stop)) >= 0]
     return text[: min(ends)] if ends else text

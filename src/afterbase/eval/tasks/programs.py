@@ -1,20 +1,19 @@
 """Whole programs as answers: which tests they pass, in the sandbox of `afterbase.verify.programs`.
 
-A program in Python or C++ is told by the tag of the response's last block; without a block the response is a program.
+The response's language is told by the tag of its last block; without a block the response is a program.
 """
 
-import re
 from collections.abc import Sequence
 
 from afterbase.core.errors import UserError
+from afterbase.core.fences import fenced
 from afterbase.core.sample import Status
 from afterbase.eval.tasks.task import Mark
+from afterbase.verify.extract import last_block
 from afterbase.verify.isolation import jail
 from afterbase.verify.languages import language_of
 from afterbase.verify.program_cases import workers
 from afterbase.verify.programs import Judge, Program
-
-_BLOCK = re.compile(r"^[ \t]*```[ \t]*([\w+#]*)[^\n]*\n(.*?)(?:^[ \t]*```|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def isolation() -> str | None:
@@ -27,13 +26,12 @@ def isolation() -> str | None:
 
 
 def last_program(response: str, *, default: str, languages: Sequence[str]) -> tuple[str, str]:
-    """Language and text of the last block in one of the languages; `default` for a block without a tag or no block."""
-    blocks = [(tag.lower() or default, text) for tag, text in _BLOCK.findall(response)]
-    known = [(tag, text) for tag, text in blocks if tag in languages]
-    if known:
-        tag, text = known[-1]
-        return language_of(tag).name, text
-    return default, blocks[-1][1] if blocks else response
+    """Language and text of the program, `default` without a tag; the language is that of the last block with a tag."""
+    spoken = [language_of(name) for name in languages]
+    tagged = [one for block in fenced(response) for one in spoken if block.is_in(tuple(one.spellings))]
+    language = tagged[-1] if tagged else language_of(default)
+    text = last_block(response, language.spellings)
+    return language.name, response if text is None else text
 
 
 def marks(programs: Sequence[Program]) -> list[Mark]:

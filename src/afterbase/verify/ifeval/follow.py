@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from afterbase.core.errors import UserError
+from afterbase.core.reasoning import answer_of
 from afterbase.core.sample import Status, Verdict
 from afterbase.verify.ifeval.catalogue import build
 from afterbase.verify.ifeval.instruction import Instruction
@@ -33,8 +34,9 @@ class Accuracy(NamedTuple):
 
 
 def follows(instruction: Instruction, response: str, *, reading: Reading) -> bool:
-    """Whether one instruction is followed."""
-    texts = _loosely(response) if reading is Reading.LOOSE else [response]
+    """Whether the answer, without its thought, follows one instruction; an answer that there is not follows none."""
+    answer = answer_of(response) or ""
+    texts = _loosely(answer) if reading is Reading.LOOSE else [answer]
     return any(text.strip() and instruction.followed(text) for text in texts)
 
 

@@ -12,6 +12,8 @@ import unicodedata
 from afterbase.verify.natural.code_lines import without_code
 
 GAP = "\ufffc"
+LONGEST = 200_000
+"""Characters of a text that are looked at; a response has far fewer."""
 
 _FENCE = re.compile(r"^[ \t>]*(```|~~~).*?(?:^[ \t>]*\1`*[ \t]*$|\Z)", re.DOTALL | re.MULTILINE)
 _BLOCKS = re.compile(
@@ -60,16 +62,19 @@ _SYMBOLIC = re.compile(
     r")",
     re.ASCII,
 )
-_TERM = rf"(?:\d+(?:[.,]\d+)*[a-z]?|[A-Za-z]['′]?|{GAP})"
+# A number is read once, from its first digit: read from each of its digits, or given back digit by digit, a long one in
+# Arabic digits would take quadratic time. (Those in ASCII are gone by then.)
+_TERM = rf"(?:\d++(?:[.,]\d++)*+[a-z]?|[A-Za-z]['′]?|{GAP})"
 _FORMULA = re.compile(
-    rf"(?<![^\W\d_]){_TERM}(?:\s*(?:[=+*/<>≤≥≠≈×÷·−^]|\s[-–]\s|(?<=\d)-)\s*[-−]?{_TERM}(?![^\W\d_]))+"
+    rf"(?<![^\W\d_])(?<!\d)(?<!\d[.,]){_TERM}(?:\s*(?:[=+*/<>≤≥≠≈×÷·−^]|\s[-–]\s|(?<=\d)-)\s*[-−]?{_TERM}(?![^\W\d_]))+"
 )
 _MARKS = re.compile(r"[*~]{1,3}|(?<!\w)_{1,3}|_{1,3}(?!\w)|^[ \t]*(?:#{1,6}|[-+•]|\d+[.)])[ \t]", re.MULTILINE)
 _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff]")
 
 
 def prose(text: str) -> str:
-    """The natural language of a text in NFKC, with `GAP` for what was cut out of a line."""
+    """The natural language in the first `LONGEST` characters of a text, in NFKC; `GAP` is what was cut out of a line."""
+    text = text[:LONGEST]
     text = _HIDDEN.sub("", unicodedata.normalize("NFC", text))
     if "`" in text or "~~~" in text:
         text = _FENCE.sub("\n", text)

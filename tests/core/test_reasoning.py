@@ -70,7 +70,8 @@ def test_an_example_in_a_block_is_no_thought():
 
 
 @pytest.mark.parametrize(
-    "unit", ["<think>", "</think>", "\n<think>x</think>", "```\n<think>\n```\n", "`<think>`", "\n", " ", "<|a|>", "> - "]
+    "unit",
+    ["<think>", "</think>", "\n<think>x</think>", "```\n<think>\n```\n", "`<think>`", "\n", " ", "<|a|>", "> - "],
 )
 def test_a_megabyte_is_read_in_linear_time(unit):
     """One that looks again from each tag is not done within the hour."""

@@ -15,7 +15,7 @@ def apart(response: Response) -> tuple[str | None, str]:
         return response.reasoning.strip() or None, response.text.strip()
     thought, answer = part(response.text)
     if answer == response.text:
-        return None, answer
+        return None, response.text
     return thought, (answer or "").strip()
 
 

@@ -5,6 +5,10 @@ words that no word of the main language breaks, inside one sentence. A name or a
 English term: a run that is written as titles are, or is short, English and without a function word. A sentence that is
 all in one language counts a number or formula in it as one word more: "因此答案是 3" is six.
 
+A language that is not in the table (`verify/natural/languages.toml`) looks like some neighbour in it. So where few of a
+text's words are function words of the language found, and py3langid, which knows more languages, finds another one for
+them, or next to none is, there is no language (`none`).
+
 The share of target-language words is the language-consistency reward of DeepSeek-R1 (arXiv 2501.12948, section 2.3.2).
 
 Does not cover: texts that switch language every two words without a clause in either, romanised writing.
@@ -13,7 +17,7 @@ Does not cover: texts that switch language every two words without a clause in e
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from afterbase.verify.natural.identify import particles
+from afterbase.verify.natural.identify import FORMS, SHARED, best_of_all, particles
 from afterbase.verify.natural.prose import prose
 from afterbase.verify.natural.spoken import NAME, Spoken, Word, spoken
 from afterbase.verify.natural.words import UNSPACED, sentences
@@ -22,6 +26,8 @@ CLAUSE_WORDS = 4
 CLAUSE_CJK = 6
 
 _AROUND, _FUNCTION = 0.3, 0.4  # shares of all words and of function words in a language around a clause
+_ENOUGH, _MOST = 6, 1000  # words that a language is doubted by
+_SURE, _NEXT_TO_NONE = 0.4, 0.1  # shares of function words among them
 _TERM = 5  # words of the longest English term
 
 
@@ -29,7 +35,7 @@ def language(text: str) -> str:
     """An ISO 639-1 code, `mixed`, or `none` where there is no natural language."""
     said = spoken(text)
     mains = _mains(said)
-    if not mains:
+    if not mains or not _borne_out(said, mains[0]):
         return "none"
     for main in mains:
         if any(_foreign_clause(sentence, main) for sentence in said) or _foreign_sentences(said, main):
@@ -38,12 +44,17 @@ def language(text: str) -> str:
 
 
 def consistency(text: str, target: str) -> float | None:
-    """Share of a text's words that are in the target language, each CJK character one word; None without words.
+    """Share of a text's words that are in the target language, each CJK character one word; None without words. The
+    time is linear, and of a very long text the first `prose.LONGEST` characters are read.
 
     Single capitals and acronyms are names in every language and are left out.
     """
     counts: dict[str, float] = defaultdict(float)
-    for sentence in spoken(text):
+    said = spoken(text)
+    mains = _mains(said)
+    if mains and mains[0] == target and not _borne_out(said, target):
+        return 0.0
+    for sentence in said:
         for word in sentence:
             if word is not None and not _neutral(word):
                 counts[word.language] += len(word.text) if word.script in ("han", "kana") else word.size
@@ -65,6 +76,22 @@ def script_shares(text: str) -> list[dict[str, float]]:
 
 def _neutral(word: Word) -> bool:
     return word.script == "latin" and word.text.isupper() and len(word.text) <= 5
+
+
+def _borne_out(said: Sequence[Spoken], main: str) -> bool:
+    """Whether its function words, or py3langid, confirm a language of a shared script; a few words need no proof."""
+    words = [
+        word
+        for sentence in said
+        for word in sentence
+        if word is not None and word.language == main and word.script in SHARED and not word.name
+    ]
+    share = sum(word.known for word in words) / len(words) if len(words) >= _ENOUGH else 1.0
+    if share >= _SURE:
+        return True
+    return share >= _NEXT_TO_NONE and best_of_all(" ".join(word.text for word in words[:_MOST])) in FORMS.get(
+        main, (main,)
+    )
 
 
 # --- clauses --------------------------------------------------------------------------------------------------------

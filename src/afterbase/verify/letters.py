@@ -29,7 +29,7 @@ _END = r"(?![A-Za-z0-9_+]|['’][A-Za-z]|-[A-Za-z0-9])"
 _CAPITAL = rf"(?<![A-Za-z0-9_])(?:\(\s?([A-Z])\s?\)|([B-HJ-Z]){_END}|([AI]){_END}(?!{_ARTICLE}))"
 _SMALL = r"\(([a-z])\)|(?<![A-Za-z0-9_])([a-z])(?=[.)]{0,2}\s*(?:$|\n|[,;!])|[.)]\s|\s(?:because|since|which)\b)"
 _LETTER = f"(?:{_CAPITAL}|{_SMALL})"
-_LATER = r"(?:\(\s?([A-Z])\s?\)|(?<![A-Za-z0-9_])([A-Z])(?![A-Za-z0-9_'’+]|-[A-Za-z]))"
+_LATER = r"(?:\(\s?([A-Z])\s?\)|(?<![A-Za-z0-9_])\(?([A-Z])(?![A-Za-z0-9_'’+]|-[A-Za-z]))"
 # A further letter of the same answer; one that a sentence of its own begins with is none.
 _FURTHER = re.compile(
     r"[.)]?(?:[ \t]{0,3}(?:[,;/|&+、]|\b(?:and/or|and|or)\b|和|或|与|及)){1,2}[ \t]{0,3}"

@@ -131,6 +131,11 @@ class Identifier:
         return np.maximum(score - score.max(), -MOST), known
 
 
+def best_of_all(text: str) -> str:
+    """The label that py3langid gives a text, of all that it knows."""
+    return _model().classify(text)[0]
+
+
 def _prior(code: str, facts: dict[str, Any]) -> float:
     return ENGLISH if code == "en" else 0.0 if facts.get("common") else RARE
 

@@ -73,7 +73,7 @@ _HIDDEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206
 
 
 def prose(text: str) -> str:
-    """The natural language in the first `LONGEST` characters of a text, in NFKC; `GAP` is what was cut out of a line."""
+    """The natural language in the first `LONGEST` characters of a text, in NFKC; `GAP` is what is cut out of a line."""
     text = text[:LONGEST]
     text = _HIDDEN.sub("", unicodedata.normalize("NFC", text))
     if "`" in text or "~~~" in text:

@@ -25,7 +25,7 @@ from afterbase.verify.check import check_many
 from afterbase.verify.extract import last_boxed
 from afterbase.verify.format import well_formed
 
-VERSION = 3
+VERSION = 4
 
 
 class Rejection(Config):

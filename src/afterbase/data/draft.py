@@ -21,7 +21,7 @@ from afterbase.rollout.producer import Producer, Response
 from afterbase.rollout.reasoning import Form, apart, together
 from afterbase.verify.check import check_many
 
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from afterbase.model.load import load
 from afterbase.rollout.producer import ModelProducer, Response
 from afterbase.verify.check import check_many
 
-VERSION = 3
+VERSION = 4
 Split = Literal["train", "test"]
 
 

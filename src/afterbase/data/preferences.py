@@ -22,7 +22,7 @@ from afterbase.model.load import load
 from afterbase.rollout.producer import ModelProducer, Response
 from afterbase.verify.check import check_many
 
-VERSION = 2
+VERSION = 3
 
 
 class Preferences(Config):

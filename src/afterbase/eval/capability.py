@@ -18,7 +18,7 @@ from afterbase.rollout.producer import ModelProducer, Response
 from afterbase.verify.check import check_many
 from afterbase.verify.format import final_answer, well_formed
 
-VERSION = 4
+VERSION = 5
 
 
 class Evaluation(Config):

@@ -35,7 +35,7 @@ from afterbase.train.rollouts import Judge
 from afterbase.train.sampler import Sampler
 from afterbase.train.watch import parted
 
-VERSION = 12
+VERSION = 13
 
 
 def train_grpo(

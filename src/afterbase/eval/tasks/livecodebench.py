@@ -52,7 +52,7 @@ _DIRECT = "Reply with the program alone, in one ```python block."
 _STDIN = "The program reads from standard input and prints its answer."
 _STARTER = "Complete this code:\n\n```python\n{starter}\n```"
 _SECONDS, _WALL = 6, 15  # for each test; of processor as in the harness, which lets a test have 6 by the clock
-_OUT_OF_TIME = (128 + signal.SIGPROF, 128 + signal.SIGALRM)  # as the program's own timers end it
+_OUT_OF_TIME = tuple(128 + number for number in (signal.SIGPROF, signal.SIGALRM))  # as the program's own timers end it
 _RESULT = "result of a call: "
 # What the program finds in its namespace; it is compiled apart, so that it may begin as it likes.
 _RUN = """import sys
@@ -181,7 +181,7 @@ def score(answered: Answered) -> list[Mark]:
 def _reason(task: _Task) -> str:
     """The first reason that is no match: mismatch, or how the run ended."""
     calls = len(task.cases) if task.method is not None else 1
-    limits = Limits(cpu_seconds=_SECONDS * calls, wall_seconds=float(_WALL * calls))
+    limits = Limits(cpu_seconds=_SECONDS * calls + 1, wall_seconds=float(_WALL * calls + 1))
     with room() as place:
         source = _RUN.format(imports=_IMPORTS, program=task.program)
         if task.method is not None:

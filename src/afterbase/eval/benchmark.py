@@ -278,7 +278,7 @@ def _notes(result: Result, more: dict[str, Any], answers: int) -> list[str]:
         notes.append(f"the model was trained on {it.n} of {result.n} questions; without them: {clean}")
     if more["failed"]:
         notes.append(f"{more['failed']} of {answers} answers could not be judged, and are not in the score")
-    if more["unfinished"]:
+    if more.get("unfinished"):
         notes.append(
             f"{more['unfinished']} of {answers} thoughts never end, and count as wrong: no answer follows them"
         )

@@ -144,8 +144,9 @@ def summarise(task: Task, judged: Sequence[Judged]) -> tuple[Result, dict[str, A
         "failed": len(judged) - len(known),
         "too_long": sum(j.row.too_long for j in judged),
         "no_answer": sum(j.mark.reason == "no_answer" for j in known),
-        "unfinished": sum(j.mark.reason == UNFINISHED for j in known),
     }
+    if unfinished := sum(j.mark.reason == UNFINISHED for j in known):  # of models that think alone
+        more["unfinished"] = unfinished
     if runs > 1 and task.collect is None:
         more |= _repeated(known, runs)
     return result, more

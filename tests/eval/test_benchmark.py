@@ -7,14 +7,16 @@ import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Silent
-from afterbase.eval.benchmark import evaluate
+from afterbase.eval.benchmark import Asked, Variant, _judged, evaluate
 from afterbase.eval.contamination import training_of
 from afterbase.eval.results import read
 from afterbase.eval.settings import Settings
-from afterbase.eval.subject import find_subject
+from afterbase.eval.subject import Subject, find_subject
+from afterbase.eval.tasks import TASKS, judged
 from afterbase.eval.tasks.sources import Folder
 from afterbase.model.load import load
 from afterbase.rollout.app import create_app
+from afterbase.rollout.chat import Answer
 from afterbase.rollout.in_process import InProcess
 from loopback import served
 
@@ -143,3 +145,41 @@ def test_a_missing_file_of_training_rows_is_refused_before_the_model_is_loaded(t
     monkeypatch.setattr("afterbase.model.load.load", lambda _: pytest.fail("loaded a model"))
     with pytest.raises(UserError, match="a file of rows exists"):
         _evaluate(str(toy_folder), data, tmp_path / "out", trained_on=(tmp_path / "none.jsonl",))
+
+
+def test_what_is_judged_is_the_answer_and_a_verdict_that_is_cut_off_is_none():
+    """A thought reaches no judge, one that never ends has no answer, and no half verdict is guessed at."""
+    responses = {"q0": "<think>London</think>Paris", "q1": "<think>Paris", "q2": "Paris"}
+    shown: list[str] = []
+
+    class Says:
+        def __init__(self, say):
+            self.say = say
+
+        def complete(self, requests, *, on_finished=None):
+            replies = [self.say(request.messages[-1]["content"]) for request in requests]
+            return [Answer(text=text, reasoning=None, tokens=1, finish=end, logps=None) for text, end in replies]
+
+    def judge(prompt: str) -> tuple[str, str]:
+        shown.append(prompt)
+        return ("CORRECT, as it", "length") if "q2" in prompt else ("NOT CORRECT", "stop")
+
+    subject = Subject(name="toy", digest=None, context=None, plain=False, open=lambda _: Says(judge))
+    asked = Asked(
+        subject=subject,
+        answering=Says(lambda prompt: (responses[prompt], "stop")),
+        judge=subject,
+        judging=Says(judge),
+        settings=Settings(),
+        seen=None,
+        progress=Silent(),
+    )
+    items = [judged.item(name, name, "Paris") for name in responses]
+    variant = Variant(name="simpleqa", task=TASKS["simpleqa"], items=items, max_tokens=9)
+    assert [(one.row.value, one.row.reason, one.row.failed) for one in _judged(variant, asked)] == [
+        (0, "incorrect", False),
+        (0, "unfinished_thought", False),
+        (0, "judge_without_verdict", True),
+    ]
+    assert len(shown) == 2
+    assert not any("London" in prompt for prompt in shown)

@@ -76,3 +76,23 @@ def test_every_text_has_an_answer(text: str) -> None:
 )
 def test_hostile_repetition_is_read(unit: str) -> None:
     assert language(unit * 5_000) in CODES | {"mixed", "none"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ẹ káàárọ̀, báwo ni ẹ ṣe wà? Mo fẹ́ kí ẹ ràn mí lọ́wọ́ láti yanjú ìṣòro yìí.",  # Yoruba
+        "Impendulo ilungile ngoba sihlukanise izinombolo ezintathu ngokulinganayo.",  # Zulu
+        "Na nga def? Dama bëgga xam naka laay defaree liggéey bi ci kër gi.",  # Wolof
+        "Amsar ita ce hudu saboda mun raba goma sha biyu zuwa kashi uku.",  # Hausa
+        "Салам, бүгүн кандайсыз? Мен сизден бул маселени чечүүгө жардам сурайм.",  # Kyrgyz
+    ],
+)
+def test_a_language_that_is_not_in_the_table_is_none(text: str) -> None:
+    assert language(text) == "none"
+
+
+@pytest.mark.parametrize("unit", ["٣", "٣,", "٣+", "٣ ", "३", "3"])
+def test_long_numbers_are_read_in_linear_time(unit: str) -> None:
+    """Read anew from each digit, this is not done within the hour."""
+    assert consistency(f"We get {unit * 100_000} of them", "en") == 1.0

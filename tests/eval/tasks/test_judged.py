@@ -12,6 +12,16 @@ from afterbase.eval.tasks.judged import JUDGING, item
         ("incorrect.", 0, "incorrect"),
         ("NOT ATTEMPTED", 0, "not_attempted"),
         ("It is not INCORRECT: CORRECT", 1, "correct"),
+        ("NOT CORRECT. The response names another city.", 0, "incorrect"),
+        ("INCORRECT. Had it said 1912 it would have been CORRECT.", 0, "incorrect"),
+        ("PARTIALLY CORRECT", 0, "incorrect"),
+        ("The response isn't correct.", 0, "incorrect"),
+        ("It is INCORRECT rather than CORRECT", 0, "incorrect"),
+        ('{"grade": "B", "verdict": "INCORRECT"}', 0, "incorrect"),
+        ("The correct answer is Paris. The response says London: INCORRECT.", 0, "incorrect"),
+        ("<think>It is INCORRECT? No, it matches.</think>\nCORRECT", 1, "correct"),
+        ("**Verdict:** CORRECT", 1, "correct"),
+        ("NOT-ATTEMPTED", 0, "not_attempted"),
         ("The response is correct, but hedged: INCORRECT", 0, "incorrect"),
     ],
 )
@@ -20,7 +30,20 @@ def test_the_verdict_counts_and_not_what_is_said_on_the_way(reply, value, reason
     assert (mark.value, mark.reason, mark.failed) == (value, reason, False)
 
 
-@pytest.mark.parametrize("reply", ["", "yes", "INCORRECTLY"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "yes",
+        "INCORRECTLY",
+        "CORRECT or INCORRECT?",
+        "CORRECT\nINCORRECT",
+        "Correct, but the date is wrong",
+        "<think>It would be CORRECT",
+        "neither correct nor incorrect",
+        "The response gives the correct answer.",
+    ],
+)
 def test_no_word_is_the_judges_failure(reply):
     assert JUDGING.mark(reply).failed
 

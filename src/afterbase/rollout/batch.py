@@ -76,7 +76,7 @@ class Batch:
         self._sample = np.zeros(rows, dtype=np.int64)
         self._length = np.zeros(rows, dtype=np.int64)
         # One column more than an answer has: where a draft would come after the last token.
-        columns, vocabulary = sampling.max_new_tokens + 1, decoder.model.config.vocab_size
+        columns, vocabulary = sampling.max_new_tokens + 1, decoder.model.config.get_text_config().vocab_size
         self._tokens = np.empty((rows, columns), dtype=np.int64)
         self._logps = np.empty((rows, columns), dtype=np.float32)
         self._uniforms = np.empty((rows, columns), dtype=np.float64)

@@ -1,13 +1,15 @@
 # Everything runs from .venv, which `make setup` builds. `make` alone lists the targets.
 #   PYTHON       the interpreter to build .venv with (3.11 or newer)
+#   FUZZ_SECONDS how long `make fuzz` draws requests and programs, in all
 #   TORCH_INDEX  a package index to take torch from, before everything else: the CPU build for example
 
 PYTHON ?= python3
+FUZZ_SECONDS ?= 300
 TORCH_INDEX ?=
 BIN := .venv/bin
 READY := .venv/.setup-done
 
-.PHONY: help setup quickstart test test-all lint smoke
+.PHONY: help setup quickstart test test-all fuzz lint smoke
 .DELETE_ON_ERROR:
 
 help:
@@ -16,6 +18,7 @@ help:
 	@echo "make smoke       setup, then the smallest recipe, in a temporary folder"
 	@echo "make test        setup, then the tests that take seconds"
 	@echo "make test-all    setup, then all tests"
+	@echo "make fuzz        setup, then random requests at the servers and random programs in the jails, for minutes"
 	@echo "make lint        setup, then ruff, pyright and the layers contract"
 
 setup: $(READY)
@@ -35,10 +38,13 @@ quickstart: setup
 	$(BIN)/afterbase run recipes/quickstart.toml
 
 test: setup
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow and not fuzz"
 
 test-all: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not fuzz"
+
+fuzz: setup
+	AFTERBASE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest -m fuzz tests/fuzz
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Fuzzing by the clock: hypothesis draws cases until a test's share of the time is over, each round under a new seed."""
+"""Fuzzing by the clock: hypothesis draws cases until a test's share of the time is over, each round under a seed."""
 
 import os
 import random
@@ -16,7 +16,7 @@ _OPTIONS = settings(
     deadline=None,
     database=None,
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=[*HealthCheck.__members__.values()],
 )
 
 ForAWhile = Callable[[Callable[[Any], None], SearchStrategy[Any]], None]

@@ -48,8 +48,8 @@ class Outside:
         pid = self.process.pid
         return (
             self.process.poll(), self.file.read_text(), seen.st_mode, seen.st_mtime, seen.st_uid,
-            os.listxattr(self.file), sorted(os.listdir(self.folder)), os.getpriority(os.PRIO_PROCESS, pid), os.sched_getaffinity(pid),
-            os.sched_getscheduler(pid), resource.prlimit(pid, resource.RLIMIT_NOFILE),
+            os.listxattr(self.file), sorted(os.listdir(self.folder)), os.getpriority(os.PRIO_PROCESS, pid),
+            os.sched_getaffinity(pid), os.sched_getscheduler(pid), resource.prlimit(pid, resource.RLIMIT_NOFILE),
             os.getpriority(os.PRIO_PROCESS, 0), resource.getrlimit(resource.RLIMIT_CPU),
         )  # fmt: skip
 

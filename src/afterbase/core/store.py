@@ -24,7 +24,6 @@ import json
 import os
 import platform
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -35,6 +34,7 @@ from typing import Any
 from afterbase.core import ranks
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress, Silent, StageLine
+from afterbase.core.scratch import scratch_folder
 
 _LAYOUT = 1
 
@@ -258,9 +258,9 @@ class Store:
         with ranks.doing(name):
             if ranks.hear(f"{key} begins") == "help":
                 scratch = self.root / ".work" / key / "scratch"
-                with tempfile.TemporaryDirectory() as own, Silent().stage(name) as line:
+                with scratch_folder() as own, Silent().stage(name) as line:
                     ranks.meet()
-                    make(dataclasses.replace(self._workspace(key, name, Path(own), line), scratch=scratch))
+                    make(dataclasses.replace(self._workspace(key, name, own, line), scratch=scratch))
             ranks.hear(f"{key} ends")
         artifact = self.find(key, name)
         assert artifact is not None, "all ranks share the store's folder"

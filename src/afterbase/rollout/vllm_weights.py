@@ -1,13 +1,14 @@
 """The weights of one moment, as they are sent to a rollout server, and a probe that tells whether they got there."""
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 
 from afterbase.core.errors import UserError
+from afterbase.core.scratch import scratch_folder
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel
 
@@ -23,30 +24,29 @@ _ROUNDED = 0.2
 class Snapshot:
     """Weights in a folder of their own under Hugging Face's names, tied ones once; `logps` are the probe's."""
 
-    folder: TemporaryDirectory
+    path: Path
     checksum: str
     version: int
     token_ids: list[int]
     logps: list[float]
+    kept: contextlib.ExitStack
+    """Holds the files until it is closed."""
 
     @classmethod
     def of(cls, lm: LanguageModel, *, version: int) -> "Snapshot":
         """The weights as they are now; a copy on disk, so that a server that comes back gets just these."""
-        folder = TemporaryDirectory(prefix="afterbase-weights-")
-        lm.model.save_pretrained(folder.name, max_shard_size="1000TB")
-        with (Path(folder.name) / _WEIGHTS).open("rb") as file:
-            checksum = hashlib.file_digest(file, "sha256").hexdigest()
-        token_ids = lm.tokenizer.encode(_PROBE, add_special_tokens=False)
-        logps = _logps(lm, token_ids)
-        return cls(folder=folder, checksum=checksum, version=version, token_ids=token_ids, logps=logps)
-
-    @property
-    def path(self) -> Path:
-        return Path(self.folder.name) / _WEIGHTS
+        with contextlib.ExitStack() as files:
+            path = files.enter_context(scratch_folder()) / _WEIGHTS
+            lm.model.save_pretrained(path.parent, max_shard_size="1000TB")
+            with path.open("rb") as file:
+                checksum = hashlib.file_digest(file, "sha256").hexdigest()
+            token_ids = lm.tokenizer.encode(_PROBE, add_special_tokens=False)
+            logps, kept = _logps(lm, token_ids), files.pop_all()
+        return cls(path=path, checksum=checksum, version=version, token_ids=token_ids, logps=logps, kept=kept)
 
     def close(self) -> None:
         """Delete the files."""
-        self.folder.cleanup()
+        self.kept.close()
 
     def probe(self, logps: list[float], *, dtype: str) -> None:
         """UserError unless a server that computes in `dtype` gives the probe's tokens what this model gives them.

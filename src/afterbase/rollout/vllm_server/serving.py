@@ -35,6 +35,7 @@ from typing import Any, Protocol
 
 from afterbase.core.guard import Body, Guard, Receive, Refusal, Refused, Rules, Scope, Send
 from afterbase.core.names import LOOPBACK, Names
+from afterbase.core.scratch import scratch_folder
 from afterbase.rollout.vllm_server.wanted import (
     Shape,
     error_body,
@@ -219,8 +220,8 @@ class Server:
             raise Refused(507, "disk_full", rule, "free some space there, or name another folder in TMPDIR")
         if self._receiving:
             raise Refused(503, "overloaded", "the weights of another update are coming in", "try again later")
-        with tempfile.TemporaryDirectory(prefix="afterbase-update-") as folder:
-            file = Path(folder) / "model.safetensors"
+        with scratch_folder() as folder:
+            file = folder / "model.safetensors"
             self._receiving = True
             try:
                 received = await _receive(file, receive)
@@ -232,7 +233,7 @@ class Server:
                 rule = f"the weights that came have SHA-256 {received}, not {checksum}"
                 raise Refused(422, "wrong_checksum", rule, "send them again")
             await asyncio.to_thread(_refuse_no_weights, file)
-            await self._first(lambda job: self.update(job, Path(folder), version, checksum), receive, send)
+            await self._first(lambda job: self.update(job, folder, version, checksum), receive, send)
 
     async def _score(self, _: Scope, receive: Receive, send: Send) -> None:
         request = await asyncio.to_thread(score_of, (await receive())["body"], self._shape)

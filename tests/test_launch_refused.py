@@ -97,3 +97,18 @@ def test_answers_that_leave_no_room_for_a_prompt_are_refused(recipe, tmp_path):
         launch.run(recipe, tmp_path / "root")
     assert caught.value.got.startswith("`grpo.max_new_tokens` = 100000, and a context of ")
     assert not (tmp_path / "root/store").exists()
+
+
+def test_a_template_that_refuses_the_recipes_system_prompt_is_refused_before_anything_is_made(tmp_path):
+    """Gemma's has no system turn."""
+    from afterbase.launch import _refuse_untaken_prompts
+    from afterbase.recipe import Recipe, load_recipe
+    from foreign import tokenizer
+
+    recipe = load_recipe(Path(__file__).parent.parent / "recipes" / "smoke.toml")
+    assert isinstance(recipe, Recipe)
+    _refuse_untaken_prompts(recipe)
+    tokenizer("bytes", "gemma").save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="No system turn, please"):
+        _refuse_untaken_prompts(recipe.model_copy(update={"base": str(tmp_path)}))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from transformers import AutoTokenizer
 
 from afterbase.ahead import make_ahead, open_store, seeds
 from afterbase.core import ranks
@@ -17,12 +18,14 @@ from afterbase.core.errors import UserError
 from afterbase.core.masking import masked
 from afterbase.core.progress import Progress, Silent
 from afterbase.core.store import Store, write_atomically
+from afterbase.core.tokens import user_prompt_ids
 from afterbase.data.domains import DOMAINS
 from afterbase.data.families import family_problems
 from afterbase.data.open import reviewed_rows
 from afterbase.data.problems import refuse_rejected_golds, split_problems
 from afterbase.data.review.stage import guideline_text
 from afterbase.data.sources import distinct_problems
+from afterbase.data.system_prompts import system_prompt
 from afterbase.data.teacher import Teacher
 from afterbase.eval.examination import told
 from afterbase.eval.statistics import wilson
@@ -231,6 +234,7 @@ def _preflight(recipe: R) -> tuple[R, list[str]]:
     """Refuse early what would fail late; leave out the code domain where programs cannot be isolated, and say so."""
     context = context_length(read_config(find(recipe.base)))
     _refuse_answers_beyond_context(recipe.model_dump(exclude={"teacher"}), context)
+    _refuse_untaken_prompts(recipe)
     if recipe.judge is not None:
         recipe.judge.asked.refuse_unready()
     notes = []
@@ -250,6 +254,17 @@ def _preflight(recipe: R) -> tuple[R, list[str]]:
         rng = random.Random(0)
         refuse_rejected_golds([DOMAINS[name].problem(rng) for _ in range(_GOLDS)])
     return recipe, notes
+
+
+def _refuse_untaken_prompts(recipe: Recipe | RlRecipe) -> None:
+    """The base's chat template is tried on every system prompt of the recipe: it may refuse them, or leave them out."""
+    tokenizer = AutoTokenizer.from_pretrained(find(recipe.base), local_files_only=True, trust_remote_code=False)
+    prompts: set[str | None] = {None}
+    if isinstance(recipe, Recipe):
+        prompts |= {DOMAINS[name].REFLECTIVE_SYSTEM_PROMPT for name in recipe.domains if name in recipe.reasoning}
+        prompts |= set() if recipe.teacher is None else {system_prompt(recipe.teacher.system)}
+    for system in prompts:
+        user_prompt_ids(tokenizer, "Hello", system=system)
 
 
 def _refuse_answers_beyond_context(settings: dict[str, Any], context: float, name: str = "") -> None:

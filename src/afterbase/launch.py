@@ -234,7 +234,6 @@ def _preflight(recipe: R) -> tuple[R, list[str]]:
     """Refuse early what would fail late; leave out the code domain where programs cannot be isolated, and say so."""
     context = context_length(read_config(find(recipe.base)))
     _refuse_answers_beyond_context(recipe.model_dump(exclude={"teacher"}), context)
-    _refuse_untaken_prompts(recipe)
     if recipe.judge is not None:
         recipe.judge.asked.refuse_unready()
     notes = []
@@ -253,6 +252,7 @@ def _preflight(recipe: R) -> tuple[R, list[str]]:
     for name in recipe.domains:
         rng = random.Random(0)
         refuse_rejected_golds([DOMAINS[name].problem(rng) for _ in range(_GOLDS)])
+    _refuse_untaken_prompts(recipe)
     return recipe, notes
 
 

@@ -24,7 +24,7 @@ def train_exactly() -> None:
         lm.modules().double()
         return lm
 
-    def save(_lm: models.LanguageModel, folder: Path, *, state: dict[str, torch.Tensor]) -> None:
+    def save(_lm: models.LanguageModel, folder: Path, *, state: dict[str, torch.Tensor], now: bool = False) -> None:
         if ranks.rank() == 0:
             torch.save({name: tensor.clone() for name, tensor in state.items()}, folder / "state.pt")
 

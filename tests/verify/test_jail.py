@@ -23,7 +23,7 @@ def test_for_another_user_every_folder_above_must_be_open(monkeypatch: pytest.Mo
 def test_limits_are_hard_and_addresses_may_be_free(seconds: int, addresses: int | None) -> None:
     limits = resource_limits(Limits(cpu_seconds=seconds, address_bytes=addresses))
     assert all(soft <= hard for soft, hard in limits.values())
-    assert limits["CPU"][0] == seconds
+    assert limits["CPU"][0] > seconds  # who hits it has used more than the limit in any way of counting
     assert limits.get("AS") == (None if addresses is None else (addresses, addresses))
 
 

@@ -367,6 +367,23 @@ def test_children_that_nobody_waits_for_use_up_the_time(jail: Jail) -> None:
     assert ended(jail, textwrap.dedent(program), limits=limits).reason is Reason.TIMEOUT
 
 
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "while True: pass",
+        "if os.fork() == 0:\n    while True: pass\nos.wait()\n1 / 0",
+        "signal.signal(signal.SIGXCPU, lambda *_: 1 / 0)\nwhile True: pass",
+        "signal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass",
+        "os.kill(os.getpid(), signal.SIGXCPU)",
+    ],
+)
+def test_who_is_ended_for_the_processor_time_is_late_whoever_sees_it_first(jail: Jail, deed: str) -> None:
+    """The kernel, whose ticks may be some percent ahead of what was used, or the watch."""
+    for _ in range(2):
+        told = ended(jail, f"import os, signal\n{deed}", limits=replace(SMALL, cpu_seconds=1, wall_seconds=60.0))
+        assert told.reason is Reason.TIMEOUT
+
+
 @pytest.fixture
 def crowded() -> Iterator[None]:
     """One processor for this test and for twelve others that never rest."""

@@ -1,5 +1,6 @@
 """Each language is built and run for real where its tools are installed; the test is skipped where not."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -13,7 +14,7 @@ from afterbase.verify.jail import SCRATCH, Limits, Nothing
 from afterbase.verify.languages import LANGUAGES, SPELLINGS
 from afterbase.verify.programs import Case, Judge, Program
 from afterbase.verify.users import USERS
-from afterbase.verify.workshop import Workshop, lines_of, room
+from afterbase.verify.workshop import Workshop, lines_of, make_executable, room
 from jails import jail_or_skip, skip_without_tools
 
 # A sum of what is read; a broken source; an uncaught error. Each in a language's own words.
@@ -209,6 +210,34 @@ def test_what_a_program_leaves_for_ever_costs_no_verdict() -> None:
             subprocess.run(["chattr", "-R", "-i", folder], check=True)
         sweep(USERS)
     assert not any(folder.exists() for folder in jail.stuck)
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder", "second name", "closed file", "nothing"])
+def test_what_a_build_leaves_for_an_executable_is_only_made_one_if_it_is_a_file_of_its_own(
+    tmp_path: Path, kind: str
+) -> None:
+    path, other = tmp_path / "main", tmp_path / "other"
+    other.touch(mode=0o600)
+    match kind:
+        case "link" | "dangling link":
+            path.symlink_to(other if kind == "link" else tmp_path / "nowhere")
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "second name":
+            path.hardlink_to(other)
+        case "closed file":
+            path.touch(mode=0)
+    before = path.lstat().st_mode if os.path.lexists(path) else None
+    make_executable(path)
+    assert other.stat().st_mode & 0o777 == 0o600
+    if kind != "closed file":  # root opens it, another user is refused
+        assert (path.lstat().st_mode if os.path.lexists(path) else None) == before
+    path = tmp_path / "file"
+    path.touch(mode=0o600)
+    make_executable(path)
+    assert path.stat().st_mode & 0o777 == 0o755
 
 
 @given(st.lists(st.text("ab \t\r", max_size=4), max_size=5))

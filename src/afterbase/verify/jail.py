@@ -99,12 +99,17 @@ def environment(home: str) -> dict[str, str]:
 
 
 def resource_limits(limits: Limits) -> dict[str, tuple[int, int]]:
-    """By the names of getrlimit(2). SIGXCPU comes first, SIGKILL two seconds later for those who ignore it."""
+    """By the names of getrlimit(2).
+
+    That on processor time is the second wall, a second behind the one that is watched: the kernel counts in ticks for
+    it, up to some percent more than was used, and who is killed below the limit would not be known to be late. SIGXCPU
+    comes first, SIGKILL two seconds later for those who ignore it.
+    """
     # A user whose own limit is lower cannot raise it.
     stack = min(limits.stack_bytes, resource.getrlimit(resource.RLIMIT_STACK)[1] % 2**64)
     out = {
         "STACK": (stack, stack),
-        "CPU": (limits.cpu_seconds, limits.cpu_seconds + 2),
+        "CPU": (limits.cpu_seconds + 1, limits.cpu_seconds + 3),
         "FSIZE": (limits.file_bytes, limits.file_bytes),
         "NOFILE": (256, 256),
         "NPROC": (limits.processes, limits.processes),

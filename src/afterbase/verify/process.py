@@ -27,7 +27,7 @@ _END_SECONDS = 5.0
 _STDERR_TAIL = 1 << 16
 _PIPE_BYTES = 1 << 20  # fs.pipe-max-size
 _PATIENCE = 4
-_TOO_LONG_A_FILE = 128 + signal.SIGXFSZ
+_BY_SIGNAL = {128 + signal.SIGXFSZ: Reason.OUTPUT, 128 + signal.SIGXCPU: Reason.TIMEOUT}
 _SEALED = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
 
 
@@ -213,7 +213,7 @@ class _Watch:
         status = next((line["exit-code"] for line in self._status_lines() if "exit-code" in line), None)
         if status is None:
             return Ended(reason=Reason.SANDBOX, stderr=stderr)
-        reason = Reason.OK if status == 0 else Reason.OUTPUT if status == _TOO_LONG_A_FILE else Reason.CRASH
+        reason = Reason.OK if status == 0 else _BY_SIGNAL.get(status, Reason.CRASH)
         return Ended(reason=reason, status=status, stdout=stdout, stderr=stderr)
 
 

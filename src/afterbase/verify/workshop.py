@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Workshop:
             return None
         ended = self._run(self.language.build, BUILDING, building=True)
         if self.language.executable is not None:
-            _make_executable(self.room.folder / self.language.executable)
+            make_executable(self.room.folder / self.language.executable)
         if ended.reason in (Reason.CRASH, Reason.OUTPUT):
             return str(Reason.COMPILE)
         return None if ended.reason is Reason.OK else str(ended.reason)
@@ -125,12 +126,16 @@ class Workshop:
         return [str(self._tools.get(words[0], words[0])), *words[1:]]
 
 
-def _make_executable(path: Path) -> None:
-    """What a linker does at last, and may not behind Landlock."""
-    with contextlib.suppress(FileNotFoundError):
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-        os.fchmod(file, 0o755)
-        os.close(file)
+def make_executable(path: Path) -> None:
+    """What a linker does at last, and may not behind Landlock; of what else may lie there, nothing is touched."""
+    with contextlib.suppress(OSError):  # there is none, a link, a file that is closed to us: it does not run then
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            state = os.fstat(file)
+            if stat.S_ISREG(state.st_mode) and state.st_nlink == 1:
+                os.fchmod(file, 0o755)
+        finally:
+            os.close(file)
 
 
 def lines_of(text: str) -> list[str]:

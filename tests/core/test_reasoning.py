@@ -10,12 +10,19 @@ TAGS = [
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
     ("<reasoning>", "</reasoning>"),
+    ("<thoughts>", "</thoughts>"),
+    ("<reflection>", "</reflection>"),
+    ("<scratchpad>", "</scratchpad>"),
+    ("<inner_monologue>", "</inner_monologue>"),
     ("<seed:think>", "</seed:think>"),
+    ("<longcat_think>", "</longcat_think>"),
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|channel>thought", "<channel|>"),
+    ("<unused94>thought", "<unused95>"),
     ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
 ]
 words = st.text(st.characters(exclude_characters="<>[]◁▷|`~\"'“”‘’「」«»", exclude_categories=["Cs"]))
@@ -56,6 +63,7 @@ def test_an_answer_has_no_thought_any_more(text):
         ("<|im_start|>assistant\n<think>a</think>4", "<|im_start|>assistant\n<think>a", "4"),
         ("<|begin_of_thought|>a<|end_of_thought|>\n<|begin_of_solution|>4<|end_of_solution|>", "a", "4"),
         ("<|channel|>final<|message|>4<|return|>", None, "4"),
+        ("<thinking>a\n<reflection>b</reflection>\nc</thinking>4", "a\n<reflection>b</reflection>\nc", "4"),
         ("<think>a[/THINK]b</think>4", "a[/THINK]b", "4"),  # another family's tag
     ],
 )

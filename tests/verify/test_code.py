@@ -39,6 +39,16 @@ def test_every_test_must_pass(sandbox: Sandbox, body: str, reason: str) -> None:
     assert (verdict.status, verdict.reason, verdict.value) == (status, reason, float(reason == "match"))
 
 
+@pytest.mark.parametrize(
+    "use", ["assert f([1]) == [3]", "# Example\nprint(f([1]))", "def main():\n    print(f([1]))\nmain()"]
+)
+def test_a_block_behind_it_that_uses_the_function_is_not_the_answer(sandbox: Sandbox, use: str) -> None:
+    right, wrong = "def f(xs):\n    return [2 * x for x in xs]", "def f(xs):\n    return xs"
+    for bodies, value in (([right, use], 1.0), ([right, wrong, use], 0.0), ([wrong, right, use], 1.0)):
+        response = "\nThen:\n".join(map(fenced, bodies))
+        assert check_python(response=response, function="f", tests=TESTS, sandbox=sandbox).value == value
+
+
 def test_a_batch_keeps_its_order(sandbox: Sandbox) -> None:
     right, wrong = fenced("def f(xs):\n    return [2 * x for x in xs]"), fenced("def f(xs):\n    return xs")
     responses = [right, "no code", wrong, right, "no code"]

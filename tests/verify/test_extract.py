@@ -1,8 +1,8 @@
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from afterbase.verify.extract import after_answer_is, extract, last_block, last_boxed, last_number, last_python_block
+from afterbase.verify.extract import after_answer_is, extract, last_block, last_boxed, last_number
 
 balanced = st.recursive(
     st.text("ab \\{}1", max_size=5).filter(lambda s: not set(s) & set("\\{}")),
@@ -10,8 +10,9 @@ balanced = st.recursive(
 )
 
 
-@given(before=st.text(), inside=balanced, after=st.text().filter(lambda s: "\\boxed{" not in s))
+@given(before=st.text(), inside=balanced, after=st.text().filter(lambda s: "\\boxed" not in s and "\\fbox" not in s))
 def test_the_box_is_found_whatever_stands_around_it(before: str, inside: str, after: str) -> None:
+    assume(inside.strip() or ("\\boxed" not in before and "\\fbox" not in before))
     assert last_boxed(f"{before}\\boxed{{{inside}}}{after}") == inside
 
 
@@ -24,7 +25,24 @@ def test_the_box_is_found_whatever_stands_around_it(before: str, inside: str, af
         (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
         (r"\boxed{\left\{ x \right.}", r"\left\{ x \right."),
         (r"\boxed{}", ""),
-        (r"\boxed 5", None),
+        (r"\boxed 5", "5"),
+        (r"$\boxed 42$ is it", "42"),
+        (r"\boxed 42 is it", "42"),
+        (r"\boxed 3.5.", "3.5"),
+        (r"\(\boxed -4\)", "-4"),
+        (r"$\boxed4x$", "4x"),
+        (r"$\boxed\frac{1}{2}$.", r"\frac{1}{2}"),
+        (r"$\boxed\frac12$", r"\frac12"),
+        (r"\boxed", None),
+        (r"$\boxed$ 5", None),
+        (r"\boxed {5}", "5"),
+        ("\\boxed\n{5}", "5"),
+        (r"$\fbox{12}$ is it", "12"),
+        (r"\boxed{3}, no: \fbox{4}", "4"),
+        (r"\boxedx{3}", None),
+        (r"\boxed{5}, as it stands in \boxed{}.", "5"),  # an empty one says nothing
+        ("\\boxed{5}\n\n\\boxed{ }\n\\fbox{}", "5"),
+        (r"\boxed{5} \boxed{", None),
     ],
 )
 def test_boxes(response: str, box: str | None) -> None:
@@ -43,7 +61,7 @@ def test_boxes(response: str, box: str | None) -> None:
     ],
 )
 def test_python_blocks(response: str, block: str | None) -> None:
-    assert last_python_block(response) == block
+    assert last_block(response, ["python"]) == block
 
 
 @pytest.mark.parametrize(
@@ -75,6 +93,24 @@ def test_the_last_number(response: str, number: str | None) -> None:
         ("**Answer:** x", "x"),
         ("I do not know", None),
         ("the answer is", None),
+        ("### Answer\n7", "7"),
+        ("**Final Answer**\n\n$7$\n", "7"),
+        ("The answer is 42, because 6 * 7 = 42", "42"),
+        ("The answer is 42 (since 6 * 7 = 42).", "42"),
+        ("The answer is open since 1990.", "open since 1990"),
+        ('The answer is "7".', "7"),
+        ("The answer is not 41 but 42.", "42"),
+        ("The answer is not 8.", "not 8"),
+        ("答案是7", "7"),
+        ("答案是：7。", "7"),
+        ("最终答案为 12", "12"),
+        ("所以答案是$\\frac{1}{2}$。", "\\frac{1}{2}"),
+        ("故答案为：-3", "-3"),
+        ("答案：3.5", "3.5"),
+        ("答案为5，因为2+3=5", "5"),
+        ("答案应该是“巴黎”。", "巴黎"),
+        ("答案不是7", None),
+        ("答案是6。不对，答案是7。", "7"),
     ],
 )
 def test_what_is_called_the_answer(response: str, answer: str | None) -> None:
@@ -137,7 +173,17 @@ def test_a_megabyte_of_openings_is_read_in_linear_time(line: str) -> None:
     """One that starts over at each of them is not done within the hour."""
     text = line * (1_000_000 // len(line))
     assert last_block(text, ["py"]) in (None, "x\n", text.partition("```py\n")[2])
-    assert last_python_block(text) == last_block(text, ["py"])
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["\\boxed", "\\boxed ", "\\boxed{}", "\\boxed{", "\\boxed x", "\\fbox\n", "answer", "答案", "answer is not "],
+)
+def test_a_megabyte_of_boxes_and_answers_is_read_in_linear_time(piece: str) -> None:
+    """One that starts over at each of them is not done within the hour."""
+    text = f"\\boxed{{5}} answer: 7. {piece * (1_000_000 // len(piece))}\n \\boxed{{6}} answer: 8."
+    assert (last_boxed(text), after_answer_is(text)) == ("6", "8")
+    assert last_boxed(text[: text.rindex("\\boxed")]) != "6"
 
 
 def test_signs_in_a_tag_are_taken_as_they_are() -> None:

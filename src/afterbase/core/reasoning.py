@@ -8,9 +8,10 @@ a thought too: many chat templates put the opening one into the prompt. What fol
 tag between backticks or quotation marks is spoken of, and so is one that opens inside a block of code.
 
 Tags, as the families' chat templates and model cards have them: `<think>` DeepSeek-R1, Qwen3, GLM-4.5, Nemotron, Phi-4;
-`<thinking>` and `<reasoning>` prompts of this form; `<thought>` EXAONE Deep, Gemini's API; `<seed:think>` Seed-OSS;
-`[THINK]` Magistral; `◁think▷` Kimi-VL; `<|begin_of_thought|>` Sky-T1, OpenThinker; `<|START_THINKING|>` Command A;
-`<|inner_prefix|>` Apertus; channels before `final` gpt-oss (OpenAI's harmony format).
+`<thinking>`, `<reasoning>`, `<reflection>`, `<scratchpad>` and the like prompts of this form; `<thought>` EXAONE Deep,
+Gemini's API; `<seed:think>` Seed-OSS; `<longcat_think>` LongCat-Flash-Thinking; `[THINK]` Magistral; `◁think▷` Kimi-VL;
+`<|begin_of_thought|>` Sky-T1, OpenThinker; `<|START_THINKING|>` Command A; `<|inner_prefix|>` Apertus;
+`<|channel>thought` Gemma 4; `<unused94>thought` MedGemma; channels before `final` gpt-oss (OpenAI's harmony format).
 
 Does not cover: thoughts without tags, and tags that a tokenizer has already dropped as special tokens.
 """
@@ -26,13 +27,19 @@ OPEN, CLOSE = "<think>", "</think>"
 UNFINISHED = "unfinished_thought"
 """The reason of a response that has no answer, since its thought never ends."""
 
+_NAMES = (
+    *("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "inner_monologue"),
+    *("seed:think", "longcat_think", "mm:think"),
+)
 _PAIRS = [
-    *((f"<{name}>", f"</{name}>") for name in ("think", "thinking", "thought", "reasoning", "seed:think")),
+    *((f"<{name}>", f"</{name}>") for name in _NAMES),
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|channel>thought", "<channel|>"),
+    ("<unused94>thought", "<unused95>"),
 ]
 _HARMONY = (
     r"\|channel\|>(?:analysis|commentary)\b[^<\n]{0,200}<\|message\|>",

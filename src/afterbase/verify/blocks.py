@@ -36,6 +36,20 @@ def programs(response: str, spellings: Sequence[str]) -> list[str]:
     return found
 
 
+def program_with(response: str, spellings: Sequence[str], function: str) -> str | None:
+    """Python's block that defines the function, the last one of them; else the likeliest; None if there is none.
+
+    What follows a solution is often a block that calls or tests it.
+    """
+    found = programs(response, spellings)
+    name = re.escape(function)
+    defines = re.compile(
+        rf"^(?:(?:async\s+)?def\s+{name}\b|class\s+{name}\b|{name}\s*(?::[^\n=]*)?=(?!=))", re.MULTILINE
+    )
+    defining = [text for text in found if defines.search(text)]
+    return (defining or found or [None])[-1]
+
+
 def _ranked(blocks: Sequence[Block], names: tuple[str, ...]) -> list[str]:
     tagged = [block for block in blocks if block.is_in(names)]
     untagged = [block for block in blocks if not block.tag and (block.closed or block.text.strip())]

@@ -1,4 +1,4 @@
-"""Python answers: the block of code (`verify/blocks.py`) must pass every hidden test in the sandbox.
+"""Python answers: the block that defines the function (`verify/blocks.py`) must pass every hidden test in the sandbox.
 
 Values are compared as JSON: a tuple equals a list, 2 equals 2.0 (floats exactly, without tolerance), but True is no
 number. One wrong result is as wrong as ten: a share of passed tests would pay for guessing.
@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 from afterbase.core.sample import Status, Verdict
 from afterbase.verify import sandbox as sandboxes
-from afterbase.verify.extract import last_python_block
+from afterbase.verify.blocks import program_with
+from afterbase.verify.languages import language_of
 
 VERIFIER = "python"
 
@@ -43,7 +44,7 @@ def check_python_many(items: Sequence[Item], sandbox: Runs) -> list[Verdict]:
     Reasons: match; no_code, mismatch, or how the run ended (crash, compile, timeout, memory, output), which is wrong;
     sandbox, which is failed.
     """
-    programs = [last_python_block(item.response) for item in items]
+    programs = [program_with(item.response, language_of("python").spellings, item.function) for item in items]
     results = iter(
         sandbox.run_many(
             [

@@ -47,6 +47,10 @@ _DENIED = re.compile(
 _SUPPOSED = re.compile(
     r"\b(?:if|suppose|supposing|assume|assuming|whether|unless|had)\s+(?:that\s+)?(?:the\s+)?\W?\Z", re.I
 )
+_NEVER = re.compile(
+    r"(?:\b(?:not|never|cannot|nobody|neither)|n['’]t)\s+(?:(?:be|to|go|ever|going|want|have|really|even|just|simply|then)\s+){0,3}\Z",
+    re.IGNORECASE,
+)
 _IF = re.compile(r"[\s,]{0,3}(?:only\s+)?(?:if|when|unless|had)\b", re.IGNORECASE)
 
 _FILLER = (
@@ -75,7 +79,7 @@ _CHINESE = re.compile(
 _IS_RIGHT = re.compile(
     rf"{_LATER}\)?[.:,]?(?:[ \t]{{1,3}}\([^()\n]{{0,80}}\))?[ \t]{{1,3}}"
     r"(?i:(?:is|must\sbe|has\sto\sbe|seems(?:\sto\sbe)?|appears\sto\sbe|would\sbe|should\sbe|will\sbe)\s"
-    r"(?P<how>(?:(?!(?:not|never|nearly|partially|partly|no|less|neither)\b)[\w-]{1,30}\s){0,3}?)"
+    r"(?P<how>(?:(?!(?:not|never|hardly|scarcely|barely|nearly|partially|partly|no|less|neither)\b)[\w-]{1,30}\s){0,3}?)"
     r"(?:right|correct|best|true|valid|answer)\b(?P<after>(?:\s(?:as\swell|too)\b)?))"
 )
 _IS_RIGHT_IN_CHINESE = re.compile(
@@ -91,7 +95,9 @@ _SO = re.compile(
     r"(?=\)?\s{0,3}(?:[.,;:!?)]|$|\n|\b(?:because|since|not|rather|instead|over|as|and|or|while)\b))"
 )
 _LINE = re.compile(
-    r"^[ \t_>#-]*(?:\(\s?([A-Z])\s?\)|([A-Z]))(?:[).:、。]|[ \t]*$|[ \t]+(?:because|since)\b)", re.MULTILINE
+    r"^[ \t_>#-]*(?:\(\s?([A-Z])\s?\)|([A-Z]))(?:[).:。]|、(?!\s*[A-Z])|[ \t]*$"
+    r"|[ \t]+(?:[–—-][ \t]|(?:because|since)\b))",
+    re.MULTILINE,
 )
 _RULED = re.compile(
     r"^[ \t_>#-]*\(?([A-Z])\)?[ \t.:)=-]{1,4}"
@@ -161,7 +167,7 @@ def _claimed(text: str, letters: str) -> set[str]:
 def _claim(text: str, pattern: re.Pattern[str], found: re.Match[str], letters: str) -> _Claim | None:
     """What a match says; None for what is denied, supposed or about something else."""
     before = text[max(0, found.start() - 40) : found.start()]
-    if _SUPPOSED.search(before):
+    if _SUPPOSED.search(before) or (pattern is _SO and _NEVER.search(before)):
         return None
     place = found.start(found.lastindex or 0)
     if pattern in (_IS_RIGHT, _IS_RIGHT_IN_CHINESE):

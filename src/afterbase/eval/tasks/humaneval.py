@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from afterbase.eval.tasks.sources import Folder, Source
 from afterbase.eval.tasks.task import Answered, Item, Mark, Task
 from afterbase.verify import sandbox
-from afterbase.verify.blocks import programs
+from afterbase.verify.blocks import program_with
 from afterbase.verify.languages import language_of
 from afterbase.verify.sandbox import Limits, Run, Sandbox
 
@@ -39,10 +39,9 @@ class Row(BaseModel):
 
 def code_of(response: str, function: str) -> str:
     """The block that defines the function, the last one of them; else the likeliest; else the response itself."""
-    blocks = programs(response, language_of("python").spellings)
-    defining = [block for block in blocks if re.search(rf"^def\s+{re.escape(function)}\b", block, re.MULTILINE)]
-    if defining or blocks:
-        return (defining or blocks)[-1]
+    block = program_with(response, language_of("python").spellings, function)
+    if block is not None:
+        return block
     start = re.search(rf"^(?:from\s|import\s|def\s+{re.escape(function)}\b)", response, re.MULTILINE)
     return response[start.start() :] if start else response
 

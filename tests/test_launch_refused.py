@@ -40,7 +40,8 @@ def test_domain_whose_verifier_rejects_its_own_gold_is_refused(recipe, tmp_path,
         gold = f"\\boxed{{{a + 1}}}"
         return Problem(domain="arithmetic", prompt=f"{a}?", gold=gold, verifier="maths", spec={"answer": str(a)})
 
-    monkeypatch.setitem(DOMAINS, "arithmetic", SimpleNamespace(NAME="arithmetic", problem=problem))  # type: ignore[arg-type]
+    domain = SimpleNamespace(NAME="arithmetic", problem=problem, REFLECTIVE_SYSTEM_PROMPT="Think.")
+    monkeypatch.setitem(DOMAINS, "arithmetic", domain)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="every verifier must accept its own gold answer") as caught:
         launch.run(recipe, tmp_path / "root")
     assert "20 of 20 rejected" in caught.value.got
@@ -71,24 +72,6 @@ def test_root_that_cannot_be_written_is_refused(recipe, tmp_path):
     assert str(tmp_path / "root") in caught.value.got
 
 
-def test_without_isolation_the_code_domain_is_left_out_and_the_run_says_so(recipe, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(launch, "available", lambda: "no Landlock here")
-    launch.plan(recipe, tmp_path / "root")
-    out = capsys.readouterr().out
-    note = "The code domain is left out: programs cannot be isolated on this machine (no Landlock here).\n"
-    assert out.startswith(note)
-    assert "arithmetic expert, SFT" in out
-    assert "code" not in out.removeprefix(note)
-
-
-def test_without_isolation_a_recipe_of_code_alone_is_refused(recipe, tmp_path, monkeypatch):
-    monkeypatch.setattr(launch, "available", lambda: "no Landlock here")
-    _change(recipe, "arithmetic = { train = 16, test = 4 }\n", "")
-    with pytest.raises(UserError, match="`code` is this recipe's only reasoning domain") as caught:
-        launch.plan(recipe, tmp_path / "root")
-    assert caught.value.got == "no Landlock here"
-
-
 def test_answers_that_leave_no_room_for_a_prompt_are_refused(recipe, tmp_path):
     text = recipe.read_text()
     at = text.index("max_new_tokens = ", text.index("[grpo]"))
@@ -97,18 +80,3 @@ def test_answers_that_leave_no_room_for_a_prompt_are_refused(recipe, tmp_path):
         launch.run(recipe, tmp_path / "root")
     assert caught.value.got.startswith("`grpo.max_new_tokens` = 100000, and a context of ")
     assert not (tmp_path / "root/store").exists()
-
-
-def test_a_template_that_refuses_the_recipes_system_prompt_is_refused_before_anything_is_made(tmp_path):
-    """Gemma's has no system turn."""
-    from afterbase.launch import _refuse_untaken_prompts
-    from afterbase.recipe import Recipe, load_recipe
-    from foreign import tokenizer
-
-    recipe = load_recipe(Path(__file__).parent.parent / "recipes" / "smoke.toml")
-    assert isinstance(recipe, Recipe)
-    _refuse_untaken_prompts(recipe)
-    tokenizer("bytes", "gemma").save_pretrained(tmp_path)
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(UserError, match="No system turn, please"):
-        _refuse_untaken_prompts(recipe.model_copy(update={"base": str(tmp_path)}))

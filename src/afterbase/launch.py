@@ -4,13 +4,11 @@ import contextlib
 import dataclasses
 import json
 import os
-import random
 import shutil
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from transformers import AutoTokenizer
 
 from afterbase.ahead import make_ahead, open_store, seeds
 from afterbase.core import ranks
@@ -18,19 +16,14 @@ from afterbase.core.errors import UserError
 from afterbase.core.masking import masked
 from afterbase.core.progress import Progress, Silent
 from afterbase.core.store import Store, write_atomically
-from afterbase.core.tokens import user_prompt_ids
 from afterbase.data.domains import DOMAINS
 from afterbase.data.families import family_problems
-from afterbase.data.open import reviewed_rows
-from afterbase.data.problems import refuse_rejected_golds, split_problems
-from afterbase.data.review.stage import guideline_text
+from afterbase.data.problems import split_problems
 from afterbase.data.sources import distinct_problems
-from afterbase.data.system_prompts import system_prompt
 from afterbase.data.teacher import Teacher
 from afterbase.eval.examination import told
 from afterbase.eval.statistics import wilson
-from afterbase.model.families import context_length, read_config
-from afterbase.model.load import find
+from afterbase.preflight import preflight
 from afterbase.recipe import BaseRecipe, Recipe, RlRecipe, load_recipe
 from afterbase.report.collect import collect, teacher_tokens
 from afterbase.report.html import render
@@ -39,14 +32,12 @@ from afterbase.report.table import final_table
 from afterbase.rollout.endpoint import Endpoint
 from afterbase.rollout.vllm import refuse_absent
 from afterbase.rollout.vllm_client import Client, Deadlines
-from afterbase.run import Outcome, R, comparisons, post_train, reinforce, run_base
+from afterbase.run import Outcome, comparisons, post_train, reinforce, run_base
 from afterbase.train.watch import change
 from afterbase.verify.check import audit as rejected_golds
-from afterbase.verify.sandbox import available
 
 AnyRecipe = Recipe | RlRecipe | BaseRecipe
 _FREE_BYTES = 2 << 30  # what a recipe's checkpoints may need on a disk
-_GOLDS = 20  # problems a domain whose gold is verified before anything is trained
 
 
 def run(path: Path, root: Path) -> None:
@@ -58,7 +49,7 @@ def run(path: Path, root: Path) -> None:
     _refuse_full_disk(root)
     notes: list[str] = []
     if isinstance(recipe, Recipe | RlRecipe):
-        recipe, notes = _preflight(recipe)
+        notes = preflight(recipe)
     ranks.start()
     if ranks.rank() == 0:
         _run(path, root, recipe, notes)
@@ -157,7 +148,7 @@ def plan(path: Path, root: Path) -> None:
     if isinstance(recipe, BaseRecipe):
         run_base(store, recipe)
     else:
-        recipe, notes = _preflight(recipe)
+        notes = preflight(recipe)
         print(*notes, sep="\n", end="\n" if notes else "")
         _outcomes(store, recipe)
     print(f"plan of {recipe.name}")
@@ -228,67 +219,6 @@ def audit(path: Path) -> dict[str, Any]:
             "first": None if not rejected else f"{rejected[0][1].reason}: {rejected[0][0].gold}",
         }
     return out
-
-
-def _preflight(recipe: R) -> tuple[R, list[str]]:
-    """Refuse early what would fail late; leave out the code domain where programs cannot be isolated, and say so."""
-    context = context_length(read_config(find(recipe.base)))
-    _refuse_answers_beyond_context(recipe.model_dump(exclude={"teacher"}), context)
-    if recipe.judge is not None:
-        recipe.judge.asked.refuse_unready()
-    notes = []
-    missing = available() if "code" in recipe.domains else None
-    if missing is not None:
-        recipe = _without_code(recipe, missing)
-        notes.append(f"The code domain is left out: programs cannot be isolated on this machine ({missing}).")
-    for name, policy in recipe.review.items() if isinstance(recipe, Recipe) else ():
-        guideline_text(policy)
-        drafts = len(reviewed_rows(name))
-        reviewed = policy.reviewed_of(drafts)
-        notes.append(
-            f"People review {reviewed} of {drafts} {name} drafts, {policy.twice_of(reviewed)} of them twice, "
-            f"with `afterbase review {recipe.name}`; the run waits for them."
-        )
-    for name in recipe.domains:
-        rng = random.Random(0)
-        refuse_rejected_golds([DOMAINS[name].problem(rng) for _ in range(_GOLDS)])
-    _refuse_untaken_prompts(recipe)
-    return recipe, notes
-
-
-def _refuse_untaken_prompts(recipe: Recipe | RlRecipe) -> None:
-    """The base's chat template is tried on every system prompt of the recipe: it may refuse them, or leave them out."""
-    tokenizer = AutoTokenizer.from_pretrained(find(recipe.base), local_files_only=True, trust_remote_code=False)
-    prompts: set[str | None] = {None}
-    if isinstance(recipe, Recipe):
-        prompts |= {DOMAINS[name].REFLECTIVE_SYSTEM_PROMPT for name in recipe.domains if name in recipe.reasoning}
-        prompts |= set() if recipe.teacher is None else {system_prompt(recipe.teacher.system)}
-    for system in prompts:
-        user_prompt_ids(tokenizer, "Hello", system=system)
-
-
-def _refuse_answers_beyond_context(settings: dict[str, Any], context: float, name: str = "") -> None:
-    """A stage refuses each prompt that does not fit with its answer; an answer that leaves no room for any, here."""
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            _refuse_answers_beyond_context(value, context, f"{name}{key}.")
-        elif key == "max_new_tokens" and value >= context:
-            raise UserError(
-                "a prompt and its answer fit in the model's context",
-                got=f"`{name}{key}` = {value}, and a context of {context} tokens",
-                remedy=f"lower `{name}{key}`",
-            )
-
-
-def _without_code(recipe: R, missing: str) -> R:
-    left = recipe.model_copy(update={"domains": {k: v for k, v in recipe.domains.items() if k != "code"}})
-    if not (left.reasoning if isinstance(left, Recipe) else left.names):
-        raise UserError(
-            "programs are run in isolation or not at all, and `code` is this recipe's only reasoning domain",
-            got=missing,
-            remedy="add another reasoning domain, or use Linux on x86-64 with Landlock and seccomp",
-        )
-    return left
 
 
 def _refuse_full_disk(root: Path) -> None:

@@ -207,6 +207,15 @@ def test_a_length_above_the_limit_is_refused_unread(url: str, toy: Toy) -> None:
     assert post(url, "/other", content=b"x" * ((1 << 16) + 1)).status_code == 413
 
 
+def test_many_values_are_refused_unread(toy: Toy) -> None:
+    bodies = {"/take": Body(most_bytes=LIMIT, most_values=100)}
+    with served(guarded(toy, bodies=bodies)) as url:
+        assert post(url, content=b"[" + b"[]," * 49 + b"0]").status_code == 200
+        assert post(url, content=b"[" + b"[]," * 51 + b"0]").status_code == 413
+        assert post(url, content=b'"' + b"[]," * 51 + b'"').status_code == 200
+    assert len(toy.seen) == 2
+
+
 @pytest.mark.parametrize("path", ["/take", "/stream"])
 def test_chunks_without_an_end_are_cut_at_the_limit(url: str, path: str) -> None:
     kind = "application/octet-stream" if path == "/stream" else "application/json"

@@ -133,3 +133,13 @@ def test_entries_have_true_bytes_and_leading_spaces():
     content = chat_logprobs(Spelling(tokenizer), [token(i) for i in ids])["content"]
     assert [entry["bytes"] for entry in content] == [[10], [32, 116, 104, 101], [0xE4], [0xBD]]
     assert [entry["token"] for entry in content] == ["\n", " the", "\ufffd", "\ufffd"]
+
+
+def test_one_of_many_unknown_fields_is_told():
+    many = {f"x{i}": i for i in range(1000)}
+    turn = {"role": "user", "content": "a"}
+    for body in ({**many}, {"messages": [{**turn, **many}]}, {"stream": True, "stream_options": many}):
+        with pytest.raises(ValidationError) as raised:
+            ChatRequest.model_validate({"messages": [turn], **body})
+        assert [error["type"] for error in raised.value.errors()] == ["extra_forbidden"]
+        assert raised.value.errors()[0]["loc"][-1] == "x0"

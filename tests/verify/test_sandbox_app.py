@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -15,7 +16,8 @@ from afterbase.core.errors import UserError
 from afterbase.core.guard import JSON
 from afterbase.core.sample import Status, Verdict
 from afterbase.verify.programs import Case, Judge, Program
-from afterbase.verify.sandbox import Sandbox
+from afterbase.verify.remote import Remote
+from afterbase.verify.sandbox import Reason, Run, Sandbox
 from afterbase.verify.sandbox_app import create_app, say, serve
 from jails import SMALL, jail_or_skip
 from loopback import served
@@ -79,7 +81,7 @@ def test_work_is_bounded_before_it_is_begun(url, path, body) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"[" * 100_000, b"\xff", b'{"program": "\\ud800"}', b"null", b'{"calls": 1}']
+    "body", [b"", b"{", b"[" * 10_000, b"\xff", b'{"program": "\\ud800"}', b"null", b'{"calls": 1}']
 )
 def test_what_is_no_request_is_told_in_this_servers_form(url, body) -> None:
     for path in ("/programs", "/calls"):
@@ -87,6 +89,47 @@ def test_what_is_no_request_is_told_in_this_servers_form(url, body) -> None:
         assert answer.status_code == 422
         assert answer.json()["error"].keys() == {"rule", "got", "remedy"}
     assert httpx.get(f"{url}/nothing").json()["error"].keys() == {"rule", "got", "remedy"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/programs", b'{"language":"python","program":"","tests":[' + b"1," * 400_000 + b"1]}", 413),
+        ("/programs", b'{"language":"python","program":"","tests":[' + b"1," * 10_000 + b"1]}", 422),
+        ("/programs", b'{"language":"' + b"x" * 100_000 + b'","program":"","tests":[{"stdin":"","stdout":""}]}', 422),
+        ("/calls", b'{"program":"","function":"f","calls":[[' + b"[]," * (1 << 20) + b"[]]]}", 413),
+        ("/calls", b'{"program":"","function":"f","calls":[' + b"1," * 400_000 + b"1]}", 422),
+    ],
+    ids=range(5),
+)
+def test_many_small_wrong_values_cost_little(url, path, body, status) -> None:
+    was = resident()
+    answer = httpx.post(url + path, content=body, headers={"Content-Type": JSON}, timeout=60)
+    assert answer.status_code == status
+    assert len(answer.content) < 1000
+    assert resident() - was < 300 << 20  # told of each one, they took a gigabyte
+
+
+def resident() -> int:
+    """The most bytes of memory that this process ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
+def test_results_that_python_alone_writes_are_those_of_calls_here(url) -> None:
+    nested = "def f(x):\n    for _ in range(900):\n        x = [x]\n    return x"
+    runs = [
+        Run(program="def f(x): return [x, '\\ud800', float('inf')]", function="f", calls=[[0.5]]),
+        Run(program="def f(x): return [x]", function="f", calls=[["\ud800"], [[[]]]]),
+        Run(program=nested, function="f", calls=[[1]]),
+        Run(program="\ud800", function="f", calls=[[]]),
+    ]
+    with Sandbox(workers=1) as here:
+        assert Remote(url).run_many(runs) == here.run_many(runs)
+    lost, nan = Remote(url).run_many(
+        [Run(program="", function="f", calls=[1]), Run(program="f = float", function="f", calls=[["nan"]])]  # type: ignore
+    )
+    assert lost.reason is Reason.SANDBOX
+    assert repr(nan.results) == "[nan]"
 
 
 def test_pages_of_others_run_nothing(url) -> None:

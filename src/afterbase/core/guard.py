@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from afterbase.core.json_size import has_more_values
 from afterbase.core.names import LOOPBACK, Names
 
 Scope = MutableMapping[str, Any]
@@ -55,13 +56,14 @@ Say = Callable[[Refusal], tuple[str, bytes]]
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """What a path takes: a media type, and bytes at most.
+    """What a path takes: a media type, and bytes at most; of JSON that comes whole, values at most (`json_size.py`).
 
     A streamed body is handed on as it comes, to an application that decides more before it reads; any other comes
     whole.
     """
 
     most_bytes: int
+    most_values: int = 1 << 16
     kind: str = JSON
     streamed: bool = False
 
@@ -236,6 +238,10 @@ class _Request:
                 raise _Gone
             whole += message.get("body", b"")
             self._hold(len(message.get("body", b"")))
+        most = self._body.most_values
+        if self._body.kind == JSON and len(whole) > most and await asyncio.to_thread(has_more_values, whole, most):
+            rule = f"this request has {most:,} values, lists and objects at most"
+            raise Refused(413, "too_large", rule, "send less at once")
         first = [{"type": "http.request", "body": bytes(whole), "more_body": False}]
         whole.clear()
 

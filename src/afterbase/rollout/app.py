@@ -34,7 +34,7 @@ _SEEDS = 2**63
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 # A context of 262,144 tokens as ids or as text; JSON is read in one go, as others wait.
-_BODY = Body(most_bytes=4 << 20)
+_BODY = Body(most_bytes=4 << 20, most_values=1 << 19)
 
 
 def create_app(

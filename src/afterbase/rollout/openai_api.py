@@ -75,6 +75,12 @@ class ApiError(Exception):
 class _Table(BaseModel):
     model_config: ClassVar = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
+    @classmethod
+    def _with_one_unknown(cls, data: dict[str, Any]) -> dict[str, Any]:
+        """Without unknown fields but the first: pydantic tells of each, which takes a kilobyte, and one is enough."""
+        unknown = next((name for name in data if name not in cls.model_fields), None)
+        return {name: value for name, value in data.items() if name in cls.model_fields or name == unknown}
+
 
 def _given(data: dict[str, Any]) -> dict[str, Any]:
     """Without its nulls: by OpenAI's reference, null is the default."""
@@ -103,7 +109,7 @@ class Message(_Table):
             turn.setdefault("content", refusal)
         if isinstance(turn.get("content"), list):
             turn["content"] = _text(turn["content"])
-        return turn
+        return cls._with_one_unknown(turn)
 
     def plain(self) -> dict[str, str]:
         """As the chat template takes it."""
@@ -141,7 +147,7 @@ class StreamOptions(_Table):
     @model_validator(mode="before")
     @classmethod
     def _without_nulls(cls, data: Any) -> Any:
-        return _given(data) if isinstance(data, dict) else data
+        return cls._with_one_unknown(_given(data)) if isinstance(data, dict) else data
 
 
 class GenerationRequest(_Table):
@@ -171,7 +177,8 @@ class GenerationRequest(_Table):
                     "as plain text; leave it out",
                     {"name": name, "got": repr(given[name])[:80]},
                 )
-        return {name: value for name, value in given.items() if name not in _NEUTRAL and name not in _IRRELEVANT}
+        left = {name: value for name, value in given.items() if name not in _NEUTRAL and name not in _IRRELEVANT}
+        return cls._with_one_unknown(left)
 
     @model_validator(mode="after")
     def _refuse_what_says_nothing(self) -> "GenerationRequest":

@@ -78,12 +78,14 @@ class Remote:
                 time.sleep(_FIRST_WAIT * 2 ** (attempt - 1))
             try:
                 answer = client.post(path, content=json.dumps(body))
-                if answer.status_code == 413:
-                    return None  # this program alone is more than the server takes
+                if answer.status_code in (413, 422):
+                    return None  # this program alone is more than the server takes, or none
                 if answer.status_code < 500:
                     return self._told(answer)
             except httpx.TransportError:
                 continue
+            except RecursionError:
+                return None  # results that lie deeper than is read here
         return None
 
     def _told(self, answer: httpx.Response) -> dict[str, Any]:

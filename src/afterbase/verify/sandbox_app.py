@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from afterbase.core.errors import UserError
@@ -25,11 +25,13 @@ from afterbase.verify.isolation import jail_or_nothing
 from afterbase.verify.program_cases import CaseRow, workers
 from afterbase.verify.programs import Case, Judge, Program
 from afterbase.verify.remote import PROTOCOL, TOKEN, URL
-from afterbase.verify.sandbox import Run, Sandbox, available
+from afterbase.verify.sandbox import Reason, Run, RunResult, Sandbox, available
 from afterbase.verify.turns import Turns
 
 _PROGRAMS_BYTES = 64 << 20  # tests are long texts
+_PROGRAMS_VALUES = 1 << 14
 _CALLS_BYTES = 8 << 20  # any JSON, which takes ten times as much memory once it is read
+_CALLS_VALUES = 1 << 21
 _PROGRAM_LETTERS = 1 << 20
 _MOST_TESTS = 2000
 _TEST_LETTERS = 32 << 20
@@ -43,9 +45,9 @@ class Programs(BaseModel):
     """A program in one of eight languages, and its tests."""
 
     model_config = ConfigDict(strict=True)
-    language: str
+    language: Annotated[str, Field(max_length=80)]
     program: str
-    tests: Annotated[list[CaseRow], Field(min_length=1)]
+    tests: Annotated[list[CaseRow], Field(min_length=1), FailFast()]
     scoring: Literal["all", "fraction"] = "all"
 
     def refuse_large(self) -> None:
@@ -61,7 +63,7 @@ class Calls(BaseModel):
     model_config = ConfigDict(strict=True)
     program: str
     function: str
-    calls: list[list[Any]]
+    calls: Annotated[list[list[Any]], FailFast()]
 
     def refuse_large(self) -> None:
         _refuse("a program has", len(self.program), _PROGRAM_LETTERS, "characters")
@@ -82,7 +84,7 @@ def create_app(judge: Judge, sandbox: Sandbox, *, token: str | None, names: Name
 
     async def refuse_path(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        rule, remedy = f"{request.method} {request.url.path}: {error.detail}", "see docs/sandbox.md"
+        rule, remedy = f"{request.method} {request.url.path[:200]}: {error.detail}", "see docs/sandbox.md"
         kind, body = say(Refusal(status=error.status_code, code="not_found", rule=rule, remedy=remedy))
         return Response(body, error.status_code, media_type=kind)
 
@@ -92,11 +94,14 @@ def create_app(judge: Judge, sandbox: Sandbox, *, token: str | None, names: Name
         say=say,
         names=names,
         token=token,
-        bodies={"/programs": Body(most_bytes=_PROGRAMS_BYTES), "/calls": Body(most_bytes=_CALLS_BYTES)},
+        bodies={
+            "/programs": Body(most_bytes=_PROGRAMS_BYTES, most_values=_PROGRAMS_VALUES),
+            "/calls": Body(most_bytes=_CALLS_BYTES, most_values=_CALLS_VALUES),
+        },
         most_requests=4 * _MOST_WAITING,
         total_seconds=_TOTAL_SECONDS,
     )
-    app = FastAPI(title="afterbase sandbox", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="afterbase sandbox", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]  # ASGI's types are written in several ways
     app.add_exception_handler(UserError, refuse)
     app.add_exception_handler(HTTPException, refuse_path)
@@ -118,16 +123,16 @@ def create_app(judge: Judge, sandbox: Sandbox, *, token: str | None, names: Name
         return await in_turn(request, work)
 
     @app.post("/calls")
-    async def calls(request: Request) -> dict[str, Any]:
+    async def calls(request: Request) -> Response:
         wanted = await _read(request, Calls)
         wanted.refuse_large()
         asked = [Run(program=wanted.program, function=wanted.function, calls=wanted.calls)]
 
-        def work(_: threading.Event) -> dict[str, Any]:
+        def work(_: threading.Event) -> str:
             (result,) = sandbox.run_many(asked)
-            return {"reason": str(result.reason), "results": result.results}
+            return _text_of(result)
 
-        return await in_turn(request, work)
+        return Response(await in_turn(request, work), media_type="application/json")
 
     async def in_turn(request: Request, work: Callable[[threading.Event], T]) -> T:
         """What comes of the work once it is the client's turn; nothing is begun for one that has left."""
@@ -156,10 +161,22 @@ def create_app(judge: Judge, sandbox: Sandbox, *, token: str | None, names: Name
     return app
 
 
-async def _read(request: Request, kind: type[B]) -> B:
+def _text_of(result: RunResult) -> str:
+    """Results as the client has them where it runs calls itself: any JSON that Python writes, NaN and half a surrogate
+    pair among it."""
     try:
-        return await asyncio.to_thread(kind.model_validate_json, await request.body())
-    except ValidationError as error:
+        return json.dumps({"reason": str(result.reason), "results": result.results})
+    except RecursionError:
+        return json.dumps({"reason": str(Reason.NOT_JSON), "results": []})
+
+
+async def _read(request: Request, kind: type[B]) -> B:
+    body = await request.body()
+    try:
+        return await asyncio.to_thread(lambda: kind.model_validate(json.loads(body)))
+    except (ValueError, RecursionError) as error:
+        if not isinstance(error, ValidationError):
+            raise Refused(422, "invalid_request", "the body is no JSON", "see docs/sandbox.md") from None
         found = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, found["loc"])) or "the body"
         raise Refused(422, "invalid_request", f"{place}: {found['msg']}", "see docs/sandbox.md") from None

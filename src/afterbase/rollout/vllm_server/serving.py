@@ -52,7 +52,7 @@ _PIECE = 1 << 22
 _MOST_WAITING = 64
 _SPARE_BYTES = 256 << 20  # of the disk, beside what an update needs
 _WEIGHTS = Body(most_bytes=1 << 42, kind="application/octet-stream", streamed=True)
-_TEXTS = Body(most_bytes=64 << 20)
+_TEXTS = Body(most_bytes=64 << 20, most_values=1 << 24)
 _TOTAL_SECONDS = 86_400.0
 
 

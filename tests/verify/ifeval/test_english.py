@@ -1,3 +1,7 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from afterbase.verify.ifeval import english
 
 
@@ -22,3 +26,23 @@ def test_the_model_is_whole_and_does_not_grow() -> None:
     for _ in range(2):
         assert [len(part) for part in parts] == [156, 37, 39, 20366]  # as in NLTK's `punkt_tab`
         english.sentences("Flurbl. Gnarfx went. Snood. zwibbel qux.")
+
+
+@given(st.lists(st.sampled_from(["I CAN'T. ", "It's (OK) ", "“so”! ", "a.\n", "P.S. "]), max_size=12))
+def test_words_of_a_text_are_those_of_its_sentences(parts: list[str]) -> None:
+    tokenizer = english._tokenizer()
+    text = "".join(parts)
+    assert english.words(text) == [word for one in english.sentences(text) for word in tokenizer.tokenize(one)]
+
+
+def test_a_sentence_that_comes_again_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Tokenizer:
+        def tokenize(self, text: str) -> list[str]:
+            asked.append(text)
+            return text.split()
+
+    monkeypatch.setattr(english, "_tokenizer", Tokenizer)
+    assert english.words("The. " * 3) == ["The."] * 3
+    assert asked == ["The."]

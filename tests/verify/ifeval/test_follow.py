@@ -6,7 +6,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Status
 from afterbase.verify.ifeval import language
 from afterbase.verify.ifeval.catalogue import build
-from afterbase.verify.ifeval.follow import Accuracy, Reading, accuracy, check_ifeval, follows
+from afterbase.verify.ifeval.follow import MOST_CHARACTERS, Accuracy, Reading, accuracy, check_ifeval, follows
 
 NO_COMMA = build("punctuation:no_comma", {})
 QUOTED = build("startend:quotation", {})
@@ -93,6 +93,12 @@ def test_a_tokenizer_that_gives_up_is_no_fault_of_the_answer(monkeypatch: pytest
     spec = {"instructions": [{"id": "change_case:capital_word_frequency", "kwargs": kwargs}]}
     verdict = check_ifeval(response="A", spec=spec)
     assert (verdict.status, verdict.reason) == (Status.FAILED, "timeout")
+
+
+@pytest.mark.parametrize(("characters", "status"), [(MOST_CHARACTERS, Status.OK), (MOST_CHARACTERS + 1, Status.WRONG)])
+def test_what_is_far_longer_than_an_answer_follows_nothing(characters: int, status: Status) -> None:
+    spec = {"instructions": [{"id": "punctuation:no_comma", "kwargs": {}}]}
+    assert check_ifeval(response="a" * characters, spec=spec).status is status
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ def sentences(text: str) -> list[str]:
 
 def words(text: str) -> list[str]:
     """The words and marks of all sentences (`nltk.word_tokenize`); a hyphenated word is one."""
-    tokenizer = _tokenizer()
-    return [word for sentence in sentences(text) for word in tokenizer.tokenize(sentence)]
+    tokenize = functools.cache(_tokenizer().tokenize)  # a text of one sentence over and over is the slowest there is
+    return [word for sentence in sentences(text) for word in tokenize(sentence)]
 
 
 class _Contexts(dict[str, int]):

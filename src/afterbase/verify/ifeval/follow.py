@@ -1,7 +1,8 @@
 """Whether a response follows its instructions, by the two readings of IFEval, and the accuracies made of that.
 
 Strict reads the response as it stands. Loose is content if any of eight readings follows the instruction: with and
-without its first line, its last line, and asterisks. An empty reading follows nothing.
+without its first line, its last line, and asterisks. An empty reading follows nothing, and neither does one that is far
+longer than any answer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,8 @@ from afterbase.verify.ifeval.catalogue import build
 from afterbase.verify.ifeval.instruction import Instruction
 
 VERIFIER = "ifeval"
+MOST_CHARACTERS = 100_000
+"""NLTK takes up to 50 microseconds for a character."""
 FOLLOWED = "followed"
 TIMEOUT = "timeout"
 
@@ -34,8 +37,13 @@ class Accuracy(NamedTuple):
 
 
 def follows(instruction: Instruction, response: str, *, reading: Reading) -> bool:
-    """Whether the answer, without its thought, follows one instruction; an answer that there is not follows none."""
+    """Whether the answer, without its thought, follows one instruction.
+
+    An answer that there is not follows none, nor does one of more than `MOST_CHARACTERS`.
+    """
     answer = answer_of(response) or ""
+    if len(answer) > MOST_CHARACTERS:
+        return False
     texts = _loosely(answer) if reading is Reading.LOOSE else [answer]
     return any(text.strip() and instruction.followed(text) for text in texts)
 

@@ -6,6 +6,7 @@ import pytest
 
 from afterbase import cli
 from afterbase.core.sample import conversation, read_samples
+from hostile import NAME, SHOWN
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
@@ -85,3 +86,9 @@ def test_invalid_text_is_named_by_its_line(files, monkeypatch, capsys):
     assert call(monkeypatch, "clean", "in.jsonl", "--out", "out") == 2
     assert "line 4 of in.jsonl: no UTF-8" in capsys.readouterr().err
     assert not (files / "out").exists()
+
+
+def test_a_files_name_is_shown_as_it_is_written(files, monkeypatch, capsys):
+    evil = f"{NAME}.jsonl".replace("/", "")
+    assert call(monkeypatch, "export", "in.jsonl", evil, "--to", "chat") == 0
+    assert capsys.readouterr().out == f"{SHOWN.replace('/', '')}.jsonl: 3 rows\n"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from afterbase import cli
+from afterbase import cli, eval_commands
+from hostile import NAME, ON_ONE_LINE
 
 KEYS = ["metric", "value", "low", "high", "n", "mean_tokens", "truncated_share"]
 
@@ -71,3 +72,9 @@ def test_mistakes_are_told_at_once_and_leave_nothing_behind(tmp_path, monkeypatc
 def test_help_is_of_the_group(monkeypatch, capsys):
     assert _call(monkeypatch, "--help") == 0
     assert "compare" in capsys.readouterr().out
+
+
+def test_names_from_data_are_shown_as_they_are_written(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    eval_commands._table({NAME: {"value": 1.0, "low": 0.0, "high": 2.0}}, "value", {"value": "score"})
+    assert ON_ONE_LINE in capsys.readouterr().out

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from afterbase import score_commands
 from afterbase.cli import app
 from afterbase.core.errors import UserError
+from hostile import NAME, ON_ONE_LINE, SHOWN
 
 
 def _said(*arguments: str | Path) -> tuple[dict, str]:
@@ -181,3 +183,12 @@ def test_reward_bench_2_refuses(tmp_path: Path, rows: list, rule: str) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(UserError, match=rule):
         _said("reward-bench-2", path)
+
+
+def test_names_from_data_are_shown_as_they_are_written(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    score_commands._tell({NAME: {NAME: NAME}}, as_json=False)
+    score_commands._note(NAME)
+    told = capsys.readouterr()
+    assert told.out.count(ON_ONE_LINE) == 3
+    assert told.err == f"note: {SHOWN}\n"

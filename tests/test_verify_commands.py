@@ -7,9 +7,11 @@ from typing import Any
 
 from typer.testing import CliRunner
 
+from afterbase import verify_commands
 from afterbase.cli import app
 from afterbase.core.sample import Problem
 from afterbase.data.domains import DOMAINS
+from hostile import NAME, SHOWN
 
 
 def test_maths_for_programs_and_for_people(tmp_path: Path) -> None:
@@ -53,3 +55,8 @@ def test_an_audit_tells_how_many_right_answers_each_verifier_refuses(tmp_path: P
     assert said["false_negative_rate"] == said["rejected"] / 298
     assert said["low"] < said["false_negative_rate"] < said["high"]
     assert said["first"].startswith("mismatch: \\boxed{")
+
+
+def test_what_rows_say_is_shown_as_it_is_written(capsys) -> None:
+    verify_commands._tell({NAME: NAME, "results": [{"id": "\x9b31m\u202e"}]}, as_json=False)
+    assert capsys.readouterr().out == f'{SHOWN}: {SHOWN}\n{{"id": "[U+009B]31m[U+202E]"}}\n'

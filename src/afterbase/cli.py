@@ -14,6 +14,7 @@ import typer
 from afterbase import data_commands, eval_commands, score_commands, verify_commands
 from afterbase.core.errors import UserError, Waiting
 from afterbase.core.masking import masked
+from afterbase.core.visible import visible
 
 app = typer.Typer(
     add_completion=False,
@@ -44,7 +45,7 @@ def run(recipe: RecipeFile, root: Root = Path()) -> None:
     try:
         launch.run(recipe, root)
     except Waiting as waiting:
-        print(f"{waiting.rule}\n  {waiting.got}\n  next: {waiting.remedy}", flush=True)
+        print(visible(f"{waiting.rule}\n  {waiting.got}\n  next: {waiting.remedy}"), flush=True)
         raise typer.Exit(_WAITING) from None
 
 
@@ -71,7 +72,7 @@ def show(
     from afterbase.report.table import final_table
 
     Console().print(final_table(summary["evaluations"]))
-    print(f"report: {root / 'runs' / run / 'report.html'}")
+    print(visible(f"report: {root / 'runs' / run / 'report.html'}"))
 
 
 @app.command()
@@ -131,7 +132,7 @@ def review(
     from afterbase.data.review.serve import withdraw as withdraw_links
 
     if withdraw:
-        print(withdraw_links(run, root, withdraw, host=host, port=port))
+        print(visible(withdraw_links(run, root, withdraw, host=host, port=port)))
         return
     people = {"reviewers": reviewer or [], "adjudicators": adjudicator or []}
     serve_review(run, root, host=host, port=port, names=name or [], **people)
@@ -199,7 +200,7 @@ def main() -> None:
 
 def _tell_masked(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A traceback, without the secrets that other libraries' messages may quote."""
-    sys.stderr.write(masked("".join(traceback.format_exception(kind, error, trace))))
+    sys.stderr.write(visible(masked("".join(traceback.format_exception(kind, error, trace)))))
 
 
 def _disk_is_full(error: BaseException | None) -> bool:

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from afterbase.core.visible import visible
+
 app = typer.Typer(no_args_is_help=True, help="Clean sets of samples; hash benchmarks; change formats.")
 Sources = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parquet, JSONL (.gz too), `datasets` folders.")]
 
@@ -37,9 +39,9 @@ def clean(
         told = (
             look(*work, domain=domain, show=show) if preview else summary(clean_files(*work, domain=domain, show=show))
         )
-    print(told)
+    print(visible(told))
     if not preview:
-        print(f"{out}: samples.parquet, dropped.parquet, card.md, card.json")
+        print(visible(f"{out}: samples.parquet, dropped.parquet, card.md, card.json"))
 
 
 @app.command(name="hash")
@@ -55,7 +57,7 @@ def hash_(
 
     texts = benchmark_texts(source, field)
     save_benchmark(out, hash_benchmark(name or source.name.split(".")[0], texts, n=n))
-    print(f"{out}: {len(texts):,} items")
+    print(visible(f"{out}: {len(texts):,} items"))
 
 
 @app.command()
@@ -74,4 +76,5 @@ def export(
 
     if form not in get_args(Form):
         raise UserError("`--to` is one of the forms", got=form, remedy=f"use one of {', '.join(get_args(Form))}")
-    print(f"{out}: {export(read_tables(source, domain=domain), out, cast(Form, form)):,} rows")
+    rows = export(read_tables(source, domain=domain), out, cast(Form, form))
+    print(visible(f"{out}: {rows:,} rows"))

@@ -9,6 +9,8 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from afterbase.core.visible import cell, visible
+
 Number = TypeVar("Number", int, float)
 
 
@@ -109,7 +111,7 @@ def model(
         judge=judging,
         training=training_of(who.folder, trained_on or []),
         progress=Progress(),
-        tell=lambda line: print(line, file=sys.stderr),
+        tell=lambda line: print(visible(line), file=sys.stderr),
     )
     shown = {
         name: result.model_dump(exclude={key for key in ("gap", "contaminated") if getattr(result, key) is None})
@@ -121,9 +123,11 @@ def model(
     for name, result in results.items():
         if result.gap is not None:
             it = result.gap
-            print(f"{name}: the benchmark is {it.value:+.1f} [{it.low:.1f}, {it.high:.1f}], on {it.n} questions")
+            print(
+                visible(f"{name}: the benchmark is {it.value:+.1f} [{it.low:.1f}, {it.high:.1f}], on {it.n} questions")
+            )
     _table(shown, "value", {"value": "score", "n": "n", "mean_tokens": "tokens", "truncated_share": "truncated"})
-    print(f"results: {place}")
+    print(visible(f"results: {place}"))
 
 
 @app.command()
@@ -143,7 +147,7 @@ def compare(
     _table(shown, "difference", heads | {"items_for_one_point": "n for 1 point"})
     for name, row in shown.items():
         if row["settings_differ"]:
-            print(f"{name}: the two differ in {', '.join(row['settings_differ'])}", file=sys.stderr)
+            print(visible(f"{name}: the two differ in {', '.join(row['settings_differ'])}"), file=sys.stderr)
 
 
 @app.command()
@@ -180,12 +184,12 @@ def judged(
         judge_tokens=judge_tokens,
         votes=votes,
     )
-    told = run.evaluate(plan, Progress(), tell=lambda line: print(line, file=sys.stderr))
+    told = run.evaluate(plan, Progress(), tell=lambda line: print(visible(line), file=sys.stderr))
     if as_json:
         print(json.dumps(told["judges"], ensure_ascii=False))
         return
     tables.show(told)
-    print(f"results: {out}")
+    print(visible(f"results: {out}"))
 
 
 def _numbers(text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
@@ -212,5 +216,5 @@ def _table(rows: dict[str, dict[str, Any]], score: str, columns: dict[str, str])
     for name, row in rows.items():
         cells = {key: "-" if row[key] is None else f"{row[key]:.4g}" for key in columns}
         cells[score] = f"{row[score]:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
-        table.add_row(name, *cells.values())
+        table.add_row(cell(name), *cells.values())
     Console().print(table)

@@ -16,6 +16,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.masking import masked
 from afterbase.core.progress import Progress, Silent
 from afterbase.core.store import Store, write_atomically
+from afterbase.core.visible import visible
 from afterbase.data.domains import DOMAINS
 from afterbase.data.families import family_problems
 from afterbase.data.problems import split_problems
@@ -73,12 +74,12 @@ def _outcomes(store: Store, recipe: Recipe | RlRecipe) -> list[Outcome]:
 
 
 def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
-    print(*notes, sep="\n", end="\n" if notes else "")
+    print(*map(visible, notes), sep="\n", end="\n" if notes else "")
     store = open_store(root, recipe.threads, Progress())
     if isinstance(recipe, BaseRecipe):
         artifact = run_base(store, recipe)
-        print((artifact.payload / "facts.json").read_text())
-        print(f"base model: {next(r.artifact.payload for r in store.stages if r.name == 'base')}")
+        print(visible((artifact.payload / "facts.json").read_text()))
+        print(visible(f"base model: {next(r.artifact.payload for r in store.stages if r.name == 'base')}"))
         return
     _make_sources(store, recipe)
     _refuse_absent_servers(store, recipe)
@@ -111,7 +112,7 @@ def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
     write_atomically(folder / "report.html", render(summary).encode())
     write_atomically(folder / "run.json", (json.dumps(summary, indent=1) + "\n").encode())
     Console().print(final_table(summary["evaluations"]))
-    print(f"report: {folder / 'report.html'}")
+    print(visible(f"report: {folder / 'report.html'}"))
 
 
 def _make_sources(store: Store, recipe: Recipe | RlRecipe) -> None:
@@ -149,7 +150,7 @@ def plan(path: Path, root: Path) -> None:
         run_base(store, recipe)
     else:
         notes = preflight(recipe)
-        print(*notes, sep="\n", end="\n" if notes else "")
+        print(*map(visible, notes), sep="\n", end="\n" if notes else "")
         _outcomes(store, recipe)
     print(f"plan of {recipe.name}")
     costs = MeasuredCosts(store.root)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from afterbase.core.errors import UserError
+from afterbase.core.visible import cell, visible
 
 app = typer.Typer(no_args_is_help=True, help="Score judged benchmarks from their files of verdicts.")
 AsJson = Annotated[bool, typer.Option("--json", help="As one JSON object, unrounded.")]
@@ -69,7 +70,7 @@ def arena_hard(
         )
     if verdicts:
         found = files.agreement(verdicts, version)
-        print(json.dumps(found) if as_json else "\n".join(f"{key}: {value}" for key, value in found.items()))
+        print(json.dumps(found) if as_json else visible("\n".join(f"{key}: {value}" for key, value in found.items())))
         return
     assert battles is not None
     read = files.read_battles(battles, version, category)
@@ -142,7 +143,7 @@ def reward_bench_2(
 
 def _note(text: str) -> None:
     """What a reader of the numbers should know; not on stdout, which is for the numbers."""
-    print(f"note: {text}", file=sys.stderr)
+    print(visible(f"note: {text}"), file=sys.stderr)
 
 
 def _tell(scores: dict[str, dict[str, Any]], as_json: bool) -> None:
@@ -151,11 +152,12 @@ def _tell(scores: dict[str, dict[str, Any]], as_json: bool) -> None:
         print(json.dumps(scores, ensure_ascii=False, allow_nan=False))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table("", *next(iter(scores.values())))
+    table = Table("", *(Column(cell(name)) for name in next(iter(scores.values()))))
     for name, score in scores.items():
         table.add_row(
-            name, *(f"{x:.2f}" if isinstance(x, float) else "" if x is None else str(x) for x in score.values())
+            cell(name),
+            *(f"{x:.2f}" if isinstance(x, float) else "" if x is None else cell(str(x)) for x in score.values()),
         )
     Console().print(table)

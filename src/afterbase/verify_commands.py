@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from afterbase.core.visible import visible
+
 app = typer.Typer(no_args_is_help=True, help="Judge the answers in a JSONL file with one verifier.")
 Cases = Annotated[Path, typer.Argument(metavar="FILE", help="JSONL, one case a line; may be gzipped.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
@@ -49,7 +51,7 @@ def answers(cases: Cases, as_json: AsJson = False) -> None:
     """Whether answers of any kind are right: rows {id, verifier, spec, response}, the spec as in a problem."""
     from afterbase.verify.answers import judged
 
-    _tell(judged(cases, lambda line: print(line, file=sys.stderr)), as_json)
+    _tell(judged(cases, lambda line: print(visible(line), file=sys.stderr)), as_json)
 
 
 @app.command()
@@ -76,7 +78,7 @@ def code(
     from afterbase.verify.remote import remote_or
 
     judge = remote_or(lambda: Judge(jail=jail_or_nothing(unsafe=unsafe), workers=workers()))
-    _tell(judged(cases, judge.verdicts, lambda line: print(line, file=sys.stderr)), as_json)
+    _tell(judged(cases, judge.verdicts, lambda line: print(visible(line), file=sys.stderr)), as_json)
 
 
 def _tell(result: dict[str, Any], as_json: bool) -> None:
@@ -86,9 +88,9 @@ def _tell(result: dict[str, Any], as_json: bool) -> None:
     for key, value in result.items():
         if isinstance(value, list):
             for item in value:
-                print(_json(item))
+                print(visible(_json(item)))
         else:
-            print(f"{key}: {value}")
+            print(visible(f"{key}: {value}"))
 
 
 def _json(value: Any) -> str:

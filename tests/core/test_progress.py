@@ -5,6 +5,7 @@ from io import StringIO
 import pytest
 
 from afterbase.core.progress import Progress, Silent
+from hostile import NAME, ON_ONE_LINE
 
 
 class Clock:
@@ -161,3 +162,16 @@ def test_rich_is_not_loaded_for_a_pipe():
     use = "import sys; from afterbase.core.progress import Progress; Progress().skip('s')"
     code = f"{use}; assert 'rich' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, check=True)
+
+
+@pytest.mark.parametrize("stream", [StringIO, Terminal])
+def test_names_and_notes_do_not_steer_the_terminal(stream: type[StringIO], clock: Clock, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    screen = stream()
+    progress = Progress(stream=screen, clock=clock)
+    progress.skip(NAME, NAME)
+    with progress.stage("a") as line:
+        line.update(1, 1, now=NAME)
+        line.done(NAME)
+    assert screen.getvalue().count(ON_ONE_LINE) == 4
+    assert "\x1b]0;" not in screen.getvalue()

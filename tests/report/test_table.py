@@ -1,11 +1,13 @@
 """The terminal's table: every setting once, greedy beside sampled."""
 
 from io import StringIO
+from typing import Any
 
 from rich.console import Console
 
 from afterbase.report.summary import Summary
 from afterbase.report.table import final_table, percent, table_rows, tokens
+from hostile import NAME, ON_ONE_LINE
 
 
 def test_rows_pair_greedy_with_sampled(summary: Summary) -> None:
@@ -36,3 +38,10 @@ def test_printed(summary: Summary) -> None:
 
 def test_nothing_is_a_dash_and_not_a_zero() -> None:
     assert (percent(None), percent(0.0), tokens(None), tokens(12.6)) == ("–", "0.0", "–", "13")
+
+
+def test_a_name_from_data_is_shown_as_it_is_written(summary: Summary) -> None:
+    entries: Any = [{**entry, "domain": NAME, "checkpoint": NAME} for entry in summary["evaluations"][:1]]
+    console = Console(width=200, record=True, file=StringIO())
+    console.print(final_table(entries))
+    assert console.export_text().count(ON_ONE_LINE) == 2

@@ -16,6 +16,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Drop, Problem, Sample, Status, Verdict, conversation, write_problems, write_samples
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.report.trace import trace
+from hostile import NAME, ON_ONE_LINE
 
 PROBLEM = Problem(domain="code", prompt="Write f.", gold=None, verifier="python", spec={})
 RIGHT = Verdict(verifier="python", status=Status.OK, value=1.0, reason="match")
@@ -185,3 +186,13 @@ def test_missing_source_is_named(lab):
     with pytest.raises(UserError, match="lineage needs every artifact") as caught:
         lab.told(ANSWER["id"])
     assert f"`code drafts` ({key})" in caught.value.got
+
+
+def test_names_from_data_are_shown_as_they_are_written(tmp_path) -> None:
+    lab = Lab(tmp_path)
+    sample = _sample("draft", "reflective", {"name": NAME})
+    lab.samples(NAME, "draft", [sample])
+    lab.finish("run")
+    told = StringIO()
+    Console(file=told, width=400).print(trace(sample.id, store=lab.store, runs=lab.runs))
+    assert told.getvalue().count(ON_ONE_LINE) == 3

@@ -13,6 +13,8 @@ from io import StringIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
+from afterbase.core.visible import cell, on_one_line
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
@@ -124,7 +126,7 @@ class _Pipe:
         self._print([f"{name}: {what}", *parts])
 
     def _print(self, parts: list[str]) -> None:
-        print(", ".join(part for part in parts if part), file=self._stream, flush=True)
+        print(", ".join(on_one_line(part) for part in parts if part), file=self._stream, flush=True)
 
 
 class _Terminal:
@@ -162,13 +164,12 @@ class _Terminal:
 
 def _row(name: str, *cells: "RenderableType") -> "Table":
     from rich.table import Table
-    from rich.text import Text
 
     row = Table.grid(padding=(0, 2, 0, 0))
     row.add_column(min_width=18, no_wrap=True, style="bold")
     for _ in cells:
         row.add_column(no_wrap=True, overflow="ellipsis")
-    row.add_row(Text(name), *(Text(cell) if isinstance(cell, str) else cell for cell in cells))
+    row.add_row(cell(name), *(cell(part) if isinstance(part, str) else part for part in cells))
     return row
 
 

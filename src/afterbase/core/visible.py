@@ -1,5 +1,10 @@
 """Untrusted text made fit to be shown: nothing in it may disguise itself or the text around it."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
 # C0 controls (tab and line feed excepted) as their pictures, lone surrogates as the replacement character, and what
 # nobody can see by its number: marks that reorder text, characters without width, C1 controls, and the tags and
 # variation selectors in which a whole hidden text fits. Joiners and the selectors of emoji stay: words need them.
@@ -18,3 +23,15 @@ _VISIBLE: dict[int, str] = {
 def visible(text: str) -> str:
     """The text with control characters, lone surrogates, reordering marks and unseen characters made visible."""
     return text.translate(_VISIBLE)
+
+
+def on_one_line(text: str) -> str:
+    """`visible` text whose line feeds and tabs are pictures, too: a name cannot begin a line of its own."""
+    return visible(text).replace("\n", "␊").replace("\t", "␉")
+
+
+def cell(text: str, *, style: str = "") -> "Text":
+    """The text for a table or a tree of rich: on one line, and as it is written, for a `[red]` in it is no markup."""
+    from rich.text import Text
+
+    return Text(on_one_line(text), style=style)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
-from rich.text import Text
 
 from afterbase.core.store import Cost, StageRecord
+from afterbase.core.visible import cell
 
 # Seconds a token on two cores, where no earlier run in the store has measured them.
 _TRAINED, _GENERATED, _VERIFIED, _ANSWERED = 1 / 5000, 1 / 6000, 0.002, 1 / 1000
@@ -58,7 +58,7 @@ def plan_table(records: Sequence[StageRecord], costs: MeasuredCosts) -> Table:
             _short(record.cost.generated),
             *([_short(record.cost.requests)] if asked else []),
             "cached" if record.cached else minutes,
-            Text(f"{record.name} <- {sources}" if sources else record.name),  # a name is no markup: `GRPO [seed 1]`
+            cell(f"{record.name} <- {sources}" if sources else record.name),  # a name is no markup: `GRPO [seed 1]`
         )
     return table
 

@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.markup import escape
 from rich.table import Table
 
+from afterbase.core.visible import cell
 from afterbase.eval.summarise import Evaluation
 
 
@@ -76,14 +76,14 @@ def final_table(evaluations: Sequence[Evaluation]) -> Table:
     for heading in ("greedy", "sampled", "maj@8", "tokens", "cut", "format"):
         table.add_column(heading, justify="right")
     for domain, rows in table_rows(evaluations).items():
-        table.add_row(f"[bold]{escape(domain)}[/bold]")
+        table.add_row(cell(domain, style="bold"))
         for row in rows:
             greedy, sampled = (
                 f"{value} [dim]\\[{interval}][/dim]" if interval else value
                 for value, interval in (score(row.greedy), score(row.sampled))
             )
             table.add_row(
-                f" {escape(row.label)}",
+                cell(f" {row.label}"),
                 greedy,
                 sampled,
                 percent(row.main["maj8"]),

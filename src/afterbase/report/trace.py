@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.text import Text
 from rich.tree import Tree
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Sample, read_problems, read_samples
 from afterbase.core.store import Artifact, Store
+from afterbase.core.visible import cell
 from afterbase.eval.capability import read_answers
 
 _SHOWN = 3  # samples named for each source
@@ -54,7 +54,7 @@ def _artifacts(store: Store, runs: Path) -> Iterator[Artifact]:
 
 def _answer_tree(row: dict[str, Any], artifact: Artifact, store: Store) -> Tree:
     prompt = " with the system prompt" if row["system_prompt"] else ""
-    tree = Tree(Text(f"answer {row['id']}: {row['checkpoint']}, {row['decoding']}{prompt}"))
+    tree = Tree(cell(f"answer {row['id']}: {row['checkpoint']}, {row['decoding']}{prompt}"))
     _add(tree, f"text: {row['text']!r}")
     _add(tree, f"verdict: {row['status']} ({row['reason']}), {row['tokens']} tokens")
     _add(tree, f"problem {row['problem_id']} ({row['domain']}, held out): {row['prompt']!r}")
@@ -64,7 +64,7 @@ def _answer_tree(row: dict[str, Any], artifact: Artifact, store: Store) -> Tree:
 
 def _sample_tree(held: list[tuple[Artifact, Sample]], store: Store) -> Tree:
     maker, sample = held[0]
-    tree = Tree(Text(f"sample {sample.id}: {sample.domain}, {sample.kind}"))
+    tree = Tree(cell(f"sample {sample.id}: {sample.domain}, {sample.kind}"))
     for message in sample.messages:
         _add(tree, f"{message['role']}: {message['content']!r}")
     for verdict in sample.verdicts:
@@ -88,7 +88,7 @@ def _add_stage(tree: Tree, artifact: Artifact, store: Store, shown: set[str]) ->
         _add(tree, f"{name}, see above")
         return
     shown.add(artifact.key)
-    node = tree.add(Text(name, style="bold"))
+    node = tree.add(cell(name, style="bold"))
     if (artifact.payload / _SAMPLES).is_file():
         _add_samples(node, read_samples(artifact.payload / _SAMPLES))
     elif (artifact.payload / _PROBLEMS).is_file():
@@ -108,7 +108,7 @@ def _add_samples(node: Tree, samples: list[Sample]) -> None:
 
 
 def _add(tree: Tree, label: str) -> None:
-    tree.add(Text(label))  # a string would be read as markup, and `xs[i]` lose its index
+    tree.add(cell(label))  # a string would be read as markup, and `xs[i]` lose its index
 
 
 def _input(artifact: Artifact, name: str, store: Store) -> Artifact:

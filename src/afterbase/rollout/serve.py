@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from afterbase.core.listening import bind, refuse_open_door, run, url_of
 from afterbase.core.names import names_of
 from afterbase.core.store import folder_digest
+from afterbase.core.visible import visible
 from afterbase.model.load import find, load
 from afterbase.rollout.app import create_app, say
 
@@ -41,7 +42,7 @@ def serve(
             digest=folder_digest(folder),
             names=names_of(host, names),
         )
-        print(_greeting(listener, name, token), flush=True)
+        print(visible(_greeting(listener, name, token)), flush=True)
         run(app, listener, say=say)
 
 

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from afterbase.eval.judged.run import published
 from afterbase.eval.judged.tables import show
+from hostile import NAME, ON_ONE_LINE
 
 
 def test_scores_stand_beside_the_reports_rows_and_calibration() -> None:
@@ -25,3 +26,17 @@ def test_scores_stand_beside_the_reports_rows_and_calibration() -> None:
     assert any("DeepSeek-V3 (report)" in line and "85.5" in line and "70.0" in line for line in lines)
     assert any("position bias" in line and "0.250" in line and "0.100 to 0.400" in line for line in lines)
     assert any("code" in line and "25.0" in line for line in lines)
+
+
+def test_names_from_data_are_shown_as_they_are_written() -> None:
+    measure = {"value": 0.25, "low": 0.1, "high": 0.4, "n": 12}
+    keys = ("position_bias", "consistency", "length_bias", "self_preference", "no_verdict", "agreement_with_people")
+    found = {
+        "arena-hard": {NAME: {"score": 61.5, "ci_low": 50.0, "ci_high": 70.0}},
+        "reward-bench": {NAME: {"sections": dict.fromkeys(("Chat", "Chat Hard", "Safety", "Reasoning")), "average": 1}},
+        "calibration": dict.fromkeys(keys),
+        "by_task": {NAME: {NAME: measure}},
+    }
+    page = StringIO()
+    show({"judges": {NAME: found}, "published": published()}, Console(file=page, width=300))
+    assert page.getvalue().count(ON_ONE_LINE) == 7

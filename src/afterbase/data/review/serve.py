@@ -11,6 +11,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.listening import bind, url_of
 from afterbase.core.listening import run as run_until_interrupted
 from afterbase.core.names import names_of
+from afterbase.core.visible import visible
 from afterbase.data.review.access import token
 from afterbase.data.review.app import create_app, say_as
 from afterbase.data.review.pages import Pages
@@ -39,7 +40,7 @@ def serve(
     add_people(store, reviewers, adjudicators)
     with bind(host, port) as listener:
         listener.listen()  # whoever follows a link at once is kept waiting, not turned away
-        print(greeting(store, listener), flush=True)
+        print(visible(greeting(store, listener)), flush=True)
         app, say = create_app(store, names_of(host, names)), say_as(Pages(store, secret_of(store.engine)))
         run_until_interrupted(app, listener, say=say, goodbye="stopped; every verdict is kept")
 

@@ -3,7 +3,9 @@
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+
+from afterbase.core.visible import cell
 
 _MEASURES = {
     "position_bias": "position bias (0 is fair)",
@@ -29,12 +31,14 @@ def tables(judge: str, found: dict[str, Any], published: dict[str, Any]) -> list
     out = []
     arena, alpaca = found.get("arena-hard", {}), found.get("alpaca-eval", {})
     if arena or alpaca:
-        table = Table("model", "Arena-Hard", "AlpacaEval 2.0, win rate", "length-controlled", title=f"Judge: {judge}")
+        table = Table(
+            "model", "Arena-Hard", "AlpacaEval 2.0, win rate", "length-controlled", title=cell(f"Judge: {judge}")
+        )
         for model in dict.fromkeys([*arena, *alpaca]):
             a, b = arena.get(model, {}), alpaca.get(model, {})
             battle = _interval(a.get("score"), a.get("ci_low"), a.get("ci_high"))
             won = "-" if b.get("win_rate") is None else f"{b['win_rate']:.1f} ± {b['standard_error']:.1f}"
-            table.add_row(model, battle, won, _number(b.get("length_controlled_win_rate")))
+            table.add_row(cell(model), battle, won, _number(b.get("length_controlled_win_rate")))
         table.add_section()
         for model, scores in published["open_ended"]["scores"].items():
             table.add_row(
@@ -45,12 +49,12 @@ def tables(judge: str, found: dict[str, Any], published: dict[str, Any]) -> list
         table = Table("RewardBench", *_SECTIONS, "Average")
         for name, scores in found["reward-bench"].items():
             sections = [_number(scores["sections"][section]) for section in _SECTIONS]
-            table.add_row(f"{judge}, {name}", *sections, _number(scores["average"]))
+            table.add_row(cell(f"{judge}, {name}"), *sections, _number(scores["average"]))
         table.add_section()
         for model, row in published["reward_bench"]["scores"].items():
             table.add_row(f"{model} (report)", *map(_number, row), style="dim")
         out.append(table)
-    table = Table(f"Calibration of {judge}", "value", "95 % interval", "n")
+    table = Table(Column(cell(f"Calibration of {judge}")), "value", "95 % interval", "n")
     for key, title in _MEASURES.items():
         measure = found["calibration"][key]
         if measure is not None:
@@ -61,8 +65,8 @@ def tables(judge: str, found: dict[str, Any], published: dict[str, Any]) -> list
     for model, rates in found["by_task"].items():
         for task, rate in rates.items():
             tasks.add_row(
-                model, task, f"{100 * rate['value']:.1f}", f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f}",
-                str(rate["n"]),
+                cell(model), cell(task),
+                f"{100 * rate['value']:.1f}", f"{100 * rate['low']:.1f} to {100 * rate['high']:.1f}", str(rate["n"]),
             )  # fmt: skip
     return [*out, tasks] if tasks.row_count else out
 

@@ -1,10 +1,12 @@
 import gzip
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
+from afterbase.core import rows
 from afterbase.core.errors import UserError
 from afterbase.core.rows import read_array, read_objects, read_rows, read_table
 
@@ -125,3 +127,21 @@ def test_files_that_are_damaged_or_absent_are_named(tmp_path: Path) -> None:
             read_table(tmp_path / name, Pair)
     with pytest.raises(UserError, match="nowhere"):
         read_table(tmp_path / "nowhere.csv", Pair)
+
+
+def test_a_packed_file_is_counted_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of 80 KB that holds 80 MB; what is read of it stays below the limit and a piece."""
+    monkeypatch.setattr(rows, "_MOST", 8 << 20)
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(b" " * (80 << 20)))
+    tracemalloc.start()
+    with pytest.raises(UserError, match="holds at most 8 MiB"):
+        read_rows(path, Pair)
+    assert tracemalloc.get_traced_memory()[1] < 12 << 20
+    tracemalloc.stop()
+
+
+def test_a_list_that_is_nested_without_end_is_told(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match="a file of rows is a JSON list"):
+        read_array(tmp_path / "rows.json", Pair)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from afterbase.core.errors import UserError
 
 Row = TypeVar("Row", bound=BaseModel)
+_MOST, _PIECE = 2 << 30, 1 << 20  # bytes that a .gz may hold, and of a read
 
 
 def read_rows(path: Path, row: type[Row]) -> list[Row]:
@@ -64,7 +65,7 @@ def read_array(path: Path, row: type[Row]) -> list[Row]:
         objects = json.loads(_bytes(path))
         if not isinstance(objects, list):
             raise ValueError("it is no list")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError("a file of rows is a JSON list", got=f"{path}: {error}", remedy="correct the file") from error
     rows = []
     for number, item in enumerate(objects, start=1):
@@ -96,9 +97,22 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
+        return _unpacked(path) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(
             "a file of rows can be read", got=f"{path}: {error}", remedy="name a file, plain or .gz"
         ) from error
+
+
+def _unpacked(path: Path) -> bytes:
+    """What a .gz holds, counted while it is read: a small file may hold more than memory does."""
+    pieces, size = [], 0
+    with gzip.open(path) as file:
+        while piece := file.read(_PIECE):
+            pieces.append(piece)
+            size += len(piece)
+            if size > _MOST:
+                raise UserError(
+                    f"a packed file of rows holds at most {_MOST >> 20:,} MiB", got=f"more in {path}", remedy="split it"
+                )
+    return b"".join(pieces)

@@ -4,6 +4,7 @@ import base64
 import json
 import pickle
 import random
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -132,14 +133,48 @@ def test_livecodebench_calls_the_method_of_a_solution(isolated, tmp_path):
     assert [m.value for m in _marks("livecodebench", folder, right, right.replace("+", "-"))] == [1, 0]
 
 
-def test_packed_tests_are_a_text_and_nothing_that_runs(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (print, ("owned",))
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_packed_tests_are_read_from_every_form_of_pickle(tmp_path, protocol):
+    tests = json.dumps([{"input": "é" * 300, "output": "4", "testtype": "stdin"}], ensure_ascii=False)
+    packed = base64.b64encode(zlib.compress(pickle.dumps(tests, protocol))).decode()
+    (item,) = _task("livecodebench").items(_folder(tmp_path, livecodebench=[_problem(private_test_cases=packed)]))
+    assert item.gold[1][1].stdin == "é" * 300
 
-    packed = base64.b64encode(zlib.compress(pickle.dumps(Evil()))).decode()
+
+class _Evil:
+    def __reduce__(self):
+        return (print, ("owned",))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        zlib.compress(pickle.dumps(_Evil())),
+        zlib.compress(pickle.dumps(["[]"])),
+        zlib.compress(pickle.dumps("[]"))[:-3],
+        zlib.compress(b"X\x02\x00\x00\x00[]r\xff\xff\xff\x7f0."),  # kept as number 2^31: Python makes room for all
+        zlib.compress(b"\x8d" + b"\xff" * 8 + b"[]."),
+        zlib.compress(b" " * (5 << 20)),
+        b"nothing",
+    ],
+)
+def test_packed_tests_are_a_text_and_nothing_that_runs(tmp_path, raw, monkeypatch, capsys):
+    monkeypatch.setattr(livecodebench, "_MOST_OF_TESTS", 4 << 20)
+    packed = base64.b64encode(raw).decode()
     with pytest.raises(UserError, match="hidden tests are JSON"):
         _task("livecodebench").items(_folder(tmp_path, livecodebench=[_problem(private_test_cases=packed)]))
+    assert capsys.readouterr().out == ""
+
+
+def test_hidden_tests_are_counted_while_they_are_read(monkeypatch):
+    """80 KB that hold 80 MB."""
+    monkeypatch.setattr(livecodebench, "_MOST_OF_TESTS", 4 << 20)
+    packed = zlib.compress(b" " * (80 << 20))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="more than 4 MiB"):
+        livecodebench._inflated(packed)
+    assert tracemalloc.get_traced_memory()[1] < 12 << 20
+    tracemalloc.stop()
 
 
 def test_codeforces_gives_the_share_of_competitors_below(isolated, tmp_path):

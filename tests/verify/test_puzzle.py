@@ -134,3 +134,26 @@ def test_what_is_no_number_is_near_none(answer: str) -> None:
         response=answer, dataset="complex_arithmetic", entry=entry_of("complex_arithmetic"), answer_by=("all",)
     )
     assert verdict.status is Status.WRONG
+
+
+@pytest.mark.parametrize(
+    ("dataset", "gold", "answers"),
+    [
+        ("coin_flip", "0.109375", ["0", "0.0", "0_0", "0e9", "0e99999", "0/7", "0.1", " ٠ ", "0,", "1/0", "1__0"]),
+        ("coin_flip", "1", ["10", "1.5", "11/10"]),
+        ("coin_flip", "3.051757812e-05", ["3", "3.05", "-3.051757812e-05"]),
+        ("gsm_symbolic", "405", ["-405", "-405.0", "-4_05"]),
+    ],
+)
+def test_another_number_is_wrong_whatever_a_scorer_says(dataset: str, gold: str, answers: list[str]) -> None:
+    """These scorers compare the beginnings of numbers, and numbers without their signs."""
+    entry = {**entry_of(dataset), "answer": gold}
+    asked = [Item(f"\\boxed{{{answer}}}", dataset, entry) for answer in [*answers, gold, f" {gold} "]]
+    reasons = [verdict.reason for verdict in check_puzzle_many(asked)]
+    assert reasons == [*["mismatch"] * len(answers), "match", "match"]
+
+
+def test_numbers_of_a_rounded_entry_are_left_to_the_scorer() -> None:
+    entry = {**entry_of("decimal_arithmetic"), "answer": "8.27243551523"}
+    asked = [Item(f"\\boxed{{{answer}}}", "decimal_arithmetic", entry) for answer in ("8.2724", "8.27243551524")]
+    assert {verdict.status for verdict in check_puzzle_many(asked)} == {Status.OK}

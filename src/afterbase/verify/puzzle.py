@@ -6,7 +6,8 @@ two), which a policy earns by guessing: under RL a half-right guess would be pre
 
 Some scorers evaluate the answer as Python. What they may evaluate is told in `guarded_eval.py`, and where they run in
 `fork_server.py`. A scorer that does not give its entry's own answer full marks can tell nobody that an answer is wrong,
-and where it gives them to nonsense the entry's text decides.
+and where it gives them to nonsense the entry's text decides. Where the entry's answer is a number, another number is
+wrong whatever the scorer says: one pays for what begins alike (0 for 0.125), one does not read the sign.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from afterbase.core.sample import Status, Verdict
@@ -44,6 +46,14 @@ _STATUS = {Reason.MATCH: Status.OK, Reason.VERIFIER_ERROR: Status.FAILED}
 
 
 _NO_NUMBER = re.compile(r"(?<![a-z])(?:nan|inf(?:inity)?)[ij]?(?![a-z])", re.IGNORECASE)
+
+
+# Whatever Python's Fraction takes; numbers are told apart from this distance on, since some entries are rounded.
+_NUMBER = re.compile(
+    r"\s*[-+]?(?=\.?\d)[\d_]*(?:\s*/\s*[-+]?[\d_]+|(?:\.[\d_]*)?(?:e[-+]?(?P<exponent>[\d_]+))?)\s*", re.IGNORECASE
+)
+_MOST_OF_AN_EXPONENT = 4  # digits
+_DISTANCE = Fraction(1, 100)
 
 
 class _Own(NamedTuple):
@@ -132,6 +142,8 @@ def _reason(holder: Server, entry: dict[str, Any], answer: str, own: _Own) -> Re
         return Reason.MATCH if _plain(answer) == _plain(gold) else Reason.MISMATCH
     if _NO_NUMBER.search(answer) and not _NO_NUMBER.search(gold):
         return Reason.MISMATCH  # no distance from it is too large for a scorer: nan > 0.1 is false
+    if _is_another_number(answer.replace(",", ""), gold.replace(",", "")):
+        return Reason.MISMATCH
     question = {"kind": "score", "entry": entry, "answer": answer, "form": own.form or 0}
     ended = holder.run(question, _ANSWER)
     if ended.fault is Fault.SANDBOX:
@@ -144,6 +156,18 @@ def _reason(holder: Server, entry: dict[str, Any], answer: str, own: _Own) -> Re
     if ended.fault is None and json.loads(ended.report).get("score") == 1.0:
         return Reason.MATCH
     return Reason.MISMATCH if own.form is not None else Reason.VERIFIER_ERROR
+
+
+def _is_another_number(answer: str, gold: str) -> bool:
+    said, right = _NUMBER.fullmatch(answer), _NUMBER.fullmatch(gold)
+    if said is None or right is None:
+        return False
+    if len(said["exponent"] or "") > _MOST_OF_AN_EXPONENT:
+        return True
+    try:
+        return abs(Fraction(answer) - Fraction(gold)) > abs(Fraction(gold)) * _DISTANCE
+    except (ValueError, ZeroDivisionError):  # 1__0, 1/0, more digits than Python reads
+        return True
 
 
 def _plain(text: str) -> str:

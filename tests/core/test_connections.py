@@ -12,7 +12,7 @@ import pytest
 
 from afterbase.core.guard import Guard, Receive, Rules, Scope, Send
 from loopback import say, served
-from raw import connect, exchange, one, status, until_closed
+from raw import connect, exchange, one, status, statuses, until_closed
 
 AT_WORK = threading.Semaphore(0)
 
@@ -115,6 +115,19 @@ def test_broken_http_is_told_in_the_servers_form(url: str) -> None:
         answer = exchange(url, broken)
         assert status(answer) == 400
         assert answer.endswith(b'{"error": "malformed"}')
+
+
+def test_a_body_in_crumbs_is_cut(url: str) -> None:
+    """Each chunk costs the time of a request: a megabyte of one byte each kept everybody waiting for seconds."""
+    head = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+    ends = b"0\r\n\r\n"
+    with closing(connect(url)) as connection:
+        for count, crumb in ((900, b"1\r\n \r\n"), (1020, b"40\r\n" + b" " * 64 + b"\r\n"), (900, b"1\r\n \r\n")):
+            connection.sendall(head + b"\r\n" + crumb * count + ends)
+            assert status(one(connection)) == 200
+        connection.sendall(head + b"\r\n" + b"1\r\n \r\n" * 5000 + ends + CLOSING)
+        answer = until_closed(connection)
+    assert statuses(answer) == [400]
 
 
 def test_the_limit_of_connections_stays_below_that_of_descriptors() -> None:

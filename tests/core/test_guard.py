@@ -7,7 +7,7 @@ import logging
 import resource
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
 import httpx
@@ -283,7 +283,7 @@ def test_what_is_left_of_a_body_is_no_request(url: str, toy: Toy) -> None:
 
 
 def test_bodies_under_way_have_a_bound_together(toy: Toy) -> None:
-    with served(guarded(toy, most_held_bytes=150_000)) as url, closing(connect(url)) as other:
+    with served(guarded(toy, most_held_bytes=150_000, patience_seconds=60.0)) as url, closing(connect(url)) as other:
         other.sendall(f"{HEAD}Content-Length: {LIMIT}\r\n\r\n".encode() + bytes(LIMIT - 1))
         while True:  # until the first is there
             answer = post(url, content=bytes(LIMIT))
@@ -307,6 +307,33 @@ def test_requests_under_way_have_a_bound(toy: Toy) -> None:
             connection.close()
         assert toy.gone.wait(20)
         while post(url).status_code != 200:
+            pass
+
+
+def test_who_keeps_the_server_waiting_longest_makes_room(toy: Toy) -> None:
+    """Forms of strangers that do not come, answers that nobody reads, bodies without their last byte."""
+    guard = guarded(toy, most_requests=2, most_held_bytes=LIMIT + 1000, patience_seconds=0.0)
+    slow = HEAD.replace("/take", "/stream").replace("application/json", "application/octet-stream")
+    unread = HEAD.replace("/take", "/much").encode() + b"\r\n"
+    with served(guard, linger_seconds=0.3) as url, ExitStack() as open_ones:
+        forms, readers, bodies = (
+            [open_ones.enter_context(closing(connect(url))) for _ in range(count)] for count in (5, 3, 2)
+        )
+        for connection in forms:
+            connection.sendall(f"{slow}Content-Length: 10\r\n\r\nx".encode())
+        assert {status(until_closed(connection)) for connection in forms[:3]} == {408}
+        for connection in readers:
+            connection.sendall(unread)
+        assert {status(until_closed(connection)) for connection in forms[3:]} == {408}
+        assert len(until_closed(readers[0])) < 64 << 20
+        for connection in readers:
+            connection.close()
+        for connection in bodies:
+            connection.sendall(f"{HEAD}Content-Length: {LIMIT}\r\n\r\n".encode() + bytes(LIMIT - 1))
+        assert post(url, content=bytes(2000)).status_code == 200
+        assert sorted(status(until_closed(connection)) for connection in bodies[:1]) == [408]
+        bodies[1].sendall(b"x")
+        while guard.requests or guard.held_bytes or guard.waiting:
             pass
 
 

@@ -15,6 +15,8 @@ from afterbase.core.guard import Refusal, Say
 
 _MOST_DESCRIPTORS = 65_536
 _MOST_CONNECTIONS = 4096
+_HEAD_BYTES = 16 << 10
+_FREE_CHUNKS, _LEAST_CHUNK = 1000, 64  # bytes on average, from so many chunks on
 
 
 class Connections:
@@ -104,11 +106,29 @@ class _Door:
         return self._transport.get_extra_info(name, default)
 
 
+class _Parser(h11.Connection):
+    """Takes a body in chunks, and none in crumbs: a chunk of a byte takes as much time as one of 64 kilobytes."""
+
+    _chunks = _bytes = 0
+
+    def next_event(self) -> Any:
+        event = super().next_event()
+        if isinstance(event, h11.Request):
+            self._chunks = self._bytes = 0
+        elif isinstance(event, h11.Data):
+            self._chunks += event.chunk_start
+            self._bytes += len(event.data)
+            if self._chunks > _FREE_CHUNKS and self._bytes < _LEAST_CHUNK * (self._chunks - 1):
+                raise h11.RemoteProtocolError("chunks are too small")
+        return event
+
+
 class Guarded(H11Protocol):
     """One connection."""
 
     def __init__(self, *, guarded_by: Connections, **of_uvicorn: Any) -> None:
         super().__init__(**of_uvicorn)
+        self.conn = _Parser(h11.SERVER, self.config.h11_max_incomplete_event_size or _HEAD_BYTES)
         self._all = guarded_by
         self._headers_due: asyncio.TimerHandle | None = None
 
@@ -147,7 +167,10 @@ class Guarded(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            rule, remedy = "this is not HTTP/1.1 as RFC 9112 has it", "use an HTTP client"
+            rule, remedy = (
+                "this is not HTTP/1.1 as RFC 9112 has it",
+                "use an HTTP client, and larger chunks",
+            )
             self._door.write(self._all.raw(Refusal(status=400, code="malformed", rule=rule, remedy=remedy)))
         self._door.close()
 

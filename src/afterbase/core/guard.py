@@ -14,7 +14,7 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from afterbase.core.json_size import has_more_values
 from afterbase.core.names import LOOPBACK, Names
@@ -23,6 +23,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+T = TypeVar("T")
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 JSON = "application/json"
@@ -74,7 +75,8 @@ class Rules:
 
     Times are seconds: a body has `body_seconds` and what it takes at `least_rate` bytes a second, a client that does
     not read `write_seconds` for each piece, a request `total_seconds` in all. `most_held_bytes` bounds the bodies of
-    all requests that are under way.
+    all requests that are under way. Where there is no room for another one, that goes whose client keeps it waiting
+    longest, if it is more than `patience_seconds`.
     """
 
     say: Say
@@ -89,6 +91,7 @@ class Rules:
     body_seconds: float = 30.0
     least_rate: float = 65_536.0
     write_seconds: float = 60.0
+    patience_seconds: float = 1.0
     total_seconds: float = 3600.0
 
 
@@ -100,6 +103,7 @@ class Guard:
         self.rules = rules
         self.requests = 0
         self.held_bytes = 0
+        self.waiting: dict[_Request, tuple[float, asyncio.Timeout]] = {}  # for their clients: since when, how long yet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -108,6 +112,18 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
         else:
             await self.app(scope, receive, send)
+
+    def make_room(self, *, at_work: bool) -> bool:
+        """End the request whose client has kept it waiting longest, of those at work or of those that are read."""
+        now = asyncio.get_running_loop().time()
+        found = [(since, wait) for request, (since, wait) in self.waiting.items() if request.at_work == at_work]
+        since, wait = min(found, key=lambda one: one[0], default=(now, None))
+        if wait is None or now - since < self.rules.patience_seconds:
+            return False
+        if not wait.expired():
+            wait.reschedule(now)
+        self.waiting = {request: pair for request, pair in self.waiting.items() if pair[1] is not wait}
+        return True
 
 
 class _Gone(Exception):  # noqa: N818  # nobody is left to be told
@@ -123,6 +139,7 @@ class _Request:
         self._started = self._ended = False  # the answer
         self._read_all = False
         self._held = 0
+        self.at_work = False
         self._body = self._rules.bodies.get(scope["path"], self._rules.other)
 
     async def run(self) -> None:
@@ -215,8 +232,9 @@ class _Request:
             if self._read_all:
                 return await self._receive()
             try:
-                async with asyncio.timeout_at(started + self._rules.body_seconds + received / self._rules.least_rate):
-                    message = await self._receive()
+                due = started + self._rules.body_seconds + received / self._rules.least_rate
+                async with asyncio.timeout_at(due) as wait:
+                    message = await self._waited_for(self._receive(), started, wait)
             except TimeoutError:
                 raise Refused(
                     408,
@@ -252,9 +270,10 @@ class _Request:
 
     async def _work(self, receive: Receive) -> None:
         """The application's turn: what is known by now is worth its time, if there is room."""
-        if self._guard.requests >= self._rules.most_requests:
+        if self._guard.requests >= self._rules.most_requests and not self._guard.make_room(at_work=True):
             raise Refused(503, "overloaded", f"{self._rules.most_requests} requests are under way", "try again later")
         self._guard.requests += 1
+        self.at_work = True
         try:
             await self._guard.app(self._scope, receive, self._answer)
         finally:
@@ -263,7 +282,7 @@ class _Request:
     def _hold(self, count: int) -> None:
         self._held += count
         self._guard.held_bytes += count
-        if self._guard.held_bytes > self._rules.most_held_bytes:
+        if self._guard.held_bytes > self._rules.most_held_bytes and not self._guard.make_room(at_work=False):
             raise Refused(503, "overloaded", "the bodies of other requests fill this server's room", "try again later")
 
     # --- the answer -----------------------------------------------------------------------------------------------
@@ -280,10 +299,18 @@ class _Request:
         elif message["type"] == "http.response.body":
             self._ended = not message.get("more_body", False)
         try:
-            async with asyncio.timeout(self._rules.write_seconds):
-                await self._send(message)
+            async with asyncio.timeout(self._rules.write_seconds) as wait:
+                await self._waited_for(self._send(message), asyncio.get_running_loop().time(), wait)
         except TimeoutError:
             raise _Gone from None
+
+    async def _waited_for(self, work: Awaitable[T], since: float, wait: asyncio.Timeout) -> T:
+        """What its client does, for which it may be ended before its time (`Guard.make_room`)."""
+        self._guard.waiting[self] = since, wait
+        try:
+            return await work
+        finally:
+            self._guard.waiting.pop(self, None)
 
     def _bodiless(self) -> bool:
         names = {name for name, _ in self._scope["headers"]}

@@ -30,6 +30,8 @@ from afterbase.data.review.tables import secret_of
 _STATIC = Path(__file__).with_name("static")
 _COOKIE_SECONDS = 30 * 86_400
 _TOTAL_SECONDS = 120.0
+_FORM = "application/x-www-form-urlencoded"
+_SIGN_IN_BYTES = 4096  # anybody may send it
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
     " base-uri 'none'; frame-ancestors 'none'"
@@ -74,7 +76,8 @@ def create_app(store: ReviewStore, names: Names = LOOPBACK) -> FastAPI:
         say=say_as(pages),
         names=names,
         # Streamed: who sends a form is known by the cookie, and looked at before it is read.
-        other=Body(most_bytes=access.MOST_BYTES, kind="application/x-www-form-urlencoded", streamed=True),
+        bodies={"/sign-in": Body(most_bytes=_SIGN_IN_BYTES, kind=_FORM, streamed=True)},
+        other=Body(most_bytes=access.MOST_BYTES, kind=_FORM, streamed=True),
         headers=_HEADERS,
         total_seconds=_TOTAL_SECONDS,
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from afterbase.core.sample import conversation
+from afterbase.core.sample import Problem, Status, Verdict, conversation
 from afterbase.core.tokens import tokenize
 from afterbase.reward.scalar import RewardModel, load_reward_model, new_reward_model, save_reward_model, sigmoid
 
@@ -83,3 +83,17 @@ def test_under_bfloat16_scores_are_still_told_apart(reward_model):
     assert scores.dtype == torch.float32
     assert len(scores.unique()) > 0.95 * len(scores.bfloat16()), len(scores.unique())
     assert len(scores.bfloat16().unique()) < len(scores.unique())
+
+
+def test_an_answer_that_the_template_cannot_render_is_failed_and_the_others_are_judged(reward_model, toy_lm):
+    """A template that loses a word, and half a character, which has no tokens."""
+    problem = Problem(domain="toy", prompt="Why?", gold=None, verifier="rubric", spec={})
+    template = toy_lm.tokenizer.chat_template
+    toy_lm.tokenizer.chat_template = template.replace("message.content", "(message.content | replace('lost', ''))")
+    judged = reward_model.judge([(problem, text) for text in ("Because.", "I am lost.", "\ud800", "So.")])
+    toy_lm.tokenizer.chat_template = template
+    alone = reward_model.score([conversation("Why?", text) for text in ("Because.", "So.")])
+    failed = (None, Verdict(verifier="reward_model", status=Status.FAILED, value=0.0, reason="not_rendered"))
+    assert judged[1:3] == [failed, failed]
+    assert [judged[0], judged[3]] == [(pytest.approx(sigmoid(score), abs=1e-6), None) for score in alone]
+    assert reward_model.judge([(problem, "\ud800")]) == [failed]

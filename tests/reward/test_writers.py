@@ -3,7 +3,7 @@
 import pytest
 
 from afterbase.core.errors import UserError
-from afterbase.core.sample import Problem
+from afterbase.core.sample import Problem, Status
 from afterbase.core.tokens import prompt_ids
 from afterbase.reward.generative import GenerativeReward
 from afterbase.reward.judge import Case, Failed, mark_of, prompt_of
@@ -168,3 +168,16 @@ def test_an_endpoint_is_asked_with_a_seed_of_its_own_for_each_vote():
         judged(server.url, ["Hello."])
         assert len({body["seed"] for body in server.requests}) == 2
         assert {body["max_tokens"] for body in server.requests} == {12}
+
+
+def test_what_a_judges_template_cannot_render_is_failed_and_the_others_are_judged(toy_lm):
+    writer = ModelWriter(toy_lm, temperature=1.0, max_new_tokens=12)
+    torn = prompt_of(Case(kind="score", question="?", answers=("\ud800",)), "- Be kind.")
+    groups = writer.write([PROMPTS[0], torn, PROMPTS[1]], samples=2, seed=1)
+    assert [reply.failed for reply in groups[1]] == [Failed.NOT_RENDERED] * 2
+    assert [groups[0], groups[2]] == writer.write(PROMPTS[:2], samples=2, seed=1)
+    reward = GenerativeReward(writer, "- Be kind.", votes=2, seed=0)
+    ((value, verdict),) = reward.judge([(PROBLEM, "\ud800")])
+    assert value is None
+    assert verdict is not None
+    assert (verdict.status, verdict.reason) == (Status.FAILED, "not_rendered")

@@ -48,12 +48,14 @@ _EMPHASIS = " \t*_`"
 
 class Failed(StrEnum):
     """Why there is no verdict: the reply has none, it declines, or it ended too soon; the prompt is longer than the
-    judge's context; the server sent nothing; or the votes were tied or too few."""
+    judge's context, or its chat template does not render it as it was written; the server sent nothing; or the votes
+    were tied or too few."""
 
     NO_VERDICT = "no_verdict"
     REFUSED = "refused"
     CUT_OFF = "cut_off"
     TOO_LONG = "too_long"
+    NOT_RENDERED = "not_rendered"
     NO_REPLY = "no_reply"
     UNDECIDED = "undecided"
 

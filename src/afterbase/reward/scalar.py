@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from afterbase.core import ranks
 from afterbase.core.errors import UserError
-from afterbase.core.sample import Problem, Verdict, conversation
+from afterbase.core.sample import Problem, Status, Verdict, conversation
 from afterbase.core.tokens import tokenize
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import whole_state
 
 _HEAD = "reward_head.safetensors"
+VERIFIER, NOT_RENDERED = "reward_model", "not_rendered"
 
 
 @dataclass
@@ -44,13 +45,27 @@ class RewardModel:
     @torch.inference_mode()
     def score(self, messages: Sequence[Sequence[dict[str, str]]], *, rows: int = 32) -> list[float]:
         """Scores of conversations given as messages, `rows` at a time."""
-        ids = [tokenize(self.lm.tokenizer, m).ids for m in messages]
+        return self._scores_of([tokenize(self.lm.tokenizer, m).ids for m in messages], rows=rows)
+
+    def _scores_of(self, ids: Sequence[Sequence[int]], *, rows: int = 32) -> list[float]:
         return [s for i in range(0, len(ids), rows) for s in self.scores(ids[i : i + rows]).tolist()]
 
+    @torch.inference_mode()
     def judge(self, answers: Sequence[tuple[Problem, str]]) -> list[tuple[float | None, Verdict | None]]:
-        """The reward of each answer: the sigmoid of its score, in [0, 1]; there is no verdict."""
-        scores = self.score([conversation(problem.prompt, response) for problem, response in answers])
-        return [(sigmoid(score), None) for score in scores]
+        """The reward of each answer: the sigmoid of its score, in [0, 1]; there is no verdict.
+
+        None, with a verdict `failed`, for an answer that the chat template does not render as it was written.
+        """
+        ids = [self._rendered(problem.prompt, response) for problem, response in answers]
+        scores = iter(self._scores_of([tokens for tokens in ids if tokens is not None]))
+        failed = Verdict(verifier=VERIFIER, status=Status.FAILED, value=0.0, reason=NOT_RENDERED)
+        return [(None, failed) if tokens is None else (sigmoid(next(scores)), None) for tokens in ids]
+
+    def _rendered(self, prompt: str, response: str) -> list[int] | None:
+        try:
+            return tokenize(self.lm.tokenizer, conversation(prompt, response)).ids
+        except UserError:  # a model's answer is anything at all: one that a template loses must not end the run
+            return None
 
 
 def sigmoid(score: float) -> float:

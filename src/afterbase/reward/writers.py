@@ -35,12 +35,12 @@ class ModelWriter:
         self._engine = LocalEngine(lm.model)
 
     def write(self, prompts: Sequence[Messages], *, samples: int, seed: int) -> list[list[Reply]]:
-        """A prompt that does not fit in the model's context with its reply is not asked."""
+        """A prompt that the template does not render, or that does not fit in with its reply, is not asked."""
         context = context_length(self._lm.model.config)
-        ids = [prompt_ids(self._lm.tokenizer, messages) for messages in prompts]
-        fitting = [i for i, tokens in enumerate(ids) if len(tokens) + self._max_new_tokens <= context]
+        ids = [self._rendered(messages) for messages in prompts]
+        fitting = {i: t for i, t in enumerate(ids) if t is not None and len(t) + self._max_new_tokens <= context}
         groups = self._engine.generate(
-            [ids[i] for i in fitting],
+            [*fitting.values()],
             samples=samples,
             sampling=Sampling(
                 temperature=self._temperature,
@@ -49,10 +49,17 @@ class ModelWriter:
                 seed=seed,
             ),
         )
-        replies = [[Reply(text="", failed=Failed.TOO_LONG)] * samples for _ in prompts]
+        unasked = [Failed.NOT_RENDERED if tokens is None else Failed.TOO_LONG for tokens in ids]
+        replies = [[Reply(text="", failed=failed)] * samples for failed in unasked]
         for i, group in zip(fitting, groups, strict=True):
             replies[i] = [self._reply(completion) for completion in group]
         return replies
+
+    def _rendered(self, messages: Messages) -> list[int] | None:
+        try:
+            return prompt_ids(self._lm.tokenizer, messages)
+        except UserError:  # what is judged is anything at all: a text that a template loses must not end the run
+            return None
 
     def _reply(self, completion: Completion) -> Reply:
         cut_off = completion.finish is not FinishReason.STOP

@@ -367,3 +367,31 @@ def test_hostile_answers_are_bounded_and_never_right(hostile: str) -> None:
     for gold in ("5", "x^2+1", "(1,2)", r"\text{Yes}", "x>2"):
         assert same(gold, hostile) in (False, None)
         assert same(hostile, gold) in (False, None)
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer"),
+    [
+        ("x=2", r"\neq x=2"),
+        ("x=2", r"\not= x=2"),
+        ("3", r"\not 3"),
+        ("5", r"\lnot 5"),
+        ("x^2+1", r"\not x^2+1"),
+        (r"x \in A", r"x \not\in A"),
+        (r"x \in A", r"x \notin A"),
+        (r"x \subseteq A", r"x \nsubseteq A"),
+        (r"\int x dx", r"\neq \int x dx"),
+        (r"\int x dx", r"≠ \int x dx"),
+        ("x<3", r"x \not< 3"),
+    ],
+)
+def test_who_says_the_contrary_is_never_right(gold: str, answer: str) -> None:
+    assert both(gold, answer) == {False}
+    assert same(answer, answer)
+
+
+@pytest.mark.parametrize(
+    "answer", [r"\nu \int x dx", r"\nabla \int x", r"\negthinspace \int x dx", r"\int x dx + \notaword"]
+)
+def test_what_only_begins_like_a_negation_is_none(answer: str) -> None:
+    assert same(r"\int x dx", answer) is None

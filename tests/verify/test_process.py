@@ -205,6 +205,28 @@ def test_small_files_fill_a_folder_of_limited_size() -> None:
     assert b"No space left" in told.stderr
 
 
+@pytest.mark.parametrize("deed", ["pass", "os.remove(name)", "if os.fork(): os.wait(); os._exit(0)"])
+def test_what_is_written_to_a_disk_is_bounded(deed: str) -> None:
+    """Files that are there, that are open without a name, and those of many processes."""
+    jail = jail_or_skip("landlock")
+    with room() as place:
+        kind = subprocess.run(["stat", "-f", "-c", "%T", place.folder], capture_output=True, text=True, check=True)
+    if kind.stdout.strip() in ("tmpfs", "ramfs", "overlayfs") or not Path("/proc/self/io").exists():
+        pytest.skip("what is written here is counted by nobody")
+    program = f"""
+    import os
+    files = []
+    for n in range(10 ** 6):
+        name = os.environ["TMPDIR"] + f"/{{n}}"
+        files = [open(name, "wb"), *files[:99]]
+        files[0].write(b"x" * (1 << 20))
+        files[0].flush()
+        {deed}
+    """
+    limits = Limits(folder_bytes=4 << 20, cpu_seconds=30, wall_seconds=60.0)
+    assert ended(jail, textwrap.dedent(program), limits=limits).reason is Reason.OUTPUT
+
+
 def test_folders_that_their_owner_closed_are_cleared(jail: Jail) -> None:
     program = (
         "import os\nos.chdir(os.environ['TMPDIR'])\nfor _ in range(300): os.mkdir('d'); os.chdir('d')\nos.mkdir('e', 0)"

@@ -51,6 +51,9 @@ _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _DECIMAL_COMMA = re.compile(r"-?(?:0,\d+|\d+,(?:\d\d|\d{4,}))")
 _WHOLE = re.compile(r"-?\d+")
 _DEGREE = whole({((PI, Fraction(1)),): Fraction(1, 180)})
+_NEGATES = re.compile(
+    r"\\(?:not(?:in)?|neq?|neg|lnot|n(?:leq|geq|less|gtr|mid|parallel|sim|cong|subseteq|supseteq))(?![a-zA-Z])|[≠¬∉]"
+)
 _HUNDREDTH = rational(Fraction(1, 100))
 
 
@@ -102,8 +105,13 @@ def _compared(right: str, got: str) -> bool | None:
 
 
 def _unread(right: str, got: str) -> bool | None:
-    """Texts that no grammar of ours reads: the same tokens without their units, or undecided."""
-    return True if normal(measured(right).text) == normal(measured(got).text) else None
+    """Texts that no grammar of ours reads: the same tokens without their units, or undecided.
+
+    Who says the contrary is not heard by math-verify, which passes over signs that it does not know.
+    """
+    if normal(measured(right).text) == normal(measured(got).text):
+        return True
+    return False if (_NEGATES.search(right) is None) != (_NEGATES.search(got) is None) else None
 
 
 class _Comparer:

@@ -27,6 +27,7 @@ _END_SECONDS = 5.0
 _STDERR_TAIL = 1 << 16
 _PIPE_BYTES = 1 << 20  # fs.pipe-max-size
 _PATIENCE = 4
+_FOLDERS = 8  # how often a full folder may be written, where no file system of its own bounds it
 _BY_SIGNAL = {128 + signal.SIGXFSZ: Reason.OUTPUT, 128 + signal.SIGXCPU: Reason.TIMEOUT}
 _SEALED = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE
 
@@ -151,6 +152,8 @@ class _Watch:
                 self._samples.look()
                 if self._samples.memory_bytes > self._limits.memory_bytes:
                     return Reason.MEMORY
+                if self._samples.written_bytes > _FOLDERS * self._limits.folder_bytes:
+                    return Reason.OUTPUT
                 if self._cpu_seconds() > self._limits.cpu_seconds:
                     return Reason.TIMEOUT
                 late = overdue(self._limits, now - started, self._samples.kept_waiting_seconds)

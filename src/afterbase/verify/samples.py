@@ -1,8 +1,9 @@
 """What a command's processes hold and use, looked at in /proc from time to time.
 
 Memory is what is not a file's, tables of pages included, and what the buffers of sockets may hold, of which no process
-is told to be the owner. What is taken between two looks is not seen here, nor the time of a process that lives between
-two looks and whose parent does not wait for it: kernels with control groups tell both (`cgroup.py`).
+is told to be the owner. What is written is what the kernel counts for the disk: what lies in a file system in memory is
+not, nor are the names of empty files. What is taken between two looks is not seen here, nor the time of a process that
+lives between two looks and whose parent does not wait for it: kernels with control groups tell both (`cgroup.py`).
 
 Sources: proc(5), Documentation/scheduler/sched-stats.rst of Linux.
 """
@@ -27,9 +28,12 @@ class Samples:
         self._at = time.monotonic()
         self._delays: dict[tuple[int, int], float] = {}
         self._seconds: dict[tuple[int, int], float] = {}
+        self._written: dict[tuple[int, int], int] = {}
         self.memory_bytes = 0
         self.cpu_seconds = 0.0
         """The greater of two: what live processes and those they waited for used; what all seen used themselves."""
+        self.written_bytes = 0
+        """To the disk, by all seen; what a process waited for has written is counted for it, too, once it is over."""
         self.kept_waiting_seconds = 0.0
         """How long the command could have run and was not let: at each look, the thread that waited longest."""
 
@@ -44,6 +48,7 @@ class Samples:
                 memory += _memory(pid, tasks) + _buffers(pid, tasks)
                 started, own, waited_for = _seconds(pid)
                 self._seconds[pid, started] = own
+                self._written[pid, started] = _written(pid)
                 seconds += own + waited_for
                 for task in tasks:
                     delays[task, started] = _delay(pid, task)
@@ -53,6 +58,7 @@ class Samples:
         new = max((delay - self._delays.get(task, 0.0) for task, delay in delays.items()), default=0.0)
         self.kept_waiting_seconds += min(new, now - self._at)
         self._at, self._delays, self.memory_bytes = now, delays, memory
+        self.written_bytes = sum(self._written.values())
         self.cpu_seconds = max(self.cpu_seconds, seconds, sum(self._seconds.values()))
 
 
@@ -92,6 +98,15 @@ def _seconds(pid: int) -> tuple[int, float, float]:
     fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()
     user, system, user_below, system_below = (int(field) / os.sysconf("SC_CLK_TCK") for field in fields[11:15])
     return int(fields[19]), user + system, user_below + system_below
+
+
+def _written(pid: int) -> int:
+    """Bytes for the disk, of its own and of the children that it waited for; 0 where the kernel does not tell."""
+    try:
+        fields = dict(line.split(b": ") for line in _read(f"/proc/{pid}/io").splitlines())
+    except (*_HIDDEN, PermissionError):
+        return 0
+    return int(fields[b"write_bytes"]) - int(fields[b"cancelled_write_bytes"])
 
 
 def _delay(pid: int, task: int) -> float:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict, write_problems
+from afterbase.core.tokens import user_prompt_ids
 from afterbase.model.load import load, save
 from afterbase.reward.compose import FormatRule, LengthRule, Rewards, Rule
 from afterbase.reward.route import Reward
@@ -178,15 +179,42 @@ def test_a_run_from_which_nothing_could_be_learnt_is_refused(model, artifact, to
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_a_prompt_beyond_the_context_is_refused_before_anything_is_sampled(model, artifact, toy_store):
-    problems = [
-        *toy_problems(1, "maths"),
-        Problem(domain="toy", prompt="1 2 " * 300, gold=None, verifier="maths", spec={}),
-    ]
-    chat = problem_set(artifact, "chat", problems)
+def test_prompts_that_do_not_fit_are_left_out_and_counted_at_the_start(model, artifact, toy_store, monkeypatch):
+    short = toy_problems(2, "maths")
+    long = Problem(domain="toy", prompt="1 2 " * 300, gold=None, verifier="maths", spec={})
+    sets = [problem_set(artifact, "maths", [short[0], long, short[1]])]
+    asked = []
+
+    def judge(answers, **_settings) -> list[Reward]:
+        asked.extend(problem.prompt for problem, _ in answers)
+        return [Reward(float(i % 2), None) for i in range(len(answers))]
+
+    monkeypatch.setattr(grpo, "rewards", judge)
+    trained = train_grpo(toy_store, "grpo", model, sets, settings(steps=2), seed=0)
+    told = json.loads((trained.payload / "data.json").read_text())
+    tokens = len(user_prompt_ids(load(model.payload).tokenizer, long.prompt))
+    assert told == {
+        "problems": 2, "too_long": 1, "dropped": [{"id": long.id, "reason": "too long", "tokens": tokens}],
+    }  # fmt: skip
+    assert set(asked) == {problem.prompt for problem in short}
+
+
+def test_a_window_bounds_prompts_as_the_context_does(toy_lm, monkeypatch):
+    """The longest that fits with its answer is kept; one token more is not."""
+    problems = [Problem(domain="toy", prompt="1 " * n, gold=None, verifier="maths", spec={}) for n in range(1, 60)]
+    monkeypatch.setattr(grpo, "attention_window", lambda config: 40)
+    kept, told = grpo.fitting(toy_lm, problems, CONFIG)
+    lengths = [len(user_prompt_ids(toy_lm.tokenizer, p.prompt)) for p in problems]
+    assert kept == [p for p, n in zip(problems, lengths, strict=True) if n + CONFIG.max_new_tokens <= 40]
+    assert 0 < len(kept) < len(problems)
+    assert told["too_long"] == len(problems) - len(kept)
+
+
+def test_a_run_without_a_prompt_that_fits_is_refused_before_anything_is_sampled(model, artifact, toy_store):
+    long = Problem(domain="toy", prompt="1 2 " * 300, gold=None, verifier="maths", spec={})
     with pytest.raises(UserError, match="context") as raised:
-        train_grpo(toy_store, "grpo", model, [chat], CONFIG, seed=0)
-    assert "max_new_tokens 8 > 512" in raised.value.got
+        train_grpo(toy_store, "grpo", model, [problem_set(artifact, "maths", [long])], CONFIG, seed=0)
+    assert raised.value.got == "none of 1 prompts: context or window of 512, max_new_tokens 8"
 
 
 def test_a_reward_that_is_not_a_number_stops_the_run(model, artifact, toy_store, monkeypatch):

@@ -35,7 +35,7 @@ from afterbase.train.rollouts import Judge
 from afterbase.train.sampler import Sampler
 from afterbase.train.watch import parted
 
-VERSION = 13
+VERSION = 14
 
 
 def train_grpo(
@@ -50,6 +50,8 @@ def train_grpo(
     judge: JudgeConfig | None = None,
 ) -> Artifact:
     """A model folder, trained on the problems' training splits; samples.jsonl keeps a few answers of each step.
+
+    Prompts that do not fit with their answer are left out; data.json says which.
 
     `judge` says how `reward_model` is asked; None for a scalar one.
     """
@@ -81,7 +83,8 @@ def _train(
     lm = load(model.payload)
     problems = [p for a in problem_artifacts for p in read_problems(a.payload / "train.parquet")]
     refuse_unowned(problems, model=reward_artifact is not None)
-    _refuse_long_prompts(lm, problems, config)
+    problems, report = fitting(lm, problems, config)
+    (work.payload / "data.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
     reference = load(model.payload) if config.objective.beta > 0 else None
     judge = _judge(config, load_rewarder(reward_artifact, asked, seed=seed) if reward_artifact else None)
     modules = lm.modules()
@@ -172,17 +175,26 @@ def _judge(config: Grpo, model: AnswerModel | None) -> Judge:
     return judge
 
 
-def _refuse_long_prompts(lm: LanguageModel, problems: Sequence[Problem], config: Grpo) -> None:
+def fitting(lm: LanguageModel, problems: Sequence[Problem], config: Grpo) -> tuple[list[Problem], dict[str, object]]:
+    """The problems whose prompt fits with its answer in the model's context and window, and which were left out.
+
+    Raises UserError where none fits.
+    """
     context = int(min(context_length(lm.model.config), attention_window(lm.model.config)))
-    lengths = []
+    kept, lengths, dropped = [], [], []
     for problem in problems:
         tokens = len(user_prompt_ids(lm.tokenizer, problem.prompt))
-        lengths.append(tokens)
         if tokens + config.max_new_tokens > context:
-            raise UserError(
-                "a prompt and its answer fit in the model's context",
-                got=f"{tokens} tokens of `{problem.prompt[:40]}` + max_new_tokens {config.max_new_tokens} > {context}",
-                remedy="lower max_new_tokens, or leave such problems out",
-            )
-    if lengths:
-        refuse_other_lengths(lm, max(lengths) + config.max_new_tokens, min(lengths))
+            dropped.append({"id": problem.id, "reason": "too long", "tokens": tokens})
+        else:
+            kept.append(problem)
+            lengths.append(tokens)
+    if not kept:
+        raise UserError(
+            "a prompt and its answer fit in the model's context",
+            got=f"none of {len(problems)} prompts: context or window of {context}, max_new_tokens "
+            f"{config.max_new_tokens}",
+            remedy="lower max_new_tokens, or take shorter problems",
+        )
+    refuse_other_lengths(lm, max(lengths) + config.max_new_tokens, min(lengths))
+    return kept, {"problems": len(kept), "too_long": len(dropped), "dropped": dropped}

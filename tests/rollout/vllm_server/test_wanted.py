@@ -70,7 +70,12 @@ def test_right_requests_pass_as_they_are() -> None:
         {"temperature": "1"},
         {"temperature": True},
         {"temperature": None},
+        {"temperature": 1e-45},
+        {"temperature": 9e-5},
+        {"rows": [[0, i, 1] for i in range((1 << 20) + 1)]},
         {"max_new_tokens": 0},
+        {"max_new_tokens": SHAPE.context},
+        {"max_new_tokens": 2**31 - 1},
         {"max_new_tokens": 2**31},
         {"max_new_tokens": 1.5},
         {"max_new_tokens": None},
@@ -144,6 +149,45 @@ WHOLE = tensors(b'{"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}'
 def test_a_whole_safetensors_file_passes() -> None:
     assert head_bytes(WHOLE) == len(WHOLE) - 8
     refuse_no_weights(WHOLE[:-8], len(WHOLE))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"data_offsets": [4, 12]},  # a hole
+        {"data_offsets": [-4, 4]},
+        {"data_offsets": [8, 8]},
+        {"data_offsets": [0, 8, 8]},
+        {"data_offsets": [0.0, 8.0]},
+        {"dtype": "XX"},
+        {"dtype": "F16"},
+        {"dtype": None},
+        {"shape": [3]},
+        {"shape": [-1, -2]},
+        {"shape": [2.0]},
+        {"shape": "2"},
+        {"shape": None},
+        {"shape": [10**400, 0]},
+    ],
+)
+def test_tensors_that_are_none_are_refused_before_they_are_loaded(changed: dict[str, Any]) -> None:
+    """A loader fails at each of them when the weights before are gone already."""
+    one = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    for table in ({"w": {**one, **changed}}, {"a": {**one, **changed}, "w": one}):
+        file = tensors(json.dumps(table).encode(), max(8, changed.get("data_offsets", [0, 8])[1].__trunc__()))
+        with pytest.raises(Refused):
+            refuse_no_weights(file, len(file))
+
+
+def test_tensors_may_come_in_any_order_and_hold_nothing() -> None:
+    table = {
+        "__metadata__": {"format": "pt"},
+        "b": {"dtype": "BF16", "shape": [], "data_offsets": [4, 6]},
+        "none": {"dtype": "F32", "shape": [0, 3], "data_offsets": [4, 4]},
+        "a": {"dtype": "F32", "shape": [1, 1], "data_offsets": [0, 4]},
+    }
+    file = tensors(json.dumps(table).encode(), 6)
+    refuse_no_weights(file, len(file))
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,17 @@ from afterbase.core.guard import Refused
 
 _NUMBERS = 2**63  # versions, seeds
 _SAMPLES = 2**31
-_HOTTEST = 100.0
+_COOLEST, _HOTTEST = 1e-4, 100.0
+_MOST_ROWS = 1 << 20
 _STOPS = 1024
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
 _GENERATE = {"version", "sha256", "prompts", "rows", "temperature", "max_new_tokens", "stop_token_ids"}
 _SCORE = {"version", "sha256", "token_ids"}
+_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
 _SAFETENSORS_HEADER = 100 << 20  # the format's own limit
 
 
@@ -59,8 +64,8 @@ def generate_of(body: bytes, shape: Shape) -> dict[str, Any]:
         raise _wrong("`prompts` is a list of one prompt or more")
     for index, prompt in enumerate(prompts):
         _refuse_ids(prompt, f"prompts[{index}]", shape, least=1)
-    if not isinstance(rows, list) or not rows:
-        raise _wrong("`rows` is a list of one [prompt, sample, seed] or more")
+    if not isinstance(rows, list) or not 1 <= len(rows) <= _MOST_ROWS:
+        raise _wrong(f"`rows` is a list of 1 to {_MOST_ROWS:,} [prompt, sample, seed]")
     for index, row in enumerate(rows):
         if not (isinstance(row, list) and len(row) == 3 and all(type(number) is int for number in row)):
             raise _wrong(f"rows[{index}] is [prompt, sample, seed], three numbers")
@@ -71,10 +76,10 @@ def generate_of(body: bytes, shape: Shape) -> dict[str, Any]:
         raise _wrong("`rows` has each sample of a prompt once")
     temperature, most = request["temperature"], request["max_new_tokens"]
     number = type(temperature) in (int, float) and math.isfinite(temperature)
-    if not number or not 0 <= temperature <= _HOTTEST:
-        raise _wrong(f"`temperature` is a number from 0 to {_HOTTEST:g}")
-    if type(most) is not int or not 1 <= most < _SAMPLES:
-        raise _wrong("`max_new_tokens` is a number from 1 on")
+    if not number or not (temperature == 0 or _COOLEST <= temperature <= _HOTTEST):
+        raise _wrong(f"`temperature` is 0, or a number from {_COOLEST:g} to {_HOTTEST:g}")
+    if type(most) is not int or not 1 <= most < shape.context:
+        raise _wrong(f"`max_new_tokens` is a number from 1 to {shape.context - 1}")
     if not isinstance(stops, list) or len(stops) > _STOPS:
         raise _wrong(f"`stop_token_ids` is a list of {_STOPS} at most")
     if not all(type(token) is int and 0 <= token < shape.vocabulary for token in stops):
@@ -89,12 +94,25 @@ def refuse_no_weights(head: bytes, length: int) -> None:
         if not 2 <= size <= min(_SAFETENSORS_HEADER, length - 8):
             raise ValueError
         table = json.loads(head[8 : 8 + size])
-        ends = [tensor["data_offsets"][1] for name, tensor in table.items() if name != "__metadata__"]
-        whole = bool(ends) and max(ends) == length - 8 - size
+        table.pop("__metadata__", None)
+        whole = bool(table) and _end(table) == length - 8 - size
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
         whole = False
     if not whole:
         raise Refused(422, "no_weights", "an update is one safetensors file", "send the whole file")
+
+
+def _end(table: dict[str, Any]) -> int:
+    """Where the last tensor ends, if each begins where another one ends, and is as long as its shape and type are."""
+    at = 0
+    for tensor in sorted(table.values(), key=lambda tensor: tensor["data_offsets"]):
+        (begin, end), shape = tensor["data_offsets"], tensor["shape"]
+        if not all(type(number) is int and number >= 0 for number in (begin, end, *shape)):
+            raise ValueError
+        if begin != at or 8 * (end - begin) != _BITS[tensor["dtype"]] * math.prod(shape):
+            raise ValueError
+        at = end
+    return at
 
 
 def head_bytes(first: bytes) -> int:

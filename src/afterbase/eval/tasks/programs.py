@@ -1,12 +1,13 @@
 """Whole programs as answers: which tests they pass, in the sandbox of `afterbase.verify.programs`.
 
-The response's language is told by the tag of its last block; without a block the response is a program.
+The language is told by the tag of the answer's last block; without a block the answer is a program. A thought is none.
 """
 
 from collections.abc import Sequence
 
 from afterbase.core.errors import UserError
 from afterbase.core.fences import fenced
+from afterbase.core.reasoning import answer_of
 from afterbase.core.sample import Status
 from afterbase.eval.tasks.task import Mark
 from afterbase.verify.extract import last_block
@@ -27,11 +28,12 @@ def isolation() -> str | None:
 
 def last_program(response: str, *, default: str, languages: Sequence[str]) -> tuple[str, str]:
     """Language and text of the program, `default` without a tag; the language is that of the last block with a tag."""
+    answer = answer_of(response) or ""
     spoken = [language_of(name) for name in languages]
-    tagged = [one for block in fenced(response) for one in spoken if block.is_in(tuple(one.spellings))]
+    tagged = [one for block in fenced(answer) for one in spoken if block.is_in(tuple(one.spellings))]
     language = tagged[-1] if tagged else language_of(default)
-    text = last_block(response, language.spellings)
-    return language.name, response if text is None else text
+    text = last_block(answer, language.spellings)
+    return language.name, answer if text is None else text
 
 
 def marks(programs: Sequence[Program]) -> list[Mark]:

@@ -2,13 +2,13 @@ r"""Whether two answers are worth the same, decided exactly, without evaluating 
 
 Both are brought to one spelling (spelling.py), taken apart (forms.py) and compared by value (algebra.py). Decimals are
 what they say: 0.333 is not 1/3, and 1.6e-19 is not 1.7e-19. What is equal only as far as numbers can tell (\sqrt{3 +
-2\sqrt2} and 1 + \sqrt2), and what the grammar does not reach (integrals, sums over an index), is left undecided, for
-math-verify to say.
+2\sqrt2} and 1 + \sqrt2) is left to `decide` (identity.py, which takes longer); what the grammar does not reach
+(integrals, sums over an index) is left undecided, for math-verify to say.
 """
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
 from afterbase.verify.mathematics.algebra import (
@@ -57,7 +57,15 @@ _NEGATES = re.compile(
 _HUNDREDTH = rational(Fraction(1, 100))
 
 
-def same(gold: str, answer: str) -> bool | None:
+Decide = Callable[[Quotient, Quotient, Arithmetic], bool | None]
+"""What says whether two values are equal that numbers cannot tell apart."""
+
+
+def _undecided(_: Quotient, __: Quotient, ___: Arithmetic) -> None:
+    return None
+
+
+def same(gold: str, answer: str, decide: Decide = _undecided) -> bool | None:
     """Whether the two are worth the same; None where that is not for this module to say."""
     if max(len(gold), len(answer)) > MOST_CHARACTERS:
         return None
@@ -73,7 +81,7 @@ def same(gold: str, answer: str) -> bool | None:
     by_words = same_words(right, got)
     if by_words is not None:
         return by_words
-    verdicts = {_compared(one, other) for one in _readings(right) for other in _readings(got)}
+    verdicts = {_compared(one, other, decide) for one in _readings(right) for other in _readings(got)}
     return True if True in verdicts else None if None in verdicts else False
 
 
@@ -88,7 +96,7 @@ def _readings(text: str) -> list[str]:
     return list(dict.fromkeys(out))
 
 
-def _compared(right: str, got: str) -> bool | None:
+def _compared(right: str, got: str, decide: Decide) -> bool | None:
     arithmetic = Arithmetic()
     try:
         expected = read(right, arithmetic)
@@ -97,7 +105,7 @@ def _compared(right: str, got: str) -> bool | None:
     except (NoValueError, TooLargeError):
         return False
     try:
-        return _Comparer(arithmetic).forms(expected, read(got, arithmetic))
+        return _Comparer(arithmetic, decide).forms(expected, read(got, arithmetic))
     except (MalformedError, NoValueError, TooLargeError):
         return False
     except UndecidedError:
@@ -115,8 +123,9 @@ def _unread(right: str, got: str) -> bool | None:
 
 
 class _Comparer:
-    def __init__(self, arithmetic: Arithmetic) -> None:
+    def __init__(self, arithmetic: Arithmetic, decide: Decide) -> None:
         self._arithmetic = arithmetic
+        self._decide = decide
 
     def forms(self, right: Form, got: Form) -> bool | None:
         """The verdict by the kinds of the two; of other pairs of kinds none is the same."""
@@ -154,7 +163,7 @@ class _Comparer:
             return True
         if self._arithmetic.is_plain(a) and self._arithmetic.is_plain(b):
             return False
-        return False if differ(a, b, self._arithmetic) else None
+        return False if differ(a, b, self._arithmetic) else self._decide(a, b, self._arithmetic)
 
     def _measured(self, right: Value, got: Value) -> bool | None:
         """With units: 20 for 20\\% and the other way, 20\\% for 0.2, 2 hours for 120 minutes, 90 degrees for \\pi/2."""

@@ -1,9 +1,9 @@
 r"""Maths answers: what a response finally says, against the right answer.
 
 What can be decided exactly is (exact.py), in microseconds and in this process, since nothing of the text is evaluated.
-The rest (integrals, sums over an index, identities of functions) is compared by math-verify, in a fork of its own for
-each answer (`fork_server.py`), which is killed at a hard deadline: math-verify's own time-outs are signals, which need
-the main thread and do not stop C code.
+The rest is compared in a fork of its own for each answer (`fork_server.py`): identities of functions to many digits
+(`mathematics/identity.py`), what our grammar does not reach (integrals, sums over an index) by math-verify. The fork is
+killed at a hard deadline: math-verify's own time-outs are signals, which need the main thread and do not stop C code.
 
 `evaluated` is for problems that ask for a number to be computed: where the right answer is a number, the response must
 give that number, evaluated; units, `$`, `x =` and the spelling (1,000 or 007 or \frac{1}{2} or 0.5) do not matter, but
@@ -129,14 +129,14 @@ def _judged(server: ForkServer, asked: tuple[str, Sequence[str]]) -> list[Reason
                 told = holder.told
                 if told.fault is None and json.loads(told.report).get("readable"):
                     while len(out) < len(boxes):
-                        out.append(_compared(holder, boxes[len(out)]))
+                        out.append(_compared(holder, answer, boxes[len(out)]))
             if told.fault is not Fault.SANDBOX:
                 break
     return [*out, *[Reason.VERIFIER_ERROR] * (len(boxes) - len(out))]
 
 
-def _compared(holder: Server, box: str) -> Reason:
-    request = {"kind": "compare", "box": respelled(box)}
+def _compared(holder: Server, answer: str, box: str) -> Reason:
+    request = {"kind": "compare", "box": respelled(box), "texts": [answer, box]}
     ended = holder.run(request, _BOX)
     if ended.fault is Fault.SANDBOX:
         ended = holder.run(request, _BOX)

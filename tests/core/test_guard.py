@@ -365,6 +365,16 @@ def test_a_client_that_does_not_read_is_let_go(toy: Toy) -> None:
 # --- what goes wrong -----------------------------------------------------------------------------------------------
 
 
+def test_the_log_of_a_fault_has_no_secret(
+    url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUR_TOKEN", "a secret of ours")
+    with caplog.at_level(logging.ERROR):
+        assert post(url, "/fails").status_code == 500
+    assert "ValueError: ***" in caplog.text
+    assert "a secret of ours" not in caplog.text
+
+
 def test_our_own_faults_are_told_in_our_form_and_logged(url: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         for path in ("/fails", "/late"):

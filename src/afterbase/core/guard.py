@@ -12,12 +12,15 @@ ASGI in the standard library alone: vLLM's interpreter, which has nothing of our
 import asyncio
 import hmac
 import logging
+import traceback
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from afterbase.core.json_size import has_more_values
+from afterbase.core.masking import masked
 from afterbase.core.names import LOOPBACK, Names
+from afterbase.core.visible import visible
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -318,7 +321,8 @@ class _Request:
 
     async def _fault(self) -> None:
         """To call in an `except`: our own fault, told with its trace to whoever runs the server, and to nobody else."""
-        _log.exception("%s %s", self._scope["method"], self._scope["path"])
+        told = f"{self._scope['method']} {self._scope['path']}\n{traceback.format_exc()}"
+        _log.error("%s", visible(masked(told)))
         await self._say(
             Refusal(status=500, code="internal_error", rule="this server failed at the request", remedy="see its log")
         )

@@ -10,6 +10,7 @@ import logging
 import secrets
 import threading
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -20,7 +21,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from afterbase.core.guard import Body, Guard, Refusal, Rules
+from afterbase.core.masking import masked
 from afterbase.core.names import LOOPBACK, Names
+from afterbase.core.visible import visible
 from afterbase.model.load import LanguageModel
 from afterbase.model.stop import stop_token_ids
 from afterbase.rollout.answering import Answering
@@ -181,7 +184,7 @@ def _gone() -> ApiError:
 def _fault(error: Exception) -> ApiError:
     """Our own fault: told in full in the log, and to the client by the name of that entry."""
     entry = secrets.token_hex(6)
-    _log.error("fault %s", entry, exc_info=error)
+    _log.error("fault %s: %s", entry, visible(masked("".join(traceback.format_exception(error)))))
     return ApiError(500, f"this server failed at the request: its log tells more under {entry}", code="internal_error")
 
 

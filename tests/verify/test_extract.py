@@ -189,3 +189,10 @@ def test_a_megabyte_of_boxes_and_answers_is_read_in_linear_time(piece: str) -> N
 def test_signs_in_a_tag_are_taken_as_they_are() -> None:
     assert last_block("```c++\nx\n```", ["c++"]) == "x\n"
     assert last_block("```cpp\nx\n```", ["c++"]) is None
+
+
+@pytest.mark.parametrize("run", ["(", " ", ", ", "; ("])
+def test_long_runs_before_a_reason_take_no_time_of_their_square(run: str) -> None:
+    """A million characters: in a time that grows with the square, this test would not end."""
+    words = "x" + run * (1_000_000 // len(run)) + "x"
+    assert after_answer_is(f"The answer is {words}") == words

@@ -115,3 +115,8 @@ def test_megabytes_are_read(unit: str) -> None:
     response = unit * (500_000 // len(unit))
     assert check_choice(response=response, spec={"answer": "C"}).status is Status.WRONG
     assert check_exact(response=response, spec={"answer": "C", "answer_by": ["all"]}).status is Status.WRONG
+
+
+def test_fillers_without_end_take_no_time_of_their_square() -> None:
+    """In a time that grows with the square, this test would take minutes."""
+    assert check_choice(response="option " * 30_000 + "x", spec={"answer": "B"}).reason == "no_answer"

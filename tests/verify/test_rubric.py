@@ -95,3 +95,8 @@ def test_any_text_gets_a_verdict_and_ok_means_value_one(text: str):
     verdict = check_rubric(response=text, spec=SPEC)
     assert 0 <= verdict.value <= 1
     assert (verdict.status is Status.OK) == (verdict.value == 1) == (verdict.reason == Reason.MET)
+
+
+def test_end_marks_without_end_take_no_time_of_their_square() -> None:
+    """In a time that grows with the square, this test would not end."""
+    assert sentences("." * 1_000_000 + "x") == ["." * 1_000_000 + "x"]

@@ -33,7 +33,9 @@ _ANSWER_IS = re.compile(
 )
 _SENTENCE = re.compile(r"(?:\.(?=\d)|[^.。；\n])*")
 _REASON = re.compile(
-    r"[\s,;(]+because\b|\s*[,;(]\s*(?:since|as)\b|[，,]?\s*[(（]?(?:因为|由于|因此|所以)", re.IGNORECASE
+    r"(?<![\s,;(])[\s,;(]++because\b|(?<!\s)\s*+[,;(]\s*+(?:since|as)\b"
+    r"|(?:[，,]|(?<!\s))\s*+[(（]?(?:因为|由于|因此|所以)",  # whole runs alone: linear in time
+    re.IGNORECASE,
 )
 _NOT_BUT = re.compile(r"\Anot\s[^\n]{1,80}?\sbut\s+(?:rather\s+)?", re.IGNORECASE)
 _QUOTES = "\"'“”‘’「」"

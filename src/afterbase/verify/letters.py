@@ -57,7 +57,7 @@ _FILLER = (
     r"(?:[\s:=(>→–—_-]|\b(?:is|was|are|be|being|would|should|must|will|can|only|has|have|got|to|seems?|appears?|the|an?(?=\s"
     r"(?:option|choice))|option|choice|letter|correct|right|best|final|one|following|labell?ed|therefore|thus|then|hence"
     r"|clearly|probably|likely|definitely|simply|just|indeed|either|both|everything|anything|all|of|them|these|text|boxed"
-    r"|number|given|by|here|now)\b)*+"
+    r"|number|given|by|here|now)\b){0,100}+"  # of a longer one every word would be a beginning
 )
 _FILLER = f"(?i:{_FILLER})"
 _NAMES = re.compile(

@@ -42,6 +42,7 @@ def serve(
             digest=folder_digest(folder),
             names=names_of(host, names),
         )
+        listener.listen()  # whoever asks at once is kept waiting, not turned away
         print(visible(_greeting(listener, name, token)), flush=True)
         run(app, listener, say=say)
 

@@ -207,6 +207,7 @@ def serve(*, host: str, port: int, token: str | None, names: Sequence[str] = ())
             raise UserError("programs are run in isolation or not at all", got=missing, remedy="use another machine")
         with Sandbox(workers=workers()) as sandbox:
             app = create_app(judge, sandbox, token=token, names=names_of(host, names))
+            listener.listen()  # whoever asks at once is kept waiting, not turned away
             print(f"sandbox ({judge.jail.name}) at {url_of(listener)} (Ctrl-C ends it)\n", flush=True)
             print(f"  {URL}={url_of(listener)} afterbase verify code FILE", flush=True)
             run(app, listener, say=say)

@@ -170,6 +170,7 @@ def main() -> None:
         rollouts = Server(sampler, token, names=names_of(arguments.host, arguments.name))
         listening = server(rollouts.app, say=say)
         threading.Thread(target=listening.run, kwargs={"sockets": [listener]}, daemon=True).start()
+        listener.listen()  # whoever asks at once is kept waiting, not turned away
         print(f"rollouts at {url_of(listener)}, Ctrl-C ends them", flush=True)
         rollouts.serve()
 

@@ -38,10 +38,10 @@ quickstart: setup
 	$(BIN)/afterbase run recipes/quickstart.toml
 
 test: setup
-	$(BIN)/pytest -m "not slow and not fuzz"
+	$(BIN)/pytest -n auto -m "not slow and not fuzz"
 
 test-all: setup
-	$(BIN)/pytest -m "not fuzz"
+	$(BIN)/pytest -n auto -m "not fuzz"
 
 fuzz: setup
 	AFTERBASE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest -m fuzz tests/fuzz

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,16 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported anywhere
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no error
 settings.load_profile("no deadline")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A folder for temporary files to each of several workers: tests look there for what programs have left."""
+    if not hasattr(config, "workerinput"):
+        return
+    folder = tempfile.mkdtemp(prefix="worker-")
+    os.chmod(folder, 0o755)  # programs run as users of their own
+    os.environ["TMPDIR"], tempfile.tempdir = folder, folder
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 @pytest.fixture(scope="session")

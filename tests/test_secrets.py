@@ -58,8 +58,8 @@ def test_a_token_that_an_endpoint_repeats_is_masked(tmp_path: Path, echo: str) -
     ("address", "variable"),
     [
         (f"http://user:{CANARY}@127.0.0.1:9/v1", "A_TOKEN"),
-        (f"http://127.0.0.1:9/v1?api_key={CANARY}", "A_TOKEN"),
-        ("http://127.0.0.1:9/v1", f"sk-{CANARY}"),
+        pytest.param(f"http://127.0.0.1:9/v1?api_key={CANARY}", "A_TOKEN", marks=pytest.mark.slow),
+        pytest.param("http://127.0.0.1:9/v1", f"sk-{CANARY}", marks=pytest.mark.slow),
     ],
 )
 def test_a_secret_in_a_recipe_is_not_repeated(tmp_path: Path, address: str, variable: str) -> None:

@@ -152,6 +152,7 @@ def test_with_all_that_can_be_asked_for_two_ranks_are_still_one(runs: Runs, tmp_
     assert kept[0] == kept[1] != []
 
 
+@pytest.mark.slow
 def test_in_float32_two_ranks_and_two_then_one_differ_from_one_by_less_than_a_learning_rate(runs: Runs, tmp_path):
     for store, size in (("one", 1), ("two", 2)):
         assert_all_well(runs(store, size=size, exact=False))

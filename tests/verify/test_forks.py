@@ -157,6 +157,9 @@ def test_a_fork_that_another_hand_kills_is_nobody_s_answer_s_fault(calls: ForkSe
         assert door.run(calling("return 1"), AMPLE).report == reported("1")
 
 
+ONE = {"kind": "compare", "box": "1", "texts": ["1", "1"]}
+
+
 def die_while_holding(server: ForkServer) -> None:
     with server.serving() as door, door.holding({"kind": "gold", "answer": "1"}, AMPLE) as holder:
         process = server._process
@@ -164,7 +167,7 @@ def die_while_holding(server: ForkServer) -> None:
         (held,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
         os.kill(process.pid, signal.SIGKILL)
         wait_until(lambda: not alive(held))
-        holder.run({"kind": "compare", "box": "1"}, AMPLE)
+        holder.run(ONE, AMPLE)
 
 
 def test_a_dead_server_takes_its_forks_along_and_is_replaced() -> None:
@@ -175,7 +178,7 @@ def test_a_dead_server_takes_its_forks_along_and_is_replaced() -> None:
         assert server._process is None
         with server.serving() as door, door.holding({"kind": "gold", "answer": "1"}, AMPLE) as holder:
             assert holder.told.report == b'{"readable": true}'
-            assert holder.run({"kind": "compare", "box": "1"}, AMPLE).report == b'{"match": true}'
+            assert holder.run(ONE, AMPLE).report == b'{"match": true}'
     finally:
         server.close()
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,7 +38,7 @@ def nothing_is_left() -> Iterator[None]:
 def left_behind() -> tuple[list[str], list[str], int]:
     close_idle()
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    folders = sorted(path.name for path in Path("/tmp").glob("afterbase-room-*") if is_nobodys(path))
+    folders = sorted(path.name for path in Path(tempfile.gettempdir()).glob("afterbase-room-*") if is_nobodys(path))
     return children, folders, len(Path("/proc/self/mounts").read_text().splitlines())
 
 

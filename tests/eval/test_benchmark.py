@@ -1,6 +1,7 @@
 """A toy model on toy files: in process and served the same, refused early, and resumed where it stopped."""
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ from afterbase.eval.settings import Settings
 from afterbase.eval.subject import Subject, find_subject
 from afterbase.eval.tasks import TASKS, judged
 from afterbase.eval.tasks.sources import Folder
+from afterbase.eval.tasks.task import Task
 from afterbase.model.load import load
 from afterbase.rollout.app import create_app
-from afterbase.rollout.chat import Answer
+from afterbase.rollout.chat import Answer, ChatRequest
+from afterbase.rollout.endpoint import Result
 from afterbase.rollout.in_process import InProcess
 from loopback import served
 
@@ -153,10 +156,12 @@ def test_what_is_judged_is_the_answer_and_a_verdict_that_is_cut_off_is_none():
     shown: list[str] = []
 
     class Says:
-        def __init__(self, say):
+        def __init__(self, say: Callable[[str], tuple[str, str]]) -> None:
             self.say = say
 
-        def complete(self, requests, *, on_finished=None):
+        def complete(
+            self, requests: Sequence[ChatRequest], *, on_finished: Callable[[int, Result], None] | None = None
+        ) -> list[Result]:
             replies = [self.say(request.messages[-1]["content"]) for request in requests]
             return [Answer(text=text, reasoning=None, tokens=1, finish=end, logps=None) for text, end in replies]
 
@@ -175,7 +180,9 @@ def test_what_is_judged_is_the_answer_and_a_verdict_that_is_cut_off_is_none():
         progress=Silent(),
     )
     items = [judged.item(name, name, "Paris") for name in responses]
-    variant = Variant(name="simpleqa", task=TASKS["simpleqa"], items=items, max_tokens=9)
+    task = TASKS["simpleqa"]
+    assert isinstance(task, Task)
+    variant = Variant(name="simpleqa", task=task, items=items, max_tokens=9)
     assert [(one.row.value, one.row.reason, one.row.failed) for one in _judged(variant, asked)] == [
         (0, "incorrect", False),
         (0, "unfinished_thought", False),

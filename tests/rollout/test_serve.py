@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +17,7 @@ from afterbase.core.errors import UserError
 from afterbase.rollout import serve as command
 from afterbase.rollout.serve import serve
 
-SETTINGS = {"max_rows": 4, "token_budget": 10_000}
+SETTINGS: dict[str, Any] = {"max_rows": 4, "token_budget": 10_000}
 # A shell gives a background process's children SIGINT ignored; a terminal does not.
 PROGRAM = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from afterbase.cli import main; main()"

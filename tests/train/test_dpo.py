@@ -66,7 +66,8 @@ def test_nothing_is_dropped_at_random(
     model = artifact("other", lambda folder: working(kind, folder, toy_tokenizer))
     inputs = with_reference((model, pairs))
     config = CONFIG.model_copy(update={"recompute": recompute})
-    trained = train_dpo(toy_store, "DPO", *inputs, config, seed=0)
+    policy, chosen, reference = inputs
+    trained = train_dpo(toy_store, "DPO", policy, chosen, reference, config, seed=0)
     assert trained.metrics()[0]["loss"] == pytest.approx(math.log(2), abs=1e-4)
     dropout = json.loads((trained.payload / "config.json").read_text())
     assert max(dropout.get("dropout", 0), dropout.get("resid_pdrop", 0)) > 0, "the config says what it said"

@@ -1,6 +1,7 @@
 """LoRA: nothing changes at first, only the additions learn, and what is saved is a plain model that has learnt."""
 
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -73,7 +74,8 @@ def test_experts_of_other_families_are_in_the_merged_folder(kind, toy_tokenizer,
     assert {name.split(".")[-2] for name in trained} == {"self_attn"}
     disturb(lm)
     save(lm, tmp_path / "out", state=merged(whole_state(lm.modules()), config), now=True)
-    model, found = AutoModelForCausalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "out", output_loading_info=True)
+    model, found = loaded
     assert not any(found.values())
     assert sum(p.dim() == 3 for p in model.parameters()) >= 2, "experts of a layer, in one tensor each"
     torch.testing.assert_close(logits(load(tmp_path / "out")), logits(lm), rtol=0, atol=1e-4)

@@ -145,3 +145,24 @@ def test_a_list_that_is_nested_without_end_is_told(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text("[" * 100_000)
     with pytest.raises(UserError, match="a file of rows is a JSON list"):
         read_array(tmp_path / "rows.json", Pair)
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("[1,2", "no JSON from character 5 on"),
+        ("{\"name\": 'a'}", "no JSON from character 10 on"),
+        ("[" * 100_000, "nested too deeply"),
+        ("1" * 5000, "more than 4,300 digits"),
+    ],
+    ids=["cut", "quotes", "deep", "long"],
+)
+def test_faults_are_told_in_words_of_our_own(tmp_path: Path, line: str, told: str) -> None:
+    (tmp_path / "rows.jsonl").write_text(line)
+    for read in (read_objects, read_array):
+        with pytest.raises(UserError) as error:
+            read(tmp_path / "rows.jsonl", Pair)
+        assert told in error.value.got
+    with pytest.raises(UserError) as error:
+        read_objects(tmp_path / "none.jsonl", Pair)
+    assert "Errno" not in error.value.got

@@ -39,7 +39,7 @@ def read_objects(path: Path, row: type[Row]) -> list[Row]:
             first = error.errors()[0]
             raise _not_a_row(row, path, f"line {number}", first["loc"] or ("the line",), first["msg"]) from error
         except (ValueError, RecursionError) as error:
-            raise _not_a_row(row, path, f"line {number}", ("the line",), str(error)) from error
+            raise _not_a_row(row, path, f"line {number}", ("the line",), json_fault(error)) from error
     return _some(rows, path)
 
 
@@ -63,10 +63,11 @@ def read_array(path: Path, row: type[Row]) -> list[Row]:
     """Every object of a JSON list as a `row`. UserError, with its number from 1, for one that is not."""
     try:
         objects = json.loads(_bytes(path))
-        if not isinstance(objects, list):
-            raise ValueError("it is no list")
+        fault = None if isinstance(objects, list) else "it is no list"
     except (ValueError, RecursionError) as error:
-        raise UserError("a file of rows is a JSON list", got=f"{path}: {error}", remedy="correct the file") from error
+        objects, fault = [], json_fault(error)
+    if fault is not None:
+        raise UserError("a file of rows is a JSON list", got=f"{path}: {fault}", remedy="correct the file")
     rows = []
     for number, item in enumerate(objects, start=1):
         try:
@@ -75,6 +76,18 @@ def read_array(path: Path, row: type[Row]) -> list[Row]:
             first = error.errors()[0]
             raise _not_a_row(row, path, f"object {number}", first["loc"] or ("it",), first["msg"]) from error
     return _some(rows, path)
+
+
+def json_fault(error: ValueError | RecursionError) -> str:
+    """Why Python could not read a text as JSON, in words of our own."""
+    match error:
+        case json.JSONDecodeError():
+            return f"no JSON from character {error.pos + 1} on"
+        case UnicodeDecodeError():
+            return f"no UTF-8: {error.reason} at byte {error.start + 1}"
+        case RecursionError():
+            return "no JSON: nested too deeply"
+    return "no JSON: a whole number of more than 4,300 digits"
 
 
 def _not_a_row(row: type[BaseModel], path: Path, place: str, loc: tuple[int | str, ...], message: str) -> UserError:
@@ -99,8 +112,9 @@ def _bytes(path: Path) -> bytes:
     try:
         return _unpacked(path) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise UserError(
-            "a file of rows can be read", got=f"{path}: {error}", remedy="name a file, plain or .gz"
+            "a file of rows can be read", got=f"{path}: {why}", remedy="name a file, plain or .gz"
         ) from error
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, cast
 
 from afterbase.core.errors import UserError
+from afterbase.core.rows import json_fault
 from afterbase.core.visible import visible
 
 LONGEST_ROW = 16 << 20  # bytes
@@ -98,7 +99,7 @@ def _parsed(text: str, path: Path, place: str) -> Any:
         return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
         near = visible(text[error.pos : error.pos + 20]).strip()
-        fault = f"no JSON from character {error.pos + 1} on" + (f", `{near}`" if near else ", where it ends")
+        fault = json_fault(error) + (f", `{near}`" if near else ", where it ends")
         if text.lstrip()[:1] == "{" and not near:
             fault += ": an object stands on one line"
         if text.lstrip()[:1] == "[" and place != "the list":
@@ -106,10 +107,10 @@ def _parsed(text: str, path: Path, place: str) -> Any:
         refuse(path, place, fault, "correct it")
     except _FaultError as error:
         refuse(path, place, str(error), "correct it")
-    except RecursionError:
-        refuse(path, place, "no JSON: nested too deeply", "correct it")
-    except ValueError:
-        refuse(path, place, "no JSON: a whole number of more than 4,300 digits", "write it as text")
+    except RecursionError as error:
+        refuse(path, place, json_fault(error), "correct it")
+    except ValueError as error:
+        refuse(path, place, json_fault(error), "write it as text")
 
 
 class _FaultError(Exception):

@@ -43,10 +43,8 @@ _STANDARD = [folder for folder in sys.path if os.path.isdir(folder)]
 _WORK = {"calls": "afterbase.verify.calls", "maths": "afterbase.verify.scorers", "puzzle": "afterbase.verify.scorers"}
 _PR_SET_PDEATHSIG = 1
 READY, FAULT, END = b"ready", b"fault ", b"end"
-STARTED, ENDED = (
-    struct.Struct("i"),
-    struct.Struct("id"),
-)  # a fork's process, and then its wait status, processor seconds
+STARTED = struct.Struct("i")  # a fork's process
+ENDED = struct.Struct("id")  # its wait status, and its processor seconds
 _NOWHERE, _REPORT, _REQUEST, _DOOR = 0, 3, 4, 5  # a fork's descriptors; 1 and 2 take what is printed
 
 _ALLOWED = {

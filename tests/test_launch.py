@@ -140,6 +140,7 @@ def _call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same_bytes_as_one(finished, micro, tmp_path, capsys):
     micro.write_text(micro.read_text().replace("threads = 1", "threads = 1\nprocesses = 2"))
     launch.run(micro, tmp_path / "root")

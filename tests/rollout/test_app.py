@@ -428,10 +428,11 @@ def test_a_window_bounds_the_context(toy_tokenizer):
         vocab_size=len(toy_tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1,
         num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=32_768, sliding_window=96,
     )  # fmt: skip
+    torch.manual_seed(0)  # an answer that does not stop by itself
     lm = LanguageModel(MistralForCausalLM(config).eval(), toy_tokenizer, mtp=None)
     with served(create_app(lm, name="toy", token=None, max_rows=64, token_budget=262_144)) as url:
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
-        answer: Any = client.completions.create(model="toy", prompt=[5] * 60, max_tokens=36)
+        answer: Any = client.completions.create(model="toy", prompt=[5] * 60, max_tokens=36, seed=1)
         assert answer.usage.completion_tokens == 36
         with pytest.raises(openai.BadRequestError, match="context is 96"):
             client.completions.create(model="toy", prompt=[5] * 60, max_tokens=37)

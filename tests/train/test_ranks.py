@@ -112,6 +112,7 @@ def largest_difference(some: dict[str, torch.Tensor], others: dict[str, torch.Te
     return max(float((some[name] - others[name]).abs().max()) for name in some)
 
 
+@pytest.mark.slow
 def test_a_run_that_loses_a_rank_ends_at_once_and_goes_on_with_two_or_with_one(runs: Runs, tmp_path):
     assert_all_well(runs("whole", size=1))
     started = time.monotonic()

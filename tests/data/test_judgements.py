@@ -161,13 +161,13 @@ def store(tmp_path) -> Store:
     return Store(tmp_path / "store")
 
 
-def chat_pairs(store: Store) -> tuple[Artifact, Artifact]:
+def chat_pairs(store: Store, before: str = "") -> tuple[Artifact, Artifact]:
     problems = make_problems(store, "chat", Problems(train=12, test=1), seed=0)
     batch = train_problems(problems)
     groups = [[Response(text=t, tokens=len(t), truncated=False) for t in drafted(p, 3, seed=0)] for p in batch]
-    rows = pairs_of(batch, groups, "draft")
+    rows = [{**row, "chosen": before + row["chosen"]} for row in pairs_of(batch, groups, "draft")]
     pairs = store.produce(
-        "pairs", "toy", 1, what={}, inputs={},
+        "pairs", "toy", 1, what={"before": before}, inputs={},
         make=lambda work: pq.write_table(pa.Table.from_pylist(rows), work.payload / "pairs.parquet"),
     )  # fmt: skip
     return pairs, problems
@@ -180,6 +180,15 @@ def test_the_shipped_rubric_judges_and_writes_nothing_twice(store):
     (numbers,) = made.metrics()
     assert numbers["kept"] == numbers["judgements"] == 4 * numbers["matched"] > 0  # two orders, two answers
     assert {s.kind for s in samples} == {"judgement"}
+
+
+def test_answers_are_judged_without_their_thoughts(store):
+    plain, thoughtful = (
+        read_samples(made.payload / "samples.parquet")
+        for before in ("", "<think>\nSomething to say.\n</think>")
+        for made in [make_judgements(store, *chat_pairs(store, before), Judgements(longest_ratio=3.0), seed=0)]
+    )
+    assert plain == thoughtful
 
 
 def test_an_endpoint_may_judge_and_its_refusals_are_dropped(store):

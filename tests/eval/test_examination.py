@@ -193,10 +193,13 @@ def store(tmp_path) -> Store:
     return Store(tmp_path / "store")
 
 
-def held_out(store: Store) -> tuple[Artifact, Artifact]:
-    rows = [{"prompt": p.problem.prompt, "chosen": p.chosen, "rejected": p.rejected, "source": "draft"} for p in PAIRS]
+def held_out(store: Store, before: str = "") -> tuple[Artifact, Artifact]:
+    rows = [
+        {"prompt": p.problem.prompt, "chosen": before + p.chosen, "rejected": before + p.rejected, "source": "draft"}
+        for p in PAIRS
+    ]
     pairs = store.produce(
-        "pairs", "toy", 1, what={}, inputs={},
+        "pairs", "toy", 1, what={"before": before}, inputs={},
         make=lambda work: pq.write_table(pa.Table.from_pylist(rows), work.payload / "pairs.parquet"),
     )  # fmt: skip
     problems = store.produce(
@@ -218,6 +221,21 @@ def test_the_stage_keeps_what_it_found_and_refuses_again_without_asking(store, t
     made = examine_reward(store, "scalar", *inputs, Examination(pairs=30, min_accuracy=0.3), seed=0)
     assert [record.cached for record in store.stages if record.stage == "examination"] == [False, True, True]
     assert read_examination(made)["n"] == 30
+
+
+def test_answers_are_examined_without_their_thoughts_as_they_are_rewarded(store, toy_lm):
+    rm = new_reward_model(toy_lm)
+    torch.nn.init.normal_(rm.head.weight, generator=torch.Generator().manual_seed(0))
+    model = store.produce(
+        "reward model", "toy", 3, what={}, inputs={}, make=lambda work: save_reward_model(rm, work.payload)
+    )
+    plain, thoughtful = (
+        read_examination(examine_reward(store, "rm", model, None, *held_out(store, t), Examination(), seed=0))
+        for t in ("", "<think>\nThis one.\n</think>")
+    )
+    assert plain == thoughtful
+    with pytest.raises(UserError, match="examined on pairs of answers"):
+        examine_reward(store, "rm", model, None, *held_out(store, "<think>"), Examination(), seed=0)
 
 
 def test_an_endpoint_is_examined_over_http(store):

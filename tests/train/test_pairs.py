@@ -14,7 +14,7 @@ from afterbase.train.pairs import (
     Pair,
     answer_logps,
     batches,
-    count_too_long,
+    count_left_out,
     in_rows,
     make_reference_logps,
     read_pairs,
@@ -114,7 +114,7 @@ def test_pairs_longer_than_the_context_are_left_out_and_counted(toy_lm, preferen
     kept = read_pairs(toy_lm, preferences)
     assert [pair.row for pair in kept] == [i for i, n in enumerate(lengths) if n <= longest]
     assert all(len(other.ids) <= longest for pair in kept for other in pair.others)
-    assert count_too_long(preferences, kept) == 12 - len(kept) > 0
+    assert count_left_out(preferences, kept) == 12 - len(kept) > 0
 
 
 def test_a_window_bounds_pairs_as_a_context_does(toy_lm, preference_inputs):
@@ -156,3 +156,19 @@ def test_a_margin_that_is_no_number_is_refused(toy_lm, artifact, margin):
     rows = [{"prompt": p, "chosen": "a", "rejected": "b", "margin": m} for p, m in (("p", 1.0), ("q", margin))]
     with pytest.raises(UserError, match="in row 1"):
         read_pairs(toy_lm, _written(artifact, "margins", rows))
+
+
+def test_a_policy_learns_whole_responses_and_a_reward_model_answers_alone(toy_lm, artifact):
+    answers = [{"prompt": str(n), "chosen": f"yes {n}", "rejected": f"no {n}"} for n in range(3)]
+    thought = "<think>\nlong and short\n</think>"
+    rows = [{**row, "chosen": f"{thought}{row['chosen']}"} for row in answers]
+    rows.insert(1, {"prompt": "p", "chosen": "yes", "rejected": "<think>\nfor ever"})
+    preferences = _written(artifact, "thoughts", rows)
+    plain = read_pairs(toy_lm, _written(artifact, "answers", answers))
+    alone = read_pairs(toy_lm, preferences, thoughts=False)
+    assert [pair.answers for pair in alone] == [pair.answers for pair in plain]
+    assert [pair.row for pair in alone] == [0, 2, 3], "the place in the artifact"
+    whole = read_pairs(toy_lm, preferences)
+    assert len(whole) == 4
+    assert "long and short" in toy_lm.tokenizer.decode(whole[0].chosen.ids)
+    assert "for ever" in toy_lm.tokenizer.decode(whole[1].rejected.ids)

@@ -4,6 +4,8 @@ import dataclasses
 import json
 import math
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from torch.nn import functional as F
@@ -44,6 +46,21 @@ def test_separable_pairs_are_learnt(inputs: Inputs, toy_store):
     rm = load_reward_model(trained.payload)
     kind, rude = rm.score([conversation("99?", "5 please"), conversation("99?", "5 never")])
     assert kind > rude
+
+
+def test_it_learns_from_what_it_is_asked_about_answers_without_thoughts(inputs: Inputs, artifact, toy_store):
+    table = pq.read_table(inputs[1].payload / "pairs.parquet")
+    rows = [{**row, "chosen": f"<think>\nHm.\n</think>{row['chosen']}"} for row in table.to_pylist()]
+    rows.append({"prompt": "?", "chosen": "5 please", "rejected": "<think>\nfor ever", "source": "toy"})
+    thoughtful = artifact(
+        "thoughts", lambda folder: pq.write_table(pa.Table.from_pylist(rows), folder / "pairs.parquet")
+    )
+    plain = train_reward_model(toy_store, "plain", *inputs, CONFIG, seed=0)
+    trained = train_reward_model(toy_store, "thoughtful", inputs[0], thoughtful, CONFIG, seed=0)
+    scores = [load_reward_model(made.payload).score([conversation("1?", "5 please")]) for made in (plain, trained)]
+    assert scores[0] == scores[1] != [0.0]
+    report = json.loads((trained.payload / "accuracy.json").read_text())
+    assert (report["unanswered"], report["too_long"]) == (1, 0)
 
 
 def test_an_interrupted_run_goes_on_bit_for_bit(inputs: Inputs, assert_resumes):

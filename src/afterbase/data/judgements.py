@@ -4,14 +4,14 @@ As DeepSeek-R1's helpfulness pairs were made (facts of arXiv 2501.12948): four j
 averaged, kept if they differ clearly, chosen and rejected of like length. The V3 report trains its reward model on the
 chain of thought too, so what is kept of a judgement is all of it: comparisons, scores of either answer, and, where the
 prompt has a right answer, whether the response matches it. Whoever judges, the shipped rubric or a model, the pair says
-which answer is better, and a judgement that disagrees is dropped, with its reason.
+which answer is better, and a judgement that disagrees is dropped, with its reason. Judged are answers without their
+thoughts, as in reinforcement learning.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import pyarrow.parquet as pq
 from pydantic import Field
 
 from afterbase.core.config import Config, what
@@ -25,9 +25,10 @@ from afterbase.data.problems import train_problems
 from afterbase.reward.generative import comparison
 from afterbase.reward.judge import PRINCIPLES, Case, Judgement, prompt_of, read_principles
 from afterbase.reward.make_judge import JudgeConfig, load_judge
+from afterbase.reward.pairs import answered_pairs
 from afterbase.reward.votes import as_given, majority, mean, reversed_order
 
-VERSION = 1
+VERSION = 2
 KIND = "judgement"
 _SIDES = ("chosen", "rejected")
 
@@ -80,7 +81,7 @@ def make_judgements(
 
     def make(work: Workspace) -> None:
         batch = train_problems(problems)
-        rows = pq.read_table(pairs.payload / "pairs.parquet").to_pylist()
+        rows, unanswered = answered_pairs(pairs)
         matched = match_lengths(rows, longest_ratio=config.longest_ratio)
         domain = batch[0].domain
         rows_of_people = reviewed_rows(domain) if domain in REVIEWED else []
@@ -92,7 +93,7 @@ def make_judgements(
         made += judged_matches(judges, batch, matched, config, principles=principles)
         samples = list({sample.id: sample for sample in made}.values())  # judges of one mind write the same twice
         kept = sum(s.dropped is None for s in samples)
-        work.log(1, 1, pairs=len(rows), matched=len(matched), judgements=len(samples), kept=kept)
+        work.log(1, 1, pairs=len(rows), unanswered=unanswered, matched=len(matched), judgements=len(samples), kept=kept)
         if not kept:
             raise UserError(
                 "a generative reward model learns from judgements",

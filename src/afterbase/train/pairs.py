@@ -24,6 +24,7 @@ from afterbase.model.attention import Segments
 from afterbase.model.families import attention_window, context_length
 from afterbase.model.load import LanguageModel, load
 from afterbase.model.probe import refuse_other_lengths
+from afterbase.reward.pairs import answers_alone
 from afterbase.train.loop import Training
 from afterbase.train.losses.tokens import token_logps
 from afterbase.train.optimise import gather_trained
@@ -64,12 +65,15 @@ class Pair:
         return [self.chosen, self.rejected]
 
 
-def read_pairs(lm: LanguageModel, preferences: Artifact) -> list[Pair]:
+def read_pairs(lm: LanguageModel, preferences: Artifact, *, thoughts: bool = True) -> list[Pair]:
     """All pairs of an artifact, in its order, but those with an answer longer than the model's context or window.
 
+    Without `thoughts` they are what a reward model sees (`answers_alone`), and those without an answer are left out.
     Raises UserError for a margin that is no number, and for an answer that the chat template refuses.
     """
     rows = pq.read_table(preferences.payload / "pairs.parquet").to_pylist()
+    if not thoughts:
+        rows = [answers_alone(row) for row in rows]
     longest = min(context_length(lm.model.config), attention_window(lm.model.config))
 
     def answers(prompt: str, row: dict[str, str]) -> tuple[Tokenized, ...]:
@@ -79,6 +83,8 @@ def read_pairs(lm: LanguageModel, preferences: Artifact) -> list[Pair]:
 
     pairs = []
     for index, row in enumerate(rows):
+        if row is None:
+            continue
         margin = row.get("margin") or 0.0
         if not math.isfinite(margin):
             raise UserError(
@@ -89,7 +95,7 @@ def read_pairs(lm: LanguageModel, preferences: Artifact) -> list[Pair]:
         if own := answers(row["prompt"], row):
             # Another prompt's answers, those of the next pair that fit: its own length drops no other pair.
             following = (rows[(index + ahead) % len(rows)] for ahead in range(1, len(rows)))
-            others = (answers(row["prompt"], r) for r in following if r["prompt"] != row["prompt"])
+            others = (answers(row["prompt"], r) for r in following if r and r["prompt"] != row["prompt"])
             chosen, rejected = own
             neighbours = next((found for found in others if found), ())
             pairs.append(Pair(index, row["prompt"], chosen, rejected, neighbours, margin))
@@ -99,7 +105,7 @@ def read_pairs(lm: LanguageModel, preferences: Artifact) -> list[Pair]:
     return pairs
 
 
-def count_too_long(preferences: Artifact, pairs: Sequence[Pair]) -> int:
+def count_left_out(preferences: Artifact, pairs: Sequence[Pair]) -> int:
     """How many pairs of an artifact `read_pairs` left out."""
     return pq.read_metadata(preferences.payload / "pairs.parquet").num_rows - len(pairs)
 
@@ -174,7 +180,7 @@ def make_reference_logps(store: Store, model: Artifact, preferences: Artifact) -
     def make(work: Workspace) -> None:
         lm = load(model.payload)
         pairs = read_pairs(lm, preferences)
-        rows = [[math.nan] * 4] * (len(pairs) + count_too_long(preferences, pairs))
+        rows = [[math.nan] * 4] * (len(pairs) + count_left_out(preferences, pairs))
         with torch.inference_mode():
             for done, pair in enumerate(pairs, start=1):
                 known = answer_logps(lm, [*pair.answers, *pair.others]).tolist()

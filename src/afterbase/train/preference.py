@@ -23,8 +23,8 @@ from afterbase.train.pairs import (
     PairTraining,
     answer_logps,
     batches,
+    count_left_out,
     count_tokens,
-    count_too_long,
     describe,
     in_rows,
     read_pairs,
@@ -110,7 +110,7 @@ def _train(
     )
     accuracy = float((margins() > 0).float().mean())
     report = {"training_pairs": len(training), "held_out_pairs": len(held_out), "held_out_accuracy": accuracy}
-    report["too_long"] = count_too_long(preferences, pairs)
+    report["too_long"] = count_left_out(preferences, pairs)
     (work.payload / "accuracy.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
     save(lm, work.payload)
 

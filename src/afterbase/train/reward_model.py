@@ -1,8 +1,9 @@
 """The scalar reward model (V3 report section 5.2.1): trained from the SFT checkpoint on preference pairs.
 
 The report's model also writes the chain of thought that leads to its reward: that one is made by
-`train/generative_reward_model.py`. Here a share of the prompts is held out; accuracy on their pairs is reported with
-the model, and how sure it is of them, which should be the same number.
+`train/generative_reward_model.py`. Here it learns from answers without their thoughts, which is what it will be asked
+about. A share of the prompts is held out; accuracy on their pairs is reported with the model, and how sure it is of
+them, which should be the same number.
 """
 
 import json
@@ -16,6 +17,7 @@ from afterbase.core.config import what
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.model.load import load
 from afterbase.model.parallel import Forward, backward, direct
+from afterbase.reward.pairs import answered_pairs
 from afterbase.reward.scalar import RewardModel, new_reward_model, save_reward_model
 from afterbase.train.loop import prepare, train
 from afterbase.train.losses.preference import bradley_terry_loss
@@ -23,15 +25,15 @@ from afterbase.train.pairs import (
     Pair,
     PairTraining,
     batches,
+    count_left_out,
     count_tokens,
-    count_too_long,
     describe,
     in_rows,
     read_pairs,
     split_pairs,
 )
 
-VERSION = 6
+VERSION = 7
 
 
 class RewardModelTraining(PairTraining):
@@ -55,7 +57,7 @@ def train_reward_model(
 
 def _train(work: Workspace, sft: Artifact, preferences: Artifact, config: RewardModelTraining, seed: int) -> None:
     rm = new_reward_model(load(sft.payload))
-    pairs = read_pairs(rm.lm, preferences)
+    pairs = read_pairs(rm.lm, preferences, thoughts=False)
     training, held_out = split_pairs(pairs, held_out=config.held_out, seed=seed)
     steps = batches(training, config.pairs_per_step, epochs=config.epochs, seed=seed)
     modules = rm.modules()
@@ -77,7 +79,8 @@ def _train(work: Workspace, sft: Artifact, preferences: Artifact, config: Reward
         score=lambda: examine(rm, held_out, config.row_tokens, forward)["held_out_loss"],
     )
     report = {"training_pairs": len(training), "held_out_pairs": len(held_out)}
-    report["too_long"] = count_too_long(preferences, pairs)
+    _, report["unanswered"] = answered_pairs(preferences)
+    report["too_long"] = count_left_out(preferences, pairs) - report["unanswered"]
     report |= examine(rm, held_out, config.row_tokens, forward)
     work.show(len(steps), len(steps), held_out_accuracy=round(report["held_out_accuracy"], 3))
     (work.payload / "accuracy.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")

@@ -72,7 +72,7 @@ def test_so_is_a_config_that_no_language_model_has(kind, tmp_path):
         read_config(tmp_path)
 
 
-@pytest.mark.parametrize("method", ["fp8", "gptq", "mxfp4"])
+@pytest.mark.parametrize("method", ["awq", "bitsandbytes", "gptq", "mxfp4"])
 def test_quantised_weights_are_refused_before_any_is_read(method, tmp_path, toy_tokenizer):
     folder = working("deepseek_v3", tmp_path / "model", toy_tokenizer)
     config = json.loads((folder / "config.json").read_text())

@@ -9,6 +9,7 @@ from transformers import AutoConfig, PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from afterbase.core.errors import UserError
+from afterbase.model.fp8 import block_size, quantisation
 
 # Families whose packed rows, training, saving and decoding equal transformers' own in our tests. Others may work too:
 # each model proves it when it is loaded.
@@ -68,7 +69,8 @@ def longest_sequence(config: PretrainedConfig) -> int:
 def read_config(folder: Path) -> PretrainedConfig:
     """The config of a model folder.
 
-    Raises UserError for one that runs code of its own, for quantised weights, and for what is no decoder-only model.
+    It says nothing of weights in fp8, which are loaded as the numbers that they stand for (fp8.py). Raises UserError
+    for one that runs code of its own, for weights quantised otherwise, and for what is no decoder-only model.
     """
     path = folder / "config.json"
     try:
@@ -76,13 +78,16 @@ def read_config(folder: Path) -> PretrainedConfig:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise unsupported(_kind(path), f"{type(error).__name__}: {error}") from error
-    quantised = raw.get("quantization_config") or (raw.get("text_config") or {}).get("quantization_config")
-    if quantised:
+    quantised = quantisation(raw)
+    if quantised and block_size(raw) is None:
         raise UserError(
-            "weights to be trained are floating-point numbers",
+            "weights to be trained are floating-point numbers, or fp8 with a scale a block (`weight_block_size`)",
             got=f"{folder}, quantised by `{quantised.get('quant_method', 'an unnamed method')}`",
             remedy="convert it to bfloat16 first, and take `quantization_config` out of its config.json",
         )
+    for part in (config, config.get_text_config()):
+        if hasattr(part, "quantization_config"):
+            delattr(part, "quantization_config")
     if config.is_encoder_decoder:
         raise unsupported(config.model_type, "an encoder and a decoder")
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, DeepseekV3Config, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    DeepseekV3Config,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from transformers.utils import logging as transformers_logging
 
 from afterbase.core import ranks
@@ -147,7 +154,7 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> LanguageModel:
     log-probabilities that the family gives to each alone.
     """
     config = read_config(folder)
-    model, unused = _load_trunk(folder, dtype, config.model_type)
+    model, unused = _load_trunk(folder, dtype, config)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     _refuse_small_vocabulary(model, tokenizer, folder)
     lm = LanguageModel(model, tokenizer, None)
@@ -167,15 +174,17 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> LanguageModel:
     return lm
 
 
-def _load_trunk(folder: Path, dtype: torch.dtype, model_type: str) -> tuple[PreTrainedModel, set[str]]:
+def _load_trunk(folder: Path, dtype: torch.dtype, config: PretrainedConfig) -> tuple[PreTrainedModel, set[str]]:
     """The model, and the names on disk of what it does not use."""
     names = tensor_names(folder)
     try:
-        model, found = saved.quiet_from_pretrained(folder, dtype=dtype, attn_implementation=attention.register())
+        model, found = saved.quiet_from_pretrained(
+            folder, config=config, dtype=dtype, attn_implementation=attention.register()
+        )
     except (MemoryError, UserError):
         raise
     except Exception as error:  # of many kinds: each family fails in a way of its own where it cannot be run like this
-        raise unsupported(model_type, f"{type(error).__name__}: {error}") from error
+        raise unsupported(config.model_type, f"{type(error).__name__}: {error}") from error
     missing = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
     unused, unknown = saved.unused_names(model, names, found["unexpected_keys"])
     if missing or unknown:

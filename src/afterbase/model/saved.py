@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, GenerationConfig, PretrainedConfig, PreTrainedModel
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from afterbase.core import ranks
 from afterbase.core.errors import UserError
 from afterbase.model.attention import Segments
 from afterbase.model.probe import logps_alone, token_log_probabilities
-from afterbase.model.tensors import read_tensors
+from afterbase.model.tensors import quantised, read_tensors
 
 if TYPE_CHECKING:
     from afterbase.model.load import LanguageModel
@@ -26,16 +27,28 @@ _PROBE = 24  # tokens
 _TOLERANCE = 1e-3  # nats
 
 
-def quiet_from_pretrained(folder: Path, **options: Any) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """A causal LM from a folder, and what of it was missing, unexpected or of another shape; nothing is printed."""
+def quiet_from_pretrained(
+    folder: Path, config: PretrainedConfig | None = None, **options: Any
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """A causal LM from a folder, and what of it was missing, unexpected or of another shape; nothing is printed.
+
+    With a `config`, weights in fp8 are loaded as the numbers that they stand for.
+    """
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()  # what it would say is in the second part of the answer
     transformers_logging.disable_progress_bar()
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, output_loading_info=True, **options
-        )
-        return loaded
+        if config is None or not quantised(folder):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, output_loading_info=True, **options
+            )
+            return loaded
+        kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+        state = read_tensors(folder, lambda name: True)
+        model, found = kind.from_pretrained(None, config=config, state_dict=state, output_loading_info=True, **options)
+        if (folder / "generation_config.json").is_file():
+            model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
+        return model, found
     finally:
         transformers_logging.set_verbosity(verbosity)
 

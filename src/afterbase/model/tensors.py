@@ -2,6 +2,8 @@
 
 model.safetensors      model.safetensors.index.json and its shards
 pytorch_model.bin      pytorch_model.bin.index.json and its shards, read without running what is pickled in them
+
+Weights in fp8 are read as the numbers that they and their scales make (fp8.py).
 """
 
 import json
@@ -14,17 +16,33 @@ from safetensors import safe_open
 from torch import Tensor
 
 from afterbase.core.errors import UserError
+from afterbase.model.fp8 import dequantise, is_fp8, is_scales, quantisation, scales_name
 
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
 
 
 def tensor_names(folder: Path) -> list[str]:
-    """Names of all tensors on disk, sorted."""
-    return sorted(name for file in _files(folder) for name in _names(file))
+    """Names of all tensors on disk but scales of others, sorted."""
+    return sorted(name for file in _files(folder) for name in _names(file) if not is_scales(name))
 
 
 def read_tensors(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
-    """The tensors with a wanted name, as they are on disk, on the CPU; of others no bytes are read from safetensors."""
+    """The tensors with a wanted name, on the CPU, as they are on disk, or in float32 where that is fp8.
+
+    Of others no bytes are read from safetensors.
+    """
+    found = _read(folder, lambda name: wanted(name) and not is_scales(name))
+    scales = {scales_name(name) for name, tensor in found.items() if is_fp8(tensor)}
+    return dequantise(folder, found, _read(folder, scales.__contains__)) if scales else found
+
+
+def quantised(folder: Path) -> bool:
+    """Whether the config says so, or some weights have scales, without which they are other numbers."""
+    told = quantisation(json.loads((folder / "config.json").read_text())) is not None
+    return told or any(is_scales(name) for file in _files(folder) for name in _names(file))
+
+
+def _read(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
     out = {}
     for file in _files(folder):
         if file.suffix == ".safetensors":

@@ -23,6 +23,7 @@ from afterbase.verify.mathematics.algebra import (
     constant,
     is_number,
     rational,
+    symbol,
     whole,
 )
 from afterbase.verify.mathematics.forms import (
@@ -39,10 +40,12 @@ from afterbase.verify.mathematics.forms import (
     as_region,
     read,
 )
+from afterbase.verify.mathematics.formula import value
 from afterbase.verify.mathematics.nearness import differ, real
+from afterbase.verify.mathematics.quantities import KNOWN, RADIAN, Unit, alike
 from afterbase.verify.mathematics.sides import is_applied
 from afterbase.verify.mathematics.spelling import normal, spelled
-from afterbase.verify.mathematics.units import measured
+from afterbase.verify.mathematics.units import measured, read_as_unit
 from afterbase.verify.mathematics.words import same_words
 
 MOST_CHARACTERS = 1000
@@ -50,10 +53,10 @@ _MOST_PAIRS = 1600
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _DECIMAL_COMMA = re.compile(r"-?(?:0,\d+|\d+,(?:\d\d|\d{4,}))")
 _WHOLE = re.compile(r"-?\d+")
-_DEGREE = whole({((PI, Fraction(1)),): Fraction(1, 180)})
 _NEGATES = re.compile(
     r"\\(?:not(?:in)?|neq?|neg|lnot|n(?:leq|geq|less|gtr|mid|parallel|sim|cong|subseteq|supseteq))(?![a-zA-Z])|[≠¬∉]"
 )
+_BOTH, _EITHER = re.compile(r"\\(?:land|wedge)(?![a-zA-Z])|∧"), re.compile(r"\\(?:lor|vee)(?![a-zA-Z])|∨")
 _HUNDREDTH = rational(Fraction(1, 100))
 
 
@@ -78,11 +81,21 @@ def same(gold: str, answer: str, decide: Decide = _undecided) -> bool | None:
         return True
     if _WHOLE.fullmatch(right) and _WHOLE.fullmatch(got):
         return int(right) == int(got)
+    if _says_and(gold) != _says_and(answer) and None not in (_says_and(gold), _says_and(answer)):
+        return False
     by_words = same_words(right, got)
     if by_words is not None:
         return by_words
     verdicts = {_compared(one, other, decide) for one in _readings(right) for other in _readings(got)}
     return True if True in verdicts else None if None in verdicts else False
+
+
+def _says_and(text: str) -> bool | None:
+    """Whether the signs of logic in it are all "and", or (False) all "or"; None without, or with both."""
+    if text.isascii() and "\\" not in text:
+        return None
+    both, either = _BOTH.search(text) is not None, _EITHER.search(text) is not None
+    return both if both != either else None
 
 
 def _readings(text: str) -> list[str]:
@@ -152,8 +165,8 @@ class _Comparer:
                 return same if not same or right.sign == r"\neq" or (ratio or 0) > 0 else False
             case Ratio(), Ratio():
                 return self._ratios(right, got)
-            case (Ratio(items), Value(value)) | (Value(value), Ratio(items)) if len(items) == 2:
-                return self.values(self._arithmetic.divided(*items), value)
+            case (Ratio(items), Value(number)) | (Value(number), Ratio(items)) if len(items) == 2:
+                return self.values(self._arithmetic.divided(*items), number)
             case _:
                 return False
 
@@ -166,22 +179,43 @@ class _Comparer:
         return False if differ(a, b, self._arithmetic) else self._decide(a, b, self._arithmetic)
 
     def _measured(self, right: Value, got: Value) -> bool | None:
-        """With units: 20 for 20\\% and the other way, 20\\% for 0.2, 2 hours for 120 minutes, 90 degrees for \\pi/2."""
+        """With units: 20 for 20\\% and the other way, 20\\% for 0.2, 2 hours for 120 minutes, 30 degrees for \\pi/6."""
+        right, got = self._with_unit(right, got), self._with_unit(got, right)
+        if (right.percent and got.unit) or (got.percent and right.unit):
+            return False
         a, b = right.value, got.value
         if right.unit and got.unit:
-            if right.unit.dimension != got.unit.dimension:
+            same_kind = alike(right.unit, got.unit)
+            if same_kind is False:
                 return False
-            times = self._arithmetic.multiplied
-            a, b = times(a, rational(right.unit.size)), times(b, rational(got.unit.size))
+            if same_kind:
+                a, b = self._sized(a, right.unit), self._sized(b, got.unit)
+        elif right.unit == KNOWN["degree"] and _has_pi(b):
+            b = self._sized(b, RADIAN)
+        elif got.unit == KNOWN["degree"] and _has_pi(a):
+            a = self._sized(a, RADIAN)
         verdict = self.values(a, b)
         if verdict is False and got.percent and not right.percent:
             return self.values(a, self._arithmetic.multiplied(b, _HUNDREDTH))
-        if verdict is False and (right.unit is None) != (got.unit is None):
-            unit, other = (right.unit, b) if right.unit else (got.unit, a)
-            if unit is not None and unit.dimension == "angle" and any((PI, 1) in product for product in other.above):
-                degrees = a if right.unit else b
-                return self.values(self._arithmetic.multiplied(degrees, _DEGREE), other)
         return verdict
+
+    def _with_unit(self, one: Value, other: Value) -> Value:
+        """5 m as five metres, if the other is in a unit of length."""
+        if one.unit is not None or other.unit is None or not one.text:
+            return one
+        found = read_as_unit(one.text)
+        if found is None or not alike(found[1], other.unit):
+            return one
+        try:
+            return Value(value(found[0], self._arithmetic), found[1])
+        except (NoValueError, UndecidedError):
+            return one
+
+    def _sized(self, number: Quotient, unit: Unit) -> Quotient:
+        """What the number of such units is in what is fundamental, radians in degrees."""
+        a = self._arithmetic
+        out = a.added(a.multiplied(number, rational(unit.size)), rational(unit.zero))
+        return a.divided(out, symbol(PI)) if unit == RADIAN else out
 
     def _in_order(self, right: Sequence[Form], got: Sequence[Form]) -> bool | None:
         if len(right) != len(got):
@@ -253,7 +287,7 @@ class _Comparer:
     def _is_sum(self, equation: Equation) -> bool:
         """Whether nothing but numbers stands left: 2 + 3 = 5."""
         values = [*equation.others, *([equation.right.value] if isinstance(equation.right, Value) else [])]
-        return bool(values) and not any(_letters(part, self._arithmetic) for value in values for part in value)
+        return bool(values) and not any(_letters(part, self._arithmetic) for one in values for part in one)
 
     def _consistent(self, equation: Equation) -> list[bool | None]:
         """What else was said to equal the answer has to: 4 = 5 answers nothing."""
@@ -339,6 +373,10 @@ def _alone(form: Form) -> Form:
 
 def _rational(form: Form) -> Fraction | None:
     return constant(form.value) if isinstance(form, Value) and form.unit is None and not form.percent else None
+
+
+def _has_pi(number: Quotient) -> bool:
+    return any((PI, 1) in product for product in number.above)
 
 
 def _letters(terms: Sum, arithmetic: Arithmetic) -> bool:

@@ -23,7 +23,8 @@ from afterbase.core.sample import Status, Verdict
 from afterbase.verify.exact import same
 from afterbase.verify.extract import Way, extract
 from afterbase.verify.forks import Fault, ForkServer, Limits, Server
-from afterbase.verify.mathematics.numerals import Numeral, numeral
+from afterbase.verify.mathematics.numerals import Numeral, equal, numeral
+from afterbase.verify.mathematics.quantities import KNOWN
 from afterbase.verify.mathematics.spelling import normal, respelled, spelled
 from afterbase.verify.workers import workers
 
@@ -105,15 +106,14 @@ def number(text: str) -> Fraction | None:
     return said.value if said is not None and said.evaluated else None
 
 
-def _evaluates(found: str, answer: str, expected: Numeral) -> bool:
-    """Whether it is that number; 20% is 20 and 0.2, where the right answer does not say percent itself."""
+def _evaluates(found: str, answer: str, expected: Numeral) -> bool | None:
+    """Whether it is that number; degrees may be given in radians, as a multiple of pi."""
     if normal(spelled(found)) == normal(spelled(answer)):
         return True
-    said = numeral(found)
-    if said is None or not said.evaluated:
-        return False
-    hundredth = said.percent and not expected.percent and said.value == 100 * expected.value
-    return said.value == expected.value or hundredth
+    said = numeral(found, expected.unit)
+    if said is None and expected.unit == KNOWN["degree"] and r"\pi" in spelled(found):
+        return _same(answer, found)
+    return said is not None and said.evaluated and equal(expected, said)
 
 
 def _judged(server: ForkServer, asked: tuple[str, Sequence[str]]) -> list[Reason]:

@@ -30,7 +30,9 @@ from afterbase.verify.mathematics.formula import decimal, repeating, value
             ("(2)(3)", "6"),
             ("2(3+4)", "14"),
             ("|2-5|", "3"),
-            ("3!!", "720"),
+            ("(3!)!", "720"),
+            ("10!!", "3840"),
+            ("9!!", "945"),
         ],
         *[
             (r"\sqrt{\frac{4}{9}}", "2/3"),
@@ -42,6 +44,13 @@ from afterbase.verify.mathematics.formula import decimal, repeating, value
             (r"\lceil 3.1 \rceil", "4"),
             (r"\binom{5}{2}", "10"),
             ("0.(3)", "1/3"),
+            *[
+                (r"0.\dot{3}", "1/3"),
+                (r"0.\dot3", "1/3"),
+                (r"0.1\dot{2}3\dot{4}", "137/1110"),
+                (r"0.\overline{27}", "3/11"),
+            ],
+            *[(r"0.333\ldots", "1/3"), (r"0.1666 \ldots", "1/6"), (r"5.2727\ldots", "58/11"), (r"0.999\ldots", "1")],
             (r"0.1\overline{6}", "1/6"),
             ("(-8)^{1/3}", "-2"),
         ],
@@ -66,6 +75,7 @@ def test_constants_have_their_exact_value(text: str, expected: str) -> None:
         *[
             (r"\int_0^1 x", UndecidedError),
             (r"1/2\pi", UndecidedError),
+            *[(r"3.14\ldots", NoValueError), (r"0.33\ldots", NoValueError)],
             (r"\sqrt12", UndecidedError),
             ("x2", UndecidedError),
         ],

@@ -15,17 +15,14 @@ from afterbase.verify.mathematics.algebra import (
     Sum,
     TooLargeError,
     UndecidedError,
-    is_number,
     rational,
-    symbol,
-    whole,
 )
+from afterbase.verify.mathematics.conditions import MIRRORED, condition, infinite
 from afterbase.verify.mathematics.formula import numeral, value
 from afterbase.verify.mathematics.nearness import real
+from afterbase.verify.mathematics.quantities import Unit
 from afterbase.verify.mathematics.regions import (
     EVERYTHING,
-    INFINITY,
-    MINUS_INFINITY,
     Bound,
     Interval,
     Region,
@@ -35,15 +32,16 @@ from afterbase.verify.mathematics.regions import (
 )
 from afterbase.verify.mathematics.sides import closes_last, is_name, split
 from afterbase.verify.mathematics.spelling import ROW, normal
-from afterbase.verify.mathematics.units import Unit, measured
+from afterbase.verify.mathematics.units import measured
 
 
 class Value(NamedTuple):
-    """One value, with the unit it was given in."""
+    """One value, with the unit it was given in; and its text, where a single letter at the end may be one."""
 
     value: Quotient
     unit: Unit | None = None
     percent: bool = False
+    text: str = ""
 
 
 class Collection(NamedTuple):
@@ -100,21 +98,26 @@ class Ratio(NamedTuple):
 Form = Value | Collection | Ordered | Reals | Equation | Comparison | Matrix | Congruence | Ratio
 
 _DEEPEST = 12
-_AND = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*and\s*,?\s*\}|(?<![a-zA-Z\\])and(?![a-zA-Z])|&)\s*")
+_AND = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*and\s*,?\s*\}|(?<![a-zA-Z\\])and(?![a-zA-Z]))\s*")
 _OR = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*or\s*,?\s*\}|(?<![a-zA-Z\\])or(?![a-zA-Z])|\\vee(?![a-zA-Z]))\s*")
 _AND_SIGN, _OR_SIGN = "\x01", "\x02"
 _JOINED = re.compile(r"(?<=[)\]}])\s*U\s*(?=[(\[\\])")
 _UNEQUAL = {"!=": r"\neq ", "<=": r"\leq ", ">=": r"\geq ", "=<": r"\leq ", "\\not=": r"\neq ", "==": "="}
 _COMPARED = ("<", ">", r"\leq", r"\geq", r"\neq")
-_MIRRORED = {"<": ">", ">": "<", r"\leq": r"\geq", r"\geq": r"\leq", r"\neq": r"\neq"}
 _BUILDER = re.compile(r"\s*[a-zA-Z]\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?\s*)?[|:]\s*(.*)", re.DOTALL)
-_MEMBER = re.compile(r"\s*(?:\\forall\s*)?[a-zA-Z]\s*\\in(?![a-zA-Z])\s*(.*)", re.DOTALL)
-_REALS = re.compile(
-    r"\s*\\mathbb\s*\{?\s*R\s*\}?\s*|\s*(?:\\text\s*\{\s*)?all real(?:s| numbers)\s*\}?\s*", re.IGNORECASE
-)
+_MEMBER = re.compile(r"\s*(?:\\forall\s*)?([a-zA-Z])\s*\\in(?![a-zA-Z])\s*(.*)", re.DOTALL)
+_REALS = re.compile(r"\s*\\mathbb\s*\{?\s*R\s*\}?\s*")
 _MATRIX = re.compile(
     r"\(?\[?\s*\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\s*\{[lcr|\s]*\})?(.*)\\end\{\1\}\s*\]?\)?", re.DOTALL
 )
+_SYSTEM = re.compile(
+    r"(?:\\\{\s*)?\\begin\{(d?cases|aligned|align\*?|split|gathered|array)\}(?:\s*\{[lcr|\s]*\})?(.*)\\end\{\1\}\s*\.?",
+    re.DOTALL,
+)
+_RELATED = re.compile(r"=|[<>]|\\(?:leq|geq|neq|in)(?![a-zA-Z])")
+_WITHOUT = re.compile(r"(\\mathbb\s*(?:\{\s*R\s*\}|R))\s*(?:-|/)\s*(?=\\\{)")
+_PLUS_MINUS = re.compile(r"\s*\\(?:pm|mp)(?![a-zA-Z])")
+_RATIO = re.compile(r"(\d[\d.]*)\s*(?:\\text\s*\{\s*to\s*\}|\sto\s)\s*(\d[\d.]*)")
 _MODULO = re.compile(
     r"(?:[^=]*?\\equiv)?\s*(.*?)\s*\(?\s*(?:\\pmod|\\bmod|\\mod|mod(?:ulo)?|\\text\s*\{\s*\(?mod(?:ulo)?\s*\})\s*"
     r"(?:\{\s*(.*?)\s*\}|(\w+))\s*\)?\s*"
@@ -130,6 +133,10 @@ def read(text: str, arithmetic: Arithmetic) -> Form:
     for written, sign in _UNEQUAL.items():
         text = text.replace(written, sign)
     text = _JOINED.sub(r" \\cup ", text)
+    if "&" in text and r"\begin" not in text:  # where it parts the cells of a row
+        text = text.replace("&", _AND_SIGN)
+    if "R" in text:
+        text = _WITHOUT.sub(r"\1\\setminus ", text)
     return _Forms(arithmetic).form(_OR.sub(_OR_SIGN, _AND.sub(_AND_SIGN, text)), 0)
 
 
@@ -149,14 +156,16 @@ class _Forms:
         if matrix:
             rows = [row for row in matrix[2].split(ROW) if row.strip()]
             return Matrix(tuple(tuple(self.form(cell, depth + 1) for cell in row.split("&")) for row in rows))
+        if r"\begin" in text and (system := _SYSTEM.fullmatch(text)) is not None:
+            return self._listed(_equations(system[2]), [_AND_SIGN], depth)
         parts, signs = split(text, ",", ";", _AND_SIGN, _OR_SIGN)
         if len(parts) > 1:
             return self._listed(parts, signs, depth)
         member = _MEMBER.fullmatch(text)
         if member:
-            inner = self.form(member[1], depth + 1)
+            inner = self.form(member[2], depth + 1)
             region = as_region(inner, self._arithmetic)
-            return inner if region is None else Reals(region, None)
+            return inner if region is None else Reals(region, member[1])
         sets, signs = split(text, r"\cup", r"\cap", r"\setminus")
         if len(sets) > 1:
             return self._sets(sets, signs, depth)
@@ -165,6 +174,9 @@ class _Forms:
             if len(parts) > 1:
                 return self._equation(parts, signs, depth)
         parts, signs = split(text, *_COMPARED)
+        if len(parts) > 1 and r"\pm" in text and signs == [r"\neq"]:
+            both = [text.replace(r"\pm", sign) for sign in ("+", "-")]
+            return self._listed(both, [_AND_SIGN], depth)
         if len(parts) > 1:
             return self._compared(parts, signs)
         return self._single(text, depth)
@@ -172,6 +184,8 @@ class _Forms:
     def _single(self, text: str, depth: int) -> Form:
         if _REALS.fullmatch(text):
             return Reals(EVERYTHING, None)
+        if "to" in text and (ratio := _RATIO.fullmatch(text)) is not None:
+            return Ratio((self._value(ratio[1]), self._value(ratio[2])))
         if "mod" in text and (modulo := _MODULO.fullmatch(text)) is not None and modulo[1]:
             return Congruence(self._value(modulo[1]), self._value(modulo[2] or modulo[3]))
         enclosed = self._enclosed(text, depth)
@@ -260,6 +274,8 @@ class _Forms:
     def _equation(self, parts: list[str], signs: list[str], depth: int) -> Form:
         if is_name(parts[-1]) and not is_name(parts[0]) and signs == ["="] and any(s.isdigit() for s in parts[0]):
             parts = parts[::-1]  # 5 = x
+        if len(parts) == 2 and (both := _PLUS_MINUS.match(parts[0])) is not None and is_name(parts[0][both.end() :]):
+            parts = [parts[0][both.end() :], rf"\pm({parts[1]})"]  # \pm x = 2
         name = "".join(normal(parts[0])) if is_name(parts[0]) else None
         exact = [part for part, sign in zip(parts[1:], signs, strict=True) if sign == "="]
         near = [part for part, sign in zip(parts[1:], signs, strict=True) if sign != "="]
@@ -294,48 +310,12 @@ class _Forms:
         return Ordered("<>", tuple(out)) if len(out) > 1 else out[0]
 
     def _comparison(self, left: Quotient, sign: str, right: Quotient) -> Form:
-        linear = self._linear(left, right)
-        if linear is None:
-            if sign in (">", r"\geq"):
-                left, sign, right = right, _MIRRORED[sign], left
-            return Comparison(sign, self._arithmetic.difference(left, right))
-        letter, bound, flipped = linear
-        sign = _MIRRORED[sign] if flipped else sign
-        if sign == r"\neq":
-            return Reals(complement((Interval(bound, bound, False, False),)), letter)
-        is_open = sign in ("<", ">")
-        if sign in ("<", r"\leq"):
-            return Reals(union([Interval(MINUS_INFINITY, bound, True, is_open or bound.exact is None)]), letter)
-        return Reals(union([Interval(bound, INFINITY, is_open or bound.exact is None, True)]), letter)
-
-    def _linear(self, left: Quotient, right: Quotient) -> tuple[str, Bound, bool] | None:
-        """The letter, where it changes sides, and whether its factor is negative; None if it is not of that kind."""
-        a = self._arithmetic
-        for one, other, flip in ((left, right, False), (right, left, True)):
-            infinite = _infinite(other)
-            ((product, _),) = one.above.items() if len(one.above) == 1 else [((), 0)]
-            if infinite is not None and len(product) == 1 and one == symbol(product[0][0]):
-                return product[0][0], infinite, flip
-        terms = a.difference(left, right)
-        if left.below != rational(1).below or right.below != rational(1).below:
-            return None
-        letters = {atom for product in terms for atom, _ in product if not is_number(atom)}
-        letters -= a.atoms.keys()
-        if len(letters) != 1 or any(atom in a.atoms for product in terms for atom, _ in product if atom in letters):
-            return None
-        (letter,) = letters
-        if any(n != 1 for product in terms for atom, n in product if atom == letter):
-            return None
-        if any(letter in atom for product in terms for atom, _ in product if atom in a.atoms):
-            return None
-        factor = {
-            tuple(p for p in product if p[0] != letter): c for product, c in terms.items() if _has(product, letter)
-        }
-        rest = {product: -c for product, c in terms.items() if not _has(product, letter)}
-        slope = real(whole(factor), a)
-        exact = a.divided(whole(rest), whole(factor))
-        about = real(exact, a)
-        return None if not slope or about is None else (letter, Bound(about, exact), slope < 0)
+        solved = condition(left, sign, right, self._arithmetic)
+        if solved is not None:
+            return Reals(solved.region, solved.letter)
+        if sign in (">", r"\geq"):
+            left, sign, right = right, MIRRORED[sign], left
+        return Comparison(sign, self._arithmetic.difference(left, right))
 
     def _point(self, item: Value) -> Interval:
         about = real(item.value, self._arithmetic)
@@ -348,9 +328,10 @@ class _Forms:
         number = self._value(said.text)
         if said.factor != 1:
             number = self._arithmetic.multiplied(number, rational(said.factor))
-        return Value(number, said.unit, said.percent)
+        return Value(number, said.unit, said.percent, "" if said.unit or said.percent else said.text.strip())
 
     def _value(self, text: str) -> Quotient:
+        text = text.replace("$", "")
         digits = _NUMERAL.fullmatch(text.strip())
         if digits and (digits[1][0].isdigit() or digits[2] in ("16", "sixteen")):
             return numeral(digits[1], digits[2] or digits[3])
@@ -387,21 +368,19 @@ def as_region(form: Form, arithmetic: Arithmetic) -> Region | None:
 def _bound(item: Form, arithmetic: Arithmetic) -> Bound | None:
     if not isinstance(item, Value):
         return None
-    infinite = _infinite(item.value)
-    if infinite is not None:
-        return infinite
+    end = infinite(item.value)
+    if end is not None:
+        return end
     about = real(item.value, arithmetic)
     return None if about is None else Bound(about, item.value)
 
 
-def _infinite(value: Quotient) -> Bound | None:
-    if value == symbol(r"\infty"):
-        return INFINITY
-    return MINUS_INFINITY if value.above == {((r"\infty", 1),): -1} else None
-
-
-def _has(product: tuple, letter: str) -> bool:
-    return any(atom == letter for atom, _ in product)
+def _equations(rows: str) -> list[str]:
+    """The equations of a system, one a row; UndecidedError for what is none, such as a function by cases."""
+    out = [row.replace("&", " ").strip().rstrip(",;") for row in rows.split(ROW) if row.strip()]
+    if not out or not all(_RELATED.search(row) for row in out) or r"\text" in rows:
+        raise UndecidedError
+    return out
 
 
 def _flat(items) -> tuple[Form, ...]:

@@ -28,8 +28,14 @@ from afterbase.verify.mathematics.units import is_word
 
 _DEEPEST = 40
 _MOST_PLACES = 5000
+_DOTTED = r"\\dot\s*(?:\{\s*\d\s*\}|\d)"
+_AGAIN = r"\d*?(?P<again>(?P<one>\d)(?P=one){2,}|(?P<some>\d{2,}?)(?P=some)+)\s*\\ldots"
+REPEATING = (
+    rf"\d*\.\d*(?:\\overline\s*\{{\s*\d+\s*\}}|\\bar\s*\{{?\s*\d+\s*\}}?|{_DOTTED}(?:\d*\s*{_DOTTED})?"
+    rf"|\\dot\s*\{{\s*\d{{2,}}\s*\}}|\(\d+\))|\d*\.(?=\d{{3,40}}\s*\\ldots){_AGAIN}"
+)
 _TOKEN = re.compile(
-    r"\s*(?:(?P<repeating>\d*\.\d*(?:\\overline\s*\{\s*\d+\s*\}|\\(?:bar|dot)\s*\{?\s*\d+\s*\}?|\(\d+\)))"
+    rf"\s*(?:(?P<repeating>{REPEATING})"
     r"|(?P<number>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+(?![\d.]))?)"
     r"|(?P<command>\\(?:[a-zA-Z]+|[{}|]))"
     r"|(?P<word>(?<![a-zA-Z])(?:arc(?:sin|cos|tan)|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|sqrt|log|ln|exp|pi)(?![a-zA-Z]))"
@@ -69,9 +75,14 @@ def decimal(text: str) -> Fraction:
 
 
 def repeating(text: str) -> Fraction:
-    r"""0.1\overline{6} and 0.1(6)."""
+    r"""0.1\overline{6}, 0.1(6), 0.1\dot{6} and 0.1666\ldots."""
     whole, _, rest = text.partition(".")
-    fixed, again = re.match(r"(\d*)\D*(\d*)", rest).groups()  # type: ignore[union-attr]
+    goes_on = re.fullmatch(_AGAIN, rest)
+    if goes_on is not None:
+        fixed, again = rest[: goes_on.start("again")], goes_on["one"] or goes_on["some"]
+    else:
+        fixed, again = re.match(r"(\d*)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
+        again = re.sub(r"\D", "", again)
     tail = Fraction(int(again), (10 ** len(again) - 1) * 10 ** len(fixed))
     return int(whole or 0) + (Fraction(int(fixed), 10 ** len(fixed)) if fixed else 0) + tail
 
@@ -154,6 +165,8 @@ class _Reader:
                 self._take()
                 out, slash = self._arithmetic.divided(out, self._signed(self._factor)), True
             elif self._begins_factor():
+                if token == r"\ldots" and self._kind(-1) == "number":
+                    raise NoValueError  # 1.41...
                 if self._kind() in ("number", "repeating"):
                     if self._kind(-1) in ("number", "repeating"):
                         raise NoValueError  # 5 6
@@ -209,7 +222,8 @@ class _Reader:
                 base = self._arithmetic.power(base, self._script())
             elif token == "!":
                 self._take()
-                base = applied(self._arithmetic, "factorial", base)
+                twice = self._peek() == "!" and self._take() == "!"
+                base = applied(self._arithmetic, "double factorial" if twice else "factorial", base)
             else:
                 return base
 

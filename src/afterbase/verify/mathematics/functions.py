@@ -47,8 +47,8 @@ def applied(arithmetic: Arithmetic, name: str, value: Quotient) -> Quotient:
             return _absolute(arithmetic, value)
         case "floor" | "ceil":
             return _rounded(arithmetic, name, value)
-        case "factorial":
-            return _factorial(arithmetic, value)
+        case "factorial" | "double factorial":
+            return _factorial(arithmetic, value, 1 if name == "factorial" else 2)
         case _:
             return arithmetic.opaque(name, value)
 
@@ -154,12 +154,13 @@ def _rounded(arithmetic: Arithmetic, name: str, value: Quotient) -> Quotient:
     return arithmetic.opaque(name, value)
 
 
-def _factorial(arithmetic: Arithmetic, value: Quotient) -> Quotient:
+def _factorial(arithmetic: Arithmetic, value: Quotient, step: int) -> Quotient:
+    """n(n - step)(n - 2 step) ..., down to a positive number."""
     number = constant(value)
     if number is None:
-        return arithmetic.opaque("factorial", value)
+        return arithmetic.opaque("factorial" if step == 1 else "double factorial", value)
     if number < 0 or number.denominator != 1:
         raise NoValueError
     if number > _LARGEST_FACTORIAL:
         raise TooLargeError
-    return rational(math.factorial(int(number)))
+    return rational(math.prod(range(int(number), 0, -step)))

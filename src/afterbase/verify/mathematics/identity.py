@@ -141,5 +141,6 @@ _FUNCTIONS = {
     "floor": mpmath.floor,
     "ceil": mpmath.ceil,
     "factorial": mpmath.factorial,
+    "double factorial": mpmath.fac2,
     "binom": mpmath.binomial,
 }

@@ -128,6 +128,11 @@ def _float(number: Fraction) -> float:
     return number.numerator / number.denominator  # exact to the last place, and OverflowError where it is too large
 
 
+def _double_factorial(x: float) -> float:
+    side = math.cos(math.pi * x)
+    return 2 ** ((1 + 2 * x - side) / 4) * math.pi ** ((side - 1) / 4) * math.gamma(1 + x / 2)
+
+
 def _power(base: float, exponent: float) -> float:
     return math.pow(base, exponent)
 
@@ -153,5 +158,6 @@ _FUNCTIONS: dict[str, Callable[..., float]] = {
     "floor": math.floor,
     "ceil": math.ceil,
     "factorial": lambda x: math.gamma(x + 1),
+    "double factorial": _double_factorial,
     "binom": lambda n, k: math.gamma(n + 1) / math.gamma(k + 1) / math.gamma(n - k + 1),
 }

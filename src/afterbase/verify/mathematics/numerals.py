@@ -10,18 +10,20 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from afterbase.verify.mathematics.algebra import Arithmetic, NoValueError, TooLargeError, UndecidedError, constant
-from afterbase.verify.mathematics.formula import decimal, repeating, value
+from afterbase.verify.mathematics.formula import REPEATING, decimal, repeating, value
+from afterbase.verify.mathematics.quantities import RADIAN, Unit, alike
 from afterbase.verify.mathematics.sides import is_name, split
 from afterbase.verify.mathematics.spelling import spelled
-from afterbase.verify.mathematics.units import measured
+from afterbase.verify.mathematics.units import measured, read_as_unit
 
 
 class Numeral(NamedTuple):
-    """A written number: its value, whether that is evaluated, and whether it is in percent."""
+    """A written number: its value, whether that is evaluated, whether it is in percent, and in which unit."""
 
     value: Fraction
     evaluated: bool
     percent: bool
+    unit: Unit | None = None
 
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
@@ -33,19 +35,22 @@ _ARGUMENT = r"\s*(?:\{\s*([-+]?)\s*(\d+)\s*\}|()(\d))"
 _QUOTIENT = re.compile(
     rf"(?:(\d+)\s*(?=\\frac))?\\frac{_ARGUMENT}{_ARGUMENT}|(?:(\d+)(?:\s+|-))?(\d+)\s*[/:]\s*([-+]?)\s*(\d+)", re.ASCII
 )
-_REPEATING = re.compile(r"\d*\.\d*(?:\\overline\s*\{\s*\d+\s*\}|\\bar\s*\{?\s*\d+\s*\}?|\(\d+\))", re.ASCII)
-_BRACKETED = re.compile(r"[({]\s*([-+]?[\d.,]+)\s*[)}]")
+_REPEATING = re.compile(REPEATING, re.ASCII)
+_BRACKETED = re.compile(r"\(\s*([-+]?[\d.]+)\s*\)|\{\s*([-+]?[\d.,]+)\s*\}")  # (0,5) is a point
 _NEAR = Fraction(1, 100)
 
 
-def numeral(text: str) -> Numeral | None:
-    """The number that an answer is; None if it is none, or says two different ones."""
+def numeral(text: str, like: Unit | None = None) -> Numeral | None:
+    """The number that an answer is; None if it is none, or says two different ones.
+
+    A single letter at the end is a unit where it measures what `like` does: 5 m.
+    """
     parts, signs = split(spelled(text), "=", r"\approx")
     if len(parts) == 1:
-        return _one(parts[0])
+        return _one(parts[0], like)
     if is_name(parts[-1]) and signs[-1] == "=" and any(sign.isdigit() for sign in parts[0]):
         parts.reverse()  # 5 = x
-    last = _one(parts[-1])
+    last = _one(parts[-1], like)
     if last is None or any(not _agrees(part, sign, last) for part, sign in zip(parts, signs, strict=False)):
         return None
     return last
@@ -64,12 +69,28 @@ def _agrees(part: str, sign: str, last: Numeral) -> bool:
     return worth == last.value or (sign != "=" and abs(worth - last.value) <= _NEAR * abs(last.value))
 
 
-def _one(text: str) -> Numeral | None:
+def equal(right: Numeral, got: Numeral) -> bool:
+    """Whether they are worth the same; 20% is 20 and 0.2, where the right answer does not say percent itself."""
+    if (right.percent and got.unit) or (got.percent and right.unit):
+        return False
+    a, b = right.value, got.value
+    if right.unit and got.unit and right.unit != got.unit:
+        same_kind = alike(right.unit, got.unit)
+        if same_kind is False or (same_kind and RADIAN in (right.unit, got.unit)):
+            return False  # pi is in one of the two
+        if same_kind:
+            a, b = (one.value * one.unit.size + one.unit.zero for one in (right, got) if one.unit)
+    return a == b or (got.percent and not right.percent and b == 100 * a)
+
+
+def _one(text: str, like: Unit | None) -> Numeral | None:
     said = measured(text)
-    bare = said.text.strip()
+    bare, unit = said.text.strip(), said.unit
+    if like is not None and unit is None and (letter := read_as_unit(bare)) is not None and alike(letter[1], like):
+        bare, unit = letter
     bracketed = _BRACKETED.fullmatch(bare)
     if bracketed:
-        bare = bracketed[1]
+        bare = bracketed[1] or bracketed[2]
     sign = -1 if bare.startswith("-") else 1
     try:
         read = _unsigned(bare[1:].lstrip() if bare[:1] in ("-", "+") else bare)
@@ -78,7 +99,7 @@ def _one(text: str) -> Numeral | None:
     if read is None:
         return None
     number, evaluated = read
-    return Numeral(sign * number * said.factor, evaluated, said.percent)
+    return Numeral(sign * number * said.factor, evaluated, said.percent, unit)
 
 
 def _unsigned(text: str) -> tuple[Fraction, bool] | None:

@@ -32,6 +32,8 @@ _SIGNS |= {
     "⌋": r"\rfloor ",
     "⌈": r"\lceil ",
     "⌉": r"\rceil ",
+    "∨": r"\lor ",
+    "∧": r"\land ",
     "或": r"\text{ or }",
     "和": r"\text{ and }",
 }
@@ -58,7 +60,7 @@ _NAMES |= dict.fromkeys(["quad", "qquad", "space", "thinspace", "enspace"], " ")
 _NAMES |= dict.fromkeys(["displaystyle", "textstyle", "limits", "nolimits", "rm", "bf", "it", "left", "right"], "")
 _NAMES |= {f"{size}{side}": "" for size in ("big", "Big", "bigg", "Bigg") for side in ("", "l", "r")}
 _NAMES |= dict.fromkeys(["degree", "degrees", "textdegree"], r"^\circ ")
-_NAMES |= {"textdollar": r"\$", "dollar": r"\$", "pounds": "£", "euro": "€", "texteuro": "€", "textpercent": "%"}
+_NAMES |= {"textdollar": "$", "dollar": "$", "pounds": "£", "euro": "€", "texteuro": "€", "textpercent": "%"}
 _NAMES |= {"lor": r"\text{ or }", "land": r"\text{ and }", "R": r"\mathbb{R}", "lg": r"\log_{10}"}
 _NAMES |= {"varepsilon": r"\epsilon ", "varphi": r"\phi ", "vartheta": r"\theta ", "textpi": r"\pi "}
 _COMMAND = re.compile(r"\\([a-zA-Z]+)")
@@ -66,9 +68,25 @@ _TEXTS = "text|textbf|textit|textrm|textnormal|textsf|texttt|mathrm|mathsf|mathi
 _TEXT = re.compile(rf"\\(?:{_TEXTS})\*?\s*\{{([^{{}}\\]*)\}}")
 _BOLD = re.compile(r"\\(?:mathbf|boldsymbol|bm|pmb)\s*\{([^{}]*)\}")
 _WRAPPED = re.compile(r"\s*\\(?:boxed|fbox|text|mathrm|textbf|mathbf|boldsymbol|mathit|ensuremath)\s*\{")
+_FENCE = re.compile(r"\\(?:left|right)\s*\.")
+_INFINITY = re.compile(
+    r"(?<![a-zA-Z\\])(?:\\text\s*\{\s*)?(?:(positive|plus)\s+|(negative|minus)\s+|(?=i))infinity(?:\s*\})?(?![a-zA-Z])",
+    re.IGNORECASE,
+)
+_EXCEPT = re.compile(
+    r"(?:\\text\s*\{\s*)?all real(?:s| numbers),?\s*(?:except|other than|but|excluding)(?:\s+for)?\s*\}?\s*"
+    r"(?:(?:\\text\s*\{\s*)?[a-z]\s*(?:=|\\neq)\s*)?([^{}a-z]+)\}?",
+    re.IGNORECASE,
+)
+_REALS = re.compile(r"(?:the set of )?(?:\\text\s*\{\s*)?(?:all|any) real(?:s| numbers?)\s*\}?[\s.]*", re.IGNORECASE)
+_PROSE = re.compile(r"(?<![a-zA-Z\\])[a-zA-Z]{2,}")
+_TIMES_TEN = re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)")
+_REVERSED = re.compile(
+    r"(?:^|[=({,]|\\(?:cup|cap|in|setminus)|(?<=[\[\])])\s*U)\s*\]|\[\s*(?:$|[)},]|\\(?:cup|cap|setminus)|U)"
+)
+_INTERVAL = re.compile(r"([\[\]])([^\[\],;]+)([,;])([^\[\],;]+)([\[\]])")
 _SPACE = re.compile(r"(?:\\[,;:> ]|~|\s)+")
-_DELIMITER = re.compile(r"\\[()\[\]]|\$\$?")
-_MONEY = re.compile(r"\\\$|\$")
+_NO_MONEY = re.compile(r"\$(?!\s*[-+]?\s*(?:[\d.]|\\[dt]?frac))(?<![\d}]\$)")
 _CIRCLE = re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-zA-Z]))")
 _CHOOSE = re.compile(r"\{\s*([^{}\\]+?)\s*\\choose\s*([^{}\\]+?)\s*\}")
 _COMMA = re.compile(r",\\!|\{\s*,\s*\}")
@@ -85,19 +103,37 @@ def spelled(text: str) -> str:
         text = _ascii(text)
     # Two backslashes end a row of a matrix; elsewhere somebody escaped one twice.
     text = text.strip().replace("\\\\", ROW if r"\begin" in text else "\\")
+    if "$" in text:
+        text = _money(text)
     while (wrapped := _WRAPPED.match(text)) and (inner := _inside(text, wrapped.end() - 1)) is not None:
         text = inner.strip()
     text = _COMMA.sub(",", text)
+    if "nfinity" in text.lower():
+        named = _INFINITY.sub(lambda found: ("-" if found[2] else "") + r"\infty ", text)
+        text = text if _PROSE.search(named) else named
+    if "eal" in text:
+        text = r"\mathbb{R}" if _REALS.fullmatch(text) else _EXCEPT.sub(r"\\mathbb{R}\\setminus\\{\1\\}", text)
     if "\\" in text:
         text = _without_commands(text)
-    text = _SPACE.sub(" ", _MONEY.sub("", text.replace(r"\!", ""))).replace(r"\%", "%").replace("...", r"\ldots ")
+    text = _SPACE.sub(" ", text.replace(r"\!", "")).replace(r"\%", "%").replace("...", r"\ldots ")
     text = _TRAILING.sub("", text.strip())
+    if ("]" in text or "[" in text) and _REVERSED.search(text):
+        text = _INTERVAL.sub(_forwards, text)
+    if "10" in text and "^" in text:
+        text = _TIMES_TEN.sub(r"\\cdot ", text)
     return _THOUSANDS.sub(lambda number: number.group().replace(" ", ""), text)
 
 
 def respelled(text: str) -> str:
     """The answer in that spelling as LaTeX, for a parser other than ours."""
-    return spelled(text).replace(ROW, "\\\\ ").replace("%", "\\%")
+    return spelled(text).replace(ROW, "\\\\ ").replace("%", "\\%").replace("$", "")
+
+
+def _money(text: str) -> str:
+    r"""\$5 and $5 as $5, the dollars that enclose formulas gone."""
+    enclosing = text.count("$") - text.count(r"\$")
+    text = re.sub(r"(?<!\\)\$", "" if enclosing % 2 == 0 else "$", text).replace(r"\$", "$")
+    return _NO_MONEY.sub("", text)
 
 
 def normal(text: str) -> tuple[str, ...]:
@@ -125,7 +161,14 @@ def _vulgar(found: re.Match[str]) -> str:
     return rf"\frac{{{above}}}{{{below}}}" if below else found.group()
 
 
+def _forwards(found: re.Match[str]) -> str:
+    """]1,2[ as (1,2)."""
+    opening, low, between, high, closing = found.groups()
+    return ("(" if opening == "]" else "[") + low + between + high + (")" if closing == "[" else "]")
+
+
 def _without_commands(text: str) -> str:
+    text = _FENCE.sub(" ", text)
     text = _COMMAND.sub(lambda found: _NAMES.get(found[1], found[0]), text)
     text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = _CIRCLE.sub(r"^\\circ ", text)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from afterbase.model.decoder import decoder_for
+from afterbase.rollout import lane as lane_module
 from afterbase.rollout.engine import FinishReason, Sampling
 from afterbase.rollout.lane import Event, Lane, Token, Waiting, Wanted
 from afterbase.rollout.local import LocalEngine
@@ -168,3 +169,90 @@ def test_what_grows_out_of_a_lane_goes_on_in_the_next(toy_lm):
     run(wide)
     assert reader.ids(2) == expected(toy_lm, PROMPT, 2)
     assert set(reader.ends.values()) == {FinishReason.LENGTH}
+
+
+LONG = tuple(range(20, 70))
+
+
+@pytest.fixture
+def pieces(monkeypatch):
+    """What is longer than PROMPT is read in pieces."""
+    monkeypatch.setattr(lane_module, "READ_TOKENS", len(PROMPT))
+
+
+@pytest.mark.usefixtures("pieces")
+def test_nobody_waits_while_a_long_prompt_is_read(toy_lm):
+    running, long, late, lane = Reader(), Reader(), Reader(), lane_of(toy_lm)
+    longer = replace(SAMPLING, max_new_tokens=40)
+    lane.add(Waiting(running.wanted(PROMPT, 1, longer)))
+    lane.step()
+    lane.add(Waiting(long.wanted(LONG, 3)))
+    lane.add(Waiting(late.wanted(PROMPT[:5], 1)))
+    lane.step()
+    assert (len(running.tokens[0]), len(late.tokens[0])) == (3, 2), "both go on"
+    steps = 0
+    while not long.tokens:
+        before = len(running.tokens[0])
+        lane.step()
+        steps += 1
+        assert len(running.tokens[0]) == before + 1, "a token a step, whatever is read"
+    assert steps == -(-len(LONG) // len(PROMPT))
+    run(lane)
+    assert running.ids(1) == expected(toy_lm, PROMPT, 1, longer)
+    assert late.ids(1) == expected(toy_lm, PROMPT[:5], 1)
+    assert long.ids(3) == expected(toy_lm, LONG, 3)
+
+
+@pytest.mark.usefixtures("pieces")
+def test_long_prompts_are_read_one_after_another_and_none_is_lost(toy_lm):
+    many, readers, lane = Reader(), [Reader() for _ in range(3)], lane_of(toy_lm, rows=2)
+    lane.add(Waiting(many.wanted(PROMPT, 10)))
+    lane.step()
+    prompts = [LONG[place:] for place in range(3)]
+    for reader, prompt in zip(readers, prompts, strict=True):
+        lane.add(Waiting(reader.wanted(prompt, 2)))
+    run(lane)
+    assert many.ids(10) == expected(toy_lm, PROMPT, 10)
+    for reader, prompt in zip(readers, prompts, strict=True):
+        assert reader.ids(2) == expected(toy_lm, prompt, 2)
+
+
+@pytest.mark.usefixtures("pieces")
+def test_who_leaves_while_their_prompt_is_read_makes_room(toy_lm):
+    gone, other, lane = Reader(), Reader(), lane_of(toy_lm, rows=1)
+    lane.add(Waiting(gone.wanted(LONG, 2)))
+    for _ in range(2):
+        lane.step()
+    lane.add(Waiting(other.wanted(LONG[1:], 1)))
+    gone.left = True
+    run(lane)
+    assert gone.ends == dict.fromkeys(range(2), FinishReason.ABORT)
+    assert other.ids(1) == expected(toy_lm, LONG[1:], 1)
+
+
+@pytest.mark.usefixtures("pieces")
+@pytest.mark.parametrize("place", [0, 30])
+def test_a_long_prompt_that_breaks_the_model_fails_alone(broken_lm, place):
+    bad, good, lane = Reader(), Reader(), lane_of(broken_lm)
+    lane.add(Waiting(bad.wanted((*LONG[:place], BAD, *LONG[place:]), 2)))
+    lane.add(Waiting(good.wanted(LONG, 2)))
+    run(lane)
+    assert [type(end) for end in bad.ends.values()] == [ArithmeticError] * 2
+    assert good.ids(2) == expected(broken_lm, LONG, 2)
+
+
+def test_each_gets_as_many_candidates_as_it_wants(toy_lm):
+    seen: dict[int, list[tuple]] = {0: [], 2: [], 5: []}
+    lane = lane_of(toy_lm)
+    for top, tops in seen.items():
+
+        def send(_: int, event: Event, tops: list[tuple] = tops) -> None:
+            if isinstance(event, Token):
+                tops.append(event.top)
+
+        lane.add(Waiting(replace(Reader().wanted(PROMPT, 1), top=top, send=send, request=top)))
+    run(lane)
+    assert {top: {len(candidates) for candidates in tops} for top, tops in seen.items()} == {0: {0}, 2: {2}, 5: {5}}
+    for two, five in zip(seen[2], seen[5], strict=True):
+        assert [token for token, _ in two] == [token for token, _ in five[:2]]
+        assert [logp for _, logp in two] == pytest.approx([logp for _, logp in five[:2]])

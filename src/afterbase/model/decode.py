@@ -110,6 +110,17 @@ class LatentLayers:
         states = self._run(x_MX, positions_M, attend)
         return list(latents_LMD.split(lengths, dim=1)), states
 
+    def read_on(self, x_MX: Tensor, latents_LWD: Tensor, start: int) -> States:
+        """A sequence from `start` on, behind the latents that are there of it so far, which become more."""
+        end = start + len(x_MX)
+        self._extend_rotation(end)
+
+        def attend(layer: int, query_MHD: Tensor, latent_MD: Tensor) -> Tensor:
+            latents_LWD[layer, start:end] = latent_MD
+            return _causal_attention(query_MHD, latents_LWD[layer, :end], self.latent_dim)
+
+        return self._run(x_MX, torch.arange(start, end), attend)
+
     def feed(self, x_MX: Tensor, cache: LatentCache, asked_N: np.ndarray | None = None) -> States:
         """The next tokens of every row, equally many and row by row; the cache grows by them.
 
@@ -227,6 +238,11 @@ class LatentDecoder:
         return self._layers.read(self.embed(tokens_M), [len(prompt) for prompt in prompts])
 
     @torch.inference_mode()
+    def read_on(self, tokens: Sequence[int], cached_LWD: Tensor, start: int) -> States:
+        """A prompt's tokens from `start` on, behind the latents of it so far; theirs are written there."""
+        return self._layers.read_on(self.embed(torch.tensor(tokens)), cached_LWD, start)
+
+    @torch.inference_mode()
     def feed(self, tokens_M: Tensor, cache: LatentCache) -> States:
         """One or more tokens for every row of the cache, which grows by them, row by row."""
         return self._layers.feed(self.embed(tokens_M), cache)
@@ -242,13 +258,14 @@ class LatentDecoder:
 
 
 def _causal_attention(query_MHD: Tensor, latent_MD: Tensor, latent_dim: int) -> Tensor:
-    """Attention of one prompt to itself, a block of queries at a time so that memory stays linear in its length."""
-    outputs = []
+    """Attention of one prompt's last tokens to all of it, a block of queries at a time so that memory stays linear in
+    its length."""
+    outputs, before = [], len(latent_MD) - len(query_MHD)
     for start in range(0, len(query_MHD), QUERY_BLOCK):
         query = query_MHD[start : start + QUERY_BLOCK]
-        end = start + len(query)
+        end = before + start + len(query)
         scores = (query.flatten(0, 1) @ latent_MD[:end].mT).view(len(query), -1, end)
-        hidden = torch.ones(len(query), end, dtype=torch.bool).triu_(start + 1)
+        hidden = torch.ones(len(query), end, dtype=torch.bool).triu_(before + start + 1)
         weights = scores.masked_fill_(hidden[:, None], -torch.inf).softmax(-1)
         outputs.append((weights.flatten(0, 1) @ latent_MD[:end, :latent_dim]).view(*query.shape[:2], -1))
     return torch.cat(outputs)

@@ -19,7 +19,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from afterbase.core.errors import UserError
 from afterbase.model.decode import States
-from afterbase.model.decode_llama import causal_attention, key_value_cache
+from afterbase.model.decode_llama import attention_behind, causal_attention, key_value_cache
 from afterbase.model.families import attention_window, rope_turn
 from afterbase.model.head import Head, measure_head, output_layer, trunk
 from afterbase.model.latent_cache import Attend, LatentCache
@@ -82,6 +82,13 @@ class AnyDecoder:
         tokens_M = torch.tensor([token for prompt in prompts for token in prompt])
         states = self._run(tokens_M, torch.cat([torch.arange(length) for length in lengths]), attend)
         return list(torch.stack(cached).split(lengths, dim=1)), states
+
+    @torch.inference_mode()
+    def read_on(self, tokens: Sequence[int], cached_LWD: Tensor, start: int) -> States:
+        """A prompt's tokens from `start` on, behind what is cached of it so far; what is cached of them is written
+        there."""
+        end = start + len(tokens)
+        return self._run(torch.tensor(tokens), torch.arange(start, end), attention_behind(cached_LWD, start, end))
 
     @torch.inference_mode()
     def feed(self, tokens_M: Tensor, cache: LatentCache) -> States:

@@ -140,6 +140,14 @@ class LlamaDecoder:
         return list(cached_LMD.split(lengths, dim=1)), self._run(tokens_M, positions_M, attend)
 
     @torch.inference_mode()
+    def read_on(self, tokens: Sequence[int], cached_LWD: Tensor, start: int) -> States:
+        """A prompt's tokens from `start` on, behind what is cached of it so far; what is cached of them is written
+        there."""
+        end = start + len(tokens)
+        self._extend_rotation(end)
+        return self._run(torch.tensor(tokens), torch.arange(start, end), attention_behind(cached_LWD, start, end))
+
+    @torch.inference_mode()
     def feed(self, tokens_M: Tensor, cache: LatentCache) -> States:
         """The next token of every row of the cache, which grows by them."""
         return self._run(tokens_M, *cache.begin_step())
@@ -231,3 +239,17 @@ def causal_attention(query_MHD: Tensor, cached_MD: Tensor, lengths: Sequence[int
         out = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0, enable_gqa=True)
         outputs.append(out[0].transpose(0, 1))
     return torch.cat(outputs)
+
+
+def attention_behind(cached_LWD: Tensor, start: int, end: int) -> Attend:
+    """Attention of the tokens from `start` to `end` to themselves and all before, which are cached."""
+    seen_MW = torch.ones(end - start, end, dtype=torch.bool).tril_(start)
+
+    def attend(layer: int, query_MHD: Tensor, cached_MD: Tensor) -> Tensor:
+        cached_LWD[layer, start:end] = cached_MD
+        key_WGD, value_WGD = cached_LWD[layer, :end].view(end, -1, 2, query_MHD.shape[-1]).unbind(2)
+        query, key, value = (x.transpose(0, 1)[None] for x in (query_MHD, key_WGD, value_WGD))
+        out = F.scaled_dot_product_attention(query, key, value, attn_mask=seen_MW, scale=1.0, enable_gqa=True)
+        return out[0].transpose(0, 1)
+
+    return attend

@@ -43,6 +43,11 @@ class Decoder(Protocol):
         """Prompts that do not see each other: what is cached of each, cached_LWD, and the states of all tokens."""
         ...
 
+    def read_on(self, tokens: Sequence[int], cached_LWD: Tensor, start: int) -> States:
+        """A prompt's tokens from `start` on, behind what is cached of it so far; what is cached of them is written
+        there. The states are those of `read`, up to rounding."""
+        ...
+
     def feed(self, tokens_M: Tensor, cache: LatentCache) -> States:
         """The next token of every row of the cache, which grows by them."""
         ...

@@ -3,6 +3,9 @@
 Requests take turns, one sample at a time; one that has no row gets one of those of the request that has the most. A
 sample that is put back for that, or since its reader is far behind, is read anew, from its prompt and what it has
 sampled, when its turn comes. What one row does wrong ends that row alone.
+
+What is long is read piece by piece, one a step, so that nobody waits for all of it; one at a time, and it has a row
+meanwhile.
 """
 
 import itertools
@@ -16,9 +19,11 @@ from torch import Tensor
 
 from afterbase.model.decoder import Decoder
 from afterbase.model.latent_cache import LatentCache
-from afterbase.rollout.batch import PREFILL_TOKENS, fill_holes
+from afterbase.rollout.batch import fill_holes
 from afterbase.rollout.engine import FinishReason, Sampling
 from afterbase.rollout.sampler import greedy, sample, uniforms
+
+READ_TOKENS = 256  # that are read between two steps of those who run
 
 _keys = itertools.count()
 
@@ -87,8 +92,31 @@ class Waiting:
         """What is read first."""
         self.read: tuple[Tensor, Tensor] | Exception | None = None
         """What is cached of the tokens, cached_LWD, and the logits_V behind them; or why there are none."""
+        self._begun: Tensor | None = None
+        self._read_tokens = 0
         self._row = row
         self._sample = 0 if row is None else wanted.samples
+
+    @property
+    def long(self) -> bool:
+        """Whether it has to be read piece by piece, still."""
+        return self.read is None and len(self.tokens) > READ_TOKENS
+
+    def read_piece(self, decoder: Decoder) -> None:
+        """Read on; `read` is there after the last piece. The pieces of a prompt are always the same."""
+        start = self._read_tokens
+        piece = self.tokens[start : start + READ_TOKENS]
+        if self._begun is None:
+            [cached_LMD], states = decoder.read([piece])
+            layers, _, width = cached_LMD.shape
+            self._begun = torch.from_numpy(np.zeros((layers, len(self.tokens), width), dtype=np.float32))
+            self._begun[:, : len(piece)] = cached_LMD
+        else:
+            states = decoder.read_on(piece, self._begun, start)
+        self._read_tokens += len(piece)
+        if self._read_tokens == len(self.tokens):
+            self.read = _if_finite(self._begun, decoder.logits(states.hidden_MX[-1:])[0])
+            self._begun = None
 
     @property
     def samples(self) -> range | list[int]:
@@ -125,6 +153,7 @@ class Lane:
         self._cache: LatentCache | None = None
         self._rows: list[Row] = []
         self._queues: dict[object, deque[Waiting]] = {}  # by request; its order is that of turns
+        self._reading: Waiting | None = None  # what is long and has been begun, in its queue still
 
     @property
     def busy(self) -> bool:
@@ -133,7 +162,12 @@ class Lane:
     @property
     def ready(self) -> bool:
         """Whether a step would do something."""
-        return bool(self._rows) or self._next() is not None
+        return bool(self._rows) or self._reading is not None or self._next() is not None
+
+    @property
+    def _free(self) -> int:
+        """Rows that nobody has; who is read piece by piece has one."""
+        return self.capacity - len(self._rows) - (self._reading is not None)
 
     def add(self, waiting: Waiting) -> None:
         self._queues.setdefault(waiting.wanted.request, deque()).append(waiting)
@@ -141,7 +175,7 @@ class Lane:
     def fail(self, error: Exception) -> None:
         """Tell whoever is here; those who come later may have better luck."""
         rows, queues = self._rows, self._queues
-        self._rows, self._queues, self._cache = [], {}, None
+        self._rows, self._queues, self._reading, self._cache = [], {}, None, None
         for row in rows:
             row.send(error)
         for waiting in itertools.chain.from_iterable(queues.values()):
@@ -183,11 +217,13 @@ class Lane:
                     queue.popleft()
             if not queue:
                 del self._queues[request]
+        if self._reading is not None and self._reading not in self._queues.get(self._reading.wanted.request, ()):
+            self._reading = None
         self._put_back([row.wanted.behind() for row in self._rows])
 
     def _make_room(self) -> None:
         """Put back a row of the request that has the most of them, where another one has none."""
-        if len(self._rows) < self.capacity:
+        if self._free or not self._rows:
             return
         running = Counter(row.wanted.request for row in self._rows)
         starved = self._next(without=running)
@@ -205,11 +241,15 @@ class Lane:
 
     def _next(self, without: Container[object] = ()) -> object | None:
         """The request whose turn it is, of those that can go on."""
-        ready = (request for request, queue in self._queues.items() if not queue[0].wanted.behind())
+        ready = (request for request, queue in self._queues.items() if self._can_go_on(queue[0]))
         return next((request for request in ready if request not in without), None)
+
+    def _can_go_on(self, waiting: Waiting) -> bool:
+        return not waiting.wanted.behind() and not (waiting.long and self._reading is not None)
 
     def _begin(self) -> list[Row]:
         """Start waiting samples in the free rows; their first token follows from what is read. Gives who outgrew."""
+        self._read_on()
         turns = self._turns()
         unread = [waiting for waiting in dict.fromkeys(waiting for waiting, _ in turns) if waiting.read is None]
         if unread:
@@ -230,12 +270,15 @@ class Lane:
         turns: list[tuple[Waiting, Row]] = []
         unread: set[int] = set()
         tokens = 0
-        while len(self._rows) + len(turns) < self.capacity and (request := self._next()) is not None:
+        while self._free > len(turns) and (request := self._next()) is not None:
             queue = self._queues[request]
             head = queue[0]
+            if head.long:
+                self._reading = head
+                continue
             if head.read is None and head.key not in unread:
                 tokens += len(head.tokens)
-                if unread and tokens > PREFILL_TOKENS:
+                if unread and tokens > READ_TOKENS:
                     break  # those who run have a step in between
                 unread.add(head.key)
             turns.append((head, head.take()))
@@ -245,6 +288,20 @@ class Lane:
             if queue:
                 self._queues[request] = queue
         return turns
+
+    def _read_on(self) -> None:
+        """The next piece of what is long; after its last one the row is its own, before all others."""
+        waiting = self._reading
+        if waiting is None:
+            return
+        try:
+            waiting.read_piece(self._decoder)
+        except Exception as error:
+            waiting.read = error
+        if waiting.read is not None:
+            self._reading = None
+            request = waiting.wanted.request
+            self._queues = {request: self._queues.pop(request), **self._queues}
 
     def _read(self, unread: list[Waiting]) -> None:
         """Read tokens in one pass; where it fails, each alone, so that the others have theirs."""
@@ -259,9 +316,7 @@ class Lane:
                 unread[0].read = error
             return
         for waiting, cached_LWD, logits_V in zip(unread, cached, logits_PV, strict=True):
-            # Nothing that is no number comes into the cache, where others would read it as padding of weight zero.
-            finite = bool(torch.isfinite(cached_LWD.sum()) and torch.isfinite(logits_V.sum()))
-            waiting.read = (cached_LWD, logits_V) if finite else _not_finite()
+            waiting.read = _if_finite(cached_LWD, logits_V)
 
     def _extend(self, first: int, logits_NV: Tensor) -> list[Row]:
         """One more token for each row from `first` on; those that end with it leave, and those that outgrow the lane,
@@ -273,14 +328,14 @@ class Lane:
             scaled_NV[~finite_N] = 0.0
         tokens_N, logps_N = _draw(rows, scaled_NV)
         leaving, outgrown = [False] * first, []
-        drawn = zip(rows, finite_N.tolist(), tokens_N.tolist(), logps_N.tolist(), scaled_NV, strict=True)
-        for row, finite, token, logp, scaled_V in drawn:
+        drawn = zip(rows, finite_N.tolist(), tokens_N.tolist(), logps_N.tolist(), _tops(rows, scaled_NV), strict=True)
+        for row, finite, token, logp, top in drawn:
             if not finite:
                 row.send(_not_finite())
                 leaving.append(True)
                 continue
             row.tokens.append(token)
-            row.send(Token(id=token, logp=logp, top=_top(scaled_V, row.wanted.top)))
+            row.send(Token(id=token, logp=logp, top=top))
             finish = _finish(row)
             if finish is not None:
                 row.send(finish)
@@ -301,6 +356,12 @@ class Lane:
         self._room().keep_rows(order)
 
 
+def _if_finite(cached_LWD: Tensor, logits_V: Tensor) -> tuple[Tensor, Tensor] | Exception:
+    # Nothing that is no number comes into the cache, where others would read it as padding of weight zero.
+    finite = bool(torch.isfinite(cached_LWD.sum()) and torch.isfinite(logits_V.sum()))
+    return (cached_LWD, logits_V) if finite else _not_finite()
+
+
 def _not_finite() -> ArithmeticError:
     return ArithmeticError("the model gives infinite or not-a-number logits")
 
@@ -318,11 +379,16 @@ def _draw(rows: list[Row], scaled_NV: Tensor) -> tuple[Tensor, Tensor]:
     return tokens_N, logps_N
 
 
-def _top(scaled_V: Tensor, count: int) -> tuple[tuple[int, float], ...]:
-    if count == 0:
-        return ()
-    logps, ids = scaled_V.log_softmax(-1).topk(min(count, len(scaled_V)))
-    return tuple(zip(ids.tolist(), logps.tolist(), strict=True))
+def _tops(rows: list[Row], scaled_NV: Tensor) -> list[tuple[tuple[int, float], ...]]:
+    """For each row the most probable tokens, as many as it wants."""
+    tops: list[tuple[tuple[int, float], ...]] = [()] * len(rows)
+    asked = [index for index, row in enumerate(rows) if row.wanted.top]
+    if asked:
+        most = min(max(row.wanted.top for row in rows), scaled_NV.shape[1])
+        logps, ids = scaled_NV[asked].log_softmax(-1).topk(most)
+        for index, row_ids, row_logps in zip(asked, ids.tolist(), logps.tolist(), strict=True):
+            tops[index] = tuple(zip(row_ids, row_logps, strict=True))[: rows[index].wanted.top]
+    return tops
 
 
 def _finish(row: Row) -> FinishReason | None:

@@ -17,7 +17,7 @@ from afterbase.rollout.live import Event, Token, Wanted
 from afterbase.rollout.openai_api import AnyRequest, ApiError, ChatRequest, chat_logprobs, completion_logprobs, usage
 
 _FAR_BEHIND, _CAUGHT_UP = 4096, 1024  # events that a reader has not taken; below the latter the engine goes on
-_AT_ONCE = 256  # events between two turns of others on the event loop
+_AT_ONCE = 32  # events between two turns of others on the event loop
 
 
 class _Form(StrEnum):

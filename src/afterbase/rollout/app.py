@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from afterbase.core.guard import Body, Guard, Refusal, Rules
+from afterbase.core.json_pieces import json_text
 from afterbase.core.masking import masked
 from afterbase.core.names import LOOPBACK, Names
 from afterbase.core.visible import visible
@@ -117,7 +118,7 @@ def create_app(
                 whole = await _unless_gone(request, answering.whole(), answering.abort)
             finally:
                 answering.abort()
-            return await asyncio.to_thread(JSONResponse, whole)
+            return Response(await asyncio.to_thread(json_text, whole), media_type="application/json")
         except ClientDisconnect:
             raise _gone() from None
         except ApiError:

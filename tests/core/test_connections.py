@@ -1,15 +1,18 @@
 """Connections that send nothing, or are too many, never keep others from a server."""
 
 import resource
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
+from afterbase.core import connections
 from afterbase.core.guard import Guard, Receive, Rules, Scope, Send
 from loopback import say, served
 from raw import connect, exchange, one, status, statuses, until_closed
@@ -101,6 +104,45 @@ def test_where_all_connections_are_at_work_a_further_one_is_told() -> None:
         at_work.pop().close()
         while not exchange(url, CLOSING).startswith(b"HTTP/1.1 200"):  # its end may not have been seen yet
             pass
+        for connection in at_work:
+            connection.close()
+
+
+def at_work_from(url: str, source: str) -> socket.socket:
+    address = urlsplit(url)
+    connection = socket.create_connection((address.hostname, address.port), timeout=20, source_address=(source, 0))
+    connection.sendall(GET.replace(b"/ ", b"/stay "))
+    assert AT_WORK.acquire(timeout=20)
+    return connection
+
+
+def test_one_address_does_not_take_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "is_loopback", lambda _: False)  # a test has no other addresses
+    with served(APP, most_connections=8) as url:
+        greedy = [at_work_from(url, "127.0.0.2") for _ in range(6)]
+        with closing(socket.create_connection(greedy[0].getpeername(), source_address=("127.0.0.2", 0))) as one_more:
+            one_more.sendall(GET)
+            said = until_closed(one_more)
+        assert status(said) == 503
+        assert exchange(url, CLOSING).endswith(b"hello"), "others are served"
+        for connection in greedy:
+            connection.close()
+
+
+def test_what_is_silent_makes_room_for_its_own_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "is_loopback", lambda _: False)
+    with served(APP, most_connections=8, header_seconds=60.0) as url:
+        other = at_work_from(url, "127.0.0.2")
+        silent = [connect(url) for _ in range(30)]
+        assert exchange(url, CLOSING).endswith(b"hello")
+        assert silent[0].recv(1) == b"", "the first of them has gone"
+        for connection in (other, *silent):
+            connection.close()
+
+
+def test_loopback_may_take_all() -> None:
+    with served(APP, most_connections=4) as url:
+        at_work = [at_work_from(url, "127.0.0.1") for _ in range(4)]
         for connection in at_work:
             connection.close()
 

@@ -6,21 +6,27 @@ descriptors run out, and closes a socket with bytes unread, which makes the kern
 
 import asyncio
 import resource
+from collections import Counter
 from typing import Any
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from afterbase.core.guard import Refusal, Say
+from afterbase.core.names import is_loopback
 
 _MOST_DESCRIPTORS = 65_536
 _MOST_CONNECTIONS = 4096
+_SHARE = 0.75  # of the connections that one address may have
 _HEAD_BYTES = 16 << 10
 _FREE_CHUNKS, _LEAST_CHUNK = 1000, 64  # bytes on average, from so many chunks on
 
 
 class Connections:
-    """All connections of one server, at most `most`, and those that wait for headers, oldest first."""
+    """All connections of one server, at most `most`, and those that wait for headers, oldest first.
+
+    One address has three quarters of them at most, loopback apart, where a proxy may stand for everybody.
+    """
 
     def __init__(self, *, say: Say, most: int, header_seconds: float, linger_seconds: float) -> None:
         self.most = most
@@ -28,7 +34,24 @@ class Connections:
         self.linger_seconds = linger_seconds
         self.open: set[Guarded] = set()
         self.waiting: dict[Guarded, None] = {}
+        self._by_address: Counter[str] = Counter()
         self._say = say
+
+    def enter(self, connection: "Guarded") -> None:
+        self.open.add(connection)
+        self._by_address[connection.address] += 1
+
+    def leave(self, connection: "Guarded") -> None:
+        """Also what has left before."""
+        if connection in self.open:
+            self.open.discard(connection)
+            self._by_address[connection.address] -= 1
+            if not self._by_address[connection.address]:
+                del self._by_address[connection.address]
+
+    def too_many_of(self, address: str) -> bool:
+        """Whether these alone are more than their share."""
+        return not is_loopback(address) and self._by_address[address] > max(1, int(_SHARE * self.most))
 
     def raw(self, refusal: Refusal) -> bytes:
         """An answer as it is sent, for what no application sees."""
@@ -135,14 +158,18 @@ class Guarded(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._door = _Door(transport, self._all.linger_seconds)
         super().connection_made(self._door)  # type: ignore[arg-type]
-        self._all.open.add(self)
-        if len(self._all.open) > self._all.most:
+        peer = transport.get_extra_info("peername")
+        self.address = peer[0] if isinstance(peer, tuple) else "localhost"
+        self._all.enter(self)
+        if self._all.too_many_of(self.address):
+            self._make_room(of=self.address)
+        elif len(self._all.open) > self._all.most:
             self._make_room()
         if not self._door.closing:
             self._wait_for_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._all.open.discard(self)
+        self._all.leave(self)
         self._heard()
         self._door.lost()
         super().connection_lost(exc)
@@ -197,14 +224,15 @@ class Guarded(H11Protocol):
             self._headers_due.cancel()
             self._headers_due = None
 
-    def _make_room(self) -> None:
-        """The connection that has waited longest goes; where all are at work, this one."""
-        oldest = next(iter(self._all.waiting), None)
+    def _make_room(self, *, of: str | None = None) -> None:
+        """The connection that has waited longest goes, of one address or of all; where all are at work, this one."""
+        oldest = next((waiting for waiting in self._all.waiting if of in (None, waiting.address)), None)
         if oldest is not None:
             oldest.cut()
             oldest._heard()
-            self._all.open.discard(oldest)
+            self._all.leave(oldest)
             return
-        rule, remedy = f"{self._all.most} connections are at work", "try again later"
+        most = self._all.most if of is None else f"{_SHARE:.0%} of this server's {self._all.most}"
+        rule, remedy = f"{most} connections are at work", "try again later"
         self._door.write(self._all.raw(Refusal(status=503, code="overloaded", rule=rule, remedy=remedy)))
         self._door.close()

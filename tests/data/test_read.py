@@ -49,6 +49,7 @@ def test_rows_of_others_get_what_they_lack(tmp_path):
         ('{"messages": [{"role": "user"}]}', "row 2 .*no `content`"),
         ('{"messages": [{"role": "user", "content": null}]}', "row 2 .*both strings"),
         ('{"messages": 3}', "row 2 .*no list of turns"),
+        ('{"messages": []}', "row 2 .*`messages` has no turns"),
         (GOOD.replace('"b"', '"\\ud800"'), "row 2 .*surrogate"),
         (GOOD[:-1] + ', "extra": 3}', "row 2 .*`extra` is an object"),
     ],

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from afterbase.data.filters import malformed
 from afterbase.data.turns import conversation_of
 
 USER, ANSWER = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
@@ -63,6 +64,13 @@ def test_a_rows_system_prompt_is_the_first_turn(name):
         ({"messages": PLAIN, "conversations": PLAIN}, "both `messages`"),
         ({"messages": "hello"}, "is a text and no list"),
         ({"messages": {"role": ["user"], "content": []}}, "different lengths"),
+        ({"messages": []}, "`messages` has no turns"),
+        ({"messages": "[]", "system": "Be brief."}, "`messages` has no turns"),
+        ({"conversations": []}, "`conversations` has no turns"),
+        ({"messages": {"role": [], "content": []}}, "`messages` has no turns"),
+        ({"messages": {}}, "no list of turns"),
+        ({"messages": [USER, {"role": "assistant", "content": None}]}, "turn 1 holds null"),
+        ({"messages": [USER, {**ANSWER, "content": [None]}]}, "parts that are no text: NoneType"),
         ({"messages": ["hello"]}, "turn 0 is no object"),
         ({"messages": [{"role": "user"}]}, "turn 0 has no `content`"),
         ({"messages": [{**USER, "value": "c"}]}, "both `content` and `value`"),
@@ -88,3 +96,21 @@ def test_a_rows_system_prompt_is_the_first_turn(name):
 def test_what_cannot_be_honoured_is_refused(row, why):
     with pytest.raises(ValueError, match=why):
         conversation_of(row)
+
+
+@pytest.mark.parametrize(
+    ("turns", "rule"),
+    [
+        ([USER], "turns out of order"),
+        ([{"role": "system", "content": "Be brief."}], "turns out of order"),
+        ([USER, {**ANSWER, "content": ""}], "empty turn"),
+        ([USER, {**ANSWER, "content": []}], "empty turn"),
+        ([{**USER, "content": " "}, ANSWER], "empty turn"),
+    ],
+)
+def test_what_teaches_nothing_is_read_as_it_stands_and_dropped_with_its_reason(turns, rule):
+    found = conversation_of({"messages": turns}).messages
+    assert len(found) == len(turns)
+    broken = malformed([(turn["role"], turn["content"]) for turn in found])
+    assert broken is not None
+    assert broken.rule == f"format: {rule}"

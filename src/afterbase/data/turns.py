@@ -3,6 +3,7 @@
 A thought beside an answer (`reasoning_content`, `thinking`, `reasoning`) is put before it in `<think>` tags; a row's
 `system` becomes the first turn; an assistant's turn of `weight` 0 or `train` false is context alone
 (`extra.untrained`). What else a turn holds is kept in `extra.turns`. Calls of tools are refused: no stage trains them.
+A conversation without an answer, or with an empty turn, is read as it stands: cleaning drops it, with its reason.
 """
 
 import json
@@ -60,6 +61,8 @@ def _turns(value: Any, name: str) -> Sequence[Any]:
         value = [dict(zip(value, parts, strict=True)) for parts in zip(*value.values(), strict=True)]
     if not isinstance(value, list):
         raise ValueError(f"`{name}` is no list of turns")
+    if not value:
+        raise ValueError(f"`{name}` has no turns")
     return value
 
 

@@ -126,14 +126,14 @@ def test_nothing_near_means_no_guess(tmp_path: Path):
 @pytest.mark.parametrize(
     ("line", "rule", "got"),
     [
-        ('epochs = "3"', "`sft.epochs` should be a valid integer", '"3"'),
-        ("epochs = 3.0", "`sft.epochs` should be a valid integer", "3.0"),
-        ("epochs = true", "`sft.epochs` should be a valid integer", "true"),
-        ("epochs = 0", "`sft.epochs` should be greater than or equal to 1", "0"),
-        ("peak = nan", "`sft.peak` should be a finite number", "NaN"),
-        ('schedule = "cosin"', "`sft.schedule` should be 'cosine' or 'constant'", '"cosin"'),
-        ('domains = "arithmetic"', "`sft.domains` should be an array", '"arithmetic"'),
-        ("domains = [1]", "`sft.domains[0]` should be a valid string", "1"),
+        ('epochs = "3"', "`sft.epochs` must be a whole number", '"3"'),
+        ("epochs = 3.0", "`sft.epochs` must be a whole number", "3.0"),
+        ("epochs = true", "`sft.epochs` must be a whole number", "true"),
+        ("epochs = 0", "`sft.epochs` must be 1 or more", "0"),
+        ("peak = nan", "`sft.peak` must be a finite number", "NaN"),
+        ('schedule = "cosin"', "`sft.schedule` must be 'cosine' or 'constant'", '"cosin"'),
+        ('domains = "arithmetic"', "`sft.domains` must be an array", '"arithmetic"'),
+        ("domains = [1]", "`sft.domains[0]` must be a text", "1"),
         ("batch = 13", "`sft`: 13 is bad luck", '{"batch": 13}'),
     ],
 )
@@ -148,7 +148,7 @@ def test_remedy_gives_the_default(tmp_path: Path):
 
 
 def test_value_where_a_table_is_due(tmp_path: Path):
-    assert refusal(tmp_path, 'name = "a"\nsft = 3\n').rule == "`sft` should be a table"
+    assert refusal(tmp_path, 'name = "a"\nsft = 3\n').rule == "`sft` must be a table"
 
 
 def test_our_own_validator_keeps_its_words(tmp_path: Path):

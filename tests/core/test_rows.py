@@ -77,7 +77,7 @@ def test_table_by_its_header_from_plain_and_gzipped_files(tmp_path: Path, pack: 
     [
         (b"name,count\na,1\nb,x\n", "line 3 of"),
         (b"name,count\na,1\n,2\n", "name: "),
-        (b"count\n1\n", "name: Field required"),
+        (b"count\n1\n", "name: must be given"),
         (b"name,count\na\n", "cells: "),
         (b"name,count\na,1,2\n", "cells: "),
         (b"name,count\n\xff,1\n", "utf-8"),

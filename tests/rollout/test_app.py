@@ -262,7 +262,7 @@ def test_what_cannot_be_honoured_is_refused_in_openais_format(refusing, changed,
         ({"prompt": [1, 100_000]}, "each from 0 to"),
         ({"prompt": "x", "echo": True}, "echo"),
         ({"prompt": "x", "model": "gpt"}, "only `toy`"),
-        ([], "valid dictionary"),
+        ([], "must be an object, not a list"),
     ],
     ids=str,
 )

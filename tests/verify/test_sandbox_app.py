@@ -97,8 +97,8 @@ def test_what_is_no_request_is_told_in_this_servers_form(url, body) -> None:
         ("/programs", b'{"language":"python","program":"","tests":[' + b"1," * 400_000 + b"1]}", 413),
         ("/programs", b'{"language":"python","program":"","tests":[' + b"1," * 10_000 + b"1]}", 422),
         ("/programs", b'{"language":"' + b"x" * 100_000 + b'","program":"","tests":[{"stdin":"","stdout":""}]}', 422),
-        ("/calls", b'{"program":"","function":"f","calls":[[' + b"[]," * (1 << 20) + b"[]]]}", 413),
-        ("/calls", b'{"program":"","function":"f","calls":[' + b"1," * 400_000 + b"1]}", 422),
+        ("/calls", b'{"program":"","function":"f","calls":[[' + b"[]," * 700_000 + b"[]]]}", 413),
+        ("/calls", b'{"program":"","function":"f","calls":[' + b"1," * 200_000 + b"1]}", 422),
     ],
     ids=range(5),
 )

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
 from afterbase.core.errors import UserError
+from afterbase.core.faults import rule
 from afterbase.core.masking import holds_password
 
 T = TypeVar("T")
@@ -138,9 +139,8 @@ def _explain(detail: ErrorDetails, path: Path, model: type[Config]) -> UserError
         return UserError(
             f"unknown key `{key}`", got=f"`{name} = {got}` in {path}", remedy=_nearest(name, parents, model)
         )
-    rule = detail["msg"].replace("an object", "a table").replace("a valid array", "an array")
-    rule = f"`{key}`" + rule.removeprefix("Input") if rule.startswith("Input") else f"`{key}`: {rule}"
-    return UserError(rule, got=got, remedy=f"change `{key}` in {path}{_default(detail['loc'], model)}")
+    words = rule(detail).replace("an object", "a table").replace("a list", "an array")
+    return UserError(f"`{key}` {words}", got=got, remedy=f"change `{key}` in {path}{_default(detail['loc'], model)}")
 
 
 def _nearest(name: str | int, parents: list[str | int], model: type[Config]) -> str:

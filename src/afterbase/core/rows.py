@@ -12,6 +12,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from afterbase.core.errors import UserError
+from afterbase.core.faults import first_fault
 
 Row = TypeVar("Row", bound=BaseModel)
 _MOST, _PIECE = 2 << 30, 1 << 20  # bytes that a .gz may hold, and of a read
@@ -24,8 +25,7 @@ def read_rows(path: Path, row: type[Row]) -> list[Row]:
         try:
             rows.append(row.model_validate_json(line))
         except ValidationError as error:
-            first = error.errors()[0]
-            raise _not_a_row(row, path, f"line {number}", first["loc"] or ("the line",), first["msg"]) from error
+            raise _not_a_row(row, path, f"line {number}", error) from error
     return _some(rows, path)
 
 
@@ -36,10 +36,9 @@ def read_objects(path: Path, row: type[Row]) -> list[Row]:
         try:
             rows.append(row.model_validate(json.loads(line)))
         except ValidationError as error:
-            first = error.errors()[0]
-            raise _not_a_row(row, path, f"line {number}", first["loc"] or ("the line",), first["msg"]) from error
+            raise _not_a_row(row, path, f"line {number}", error) from error
         except (ValueError, RecursionError) as error:
-            raise _not_a_row(row, path, f"line {number}", ("the line",), json_fault(error)) from error
+            raise _not_a_row(row, path, f"line {number}", f"the line: {json_fault(error)}") from error
     return _some(rows, path)
 
 
@@ -49,11 +48,10 @@ def read_table(path: Path, row: type[Row]) -> list[Row]:
     try:
         for cells in (reader := csv.DictReader(io.StringIO(_bytes(path).decode("utf-8-sig"), newline=""), strict=True)):
             if None in cells or None in cells.values():
-                raise _not_a_row(row, path, f"line {reader.line_num}", ("cells",), "not as many as in the header")
+                raise _not_a_row(row, path, f"line {reader.line_num}", "cells: not as many as in the header")
             rows.append(row.model_validate({name: cell or None for name, cell in cells.items()}))
     except ValidationError as error:
-        first = error.errors()[0]
-        raise _not_a_row(row, path, f"line {reader.line_num}", first["loc"], first["msg"]) from error
+        raise _not_a_row(row, path, f"line {reader.line_num}", error) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError("a table is CSV in UTF-8", got=f"{path}: {error}", remedy="correct the file") from error
     return _some(rows, path)
@@ -73,8 +71,7 @@ def read_array(path: Path, row: type[Row]) -> list[Row]:
         try:
             rows.append(row.model_validate(item))
         except ValidationError as error:
-            first = error.errors()[0]
-            raise _not_a_row(row, path, f"object {number}", first["loc"] or ("it",), first["msg"]) from error
+            raise _not_a_row(row, path, f"object {number}", error) from error
     return _some(rows, path)
 
 
@@ -90,10 +87,12 @@ def json_fault(error: ValueError | RecursionError) -> str:
     return "no JSON: a whole number of more than 4,300 digits"
 
 
-def _not_a_row(row: type[BaseModel], path: Path, place: str, loc: tuple[int | str, ...], message: str) -> UserError:
+def _not_a_row(row: type[BaseModel], path: Path, place: str, found: ValidationError | str) -> UserError:
+    if isinstance(found, ValidationError):
+        where, fault = first_fault(found)
+        found = f"{where or f'the {place.split()[0]}'}: {fault}"
     fields = ", ".join(row.model_fields)
-    got = f"{place} of {path}: {'.'.join(map(str, loc))}: {message}"
-    return UserError(f"a row has {fields}", got=got, remedy="correct it")
+    return UserError(f"a row has {fields}", got=f"{place} of {path}: {found}", remedy="correct it")
 
 
 def _some(rows: list[Row], path: Path) -> list[Row]:

@@ -14,7 +14,9 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from afterbase.core.errors import UserError
+from afterbase.core.faults import first_fault
 from afterbase.core.reasoning import UNFINISHED
+from afterbase.core.rows import json_fault
 from afterbase.core.store import write_atomically
 from afterbase.eval.statistics import (
     Interval,
@@ -284,10 +286,11 @@ def read(folder: Path) -> dict[str, Evaluated]:
     for path in sorted(folder.glob("*.json")):
         try:
             found[path.stem] = Evaluated.model_validate(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, ValidationError) as error:
+        except (ValueError, RecursionError) as error:
+            fault = ": ".join(first_fault(error)) if isinstance(error, ValidationError) else json_fault(error)
             raise UserError(
                 "a folder of results holds what `afterbase eval` wrote",
-                got=f"{path}: {str(error).splitlines()[0]}",
+                got=f"{path}: {fault}",
                 remedy="name such a folder, or evaluate again",
             ) from None
     if not found:

@@ -250,7 +250,7 @@ class CompletionRequest(GenerationRequest):
             )
         if not isinstance(prompt[0], int) and not isinstance(prompt, str) and len(prompt) > MOST:
             raise PydanticCustomError(
-                "too_long", "a {name} has {most} texts or lists of ids at most", {"name": "prompt", "most": MOST}
+                "too_many", "a {name} has {most} texts or lists of ids at most", {"name": "prompt", "most": MOST}
             )
         return prompt
 

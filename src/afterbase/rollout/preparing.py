@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from afterbase.core.faults import fault
 from afterbase.core.tokens import prompt_ids
 from afterbase.model.load import LanguageModel
 from afterbase.rollout.openai_api import MOST, AnyRequest, ApiError, ChatRequest, CompletionRequest, Message
@@ -149,13 +150,14 @@ def read_request(kind: type[AnyRequest], body: bytes) -> AnyRequest:
 
 def _invalid(error: ValidationError) -> ApiError:
     # Of several types that were tried, the one that fits furthest tells the most.
-    found: dict[str, Any] = dict(max(error.errors(include_url=False, include_input=False), key=lambda e: len(e["loc"])))
+    found = max(error.errors(include_url=False), key=lambda e: len(e["loc"]))
     kind, named = found["type"], found.get("ctx", {}).get("name")
     # Between the fields' names stand those of the types that were tried.
     known = kind == "extra_forbidden"
     place = [str(part) for part in found["loc"] if known or isinstance(part, int) or part in _FIELDS]
     param = ".".join([*place, *([named] if named and named not in place else [])])
-    message = found["msg"] if not param or found["msg"].startswith(param) else f"{param}: {found['msg']}"
+    said = fault(found)
+    message = said if not param or said.startswith(param) else f"{param}: {said}"
     if kind == "extra_forbidden":
         param = param[:80]
         message = f"this server does not know the field `{param}`: leave it out"

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, ValidationError, model_validator
 
 from afterbase.core.errors import UserError
+from afterbase.core.faults import first_fault
 from afterbase.core.rows import read_objects
 from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.verify.check import check_many
@@ -140,9 +141,8 @@ class AnswerRow(BaseModel):
         try:
             _SPECS[self.verifier](self.spec)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, ("spec", *first["loc"])))
-            raise ValueError(f"{place} of `{self.verifier}`: {first['msg']}") from error
+            place, fault = first_fault(error)
+            raise ValueError(f"{f'spec.{place}' if place else 'spec'} of `{self.verifier}`: {fault}") from error
         return self
 
 

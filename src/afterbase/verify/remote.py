@@ -5,7 +5,6 @@ in the end its programs are `failed` with `sandbox`: never the program's fault. 
 its address or the token, is a UserError before the first program.
 """
 
-import dataclasses
 import json
 import os
 import time
@@ -65,7 +64,7 @@ class Remote:
     def run_many(self, runs: Sequence[Run]) -> list[RunResult]:
         """As `Sandbox.run_many`."""
         lost = {"reason": str(Reason.SANDBOX), "results": []}
-        answers = self._each("/calls", [dataclasses.asdict(run) for run in runs], lost)
+        answers = self._each("/calls", [vars(run) for run in runs], lost)
         return [RunResult(reason=Reason(a["reason"]), results=a["results"]) for a in answers]
 
     def _each(self, path: str, bodies: Sequence[dict[str, Any]], lost: dict[str, Any]) -> list[dict[str, Any]]:

@@ -13,7 +13,6 @@ programs near the limits on a busy machine, which may be in time once and late o
 """
 
 import contextlib
-import dataclasses
 import functools
 import json
 import sys
@@ -107,7 +106,7 @@ class Sandbox:
     def _run(self, server: ForkServer, run: Run) -> RunResult:
         for _ in range(2):
             with contextlib.suppress(ChildProcessError), server.serving() as door:
-                ended = door.run(dataclasses.asdict(run), self._limits, heard=True)
+                ended = door.run(vars(run), self._limits, heard=True)
                 if ended.fault != Reason.SANDBOX:
                     return _result(ended, calls=len(run.calls))
         return RunResult(reason=Reason.SANDBOX)

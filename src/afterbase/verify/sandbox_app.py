@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from afterbase.core.errors import UserError
+from afterbase.core.faults import first_fault
 from afterbase.core.guard import Body, Guard, Refusal, Refused, Rules
 from afterbase.core.listening import bind, refuse_open_door, run, url_of
 from afterbase.core.names import LOOPBACK, Names, names_of
@@ -31,7 +32,7 @@ from afterbase.verify.turns import Turns
 _PROGRAMS_BYTES = 64 << 20  # tests are long texts
 _PROGRAMS_VALUES = 1 << 14
 _CALLS_BYTES = 8 << 20  # any JSON, which takes ten times as much memory once it is read
-_CALLS_VALUES = 1 << 21
+_CALLS_VALUES = 1 << 18
 _PROGRAM_LETTERS = 1 << 20
 _MOST_TESTS = 2000
 _TEST_LETTERS = 32 << 20
@@ -177,9 +178,8 @@ async def _read(request: Request, kind: type[B]) -> B:
     except (ValueError, RecursionError) as error:
         if not isinstance(error, ValidationError):
             raise Refused(422, "invalid_request", "the body is no JSON", "see docs/sandbox.md") from None
-        found = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, found["loc"])) or "the body"
-        raise Refused(422, "invalid_request", f"{place}: {found['msg']}", "see docs/sandbox.md") from None
+        place, fault = first_fault(error)
+        raise Refused(422, "invalid_request", f"{place or 'the body'}: {fault}", "see docs/sandbox.md") from None
 
 
 async def _has_left(request: Request) -> None:

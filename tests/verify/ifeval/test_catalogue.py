@@ -17,14 +17,14 @@ def test_none_is_as_good_as_left_out() -> None:
     ("instruction_id", "kwargs", "rule", "got"),
     [
         ("keywords:exists", {}, "an instruction is one of IFEval's 25", "`keywords:exists`"),
-        ("keywords:existence", {}, "`keywords:existence` takes keywords", "keywords: Field required"),
-        ("punctuation:no_comma", {"n": 1}, "`punctuation:no_comma` takes no arguments", "n: Extra inputs"),
-        ("keywords:existence", {"keywords": ["a", "("]}, "takes keywords", "keywords.1: Value error, no regular"),
+        ("keywords:existence", {}, "`keywords:existence` takes keywords", "keywords: must be given"),
+        ("punctuation:no_comma", {"n": 1}, "`punctuation:no_comma` takes no arguments", "n: is not known"),
+        ("keywords:existence", {"keywords": ["a", "("]}, "takes keywords", "keywords.1: no regular"),
         (
             "length_constraints:nth_paragraph_first_word",
             {"num_paragraphs": 1, "nth_paragraph": 3, "first_word": "a"},
             "takes num_paragraphs, nth_paragraph, first_word",
-            "Value error, nth_paragraph 3 is beyond",
+            "nth_paragraph 3 is beyond",
         ),
     ],
 )

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from afterbase.core.errors import UserError
+from afterbase.core.faults import first_fault
 from afterbase.core.rows import read_rows
 
 Row = TypeVar("Row", bound=BaseModel)
@@ -87,7 +88,7 @@ def _hub_rows(source: Source, row: type[Row]) -> list[Row]:
         return [row.model_validate(dict(entry)) for entry in table]
     except ValidationError as error:
         rule = f"{source.hub} has rows with {', '.join(row.model_fields)}"
-        raise UserError(rule, got=str(error.errors()[0]), remedy=f"use --data DIR with {source.file}") from error
+        raise UserError(rule, got=": ".join(first_fault(error)), remedy=f"use --data DIR with {source.file}") from error
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{source.hub} on the hub can be reached, or is in the cache of `datasets`",

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from afterbase.core.errors import UserError
+from afterbase.core.faults import first_fault
 from afterbase.verify.ifeval import formats, frame, keywords, language, length
 from afterbase.verify.ifeval.instruction import Instruction
 
@@ -58,10 +59,9 @@ def build(instruction_id: str, kwargs: Mapping[str, Any]) -> Instruction:
     try:
         return kind.model_validate({key: value for key, value in kwargs.items() if value is not None})
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
+        place, fault = first_fault(error)
         raise UserError(
             f"`{instruction_id}` takes {', '.join(kind.model_fields) or 'no arguments'}",
-            got=f"{place}: {first['msg']}" if place else first["msg"],
+            got=f"{place}: {fault}" if place else fault,
             remedy="correct the instruction's kwargs",
         ) from error

@@ -1,7 +1,8 @@
 # Everything runs from .venv, which `make setup` builds. `make` alone lists the targets.
 #   PYTHON       the interpreter to build .venv with (3.11 or newer)
 #   FUZZ_SECONDS how long `make fuzz` draws requests and programs, in all
-#   TESTERS      how many processes run the tests: one more than cores, since some tests wait
+#   TESTERS      how many processes run the tests: one more than cores, since some tests wait; each takes a part of the
+#                files, for which fixtures of a module are made once, and who has finished takes over from the others
 #   TORCH_INDEX  a package index to take torch from, before everything else: the CPU build for example
 
 PYTHON ?= python3
@@ -40,10 +41,10 @@ quickstart: setup
 	$(BIN)/afterbase run recipes/quickstart.toml
 
 test: setup
-	$(BIN)/pytest -n $(TESTERS) -m "not slow and not fuzz"
+	$(BIN)/pytest -n $(TESTERS) --dist worksteal -m "not slow and not fuzz"
 
 test-all: setup
-	$(BIN)/pytest -n $(TESTERS) -m "not fuzz"
+	$(BIN)/pytest -n $(TESTERS) --dist worksteal -m "not fuzz"
 
 fuzz: setup
 	AFTERBASE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest -m fuzz tests/fuzz

@@ -1,5 +1,6 @@
 """What every test shares: no network for models, and the folder of reference data."""
 
+import gc
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from hypothesis import settings
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported anywhere
 # Toy matrices gain nothing from a second thread, and on shared cores the threads wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+gc.disable()  # until all modules are imported: a quarter of that time went into looking through them for garbage
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no error
 settings.load_profile("no deadline")
 
@@ -24,6 +26,13 @@ def pytest_configure(config: pytest.Config) -> None:
     os.chmod(folder, 0o755)  # programs run as users of their own
     os.environ["TMPDIR"], tempfile.tempdir = folder, folder
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays to the end, and no later search for garbage looks through it again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

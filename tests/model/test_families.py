@@ -19,6 +19,8 @@ from afterbase.model.families import (
 )
 from afterbase.model.load import load, save
 from afterbase.model.probe import logps_alone, token_log_probabilities
+from afterbase.train.loop import Training, prepare
+from afterbase.train.optimise import Optimisation
 from zoo import GPT2, LONGROPE, WIDTHS, smallest, working, write
 
 REFUSED = {
@@ -26,6 +28,8 @@ REFUSED = {
     "gptj": "attention cannot be given from outside",
     "codegen": "",
     "mpt": "",
+    "deepseek_v32": "read a mask of what each token may see",
+    "doge": "a mask of their own",
     "bloom": "",
     "mamba": "",
     "bert": "",
@@ -119,6 +123,18 @@ def test_lengths_are_read_from_any_config(config, context, window, turn):
     assert longest_sequence(config) == min(n for n in (context, window, turn) if n is not None)
 
 
+TRAINING = Training(optimisation=Optimisation(learning_rate=1e-3, floor=1e-4), checkpoint_every=2)
+
+
+def noisy(config) -> None:
+    """Give a config all the dropout and jitter that its family knows by any name."""
+    for name, value in vars(config).items():
+        if isinstance(value, hf.PretrainedConfig):
+            noisy(value)
+        elif isinstance(value, float) and any(part in name for part in ("drop", "jitter", "noise")):
+            setattr(config, name, 0.3)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("model_type", sorted({config.model_type for config in MODEL_FOR_CAUSAL_LM_MAPPING}))
 def test_every_family_of_transformers_is_refused_or_has_its_own_log_probabilities(model_type, toy_tokenizer, tmp_path):
@@ -128,6 +144,8 @@ def test_every_family_of_transformers_is_refused_or_has_its_own_log_probabilitie
             weights = sum(p.numel() for p in hf.AutoModelForCausalLM.from_config(config).parameters())
         if weights > 3e7:
             pytest.skip(f"not small by the usual names: {weights} weights")
+        if model_type != "diffllama":  # which refuses dropout itself
+            noisy(config)
         folder = write(tmp_path / "model", config, toy_tokenizer, scale=3.0)
     except Exception as error:
         pytest.skip(f"cannot be made small by the usual names: {error}")
@@ -141,6 +159,11 @@ def test_every_family_of_transformers_is_refused_or_has_its_own_log_probabilitie
     with torch.no_grad():
         ours = token_log_probabilities(lm.hidden(ids, Segments.of([14, 12])), lm.head, ids, [14, 12])
         torch.testing.assert_close(ours, logps_alone(model, ids, [14, 12]), rtol=0, atol=1e-4)
+    recompute = lm.model.supports_gradient_checkpointing
+    prepare(lm.model, lm.modules(), TRAINING.model_copy(update={"recompute": recompute}))
+    trained = token_log_probabilities(lm.hidden(ids, Segments.of([14, 12])), lm.head, ids, [14, 12])
+    torch.testing.assert_close(trained, ours, rtol=0, atol=1e-5)
+    with torch.no_grad():
         for parameter in lm.model.parameters():
             parameter.mul_(1.01)
     save(lm, tmp_path / "out")  # refuses what does not come back

@@ -4,13 +4,16 @@ import math
 
 import pytest
 import torch
+import transformers as hf
 from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
 from afterbase.core.sample import Problem, Status, Verdict, conversation
 from afterbase.core.tokens import tokenize
+from afterbase.model.load import load
 from afterbase.reward.scalar import RewardModel, load_reward_model, new_reward_model, save_reward_model, sigmoid
+from zoo import LONGROPE, write
 
 TALKS = [conversation("1+1?", "2"), conversation("?", ""), conversation("say a word", "word " * 9, system="be kind")]
 
@@ -51,6 +54,17 @@ def test_a_score_is_read_with_transformers_own_trunk(reward_model, tmp_path):
 @pytest.mark.parametrize("rows", [1, 2, 32])
 def test_scores_do_not_depend_on_the_batch(reward_model, rows):
     assert reward_model.score(TALKS, rows=rows) == pytest.approx(reward_model.score(TALKS[::-1])[::-1], abs=1e-5)
+
+
+def test_lengths_on_both_sides_of_longropes_turn_are_scored_in_rows_of_their_own(toy_tokenizer, tmp_path):
+    """They share no row, and what a policy will answer is not known before the run."""
+    lm = load(write(tmp_path / "model", hf.Phi3Config(vocab_size=len(toy_tokenizer), **LONGROPE), toy_tokenizer))
+    rm = new_reward_model(lm)
+    torch.nn.init.normal_(rm.head.weight, generator=torch.Generator().manual_seed(0))
+    talks = [conversation("say", "word " * n) for n in (90, 2, 80, 3, 1)]
+    alone = [rm.score([talk])[0] for talk in talks]
+    assert rm.score(talks, rows=2) == pytest.approx(alone, abs=1e-5)
+    assert len({round(score, 3) for score in alone}) == 5
 
 
 def test_scoring_leaves_no_graph(reward_model):

@@ -11,10 +11,13 @@ from afterbase.core.errors import UserError
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.core.tokens import Tokenized
 from afterbase.data.pack import pack
+from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter
+from afterbase.model.load import load
 from afterbase.train.loop import Training, prepare, train
 from afterbase.train.optimise import Optimisation, adamw, update
 from afterbase.train.sft import accumulate
+from zoo import smallest, write
 
 CONFIG = Training(optimisation=Optimisation(learning_rate=5e-6, floor=1e-6), checkpoint_every=2)
 ROWS = pack(
@@ -81,6 +84,29 @@ def test_recomputation_changes_no_gradient_and_no_count(toy_lm):
     assert (once, twice) == (1, 2)
     assert loads == same_loads
     assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True))
+
+
+@pytest.mark.parametrize("model_type", ["dbrx", "mixtral", "opt", "phi"])
+def test_nothing_is_dropped_nor_jittered_in_layers_that_are_computed_again(toy_tokenizer, tmp_path, model_type):
+    """transformers computes layers again in training mode alone, where DBRX drops by a name of its own."""
+    config = smallest(model_type, len(toy_tokenizer))
+    noise = [n for n, v in vars(config).items() if isinstance(v, float) and ("drop" in n or "jitter" in n)]
+    for name in noise:
+        setattr(config, name, 0.5)
+    assert noise
+    lm = load(write(tmp_path / "model", config, toy_tokenizer))
+    ids, segments = torch.arange(5, 20), Segments.of([9, 6])
+    with torch.no_grad():
+        exact = lm.hidden(ids, segments)
+    prepare(lm.model, lm.modules(), CONFIG.model_copy(update={"recompute": True}))
+    torch.testing.assert_close(lm.hidden(ids, segments), exact, rtol=0, atol=1e-6)
+
+
+def test_a_family_that_computes_no_layer_again_is_refused(toy_tokenizer, tmp_path):
+    lm = load(write(tmp_path / "model", smallest("ctrl", len(toy_tokenizer)), toy_tokenizer))
+    with pytest.raises(UserError, match="can compute again") as raised:
+        prepare(lm.model, lm.modules(), CONFIG.model_copy(update={"recompute": True}))
+    assert "`ctrl`" in raised.value.got
 
 
 def test_every_number_is_in_the_metrics_and_on_the_board(toy_store, tmp_path):

@@ -45,7 +45,8 @@ def _refuse_two_ropes(segments: Segments, turn: float) -> None:
         raise UserError(
             f"samples of more than {turn} tokens, where this model's positions change, share no row with shorter ones",
             got=f"samples of {min(ends)} and of {max(ends)} tokens",
-            remedy=f"leave out the samples that are longer than {turn} tokens, for example by `row_tokens`",
+            remedy=f"leave out the samples that are longer than {turn} tokens: in fine-tuning by `row_tokens`, in "
+            "reinforcement learning by `max_new_tokens`, elsewhere in the data",
         )
 
 

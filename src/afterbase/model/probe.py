@@ -5,6 +5,7 @@ scores, its positions or its logits, and what a packed row leaves out, is found 
 the same. Models run in evaluation mode, as they do in training (no dropout).
 """
 
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -149,7 +150,11 @@ def _refusing(lm: "LanguageModel") -> Iterator[None]:
     except UserError:
         raise
     except _FAULTS as error:
-        raise unsupported(lm.model.config.model_type, f"{type(error).__name__}: {error}") from error
+        found = f"{type(error).__name__}: {error}"
+        where = traceback.extract_tb(error.__traceback__)[-1].line or ""
+        if isinstance(error, AttributeError | TypeError) and "'NoneType'" in found and "mask" in where:
+            found = "its layers read a mask of what each token may see, and a packed row has none"
+        raise unsupported(lm.model.config.model_type, found) from error
     finally:
         lm.model.set_attn_implementation(attention.register())
 

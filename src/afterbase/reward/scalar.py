@@ -14,6 +14,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict, conversation
 from afterbase.core.tokens import tokenize
 from afterbase.model.attention import Segments
+from afterbase.model.families import rope_turn
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import whole_state
 
@@ -48,7 +49,15 @@ class RewardModel:
         return self._scores_of([tokenize(self.lm.tokenizer, m).ids for m in messages], rows=rows)
 
     def _scores_of(self, ids: Sequence[Sequence[int]], *, rows: int = 32) -> list[float]:
-        return [s for i in range(0, len(ids), rows) for s in self.scores(ids[i : i + rows]).tolist()]
+        turn = rope_turn(self.lm.model.config)  # where positions change: those of either side share no row
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]) > turn)
+        short = sum(len(one) <= turn for one in ids)
+        scores: dict[int, float] = {}
+        for start, end in ((0, short), (short, len(ids))):
+            for i in range(start, end, rows):
+                row = order[i : min(i + rows, end)]
+                scores |= zip(row, self.scores([ids[j] for j in row]).tolist(), strict=True)
+        return [scores[i] for i in range(len(ids))]
 
     @torch.inference_mode()
     def judge(self, answers: Sequence[tuple[Problem, str]]) -> list[tuple[float | None, Verdict | None]]:

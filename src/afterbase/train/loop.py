@@ -21,6 +21,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from afterbase.core import ranks
 from afterbase.core.config import Config, How
+from afterbase.core.errors import UserError
 from afterbase.core.store import Workspace
 from afterbase.model.checkpoint import Checkpoints, Exports
 from afterbase.model.parallel import Forward, sharded
@@ -57,13 +58,22 @@ def prepare(model: PreTrainedModel, modules: nn.ModuleDict, config: Training, *,
 
 
 def recompute_layers(model: PreTrainedModel) -> None:
-    """Decoder layers keep no activations. transformers asks for training mode there; nothing in a layer is dropped."""
+    """Decoder layers keep no activations. transformers asks for training mode there; nothing in a layer is dropped.
+
+    Raises UserError for a family that cannot compute its layers again.
+    """
+    if not model.supports_gradient_checkpointing:
+        raise UserError(
+            "`recompute` needs a family whose layers transformers can compute again",
+            got=f"model_type `{model.config.model_type}`",
+            remedy="leave `recompute` out of the recipe",
+        )
     model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     for layer in model.modules():
         if isinstance(layer, GradientCheckpointingLayer):
             layer.training = True  # of the layer itself: what is inside stays as it is
             for name, value in vars(layer).items():
-                if "dropout" in name and isinstance(value, float):
+                if "drop" in name and isinstance(value, float):  # `hidden_dropout`, and DBRX's `resid_pdrop`
                     setattr(layer, name, 0.0)
 
 

@@ -193,6 +193,74 @@ UNITS = [
 ]
 
 
+SIZES = {  # units of one dimension, in whole numbers of the smallest
+    "length": {"mm": 1, "cm": 10, "m": 1000, "kilometers": 10**6},
+    "time": {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86_400},
+    "mass": {"mg": 1, "g": 1000, "kg": 10**6},
+    "money": {"cents": 1, "dollars": 100},
+    "speed": {"mm/s": 1, "m/s": 1000, "km per second": 10**6},
+}
+
+
+@given(st.integers(1, 999), st.sampled_from(sorted(SIZES)), st.sampled_from(sorted(SIZES)), st.data())
+def test_known_units_are_compared_by_size_and_dimension(n: int, kind: str, other: str, data: st.DataObject) -> None:
+    a, b = (data.draw(st.sampled_from(sorted(SIZES[kind]))) for _ in range(2))
+    c = data.draw(st.sampled_from(sorted(SIZES[other])))
+    same_size = Fraction(n * SIZES[kind][a], SIZES[kind][b])
+    gold = f"{n}\\text{{ {a}}}"
+    assert both(gold, f"\\frac{{{same_size.numerator}}}{{{same_size.denominator}}}\\text{{ {b}}}") == {True}
+    assert both(gold, f"{n}\\text{{ {b}}}") == {a == b}
+    assert both(gold, f"{n + 1}\\text{{ {a}}}") == {False}
+    if kind != other:
+        assert both(gold, f"{n}\\text{{ {c}}}") == {False}
+
+
+MONEY = {"\\$": "dollars", "€": "euros", "£": "pounds", "¥": "yen"}
+
+
+@given(st.integers(1, 9999), st.sampled_from(sorted(MONEY)), st.sampled_from(sorted(MONEY)))
+def test_currencies_are_different(n: int, one: str, other: str) -> None:
+    for right in (f"{one}{n}", f"{n}{one}", f"{n} {MONEY[one]}"):
+        assert both(right, str(n)) == both(right, f"{one}{n}.00") == {True}
+        for got in (f"{other}{n}", f"{n}\\text{{ {MONEY[other]}}}"):
+            assert both(right, got) == {one == other}
+
+
+@given(st.integers(-360, 720).filter(bool), st.integers(-360, 720).filter(bool))
+def test_degrees_and_radians(m: int, n: int) -> None:
+    for radians in (f"\\frac{{{n}\\pi}}{{180}}", f"\\frac{{{n}\\pi}}{{180}}\\text{{ rad}}"):
+        assert both(f"{m}^\\circ", radians) == {m == n}
+    assert both(f"{m}^\\circ", f"{m}\\text{{ rad}}") == {False}
+    assert both(f"{m}^\\circ", f"{n}\\text{{ degrees}}") == both(f"{m}^\\circ", f"{n}") == {m == n}
+    fahrenheit = Fraction(9 * m, 5) + 32
+    assert both(f"{m}^\\circ\\text{{C}}", f"{fahrenheit.numerator}/{fahrenheit.denominator} °F") == {True}
+    assert both(f"{m} °C", f"{n} °F") == {9 * m + 160 == 5 * n}
+
+
+@given(
+    st.lists(st.lists(small, min_size=2, max_size=3), min_size=2, max_size=2).filter(lambda m: len({*map(len, m)}) == 1)
+)
+def test_cells_of_a_matrix_have_an_order(rows: list[list[int]]) -> None:
+    def spelt(cells: list[list[int]], name: str = "pmatrix") -> str:
+        return rf"\begin{{{name}}}" + r" \\ ".join(" & ".join(map(str, row)) for row in cells) + rf"\end{{{name}}}"
+
+    gold = spelt(rows)
+    assert both(gold, spelt(rows, "bmatrix")) == {True}
+    for other in (rows[::-1], [row[::-1] for row in rows], [list(column) for column in zip(*rows, strict=True)]):
+        assert both(gold, spelt(other)) == {other == rows}
+
+
+@given(small, positive, st.sampled_from(["()", "[]", "(]", "[)"]), st.sampled_from(["()", "[]", "(]", "[)"]))
+def test_brackets_turned_outwards_and_the_size_of_a_difference(low: int, width: int, one: str, other: str) -> None:
+    def outwards(brackets: str) -> str:
+        return f"{brackets[0].replace('(', ']')}{low};{low + 2 * width}{brackets[1].replace(')', '[')}"
+
+    assert both(f"{one[0]}{low},{low + 2 * width}{one[1]}", outwards(other)) == {one == other}
+    sign = {"()": "<", "[]": r"\le"}.get(one)
+    if sign is not None:
+        assert both(outwards(other), f"|x-({low + width})|{sign}{width}") == {one == other}
+
+
 @given(
     st.integers(1, 999),
     st.sampled_from(UNITS),
@@ -295,6 +363,8 @@ TRUE = [
     (r"\left\{\begin{array}{l} x=1 \\ y=2 \end{array}\right.", "(1,2)"),
     *[(r"\mathbb{R}-\{0\}", r"x\ne 0"), (r"\text{all real numbers except }0", r"x\ne 0"), ("1:2", r"1\text{ to }2")],
     *[("3:30 pm", "15:30"), ("3 p.m.", "3:00 PM"), ("12:00 am", "0:00"), ("July 4, 1776", "4 July 1776")],
+    *[("1.5 hours", "1 hour 30 minutes"), ("74 inches", "6 feet and 2 inches"), ("90 minutes", "1 h 30 min")],
+    *[("5¢", "5 cents"), (r"\lVert v\rVert", r"\|v\|"), (r"\mathbb{R}\setminus {0}", r"x\ne 0"), ("2∶3", "2:3")],
     *[("10!!", "3840"), ("(n!)!", "(n!)!"), (r"1.5 x 10^3", "1500"), (r"\left.\frac12\right.", "0.5")],
 ]
 FALSE = [
@@ -324,6 +394,12 @@ FALSE = [
         ("3 pm", "3 am"),
         ("July 4", "August 4"),
         ("July 4, 1776", "July 4, 1777"),
+    ],
+    *[("ABC", "ACB"), (r"\angle ABC", r"\angle ACB"), (r"\text{True, False}", r"\text{False, True}")],
+    *[
+        ("2", "2 hours 30 minutes"),
+        ("6 feet 2 inches", "6 feet 3 inches"),
+        ("3 cm and 5 cm", "8 cm"),
     ],
     *[("10!!", "(10!)!"), ("720", "3!!"), ("n!!", "n!"), ("(n!)!", "n!!")],
     (r"\frac13", "0.333333333"),

@@ -44,6 +44,7 @@ from afterbase.verify.mathematics.formula import value
 from afterbase.verify.mathematics.nearness import differ, real
 from afterbase.verify.mathematics.quantities import KNOWN, RADIAN, Unit, alike
 from afterbase.verify.mathematics.sides import is_applied
+from afterbase.verify.mathematics.signs import denies, one_says_and_the_other_or, same_letters
 from afterbase.verify.mathematics.spelling import normal, spelled
 from afterbase.verify.mathematics.units import measured, read_as_unit
 from afterbase.verify.mathematics.words import same_words
@@ -53,10 +54,6 @@ _MOST_PAIRS = 1600
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 _DECIMAL_COMMA = re.compile(r"-?(?:0,\d+|\d+,(?:\d\d|\d{4,}))")
 _WHOLE = re.compile(r"-?\d+")
-_NEGATES = re.compile(
-    r"\\(?:not(?:in)?|neq?|neg|lnot|n(?:leq|geq|less|gtr|mid|parallel|sim|cong|subseteq|supseteq))(?![a-zA-Z])|[≠¬∉]"
-)
-_BOTH, _EITHER = re.compile(r"\\(?:land|wedge)(?![a-zA-Z])|∧"), re.compile(r"\\(?:lor|vee)(?![a-zA-Z])|∨")
 _HUNDREDTH = rational(Fraction(1, 100))
 
 
@@ -81,21 +78,16 @@ def same(gold: str, answer: str, decide: Decide = _undecided) -> bool | None:
         return True
     if _WHOLE.fullmatch(right) and _WHOLE.fullmatch(got):
         return int(right) == int(got)
-    if _says_and(gold) != _says_and(answer) and None not in (_says_and(gold), _says_and(answer)):
+    if one_says_and_the_other_or(gold, answer):
         return False
     by_words = same_words(right, got)
     if by_words is not None:
         return by_words
+    by_letters = same_letters(right, got)
+    if by_letters is not None:
+        return by_letters
     verdicts = {_compared(one, other, decide) for one in _readings(right) for other in _readings(got)}
     return True if True in verdicts else None if None in verdicts else False
-
-
-def _says_and(text: str) -> bool | None:
-    """Whether the signs of logic in it are all "and", or (False) all "or"; None without, or with both."""
-    if text.isascii() and "\\" not in text:
-        return None
-    both, either = _BOTH.search(text) is not None, _EITHER.search(text) is not None
-    return both if both != either else None
 
 
 def _readings(text: str) -> list[str]:
@@ -132,7 +124,7 @@ def _unread(right: str, got: str) -> bool | None:
     """
     if normal(measured(right).text) == normal(measured(got).text):
         return True
-    return False if (_NEGATES.search(right) is None) != (_NEGATES.search(got) is None) else None
+    return False if denies(right) != denies(got) else None
 
 
 class _Comparer:

@@ -1,6 +1,6 @@
 import pytest
 
-from afterbase.verify.mathematics.sides import closes_last, is_applied, is_name, split
+from afterbase.verify.mathematics.sides import closes_last, equations, is_applied, is_name, split
 
 
 def test_marks_in_brackets_do_not_split() -> None:
@@ -29,3 +29,11 @@ def test_brackets_that_close_each_other_and_functions() -> None:
     assert closes_last(r"\{(1),[2]\}") is True
     assert is_applied("f(x)")
     assert not is_applied("f(2)")
+
+
+def test_rows_of_a_system_and_of_a_function_by_cases() -> None:
+    assert equations(r"\begin{cases} x=1, | y=2 \end{cases}", "|") == ["x=1", "y=2"]
+    assert equations(r"\{\begin{array}{rl} x&=1 | y&=2 \end{array}.", "|") == ["x =1", "y =2"]
+    assert equations(r"\begin{cases} x & \text{if } x>0 | -x & \text{if } x<0 \end{cases}", "|") == []
+    assert equations(r"\begin{array}{c} 1 | 2 \end{array}", "|") == []
+    assert equations(r"\begin{pmatrix} x=1 \end{pmatrix}", "|") is equations("x=1", "|") is None

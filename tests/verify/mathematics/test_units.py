@@ -3,7 +3,7 @@ from fractions import Fraction
 import pytest
 
 from afterbase.verify.mathematics.quantities import Unit
-from afterbase.verify.mathematics.units import is_word, measured, read_as_unit
+from afterbase.verify.mathematics.units import is_word, measured, read_as_unit, summed
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,14 @@ def test_a_letter_at_the_end_may_be_a_unit() -> None:
     assert read_as_unit("5 m") == ("5", Unit("length", Fraction(1)))
     assert read_as_unit("2s^2") == ("2", Unit("time^2", Fraction(1)))
     assert read_as_unit("5x") is read_as_unit("m") is read_as_unit("am") is None
+
+
+def test_parts_in_smaller_and_smaller_units_are_a_sum() -> None:
+    parts = summed(r"6 feet 2\text{ inches}")
+    assert parts is not None
+    assert [number for number, _ in parts] == ["6", "2"]
+    for text in ("6 feet", "2 inches 6 feet", "2 m 3 s", "2 apples 3 pears", "5 6"):
+        assert summed(text) is None
 
 
 def test_words_are_told_from_products_of_letters() -> None:

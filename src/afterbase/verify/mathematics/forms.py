@@ -30,9 +30,9 @@ from afterbase.verify.mathematics.regions import (
     intersection,
     union,
 )
-from afterbase.verify.mathematics.sides import closes_last, is_name, split
+from afterbase.verify.mathematics.sides import closes_last, equations, is_name, split
 from afterbase.verify.mathematics.spelling import ROW, normal
-from afterbase.verify.mathematics.units import measured
+from afterbase.verify.mathematics.units import descend, measured, summed
 
 
 class Value(NamedTuple):
@@ -110,11 +110,6 @@ _REALS = re.compile(r"\s*\\mathbb\s*\{?\s*R\s*\}?\s*")
 _MATRIX = re.compile(
     r"\(?\[?\s*\\begin\{([pbB]?matrix|smallmatrix|array)\}(?:\s*\{[lcr|\s]*\})?(.*)\\end\{\1\}\s*\]?\)?", re.DOTALL
 )
-_SYSTEM = re.compile(
-    r"(?:\\\{\s*)?\\begin\{(d?cases|aligned|align\*?|split|gathered|array)\}(?:\s*\{[lcr|\s]*\})?(.*)\\end\{\1\}\s*\.?",
-    re.DOTALL,
-)
-_RELATED = re.compile(r"=|[<>]|\\(?:leq|geq|neq|in)(?![a-zA-Z])")
 _WITHOUT = re.compile(r"(\\mathbb\s*(?:\{\s*R\s*\}|R))\s*(?:-|/)\s*(?=\\\{)")
 _PLUS_MINUS = re.compile(r"\s*\\(?:pm|mp)(?![a-zA-Z])")
 _RATIO = re.compile(r"(\d[\d.]*)\s*(?:\\text\s*\{\s*to\s*\}|\sto\s)\s*(\d[\d.]*)")
@@ -156,8 +151,10 @@ class _Forms:
         if matrix:
             rows = [row for row in matrix[2].split(ROW) if row.strip()]
             return Matrix(tuple(tuple(self.form(cell, depth + 1) for cell in row.split("&")) for row in rows))
-        if r"\begin" in text and (system := _SYSTEM.fullmatch(text)) is not None:
-            return self._listed(_equations(system[2]), [_AND_SIGN], depth)
+        if r"\begin" in text and (rows := equations(text, ROW)) is not None:
+            if not rows:
+                raise UndecidedError
+            return self._listed(rows, [_AND_SIGN], depth)
         parts, signs = split(text, ",", ";", _AND_SIGN, _OR_SIGN)
         if len(parts) > 1:
             return self._listed(parts, signs, depth)
@@ -226,6 +223,10 @@ class _Forms:
         if not parts[0].strip():
             raise MalformedError
         items = [self.form(part, depth + 1) for part in parts if part.strip()]
+        values = [item for item in items if isinstance(item, Value)]
+        units = [item.unit for item in values if item.unit is not None]
+        if len(units) == len(items) and set(signs) == {_AND_SIGN} and descend(units):
+            return self._added(values)  # 1 hour and 30 minutes
         conditions = [item for item in items if isinstance(item, Reals)]
         if conditions and len({condition.letter for condition in conditions}) == 1:
             return self._conditions(items, signs)
@@ -259,6 +260,9 @@ class _Forms:
     def _sets(self, parts: list[str], signs: list[str], depth: int) -> Form:
         regions = []
         for part in parts:
+            part = part.strip()
+            if part.startswith("{") and part.endswith("}"):  # \setminus {0}
+                part = rf"\{{{part[1:-1]}\}}"
             region = as_region(self.form(part, depth + 1), self._arithmetic)
             if region is None:
                 raise UndecidedError
@@ -324,11 +328,23 @@ class _Forms:
         return Interval(Bound(about, item.value), Bound(about, item.value), False, False)
 
     def _measured(self, text: str) -> Value:
+        if (parts := summed(text)) is not None:
+            return self._added([Value(self._value(number), unit) for number, unit in parts])
         said = measured(text)
         number = self._value(said.text)
         if said.factor != 1:
             number = self._arithmetic.multiplied(number, rational(said.factor))
         return Value(number, said.unit, said.percent, "" if said.unit or said.percent else said.text.strip())
+
+    def _added(self, parts: list[Value]) -> Value:
+        """6 feet 2 inches, in the first of the units."""
+        a, first = self._arithmetic, parts[0].unit
+        assert first is not None
+        total = rational(0)
+        for part in parts:
+            size = part.unit.size / first.size if part.unit is not None else 0
+            total = a.added(total, a.multiplied(part.value, rational(size)))
+        return Value(total, first)
 
     def _value(self, text: str) -> Quotient:
         text = text.replace("$", "")
@@ -373,14 +389,6 @@ def _bound(item: Form, arithmetic: Arithmetic) -> Bound | None:
         return end
     about = real(item.value, arithmetic)
     return None if about is None else Bound(about, item.value)
-
-
-def _equations(rows: str) -> list[str]:
-    """The equations of a system, one a row; UndecidedError for what is none, such as a function by cases."""
-    out = [row.replace("&", " ").strip().rstrip(",;") for row in rows.split(ROW) if row.strip()]
-    if not out or not all(_RELATED.search(row) for row in out) or r"\text" in rows:
-        raise UndecidedError
-    return out
 
 
 def _flat(items) -> tuple[Form, ...]:

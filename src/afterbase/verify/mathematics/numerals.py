@@ -14,16 +14,17 @@ from afterbase.verify.mathematics.formula import REPEATING, decimal, repeating, 
 from afterbase.verify.mathematics.quantities import RADIAN, Unit, alike
 from afterbase.verify.mathematics.sides import is_name, split
 from afterbase.verify.mathematics.spelling import spelled
-from afterbase.verify.mathematics.units import measured, read_as_unit
+from afterbase.verify.mathematics.units import measured, read_as_unit, summed
 
 
 class Numeral(NamedTuple):
-    """A written number: its value, whether that is evaluated, whether it is in percent, and in which unit."""
+    """A written number: its value, and whether it is evaluated; percent, unit, and the letter that it is said of."""
 
     value: Fraction
     evaluated: bool
     percent: bool
     unit: Unit | None = None
+    letter: str | None = None
 
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+"
@@ -53,7 +54,8 @@ def numeral(text: str, like: Unit | None = None) -> Numeral | None:
     last = _one(parts[-1], like)
     if last is None or any(not _agrees(part, sign, last) for part, sign in zip(parts, signs, strict=False)):
         return None
-    return last
+    letter = parts[0].strip()
+    return last._replace(letter=letter) if len(letter) == 1 and letter.isalpha() else last
 
 
 def _agrees(part: str, sign: str, last: Numeral) -> bool:
@@ -71,6 +73,8 @@ def _agrees(part: str, sign: str, last: Numeral) -> bool:
 
 def equal(right: Numeral, got: Numeral) -> bool:
     """Whether they are worth the same; 20% is 20 and 0.2, where the right answer does not say percent itself."""
+    if right.letter and got.letter and right.letter != got.letter:
+        return False
     if (right.percent and got.unit) or (got.percent and right.unit):
         return False
     a, b = right.value, got.value
@@ -84,6 +88,9 @@ def equal(right: Numeral, got: Numeral) -> bool:
 
 
 def _one(text: str, like: Unit | None) -> Numeral | None:
+    if (parts := summed(text)) is not None:  # 6 feet 2 inches
+        first = parts[0][1]
+        return Numeral(sum((decimal(n) * unit.size / first.size for n, unit in parts), Fraction(0)), True, False, first)
     said = measured(text)
     bare, unit = said.text.strip(), said.unit
     if like is not None and unit is None and (letter := read_as_unit(bare)) is not None and alike(letter[1], like):

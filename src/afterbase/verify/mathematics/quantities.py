@@ -67,7 +67,7 @@ _OTHERS = (
     ("oz ounce ounces", _POUND / 16, "mass"),
     ("atm atmosphere atmospheres", 101_325_000, "length^-1 mass time^-2"),
     ("degree degrees deg", 1, "angle"),
-    ("cent cents", Fraction(1, 100), "dollar"),
+    ("¢ cent cents", Fraction(1, 100), "dollar"),
     ("$ dollar dollars USD usd", 1, "dollar"),
     ("€ euro euros EUR eur", 1, "euro"),
     ("£ GBP gbp", 1, "sterling"),
@@ -102,7 +102,7 @@ SHORT = frozenset(_SHORT_TEXT.split())
 LETTERS = {letter: KNOWN[letter] for letter in "msghLlNJWVAK"} | {"C": _CELSIUS, "F": _FAHRENHEIT}
 """Single letters that are units where the other answer has a unit of what they measure."""
 
-_TOKEN = re.compile(r"[$£€¥₹]|[a-zA-Z]+|\^\s*\{?\s*(-?\d+)|(?<=[a-z])([23])(?!\d)|/")
+_TOKEN = re.compile(r"[$¢£€¥₹]|[a-zA-Z]+|\^\s*\{?\s*(-?\d+)|(?<=[a-z])([23])(?!\d)|/")
 _BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
 _BEHIND = {"squared": 2, "cubed": 3}
 _SAY_NOTHING = frozenset(["of", "the", "a", "each", "total", "left", "away"])

@@ -20,6 +20,12 @@ _NAME = re.compile(
     r"|(?:\\text\s*\{[^{}=]*\}\s*)+|[A-Za-z][A-Za-z ]*[A-Za-z]|\\frac\{d\w?\}\{d\w\})\s*"
 )
 
+_SYSTEM = re.compile(
+    r"(?:\\\{\s*)?\\begin\{(d?cases|aligned|align\*?|split|gathered|array)\}(?:\s*\{[lcr|\s]*\})?(.*)\\end\{\1\}\s*\.?",
+    re.DOTALL,
+)
+_RELATED = re.compile(r"=|[<>]|\\(?:leq|geq|neq|in)(?![a-zA-Z])")
+
 
 def split(text: str, *marks: str) -> tuple[list[str], list[str]]:
     """The parts between marks that stand outside brackets, and the marks; commands are marks as a whole."""
@@ -55,3 +61,12 @@ def is_name(text: str) -> bool:
 def is_applied(text: str) -> bool:
     """Whether it is a function of a letter: f(x)."""
     return re.fullmatch(r"\s*[a-zA-Z]\s*\(\s*[a-zA-Z]\s*\)\s*", text) is not None
+
+
+def equations(text: str, row: str) -> list[str] | None:
+    """The equations of a system, one a row; none for a function by cases; None if the text is no such block."""
+    system = _SYSTEM.fullmatch(text)
+    if system is None:
+        return None
+    out = [one.replace("&", " ").strip().rstrip(",;") for one in system[2].split(row) if one.strip()]
+    return out if all(_RELATED.search(one) for one in out) and r"\text" not in system[2] else []

@@ -32,6 +32,17 @@ _SIGNS |= {
     "⌋": r"\rfloor ",
     "⌈": r"\lceil ",
     "⌉": r"\rceil ",
+    **{
+        "∑": r"\sum ",
+        "∏": r"\prod ",
+        "∫": r"\int ",
+        "∂": r"\partial ",
+        "∇": r"\nabla ",
+        "∀": r"\forall ",
+        "∃": r"\exists ",
+    },
+    **{"→": r"\to ", "⇒": r"\implies ", "⊂": r"\subset ", "⊆": r"\subseteq ", "∉": r"\notin ", "∝": r"\propto "},
+    **{"⊥": r"\perp ", "∥": r"\parallel ", "△": r"\triangle ", "⟨": "(", "⟩": ")", "‖": r"\|", "∶": ":"},
     "∨": r"\lor ",
     "∧": r"\land ",
     "或": r"\text{ or }",
@@ -52,6 +63,7 @@ _VULGAR = re.compile("[¼-¾⅐-⅞]")
 _NAMES = dict.fromkeys(["dfrac", "tfrac", "cfrac"], r"\frac") | dict.fromkeys(["dbinom", "tbinom"], r"\binom")
 _NAMES |= dict.fromkeys(["le", "leqslant"], r"\leq ") | dict.fromkeys(["ge", "geqslant"], r"\geq ")
 _NAMES |= {"lt": "<", "gt": ">", "ne": r"\neq ", "div": "/", "colon": ":", "varnothing": r"\emptyset "}
+_NAMES |= dict.fromkeys(["lVert", "rVert", "Vert"], r"\|") | {"rightarrow": r"\to "}
 _NAMES |= {"infin": r"\infty ", "bigcup": r"\cup ", "backslash": r"\setminus ", "overrightarrow": r"\vec"}
 _NAMES |= dict.fromkeys(["times", "ast"], r"\cdot ") | dict.fromkeys(["mid", "vert", "lvert", "rvert"], "|")
 _NAMES |= {"lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "langle": "(", "rangle": ")"}

@@ -6,6 +6,7 @@ like multiply. What the units are worth is in quantities.py; other words are nam
 """
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
 from afterbase.verify.mathematics.quantities import KNOWN, LETTERS, SHORT, Unit, unit
@@ -40,12 +41,14 @@ _ABOUT = re.compile(
     re.IGNORECASE,
 )
 _MONEY = re.compile(
-    r"^([-+]?)\s*(US\s?\$|[$£€¥₹]|USD?|EUR|GBP|Rs)\.?\s*(?=[-+\d.\\])|(?<=[\d.}])\s*([$£€¥₹])(?=$|\s*[a-z\\])"
+    r"^([-+]?)\s*(US\s?\$|[$£€¥₹]|USD?|EUR|GBP|Rs)\.?\s*(?=[-+\d.\\])|(?<=[\d.}])\s*([$¢£€¥₹])(?=$|\s*[a-z\\])"
 )
 _POWER = r"(?:\s*\^\s*(?:-?\d|\{\s*-?\d\s*\}))?"
 _TEXT_UNIT = re.compile(rf"((?:\s*(?:\\cdot|[/*])?\s*\\text\s*\{{[^{{}}]*\}}{_POWER})+)\s*$")
 _BARE_UNIT = re.compile(rf"(?<=[\d)}}%.\s])\s*([a-zA-Z][a-zA-Z/.'\- ]*[a-zA-Z]\.?{_POWER})$")
 _LETTER = re.compile(r"(.*[\d})])\s*([a-zA-Z])(\s*\^\s*(?:\d|\{\s*\d\s*\}))?", re.DOTALL)
+_PART = r"\s*(\d+(?:\.\d+)?)\s*(?:\\text\s*\{\s*([a-zA-Z]+)\s*\}|([a-zA-Z]+))\.?"
+_SUM = re.compile(rf"(?:{_PART}){{2,4}}\s*")
 _ORDINAL = re.compile(
     r"(\d)\s*(?:\^\s*)?(?:\{\s*)?(?:\\text\s*\{\s*)?(?:(?<=1)\s*st|(?<=2)nd|(?<=3)rd|st|nd|rd|th)\s*\}?\s*\}?$"
 )
@@ -82,6 +85,22 @@ def measured(text: str) -> Measured:
             factor *= meant[0]
             said = said or meant[1]
     return Measured(text.rstrip(" .,"), factor, said, percent)
+
+
+def summed(text: str) -> list[tuple[str, Unit]] | None:
+    """The parts of 6 feet 2 inches and 1 h 30 min: of one dimension, each unit smaller than the one before."""
+    if _SUM.fullmatch(text) is None:
+        return None
+    out = [(number, KNOWN.get(inner or bare)) for number, inner, bare in re.findall(_PART, text)]
+    units = [unit for _, unit in out if unit is not None]
+    if len(units) < len(out) or not descend(units):
+        return None
+    return [(number, unit) for number, unit in out if unit is not None]
+
+
+def descend(units: list[Unit]) -> bool:
+    """Whether all are of one dimension, and each is smaller than the one before."""
+    return len({unit.dimension for unit in units}) == 1 and all(one.size > other.size for one, other in pairwise(units))
 
 
 def read_as_unit(text: str) -> tuple[str, Unit] | None:

@@ -34,6 +34,7 @@ _SAYINGS = (  # in these words, or without articles in others
     (re.compile(r"(?:there are )?(?:infinitely many|infinite(?: number of)?) solutions?"), "infinitely many"),
     (re.compile(r"(?:(?:it|value|slope|expression) )?(?:is )?(?:undefined|not defined)"), "undefined"),
 )
+_ANSWERS = frozenset([("yes",), ("no",), ("true",), ("false",)])
 _NOTHING = re.compile(r"\\emptyset|\\?\{\s*\\?\}|no (?:real |integer )?solution|empty set", re.IGNORECASE)
 
 
@@ -81,7 +82,7 @@ def _hour_and_rest(time: re.Match[str]) -> list[int]:
 
 
 def _said(text: str) -> list[tuple[str, ...]] | None:
-    """The words of each name, in order of the names; None for a formula."""
+    """The words of each name, None for a formula; their order counts where they answer questions (true, false)."""
     text = _TEXT.sub(r" \1 ", text)
     if _FORMULA.search(text) or not (_LETTERS.search(text) or not text.isascii()):
         return None
@@ -92,7 +93,8 @@ def _said(text: str) -> list[tuple[str, ...]] | None:
     date = _date(_WORD.findall(text.casefold()))
     if date is not None:
         return [date]
-    return sorted(said for part in parts if (said := _saying(part)))
+    out = [said for part in parts if (said := _saying(part))]
+    return out if any(said in _ANSWERS for said in out) else sorted(out)
 
 
 def _saying(part: str) -> tuple[str, ...]:

@@ -1,0 +1,30 @@
+import pytest
+
+from afterbase.verify.mathematics.signs import denies, one_says_and_the_other_or, same_letters
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [(r"x \neq 2", True), (r"\not x", True), (r"x \notin A", True), (r"\nu", False), (r"\negthinspace x", False)],
+)
+def test_signs_that_deny(text: str, expected: bool) -> None:
+    assert denies(text) is expected
+
+
+def test_and_is_not_or() -> None:
+    assert one_says_and_the_other_or(r"p \land q", r"p \lor q")
+    assert one_says_and_the_other_or("p ∨ q", "p ∧ q")
+    for other in ("p ∧ q", "p and q", r"(p \land q) \lor r"):
+        assert not one_says_and_the_other_or(r"p \land q", other)
+
+
+@pytest.mark.parametrize(
+    ("right", "got", "expected"),
+    [
+        *[("ABC", "ABC", True), ("ABC", "ACB", False), ("ABC", "CBA", False), (r"\text{BADC}", "BADC", True)],
+        *[(r"\angle ABC", r"\angle CBA", True), (r"\angle ABC", r"\angle ACB", False)],
+        *[("AB", "BA", None), ("abc", "acb", None), ("ABC", "5", None), ("5", "ABC", None)],
+    ],
+)
+def test_the_order_of_capital_letters(right: str, got: str, expected: bool | None) -> None:
+    assert same_letters(right, got) is expected

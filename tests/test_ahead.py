@@ -81,7 +81,7 @@ def test_processes_end_with_the_one_that_started_them(micro, tmp_path):
     command = [sys.executable, str(script), str(micro), str(tmp_path / "root")]
     # The children hold the pipe's other end: it closes when the last of them has ended.
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as started:
-        out, _ = started.communicate(timeout=120)
+        out, _ = started.communicate(timeout=300)
     assert started.returncode == -signal.SIGKILL
     pids = [int(pid) for pid in out.split()]
     assert len(pids) == 2

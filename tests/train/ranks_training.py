@@ -6,17 +6,20 @@ import signal
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
+from transformers.models.deepseek_v3 import modeling_deepseek_v3
 
 from afterbase.core import ranks
 from afterbase.core.store import Store
 from afterbase.model import load as models
 from afterbase.train import sft
-from exact import compute_in_float64
+from exact import Float64Torch
 
 
-def train_exactly() -> None:
+def train_exactly(patch: pytest.MonkeyPatch) -> None:
     """The stage in float64, from the model's loading to what it saves."""
 
     def load(folder: Path) -> models.LanguageModel:
@@ -28,8 +31,9 @@ def train_exactly() -> None:
         if ranks.rank() == 0:
             torch.save({name: tensor.clone() for name, tensor in state.items()}, folder / "state.pt")
 
-    compute_in_float64()
-    sft.load, sft.save = load, save  # type: ignore[assignment]
+    patch.setattr(modeling_deepseek_v3, "torch", Float64Torch())
+    patch.setattr(sft, "load", load)
+    patch.setattr(sft, "save", save)
 
 
 def stop_at(step: int, number: signal.Signals) -> None:
@@ -45,16 +49,21 @@ def stop_at(step: int, number: signal.Signals) -> None:
     sft.accumulate = counted
 
 
-if __name__ == "__main__":
-    root, options = Path(sys.argv[1]), json.loads(sys.argv[2])
-    if options["exact"]:
-        train_exactly()
-    ranks.start(deadline=timedelta(seconds=20), silence=10.0)
-    if ranks.rank() == options.get("rank"):
-        stop_at(options["step"], signal.Signals(options["signal"]))
+def train(root: Path, options: dict[str, Any]) -> None:
+    """The whole run, as this rank or alone."""
     inputs = [Store(root / "inputs").find(key, "input") for key in options["inputs"]]
     config = sft.Sft.model_validate(options["config"])
     store = Store(root / options["store"])
     artifact = sft.train_sft(store, "SFT", *inputs, config, seed=3)  # type: ignore[arg-type]
     assert artifact.payload.is_dir(), "every rank finds what the first one made"
+
+
+if __name__ == "__main__":
+    root, options = Path(sys.argv[1]), json.loads(sys.argv[2])
+    if options["exact"]:
+        train_exactly(pytest.MonkeyPatch())
+    ranks.start(deadline=timedelta(seconds=20), silence=10.0)
+    if ranks.rank() == options.get("rank"):
+        stop_at(options["step"], signal.Signals(options["signal"]))
+    train(root, options)
     ranks.end()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from ranks_gradients import gradients
+from ranks_training import train, train_exactly
 
 import together
 from afterbase.core.sample import write_samples
@@ -72,24 +73,36 @@ def test_gradients_of_two_ranks_are_those_of_one(cases, exact_lm, tmp_path):
 
 
 class Runs:
-    """`runs(store, ...)`: a run of `ranks_training.py` on the toy model; returns the end of each process."""
+    """`runs(store, ...)`: a run of `ranks_training.py` on the toy model; returns the end of each process.
+
+    A run of one rank is this process's own: another would load torch anew to do the same.
+    """
 
     def __init__(self, root: Path, inputs: list[str]) -> None:
         self.root = root
         self.inputs = inputs
 
     def __call__(self, store: str, *, size: int, exact: bool = True, **options: Any) -> list[tuple[int, str]]:
-        return together.finish(self.start(store, size=size, exact=exact, **options))
+        if size > 1:
+            return together.finish(self.start(store, size=size, exact=exact, **options))
+        with pytest.MonkeyPatch.context() as patch:
+            if exact:
+                train_exactly(patch)
+            train(self.root, self.options(store, exact=exact, **options))
+        return []
 
-    def start(
-        self, store: str, *, size: int, exact: bool = True, settings: dict[str, Any] | None = None, **stop: int
-    ) -> list[subprocess.Popen[str]]:
-        """The processes; in `step` the one of `rank` gets `signal`."""
+    def start(self, store: str, *, size: int, **options: Any) -> list[subprocess.Popen[str]]:
+        told = json.dumps(self.options(store, **options))
+        return together.start(HERE / "ranks_training.py", self.root, told, size=size)
+
+    def options(
+        self, store: str, *, exact: bool = True, settings: dict[str, Any] | None = None, **stop: int
+    ) -> dict[str, Any]:
+        """What the processes are told; in `step` the one of `rank` gets `signal`."""
         optimisation = {"learning_rate": 1e-3, "floor": 1e-4}
         config = {"epochs": 2, "row_tokens": 64, "rows_per_step": 3, "optimisation": optimisation}
         config |= {"checkpoint_every": 2, **(settings or {})}
-        options = {"store": store, "inputs": self.inputs, "config": config, "exact": exact, **stop}
-        return together.start(HERE / "ranks_training.py", self.root, json.dumps(options), size=size)
+        return {"store": store, "inputs": self.inputs, "config": config, "exact": exact, **stop}
 
     def weights(self, store: str) -> dict[str, torch.Tensor]:
         """What a finished run in float64 has trained."""
@@ -133,7 +146,7 @@ def test_a_run_that_loses_a_rank_ends_at_once_and_goes_on_with_two_or_with_one(r
 def test_a_rank_that_does_not_come_is_named(runs: Runs):
     """Stopped, not dead: its connections stay open, and only the want of a sign of life tells."""
     processes = runs.start("stopped", size=2, rank=1, step=3, signal=signal.SIGSTOP)
-    error = processes[0].communicate(timeout=60)[1]
+    error = processes[0].communicate(timeout=300)[1]
     processes[1].kill()
     processes[1].communicate()
     assert processes[0].returncode != 0

@@ -363,6 +363,7 @@ TRUE = [
     (r"\left\{\begin{array}{l} x=1 \\ y=2 \end{array}\right.", "(1,2)"),
     *[(r"\mathbb{R}-\{0\}", r"x\ne 0"), (r"\text{all real numbers except }0", r"x\ne 0"), ("1:2", r"1\text{ to }2")],
     *[("3:30 pm", "15:30"), ("3 p.m.", "3:00 PM"), ("12:00 am", "0:00"), ("July 4, 1776", "4 July 1776")],
+    *[(r"\begin{array}{l}x=1\\y=2\end{array}", "x=1, y=2"), ("x=2", r"x\in\{2\}")],
     *[("1.5 hours", "1 hour 30 minutes"), ("74 inches", "6 feet and 2 inches"), ("90 minutes", "1 h 30 min")],
     *[("5¢", "5 cents"), (r"\lVert v\rVert", r"\|v\|"), (r"\mathbb{R}\setminus {0}", r"x\ne 0"), ("2∶3", "2:3")],
     *[("10!!", "3840"), ("(n!)!", "(n!)!"), (r"1.5 x 10^3", "1500"), (r"\left.\frac12\right.", "0.5")],
@@ -395,6 +396,7 @@ FALSE = [
         ("July 4", "August 4"),
         ("July 4, 1776", "July 4, 1777"),
     ],
+    *[("x=2", r"x\equiv 2"), (r"a \parallel b", r"a \perp b"), ("x=2", r"x\in\{2,3\}")],
     *[("ABC", "ACB"), (r"\angle ABC", r"\angle ACB"), (r"\text{True, False}", r"\text{False, True}")],
     *[
         ("2", "2 hours 30 minutes"),

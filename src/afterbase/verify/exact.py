@@ -44,7 +44,7 @@ from afterbase.verify.mathematics.formula import value
 from afterbase.verify.mathematics.nearness import differ, real
 from afterbase.verify.mathematics.quantities import KNOWN, RADIAN, Unit, alike
 from afterbase.verify.mathematics.sides import is_applied
-from afterbase.verify.mathematics.signs import denies, one_says_and_the_other_or, same_letters
+from afterbase.verify.mathematics.signs import denies, one_says_and_the_other_or, relations, same_letters
 from afterbase.verify.mathematics.spelling import normal, spelled
 from afterbase.verify.mathematics.units import measured, read_as_unit
 from afterbase.verify.mathematics.words import same_words
@@ -124,7 +124,7 @@ def _unread(right: str, got: str) -> bool | None:
     """
     if normal(measured(right).text) == normal(measured(got).text):
         return True
-    return False if denies(right) != denies(got) else None
+    return False if denies(right) != denies(got) or relations(right) != relations(got) else None
 
 
 class _Comparer:

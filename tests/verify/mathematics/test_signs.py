@@ -1,6 +1,6 @@
 import pytest
 
-from afterbase.verify.mathematics.signs import denies, one_says_and_the_other_or, same_letters
+from afterbase.verify.mathematics.signs import denies, one_says_and_the_other_or, relations, same_letters
 
 
 @pytest.mark.parametrize(
@@ -9,6 +9,11 @@ from afterbase.verify.mathematics.signs import denies, one_says_and_the_other_or
 )
 def test_signs_that_deny(text: str, expected: bool) -> None:
     assert denies(text) is expected
+
+
+def test_signs_that_relate() -> None:
+    assert relations(r"a \parallel b, c \perp d") == {"parallel", "perp"}
+    assert relations(r"\simple a = b \middle") == set()
 
 
 def test_and_is_not_or() -> None:

@@ -147,14 +147,16 @@ class _Forms:
             raise MalformedError
         if _EMPTY.fullmatch(text):
             return Collection((), braced=True)
-        matrix = _MATRIX.fullmatch(text)
-        if matrix:
-            rows = [row for row in matrix[2].split(ROW) if row.strip()]
-            return Matrix(tuple(tuple(self.form(cell, depth + 1) for cell in row.split("&")) for row in rows))
-        if r"\begin" in text and (rows := equations(text, ROW)) is not None:
-            if not rows:
-                raise UndecidedError
-            return self._listed(rows, [_AND_SIGN], depth)
+        if r"\begin" in text:
+            rows = equations(text, ROW)
+            if rows:
+                return self._listed(rows, [_AND_SIGN], depth)
+            matrix = _MATRIX.fullmatch(text)
+            if matrix:
+                cells = [row.split("&") for row in matrix[2].split(ROW) if row.strip()]
+                return Matrix(tuple(tuple(self.form(cell, depth + 1) for cell in row) for row in cells))
+            if rows is not None:
+                raise UndecidedError  # a function by cases
         parts, signs = split(text, ",", ";", _AND_SIGN, _OR_SIGN)
         if len(parts) > 1:
             return self._listed(parts, signs, depth)
@@ -359,20 +361,14 @@ def as_region(form: Form, arithmetic: Arithmetic) -> Region | None:
     if isinstance(form, Reals):
         return form.region
     if isinstance(form, Ordered) and len(form.items) == 2 and form.brackets in ("()", "[]", "(]", "[)"):
-        bounds = [_bound(item, arithmetic) for item in form.items]
-        if bounds[0] is None or bounds[1] is None:
+        low, high = (_bound(item, arithmetic) for item in form.items)
+        if low is None or high is None:
             return None
-        left, right = form.brackets
-        return union(
-            [
-                Interval(
-                    bounds[0],
-                    bounds[1],
-                    left == "(" or bounds[0].exact is None,
-                    right == ")" or bounds[1].exact is None,
-                )
-            ]
-        )
+        is_open = form.brackets[0] == "(" or low.exact is None, form.brackets[1] == ")" or high.exact is None
+        return union([Interval(low, high, *is_open)])
+    if isinstance(form, Value):
+        point = _bound(form, arithmetic)
+        return None if point is None or point.exact is None else (Interval(point, point, False, False),)
     if isinstance(form, Collection):
         points = [_bound(item, arithmetic) for item in form.items]
         if any(point is None or point.exact is None for point in points):

@@ -5,6 +5,10 @@ import re
 _NEGATES = re.compile(
     r"\\(?:not(?:in)?|neq?|neg|lnot|n(?:leq|geq|less|gtr|mid|parallel|sim|cong|subseteq|supseteq))(?![a-zA-Z])|[≠¬∉]"
 )
+_RELATES = re.compile(
+    r"\\(equiv|sim|simeq|cong|(?:sub|sup)set(?:eq)?|mid|parallel|perp|propto|ll|gg|prec|succ|oplus|otimes|forall|exists"
+    r"|implies|iff)(?![a-zA-Z])"
+)
 _BOTH, _EITHER = re.compile(r"\\(?:land|wedge)(?![a-zA-Z])|∧"), re.compile(r"\\(?:lor|vee)(?![a-zA-Z])|∨")
 _LETTERED = re.compile(r"(?:m\s*)?(\\angle)?\s*(?:\\text\s*)?\{?\s*([A-Z]{3,})\s*\}?")
 
@@ -12,6 +16,11 @@ _LETTERED = re.compile(r"(?:m\s*)?(\\angle)?\s*(?:\\text\s*)?\{?\s*([A-Z]{3,})\s
 def denies(text: str) -> bool:
     """Whether a sign in it says "not"."""
     return _NEGATES.search(text) is not None
+
+
+def relations(text: str) -> set[str]:
+    r"""The signs in it that relate two things as no number is related: x \equiv 2 is not x = 2."""
+    return set(_RELATES.findall(text))
 
 
 def one_says_and_the_other_or(one: str, other: str) -> bool:

@@ -73,8 +73,8 @@ def code(
 ) -> None:
     """Whether programs print what they should: rows {id, language, program, tests: [{stdin, stdout}]}."""
     from afterbase.verify.isolation import jail_or_nothing
-    from afterbase.verify.program_cases import judged, workers
-    from afterbase.verify.programs import Judge
+    from afterbase.verify.program_cases import judged
+    from afterbase.verify.programs import Judge, workers
     from afterbase.verify.remote import remote_or
 
     judge = remote_or(lambda: Judge(jail=jail_or_nothing(unsafe=unsafe), workers=workers()))

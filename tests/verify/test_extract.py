@@ -2,7 +2,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from afterbase.verify.extract import after_answer_is, extract, last_block, last_boxed, last_number
+from afterbase.verify.blocks import last_block
+from afterbase.verify.extract import after_answer_is, extract, last_boxed, last_number
 
 balanced = st.recursive(
     st.text("ab \\{}1", max_size=5).filter(lambda s: not set(s) & set("\\{}")),

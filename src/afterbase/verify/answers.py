@@ -18,7 +18,8 @@ from afterbase.verify.check import check_many
 from afterbase.verify.extract import Way
 from afterbase.verify.ifeval.follow import read_spec
 from afterbase.verify.languages import SPELLINGS, toolchain
-from afterbase.verify.program_cases import CaseRow, known_language
+from afterbase.verify.program_cases import known_language
+from afterbase.verify.programs import CaseRow
 
 _AT_ONCE = 1000  # rows between two words on how far it is
 

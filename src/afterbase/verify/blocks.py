@@ -79,3 +79,9 @@ def _inside_a_text(program: str, block: Block) -> bool:
     documents = _HERE_DOCUMENT.findall(before)
     last = rf"^[ \t]*{documents[-1]}\b" if documents else r"(?!)"
     return not re.search(last, before, re.MULTILINE) and re.search(last, after, re.MULTILINE) is not None
+
+
+def last_block(response: str, tags: Sequence[str]) -> str | None:
+    """The text of the block that is the program in the language of the tags, else None."""
+    found = programs(response, tags)
+    return found[-1] if found else None

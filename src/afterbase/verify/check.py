@@ -15,8 +15,7 @@ from afterbase.verify.ifeval.follow import check_ifeval
 from afterbase.verify.isolation import jail
 from afterbase.verify.match import check_choice, check_exact
 from afterbase.verify.maths import check_maths_many
-from afterbase.verify.program_cases import workers
-from afterbase.verify.programs import Case, Judge, Program
+from afterbase.verify.programs import Case, Judge, Program, workers
 from afterbase.verify.puzzle import check_puzzle_many
 from afterbase.verify.remote import Remote, remote_or
 from afterbase.verify.rubric import check_rubric

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 from afterbase.core.reasoning import answer_of
-from afterbase.verify.blocks import programs
 
 Way = Literal["box", "answer_is", "last_number", "all"]
 """box: the last `\\boxed{...}`. answer_is: what follows the last "answer is", "answer:" or 答案是, to the end of the
@@ -91,12 +90,6 @@ def _end(response: str, start: int) -> int | None:
 def _inside(box: str) -> str:
     inside = _BOX.sub("", box, count=1)
     return inside[1:-1] if inside.startswith("{") else inside
-
-
-def last_block(response: str, tags: Sequence[str]) -> str | None:
-    """The text of the block that is the program in the language of the tags (`verify/blocks.py`), else None."""
-    found = programs(response, tags)
-    return found[-1] if found else None
 
 
 def after_answer_is(response: str) -> str | None:

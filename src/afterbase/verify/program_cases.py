@@ -1,6 +1,5 @@
 """A file of programs with their tests, and the verdict on each: what `afterbase verify code` tells."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.rows import read_rows
 from afterbase.core.sample import Status, Verdict
 from afterbase.verify.languages import SPELLINGS, toolchain
-from afterbase.verify.programs import Case, Program
+from afterbase.verify.programs import Case, CaseRow, Program
 
 
 def known_language(language: str) -> str:
@@ -19,14 +18,6 @@ def known_language(language: str) -> str:
     if language.lower() not in SPELLINGS:
         raise ValueError(f"{language!r} is none of {', '.join(SPELLINGS)}")
     return language
-
-
-class CaseRow(BaseModel):
-    """One test of a row."""
-
-    model_config = ConfigDict(strict=True)
-    stdin: str
-    stdout: str
 
 
 class ProgramRow(BaseModel):
@@ -67,8 +58,3 @@ def judged(
             verdict = next(judgements)
             results.append({"id": row.id, "status": str(verdict.status), "reason": verdict.reason})
     return {"n": len(rows), "results": results}
-
-
-def workers() -> int:
-    """As many programs at once as there are cores for this process."""
-    return len(os.sched_getaffinity(0))

@@ -7,14 +7,17 @@ Does not cover: tests with files or arguments, tolerance for numbers, several ri
 """
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from pydantic import BaseModel, ConfigDict
+
 from afterbase.core.reasoning import answer_of
 from afterbase.core.sample import Status, Verdict
-from afterbase.verify.extract import last_block
+from afterbase.verify.blocks import last_block
 from afterbase.verify.jail import Jail, Limits
 from afterbase.verify.languages import language_of, toolchain
 from afterbase.verify.sandbox import Reason
@@ -27,6 +30,14 @@ Scoring = Literal["all", "fraction"]
 class Case(NamedTuple):
     """One test: what the program is given, and what it should print."""
 
+    stdin: str
+    stdout: str
+
+
+class CaseRow(BaseModel):
+    """A test as rows and requests have it."""
+
+    model_config = ConfigDict(strict=True)
     stdin: str
     stdout: str
 
@@ -106,3 +117,8 @@ def _verdict(reasons: Sequence[str], *, tests: int, scoring: Scoring) -> Verdict
     return Verdict(
         verifier=VERIFIER, status=status, value=passed if scoring == "fraction" else float(passed == 1), reason=reason
     )
+
+
+def workers() -> int:
+    """As many programs at once as there are cores for this process."""
+    return len(os.sched_getaffinity(0))

@@ -23,8 +23,7 @@ from afterbase.core.guard import Body, Guard, Refusal, Refused, Rules
 from afterbase.core.listening import bind, refuse_open_door, run, url_of
 from afterbase.core.names import LOOPBACK, Names, names_of
 from afterbase.verify.isolation import jail_or_nothing
-from afterbase.verify.program_cases import CaseRow, workers
-from afterbase.verify.programs import Case, Judge, Program
+from afterbase.verify.programs import Case, CaseRow, Judge, Program, workers
 from afterbase.verify.remote import PROTOCOL, TOKEN, URL
 from afterbase.verify.sandbox import Reason, Run, RunResult, Sandbox, available
 from afterbase.verify.turns import Turns

@@ -17,7 +17,7 @@ from afterbase.eval.tasks.task import Answered, Item, Mark, Task
 from afterbase.verify.isolation import jail
 from afterbase.verify.jail import Limits
 from afterbase.verify.languages import LANGUAGES, language_of, toolchain
-from afterbase.verify.program_cases import workers
+from afterbase.verify.programs import workers
 from afterbase.verify.sandbox import Reason
 from afterbase.verify.workshop import Workshop, room
 

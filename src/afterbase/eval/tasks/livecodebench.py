@@ -32,8 +32,7 @@ from afterbase.verify.isolation import jail
 from afterbase.verify.jail import Limits
 from afterbase.verify.languages import language_of
 from afterbase.verify.process import Ended
-from afterbase.verify.program_cases import workers
-from afterbase.verify.programs import Case
+from afterbase.verify.programs import Case, workers
 from afterbase.verify.sandbox import Reason
 from afterbase.verify.workshop import Workshop, room
 

@@ -10,11 +10,10 @@ from afterbase.core.fences import fenced
 from afterbase.core.reasoning import answer_of
 from afterbase.core.sample import Status
 from afterbase.eval.tasks.task import Mark
-from afterbase.verify.extract import last_block
+from afterbase.verify.blocks import last_block
 from afterbase.verify.isolation import jail
 from afterbase.verify.languages import language_of
-from afterbase.verify.program_cases import workers
-from afterbase.verify.programs import Judge, Program
+from afterbase.verify.programs import Judge, Program, workers
 
 
 def isolation() -> str | None:

@@ -1,11 +1,15 @@
 """Servers bind where they are told, and are not open to others without a token."""
 
 import socket
+import sys
+from types import SimpleNamespace
 
 import pytest
 
+from afterbase.core import listening
 from afterbase.core.errors import UserError
-from afterbase.core.listening import bind, refuse_open_door, url_of
+from afterbase.core.listening import bind, refuse_open_door, run, url_of
+from loopback import say
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org"])
@@ -34,3 +38,14 @@ def test_the_address_of_a_bound_socket_reaches_it() -> None:
     if socket.has_ipv6:
         with bind("::1", 0) as listener:
             assert url_of(listener) == f"http://[::1]:{listener.getsockname()[1]}"
+
+
+def test_a_busy_thread_of_a_server_keeps_nobody_waiting_for_the_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    monkeypatch.setattr(sys, "setswitchinterval", seen.append)
+    monkeypatch.setattr(listening, "server", lambda *_, **__: SimpleNamespace(run=lambda sockets: seen.append(0.0)))
+    with bind("127.0.0.1", 0) as listener:
+        run(None, listener, say=say)
+    interval, then = seen
+    assert 0 < interval <= sys.getswitchinterval() / 5
+    assert then == 0.0, "before the first request"

@@ -3,6 +3,7 @@
 import functools
 import gc
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 from afterbase.core.errors import UserError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _GRACE_SECONDS = 3  # what running requests get after Ctrl-C
 _HEADER_BYTES = 16 << 10
+_SWITCH_SECONDS = 0.0005
 
 
 def refuse_open_door(host: str, token: str | None) -> None:
@@ -97,6 +99,9 @@ def run(app: Any, listener: socket.socket, *, say: Say, goodbye: str = "stopped"
     # million lists, it took two thirds of that time.
     gc.collect()
     gc.freeze()
+    # Each operation of a model gives the interpreter's lock away and waits to have it back: by default five
+    # milliseconds beside a busy thread, and a step has hundreds.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     try:
         server(app, say=say).run(sockets=[listener])
     except KeyboardInterrupt:

@@ -1,5 +1,8 @@
 """What rows attend to through the cache is what they attend to over their own tokens, laid out one after the other."""
 
+import resource
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -138,3 +141,20 @@ def test_rows_of_very_different_lengths_are_cut_into_spans(rows: int) -> None:
         for layer in range(LAYERS):
             row[layer] = [token.clone() for token in plain.rows[0][layer][:2]]
     step_is_equal(cache, plain, rng)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc")
+def test_memory_follows_what_is_written_and_not_what_could_be():
+    """Strips of two megabytes, a token in each: huge pages made all of them resident."""
+
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    rows = 64
+    cache = LatentCache(layers=2, heads=1, rows=rows, prompt_width=1, own_width=1 << 17, **LATENT)
+    cache.add_rows(rows, key=0, cached_LWD=torch.ones(2, 1, KEY))
+    before = resident()
+    _, attend = cache.begin_step()
+    for layer in range(2):
+        attend(layer, torch.ones(rows, 1, KEY), torch.ones(rows, KEY))
+    assert resident() - before < 32 << 20

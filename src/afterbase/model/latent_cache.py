@@ -8,6 +8,9 @@ batch of products.
 Shape suffixes as in decode.py; T tokens a row in one step, M = N x T; G groups of heads, E width of a share, D = G x E.
 """
 
+import contextlib
+import math
+import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -44,11 +47,8 @@ class LatentCache:
         value: slice,
     ) -> None:
         """`key` and `value`: where they lie in one of the `shares` shares, each `share_dim` wide, of a cached token."""
-        # Zeros, because padding is read with weight 0. NumPy's are resident only once written, so that the widest case
-        # costs nothing until it happens.
         self._prompts_LPGWE, self._own_LNGWE = (
-            torch.from_numpy(np.zeros((layers, rows, shares, width, share_dim), dtype=np.float32))
-            for width in (max(prompt_width, 1), own_width)
+            _zeros(layers, rows, shares, width, share_dim) for width in (max(prompt_width, 1), own_width)
         )
         self._heads = heads // shares
         self._shares = shares
@@ -162,6 +162,18 @@ class LatentCache:
         """The padding's bias of every strip, and with more than one token a row for every head of it."""
         tokens = length_NT.shape[1]
         return torch.from_numpy(_padding_bias(length_NT, width, self._shares, 1 if tokens == 1 else self._heads))
+
+
+def _zeros(*shape: int) -> Tensor:
+    """Zeros, because padding is read with weight 0; resident only once written, so that the widest case costs nothing
+    until it happens.
+
+    Not NumPy's, which asks for huge pages: a row's first token would bring two megabytes a layer and head with it.
+    """
+    memory = mmap.mmap(-1, 4 * math.prod(shape))
+    with contextlib.suppress(OSError, AttributeError):  # a system without huge pages
+        memory.madvise(mmap.MADV_NOHUGEPAGE)
+    return torch.frombuffer(memory, dtype=torch.float32).view(shape)
 
 
 def _by_share(query_MHD: Tensor, tokens: int, shares: int) -> Tensor:

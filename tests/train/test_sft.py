@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import torch
+import transformers as hf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
@@ -20,11 +21,13 @@ from afterbase.core.tokens import Tokenized, prompt_ids, tokenize
 from afterbase.data.pack import Pack, pack
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load, save
+from afterbase.train import sft
 from afterbase.train.lora import Lora
 from afterbase.train.optimise import Optimisation
 from afterbase.train.sft import Sft, _plan, _split, accumulate, mean_loss, tokenize_for_training, train_sft
 from foreign import tokenizer
 from toys import toy_samples
+from zoo import LONGROPE, write
 
 Inputs = tuple[Artifact, Artifact]
 CONFIG = Sft(
@@ -279,6 +282,25 @@ def inputs(toy_lm, artifact):
         artifact("base", lambda folder: save(toy_lm, folder)),
         artifact("data", lambda folder: write_samples(folder / "samples.parquet", samples)),
     )
+
+
+def test_lengths_on_both_sides_of_longropes_turn_are_refused_before_the_first_step(
+    toy_store, toy_tokenizer, artifact, monkeypatch
+):
+    config = hf.Phi3Config(vocab_size=len(toy_tokenizer), **LONGROPE)
+    model = artifact("longrope", lambda folder: write(folder, config, toy_tokenizer))
+    samples = [
+        Sample(messages=conversation(f"{n}?", "word " * n), domain="d", kind="k", problem_id=None, producer={})
+        for n in (2, 3, 60)
+    ]
+    data = artifact("talks", lambda folder: write_samples(folder / "samples.parquet", samples))
+    steps = []
+    monkeypatch.setattr(sft, "accumulate", lambda *args, **options: steps.append(args) or accumulate(*args, **options))
+    with pytest.raises(UserError, match="share no row with shorter ones"):
+        train_sft(toy_store, "sft", model, data, CONFIG.model_copy(update={"row_tokens": 400}), seed=0)
+    assert not steps
+    train_sft(toy_store, "sft", model, data, CONFIG, seed=0)  # as the remedy says: the long one is left out
+    assert steps
 
 
 def test_an_interrupted_run_goes_on_bit_for_bit(inputs: Inputs, assert_resumes):

@@ -29,14 +29,14 @@ import pyarrow.parquet as pq
 from measures import tell
 
 from afterbase.core.sample import SAMPLE_SCHEMA
-from afterbase.data.clean import Cleaning
-from afterbase.data.decontaminate import hash_benchmark, save_benchmark
-from afterbase.data.dedup import Deduplicator, sketch
-from afterbase.data.deliver import clean_files
-from afterbase.data.examine import Piece
+from afterbase.data.clean.check_rows import Piece
+from afterbase.data.clean.clean import Cleaning
+from afterbase.data.clean.decontaminate import hash_benchmark, save_benchmark
+from afterbase.data.clean.dedup import Deduplicator, sketch
+from afterbase.data.clean.deliver import clean_files
+from afterbase.data.clean.parallel_map import Workers, spread
+from afterbase.data.clean.shares import Domain, Shares
 from afterbase.data.pack import best_fit_decreasing
-from afterbase.data.shares import Domain, Shares
-from afterbase.data.spread import Workers, spread
 
 GROUP, PEER_ROWS, CAPACITY = 4096, 3000, 4096
 DOMAINS = ("maths", "code", "chat")

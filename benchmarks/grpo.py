@@ -53,19 +53,19 @@ def prompts(tokenizer: Any, length: int) -> list[str]:
 
 
 def ours(model: Path, texts: list[str], threads: int) -> Run:
-    """What `train/grpo.py` does in its steps, with random rewards and without a stop token."""
+    """What `train/grpo/stage.py` does in its steps, with random rewards and without a stop token."""
     from afterbase.core.sample import Problem
     from afterbase.model.load import load
     from afterbase.model.parallel import direct
     from afterbase.reward.route import Reward
     from afterbase.rollout.engine import Sampling
-    from afterbase.rollout.local import LocalEngine
-    from afterbase.train.grpo_settings import Grpo
+    from afterbase.rollout.local.local_engine import LocalEngine
+    from afterbase.train.grpo.config import Grpo
+    from afterbase.train.grpo.groups import Group
+    from afterbase.train.grpo.objective import Objective
+    from afterbase.train.grpo.update import accumulate, experience
     from afterbase.train.memory import kept_memory
-    from afterbase.train.objective import Objective
-    from afterbase.train.optimise import Optimisation, adamw, update
-    from afterbase.train.policy import accumulate, experience
-    from afterbase.train.rollouts import Group
+    from afterbase.train.optimizer import Optimisation, adamw, update
 
     torch.set_num_threads(threads)
     optimisation = Optimisation(learning_rate=LEARNING_RATE, floor=LEARNING_RATE)

@@ -2,9 +2,9 @@
 
     PYTHONPATH=src python benchmarks/language.py [--json] [--rounds 5]
 
-The texts are those of tests/verify/languages.jsonl: sentences in 49 languages, texts that mix two, and texts without
-any. py3langid gives one label whatever it is given; its share counts texts in one language only. Time is that of the
-process, so that other work on the machine matters less; the two take turns.
+The texts are those of tests/verify/language/languages.jsonl: sentences in 49 languages, texts that mix two, and texts
+without any. py3langid gives one label whatever it is given; its share counts texts in one language only. Time is that
+of the process, so that other work on the machine matters less; the two take turns.
 """
 
 import argparse
@@ -16,9 +16,9 @@ from pathlib import Path
 from measures import tell
 from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-from afterbase.verify.language import language
+from afterbase.verify.language.text_language import language
 
-CASES = Path(__file__).parent.parent / "tests/verify/languages.jsonl"
+CASES = Path(__file__).parent.parent / "tests/verify/language/languages.jsonl"
 _SAME = {"nn": "no", "bs": "hr", "yue": "zh", "wuu": "zh"}  # py3langid's finer labels
 
 

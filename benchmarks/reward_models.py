@@ -19,14 +19,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from measures import tell
 
-from afterbase.ahead import open_store, seeds
 from afterbase.core.progress import Progress
 from afterbase.core.sample import read_problems
-from afterbase.eval.examination import Pair, Preference, length_bias, preferences
+from afterbase.eval.reward_model_exam import Pair, Preference, length_bias, preferences
 from afterbase.eval.statistics import wilson
+from afterbase.parallel_stages import open_store, seeds
 from afterbase.recipe import RlRecipe, load_recipe
+from afterbase.reward.build_judge import load_rewarder
 from afterbase.reward.generative import GenerativeReward
-from afterbase.reward.make_judge import load_rewarder
 from afterbase.reward.scalar import RewardModel
 from afterbase.run import draft_pairs, reward_model, started
 

@@ -29,7 +29,7 @@ from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load
 from afterbase.rollout.engine import Completion, Sampling
-from afterbase.rollout.local import LocalEngine
+from afterbase.rollout.local.local_engine import LocalEngine
 
 PROMPTS, SAMPLES, NEW_TOKENS = 16, 8, 128
 TINY_PROMPTS, TINY_NEW_TOKENS, TINY_VOCABULARY = 32, 48, 1024

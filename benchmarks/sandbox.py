@@ -14,11 +14,11 @@ from pathlib import Path
 
 from measures import tell
 
-from afterbase.verify import isolation
-from afterbase.verify.jail import Jail, Landlock, Limits
-from afterbase.verify.launchers import close_idle
-from afterbase.verify.programs import Case, Judge, Program
-from afterbase.verify.sandbox import Run, Sandbox
+from afterbase.sandbox import isolation
+from afterbase.sandbox.confinement import Jail, Landlock, Limits
+from afterbase.sandbox.launchers import close_idle
+from afterbase.sandbox.programs import Case, Judge, Program
+from afterbase.sandbox.python_calls import Run, Sandbox
 
 PASSING = "import sys\nprint(sum(map(int, sys.stdin.read().split())))"
 HOSTILE = [

@@ -26,9 +26,10 @@ from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import PredefinedSplit
 
-from afterbase.eval import alpaca_eval, arena_hard
-from afterbase.eval.alpaca_eval import CS, Answers, Regulariser
-from afterbase.eval.arena_hard import Battles
+from afterbase.eval.judged.alpaca_eval import score as alpaca_eval
+from afterbase.eval.judged.alpaca_eval.score import CS, Answers, Regulariser
+from afterbase.eval.judged.arena_hard import score as arena_hard
+from afterbase.eval.judged.arena_hard.score import Battles
 
 
 def preferences() -> tuple[Answers, Regulariser]:

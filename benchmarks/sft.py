@@ -80,8 +80,8 @@ def ours(model: Path, samples: list[Messages], threads: int) -> Run:
     """The stage as a recipe runs it: an artifact of samples in, a model folder out."""
     from afterbase.core.sample import Sample, write_samples
     from afterbase.core.store import Store, Workspace
-    from afterbase.data.base import import_base
-    from afterbase.train.optimise import Optimisation
+    from afterbase.data.base_model import import_base
+    from afterbase.train.optimizer import Optimisation
     from afterbase.train.sft import Sft, train_sft
 
     def write(work: Workspace) -> None:
@@ -162,7 +162,7 @@ def gflop_per_token(model: Path, trained_share: float) -> float:
 
 
 def our_loss(hidden: torch.Tensor, head: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    from afterbase.train.losses.tokens import token_logps
+    from afterbase.train.logprobs import token_logps
 
     return -token_logps(hidden, head, targets).mean()
 

@@ -19,7 +19,7 @@ from measures import tell
 from afterbase.data.domains import DOMAINS
 from afterbase.model.load import LanguageModel, find, load
 from afterbase.rollout.engine import Sampling
-from afterbase.rollout.local import LocalEngine
+from afterbase.rollout.local.local_engine import LocalEngine
 
 PROMPT_TOKENS, NEW_TOKENS = 24, 96
 DOCUMENTS = {1: 2, 8: 8}  # of each domain, by the number of rows at once

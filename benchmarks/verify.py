@@ -16,10 +16,10 @@ import time
 from measures import tell
 
 from afterbase.core.sample import Status
+from afterbase.sandbox.forks.fork_client import ForkServer
+from afterbase.sandbox.forks.pool import workers
 from afterbase.verify.extract import last_boxed
-from afterbase.verify.forks import ForkServer
 from afterbase.verify.maths import Item, check_maths_many
-from afterbase.verify.workers import workers
 
 SAMPLES = 8
 SHARES = {"whole": 52, "fraction": 14, "decimal": 5, "root": 7, "pi": 4, "point": 6, "list": 4, "formula": 8}

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from afterbase.rollout.chat import Answer, ChatRequest
-from afterbase.rollout.endpoint import EndpointConfig, Result
+from afterbase.rollout.endpoint.chat_request import Answer, ChatRequest
+from afterbase.rollout.endpoint.endpoint_client import EndpointConfig, Result
 from misbehaving import completion, reply
 
 SECONDS = 60.0

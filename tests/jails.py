@@ -3,11 +3,11 @@
 import pytest
 
 from afterbase.core.errors import UserError
-from afterbase.verify import isolation
-from afterbase.verify.jail import Bubblewrap, Jail, Landlock, Limits
-from afterbase.verify.languages import SPELLINGS, toolchain
-from afterbase.verify.process import Ended
-from afterbase.verify.workshop import Workshop, room
+from afterbase.sandbox import isolation
+from afterbase.sandbox.confinement import Bubblewrap, Jail, Landlock, Limits
+from afterbase.sandbox.languages import SPELLINGS, toolchain
+from afterbase.sandbox.process import Ended
+from afterbase.sandbox.runner import Workshop, room
 
 KINDS = {kind.name: kind for kind in (Bubblewrap(), Landlock())}
 SMALL = Limits(cpu_seconds=1, wall_seconds=4.0, memory_bytes=128 << 20, processes=24, output_bytes=1 << 16)

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from afterbase.core.guard import Refusal
-from afterbase.core.listening import server
+from afterbase.core.http.http_server import server
+from afterbase.core.http.request_guard import Refusal
 
 
 def say(refusal: Refusal) -> tuple[str, bytes]:

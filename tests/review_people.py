@@ -4,10 +4,10 @@ import re
 
 from fastapi.testclient import TestClient
 
-from afterbase.data.review.access import form_word, token
-from afterbase.data.review.app import create_app
-from afterbase.data.review.store import ReviewStore
-from afterbase.data.review.tables import secret_of
+from afterbase.data.review.review_store import ReviewStore
+from afterbase.data.review.review_tables import secret_of
+from afterbase.data.review.web.access import form_word, token
+from afterbase.data.review.web.review_app import create_app
 from review_toys import DOMAIN
 
 BASE = "http://localhost"

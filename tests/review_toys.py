@@ -7,12 +7,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from afterbase.core.sample import Sample, Status, Verdict, conversation
-from afterbase.data.review.decisions import Outcome
-from afterbase.data.review.policy import Review
-from afterbase.data.review.queue import queue
+from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.records import Item, Refused
-from afterbase.data.review.store import ReviewStore
-from afterbase.data.review.tables import connect, sqlite_url
+from afterbase.data.review.review_policy import Review
+from afterbase.data.review.review_queue import queue
+from afterbase.data.review.review_store import ReviewStore
+from afterbase.data.review.review_tables import connect, sqlite_url
 
 DOMAIN = "chat"
 SECRET_VERIFIER = "a-model-that-nobody-may-see"

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from transformers import DeepseekV3ForCausalLM
 
-from afterbase.core.connections import Guarded
-from afterbase.core.listening import bind, server
+from afterbase.core.http.connections import Guarded
+from afterbase.core.http.http_server import bind, server
 from afterbase.rollout.engine import Sampling
-from afterbase.rollout.local import LocalEngine
-from afterbase.rollout.vllm_server.serving import Server, say
+from afterbase.rollout.local.local_engine import LocalEngine
+from afterbase.rollout.vllm.vllm_server.serving import Server, say
 
 
 class ToySampler:

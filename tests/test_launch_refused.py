@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from afterbase import launch
+from afterbase.cli import launch
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem
 from afterbase.data.domains import DOMAINS

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from afterbase import launch
+from afterbase.cli import launch
 from afterbase.core.errors import UserError, Waiting
-from afterbase.data.review.decisions import Outcome
-from afterbase.data.review.store import open_reviews, review_folder
+from afterbase.data.review.recorded_decisions import Outcome
+from afterbase.data.review.review_store import open_reviews, review_folder
 
 POLICY = "\n[review.chat]\nshare = 0.04\ndouble = 0.5\nmin_alpha = 0.2\n"  # 12 of 300 drafts, 6 of them twice
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from afterbase import launch
+from afterbase.cli import launch
 from afterbase.core.errors import UserError
 from afterbase.core.sample import read_samples
 from afterbase.core.store import Store
-from afterbase.rollout.cache import RequestCache
+from afterbase.rollout.endpoint.request_cache import RequestCache
 from misbehaving import answering, completion, reply
 
 TEACHER = """

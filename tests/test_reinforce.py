@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from afterbase import launch
+from afterbase.cli import launch
 from afterbase.core.errors import UserError
 from afterbase.core.store import Store
 from afterbase.recipe import RlRecipe, load_recipe
 from afterbase.run import Seed, reinforce
-from afterbase.train.objective import Objective
+from afterbase.train.grpo.objective import Objective
 from misbehaving import answering, completion, reply
 
 TEXT = Path(__file__).with_name("rl.toml").read_text()

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from afterbase.core.store import StageRecord, Store
-from afterbase.data.dedup import Dedup
-from afterbase.data.deliver import RecipeCleaning
-from afterbase.data.review.policy import Review
-from afterbase.eval.examination import Examination
+from afterbase.data.clean.dedup import Dedup
+from afterbase.data.clean.deliver import RecipeCleaning
+from afterbase.data.review.review_policy import Review
+from afterbase.eval.reward_model_exam import Examination
 from afterbase.recipe import BaseRecipe, Judge, Recipe, load_recipe
 from afterbase.run import Outcome, Seed, comparisons, post_train, run_base
 

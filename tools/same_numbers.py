@@ -93,7 +93,7 @@ def commands(data: Path) -> dict[str, list[str]]:
         "verify drop": ["drop", str(data / "capability/drop_metric_cases.jsonl")],
         "verify answers": ["answers", answers],
         "verify code": ["code", str(RECIPES / "programs.jsonl")],
-        "verify language": ["language", str(HERE.parent / "tests/verify/languages.jsonl")],
+        "verify language": ["language", str(HERE.parent / "tests/verify/language/languages.jsonl")],
     }
     scored = {
         "score alpaca-eval": ["alpaca-eval", *alpaca],

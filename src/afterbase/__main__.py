@@ -1,5 +1,5 @@
 """`python -m afterbase`, which is also how `torchrun -m afterbase run RECIPE` starts it."""
 
-from afterbase.cli import main
+from afterbase.cli.main import main
 
 main()

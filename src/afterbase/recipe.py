@@ -10,28 +10,28 @@ from pydantic import Field, field_validator, model_validator
 
 from afterbase.core.config import Config, How, load_toml
 from afterbase.core.errors import UserError
+from afterbase.data.clean.deliver import RecipeCleaning
 from afterbase.data.corpus import Corpus, WorkedCorpus
-from afterbase.data.curate import Rejection
-from afterbase.data.deliver import RecipeCleaning
 from afterbase.data.domains import DOMAINS, OPEN, REASONING
-from afterbase.data.draft_pairs import DraftPairs
-from afterbase.data.families import Family
-from afterbase.data.judgements import Judgements
+from afterbase.data.generate.draft_pairs import DraftPairs
+from afterbase.data.generate.judgements import Judgements
+from afterbase.data.generate.preferences import Preferences
+from afterbase.data.generate.rejection_sampling import Rejection
+from afterbase.data.generate.teacher import Teacher
 from afterbase.data.mix import Mixture
-from afterbase.data.preferences import Preferences
-from afterbase.data.problems import Problems
-from afterbase.data.review.policy import Review
-from afterbase.data.sources import Source
-from afterbase.data.teacher import Teacher
-from afterbase.eval.capability import Evaluation
-from afterbase.eval.examination import Examination
-from afterbase.reward.make_judge import JudgeConfig
-from afterbase.train.dpo import Dpo
-from afterbase.train.grpo import Grpo
-from afterbase.train.kto import Kto
-from afterbase.train.objective import Objective
+from afterbase.data.problems.families import Family
+from afterbase.data.problems.problems import Problems
+from afterbase.data.problems.sources import Source
+from afterbase.data.review.review_policy import Review
+from afterbase.eval.held_out import Evaluation
+from afterbase.eval.reward_model_exam import Examination
+from afterbase.reward.build_judge import JudgeConfig
+from afterbase.train.grpo.objective import Objective
+from afterbase.train.grpo.stage import Grpo
+from afterbase.train.preference.dpo import Dpo
+from afterbase.train.preference.kto import Kto
+from afterbase.train.preference.reward_model import RewardModelTraining
 from afterbase.train.pretrain import Architecture, Pretraining, TokenizerSettings
-from afterbase.train.reward_model import RewardModelTraining
 from afterbase.train.sft import Sft
 
 

@@ -9,36 +9,36 @@ from dataclasses import dataclass, field
 from typing import Generic, Literal, TypeVar
 
 from afterbase.core.store import Artifact, Store
-from afterbase.data.base import import_base
+from afterbase.data.base_model import import_base
+from afterbase.data.clean.deliver import clean_sets
 from afterbase.data.corpus import make_corpus, make_worked_corpus
-from afterbase.data.curate import curate
-from afterbase.data.deliver import clean_sets
-from afterbase.data.draft import draft
-from afterbase.data.draft_pairs import Split, make_draft_pairs
-from afterbase.data.families import make_family
-from afterbase.data.judgements import make_judgements
+from afterbase.data.generate.draft import draft
+from afterbase.data.generate.draft_pairs import Split, make_draft_pairs
+from afterbase.data.generate.judgements import make_judgements
+from afterbase.data.generate.open_domains import review_open, reviewed_rows
+from afterbase.data.generate.preferences import make_preferences
+from afterbase.data.generate.rejection_sampling import curate
+from afterbase.data.generate.teacher import Kind
 from afterbase.data.mix import Mixture, mix
-from afterbase.data.open import review_open, reviewed_rows
-from afterbase.data.preferences import make_preferences
-from afterbase.data.problems import make_problems
-from afterbase.data.review.stage import invite, open_drafts, review_by_people
-from afterbase.data.sources import make_source
+from afterbase.data.problems.families import make_family
+from afterbase.data.problems.problems import make_problems
+from afterbase.data.problems.sources import make_source
+from afterbase.data.review.review_stage import invite, open_drafts, review_by_people
 from afterbase.data.system_prompts import system_prompt as teacher_prompt
-from afterbase.data.teacher import Kind
-from afterbase.eval.base_model import measure_base
-from afterbase.eval.capability import evaluate
-from afterbase.eval.examination import examine_reward
+from afterbase.eval.base_model_card import measure_base
+from afterbase.eval.held_out import evaluate
+from afterbase.eval.reward_model_exam import examine_reward
 from afterbase.eval.summarise import Pair
 from afterbase.model.load import find
 from afterbase.recipe import BaseRecipe, Recipe, RlRecipe
-from afterbase.reward.make_judge import JudgeConfig, make_judge
-from afterbase.train.dpo import train_dpo
-from afterbase.train.generative_reward_model import train_generative_reward_model
-from afterbase.train.grpo import train_grpo
-from afterbase.train.kto import train_kto
-from afterbase.train.pairs import make_reference_logps
+from afterbase.reward.build_judge import JudgeConfig, make_judge
+from afterbase.train.grpo.stage import train_grpo
+from afterbase.train.preference.dpo import train_dpo
+from afterbase.train.preference.generative_reward_model import train_generative_reward_model
+from afterbase.train.preference.kto import train_kto
+from afterbase.train.preference.preference_pairs import make_reference_logps
+from afterbase.train.preference.reward_model import train_reward_model
 from afterbase.train.pretrain import make_tokenizer, midtrain, pretrain
-from afterbase.train.reward_model import train_reward_model
 from afterbase.train.sft import train_sft
 
 _SAMPLE_TOKENS = 150  # of a prompt and its answer, for plans

@@ -18,8 +18,8 @@ import httpx
 import pytest
 
 from afterbase.core.sample import read_samples
-from afterbase.rollout.app import create_app
-from afterbase.rollout.cache import RequestCache, canonical
+from afterbase.rollout.endpoint.request_cache import RequestCache, canonical
+from afterbase.rollout.server.app import create_app
 from loopback import served
 from misbehaving import HANG, RESET, answering, reply
 
@@ -28,11 +28,11 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from afterbase.core.store import Store
-from afterbase.data.draft import draft
+from afterbase.data.generate.draft import draft
 from afterbase.data.mix import Mixture, mix
-from afterbase.data.sources import Columns, Source, make_source
-from afterbase.data.teacher import Price, Teacher
-from afterbase.rollout.endpoint import EndpointConfig
+from afterbase.data.problems.sources import Columns, Source, make_source
+from afterbase.data.generate.teacher import Price, Teacher
+from afterbase.rollout.endpoint.endpoint_client import EndpointConfig
 
 folder, url = Path(sys.argv[1]), sys.argv[2]
 count, samples = int(sys.argv[3]), int(sys.argv[4])

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import strategies as st
 
 from afterbase.core.sample import Status
-from afterbase.verify.jail import Jail
-from afterbase.verify.programs import Case, Judge, Program
+from afterbase.sandbox.confinement import Jail
+from afterbase.sandbox.programs import Case, Judge, Program
 from jails import KINDS, SMALL, jail_or_skip
 
 pytestmark = pytest.mark.fuzz

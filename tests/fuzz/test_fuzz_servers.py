@@ -16,14 +16,14 @@ import httpx
 import pytest
 from hypothesis import strategies as st
 
-from afterbase.data.review import app as review_app
-from afterbase.data.review.access import form_word, token
-from afterbase.data.review.policy import Review
-from afterbase.data.review.tables import secret_of
-from afterbase.rollout.app import create_app as chat_app
-from afterbase.verify import sandbox_app
-from afterbase.verify.programs import Judge
-from afterbase.verify.sandbox import Sandbox
+from afterbase.data.review.review_policy import Review
+from afterbase.data.review.review_tables import secret_of
+from afterbase.data.review.web import review_app
+from afterbase.data.review.web.access import form_word, token
+from afterbase.rollout.server.app import create_app as chat_app
+from afterbase.sandbox import server as sandbox_app
+from afterbase.sandbox.programs import Judge
+from afterbase.sandbox.python_calls import Sandbox
 from fuzz_requests import JSON, RAW_CHATS, RAW_COMPLETIONS, TEXTS, in_form, raw
 from jails import SMALL, jail_or_skip
 from loopback import served

@@ -20,7 +20,7 @@ from afterbase.model.families import (
 from afterbase.model.load import load, save
 from afterbase.model.probe import logps_alone, token_log_probabilities
 from afterbase.train.loop import Training, prepare
-from afterbase.train.optimise import Optimisation
+from afterbase.train.optimizer import Optimisation
 from zoo import GPT2, LONGROPE, WIDTHS, smallest, working, write
 
 REFUSED = {

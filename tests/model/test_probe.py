@@ -11,8 +11,8 @@ from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.probe import prove, refuse_other_lengths
 from afterbase.rollout.engine import Sampling
-from afterbase.rollout.local import LocalEngine
-from afterbase.train.losses.tokens import token_logps
+from afterbase.rollout.local.local_engine import LocalEngine
+from afterbase.train.logprobs import token_logps
 from zoo import LONGROPE, WIDTHS, WORKING, smallest, working, write
 
 LENGTHS = [14, 1, 12, 13]

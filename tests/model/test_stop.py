@@ -10,7 +10,7 @@ from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.stop import stop_token_ids
 from afterbase.reward.writers import ModelWriter
 from afterbase.rollout.engine import FinishReason, Sampling
-from afterbase.rollout.local import LocalEngine
+from afterbase.rollout.local.local_engine import LocalEngine
 from afterbase.rollout.producer import ModelProducer
 from foreign import tokenizer
 

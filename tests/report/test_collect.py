@@ -13,7 +13,7 @@ import pytest
 
 from afterbase.core.sample import Sample, conversation, write_samples
 from afterbase.core.store import Artifact, Store, Workspace
-from afterbase.data.base import import_base
+from afterbase.data.base_model import import_base
 from afterbase.eval.summarise import Pair
 from afterbase.report import collect as module
 from afterbase.report.collect import collect, teacher_tokens

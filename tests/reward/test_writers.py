@@ -8,9 +8,9 @@ from afterbase.core.tokens import prompt_ids
 from afterbase.reward.generative import GenerativeReward
 from afterbase.reward.judge import Case, Failed, mark_of, prompt_of
 from afterbase.reward.writers import EndpointWriter, ModelWriter
-from afterbase.rollout.app import create_app
-from afterbase.rollout.budget import Budget, Limits
-from afterbase.rollout.endpoint import Endpoint, EndpointConfig
+from afterbase.rollout.endpoint.budget import Budget, Limits
+from afterbase.rollout.endpoint.endpoint_client import Endpoint, EndpointConfig
+from afterbase.rollout.server.app import create_app
 from loopback import served
 from misbehaving import HANG, RESET, answering, completion, reply
 

@@ -6,7 +6,7 @@ from afterbase.core.sample import Problem
 from afterbase.core.tokens import user_prompt_ids
 from afterbase.data.domains import DOMAINS
 from afterbase.rollout.engine import Completion, FinishReason, Sampling
-from afterbase.rollout.local import LocalEngine
+from afterbase.rollout.local.local_engine import LocalEngine
 from afterbase.rollout.producer import ModelProducer, text_of
 
 

@@ -16,8 +16,8 @@ import torch
 from afterbase.model.attention import Segments
 from afterbase.model.load import load
 from afterbase.rollout.engine import Completion, Sampling
-from afterbase.rollout.vllm import VllmEngine
-from afterbase.train.losses.tokens import token_logps
+from afterbase.rollout.vllm.vllm_engine import VllmEngine
+from afterbase.train.logprobs import token_logps
 
 PYTHON = os.environ.get("AFTERBASE_VLLM_PYTHON")
 MODEL = Path(os.environ.get("AFTERBASE_VLLM_MODEL", Path(__file__).parents[2] / ".cache/smollm2")).absolute()

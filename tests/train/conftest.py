@@ -13,7 +13,7 @@ from transformers.models.deepseek_v3 import modeling_deepseek_v3
 from afterbase.core.progress import Silent, StageLine
 from afterbase.core.store import Artifact, Store
 from afterbase.model.load import save
-from afterbase.train.pairs import make_reference_logps
+from afterbase.train.preference.preference_pairs import make_reference_logps
 from exact import Float64Torch
 
 Stage = Callable[[Store], Artifact]

@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch.distributed.tensor import DTensor
 
-from afterbase.core import ranks
+from afterbase.core import distributed as ranks
 from afterbase.model.balance import LoadCounter
 from afterbase.model.load import load
 from afterbase.model.parallel import sharded
 from afterbase.reward.scalar import RewardModel, new_reward_model
-from afterbase.train import dpo, kto, reward_model, sft
+from afterbase.train import sft
+from afterbase.train.preference import dpo, kto, reward_model
 from exact import compute_in_float64
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers.models.deepseek_v3 import modeling_deepseek_v3
 
-from afterbase.core import ranks
+from afterbase.core import distributed as ranks
 from afterbase.core.store import Store
 from afterbase.model import load as models
 from afterbase.train import sft

@@ -20,12 +20,12 @@ from trl.trainer.kto_trainer import KTOTrainer
 from afterbase.core.tokens import Tokenized
 from afterbase.model.load import LanguageModel, load
 from afterbase.rollout.engine import Completion, FinishReason
-from afterbase.train import dpo, kto
-from afterbase.train.grpo_settings import Grpo
-from afterbase.train.objective import Objective
-from afterbase.train.optimise import Optimisation
-from afterbase.train.pairs import Pair, answer_logps, read_pairs
-from afterbase.train.policy import Answer, accumulate
+from afterbase.train.grpo.config import Grpo
+from afterbase.train.grpo.objective import Objective
+from afterbase.train.grpo.update import Answer, accumulate
+from afterbase.train.optimizer import Optimisation
+from afterbase.train.preference import dpo, kto
+from afterbase.train.preference.preference_pairs import Pair, answer_logps, read_pairs
 
 RATE = Optimisation(learning_rate=1e-3, floor=1e-3)
 TOLERANCE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-6}

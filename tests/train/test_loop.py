@@ -15,7 +15,7 @@ from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter
 from afterbase.model.load import load
 from afterbase.train.loop import Training, prepare, train
-from afterbase.train.optimise import Optimisation, adamw, update
+from afterbase.train.optimizer import Optimisation, adamw, update
 from afterbase.train.sft import accumulate
 from zoo import smallest, write
 

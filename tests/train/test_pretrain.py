@@ -17,7 +17,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.store import Artifact, Store
 from afterbase.model.attention import Segments
 from afterbase.model.load import load
-from afterbase.train.optimise import Optimisation
+from afterbase.train.optimizer import Optimisation
 from afterbase.train.pretrain import (
     Architecture,
     Pretraining,

@@ -19,10 +19,10 @@ from afterbase.core.sample import write_samples
 from afterbase.core.tokens import Tokenized
 from afterbase.data.pack import pack
 from afterbase.model.load import load, save
-from afterbase.train.dpo import Dpo
-from afterbase.train.kto import Kto
-from afterbase.train.optimise import Optimisation
-from afterbase.train.pairs import read_pairs
+from afterbase.train.optimizer import Optimisation
+from afterbase.train.preference.dpo import Dpo
+from afterbase.train.preference.kto import Kto
+from afterbase.train.preference.preference_pairs import read_pairs
 from toys import toy_samples
 
 HERE = Path(__file__).parent

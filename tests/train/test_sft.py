@@ -23,7 +23,7 @@ from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.train import sft
 from afterbase.train.lora import Lora
-from afterbase.train.optimise import Optimisation
+from afterbase.train.optimizer import Optimisation
 from afterbase.train.sft import Sft, _plan, _split, accumulate, mean_loss, tokenize_for_training, train_sft
 from foreign import tokenizer
 from toys import toy_samples

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from afterbase.verify.blocks import last_block
+from afterbase.core.code.code_blocks import last_block
 from afterbase.verify.extract import after_answer_is, extract, last_boxed, last_number
 
 balanced = st.recursive(

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.core.sample import Status
+from afterbase.sandbox.forks.fork_client import Limits
 from afterbase.verify import maths
-from afterbase.verify.forks import Limits
 from afterbase.verify.maths import check_maths, number
 
 integers = st.integers(-(10**12), 10**12)

@@ -15,10 +15,10 @@ import afterbase
 USER = 61_900
 RUNNER = """
 import json, os, sys
-from afterbase.verify.isolation import open_in
-from afterbase.verify.jail import Bubblewrap, Landlock, Limits
-from afterbase.verify.programs import Case, Judge, Program
-from afterbase.verify.workshop import Workshop
+from afterbase.sandbox.isolation import open_in
+from afterbase.sandbox.confinement import Bubblewrap, Landlock, Limits
+from afterbase.sandbox.programs import Case, Judge, Program
+from afterbase.sandbox.runner import Workshop
 asked = json.load(sys.stdin)
 jail = {kind.name: kind for kind in (Bubblewrap(), Landlock())}[asked["jail"]]
 missing = open_in(jail)

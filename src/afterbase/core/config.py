@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from afterbase.core.errors import UserError
 from afterbase.core.faults import rule
-from afterbase.core.masking import holds_password
+from afterbase.core.secret_masking import holds_password
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Config")

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from afterbase.core.masking import masked
-from afterbase.core.visible import visible
+from afterbase.core.sanitize import visible
+from afterbase.core.secret_masking import masked
 
 
 class UserError(ValueError):

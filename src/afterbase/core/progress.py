@@ -13,7 +13,7 @@ from io import StringIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
-from afterbase.core.visible import cell, on_one_line
+from afterbase.core.sanitize import cell, on_one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -19,7 +19,7 @@ Does not cover: thoughts without tags, and tags that a tokenizer has already dro
 import re
 from typing import NamedTuple
 
-from afterbase.core.fences import FENCE, closes, opens
+from afterbase.core.code.code_fences import FENCE, closes, opens
 
 OPEN, CLOSE = "<think>", "</think>"
 """The tags in which this project writes a thought."""

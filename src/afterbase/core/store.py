@@ -31,10 +31,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from afterbase.core import ranks
+from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress, Silent, StageLine
-from afterbase.core.scratch import scratch_folder
+from afterbase.core.temporary_folders import scratch_folder
 
 _LAYOUT = 1
 

@@ -17,8 +17,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from afterbase.core.chat_template import Chat, Messages
 from afterbase.core.errors import UserError
-from afterbase.core.template import Chat, Messages
 
 SPECIAL_TOKENS = ("<|begin|>", "<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>")
 BEGIN, END, PAD = SPECIAL_TOKENS[:3]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3TopkRouter
 
-from afterbase.core import ranks
+from afterbase.core import distributed as ranks
 
 
 def routers(module: nn.Module) -> list[DeepseekV3TopkRouter]:

@@ -25,7 +25,7 @@ from torch.distributed.checkpoint.filesystem import FileSystemReader
 from torch.distributed.checkpoint.state_dict_loader import load as load_state
 from torch.distributed.checkpoint.state_dict_saver import async_save
 
-from afterbase.core import ranks
+from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
 from afterbase.core.store import write_atomically
 from afterbase.model.parallel import whole_state

@@ -19,7 +19,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from afterbase.core import ranks
+from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
 from afterbase.model import attention, experts, saved
 from afterbase.model.attention import Segments

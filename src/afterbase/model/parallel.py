@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from afterbase.core import ranks
+from afterbase.core import distributed as ranks
 
 T = TypeVar("T")
 Forward = Callable[[Callable[[], T]], T]

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, GenerationConfig, PretrainedConfi
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
 
-from afterbase.core import ranks
+from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
 from afterbase.model.attention import Segments
 from afterbase.model.probe import logps_alone, token_log_probabilities

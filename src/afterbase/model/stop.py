@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from afterbase.core.template import stop_token_id
+from afterbase.core.chat_template import stop_token_id
 
 if TYPE_CHECKING:
     from afterbase.model.load import LanguageModel

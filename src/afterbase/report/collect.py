@@ -17,7 +17,7 @@ from afterbase.core.sample import Sample, read_samples
 from afterbase.core.store import Artifact, StageRecord, Store
 from afterbase.core.tokens import training_rows
 from afterbase.data.domains import OPEN
-from afterbase.eval.capability import read_answers
+from afterbase.eval.held_out import read_answers
 from afterbase.eval.summarise import Pair, Row, compare, summarise
 from afterbase.model.load import load
 from afterbase.report.summary import Curve, Example, Flow, Machine, ModelFacts, Span, Stage, Summary, TrainingSample

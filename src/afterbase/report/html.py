@@ -6,7 +6,7 @@ page's own policy forbids scripts and every fetch.
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from afterbase.core.visible import visible
+from afterbase.core.sanitize import visible
 from afterbase.report.charts import curve_charts, forest, length_charts, score_lines
 from afterbase.report.headline import changes, headline, whole_percent
 from afterbase.report.summary import Summary

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.table import Table
 
+from afterbase.core.sanitize import cell
 from afterbase.core.store import Cost, StageRecord
-from afterbase.core.visible import cell
 
 # Seconds a token on two cores, where no earlier run in the store has measured them.
 _TRAINED, _GENERATED, _VERIFIED, _ANSWERED = 1 / 5000, 1 / 6000, 0.002, 1 / 1000

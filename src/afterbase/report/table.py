@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from afterbase.core.visible import cell
+from afterbase.core.sanitize import cell
 from afterbase.eval.summarise import Evaluation
 
 

@@ -10,9 +10,9 @@ from rich.tree import Tree
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Sample, read_problems, read_samples
+from afterbase.core.sanitize import cell
 from afterbase.core.store import Artifact, Store
-from afterbase.core.visible import cell
-from afterbase.eval.capability import read_answers
+from afterbase.eval.held_out import read_answers
 
 _SHOWN = 3  # samples named for each source
 _SAMPLES, _PROBLEMS = "samples.parquet", "train.parquet"

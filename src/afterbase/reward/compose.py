@@ -16,8 +16,8 @@ from afterbase.core.sample import Problem, Status
 from afterbase.reward.route import Reward
 from afterbase.reward.rules import Cosine, cosine_length
 from afterbase.verify.format import Style, chain_of_thought, thinks, well_formed
-from afterbase.verify.language import consistency, language
-from afterbase.verify.natural.identify import languages
+from afterbase.verify.language.identify import languages
+from afterbase.verify.language.text_language import consistency, language
 from afterbase.verify.repetition import freshness
 
 GATED = "gated"

@@ -33,7 +33,8 @@ class Reward:
     """One answer's reward, None where the verifier failed; on the model's track there is a verdict only then, or where
     a response has no answer.
 
-    There `held_out` is what a rule says of the answer: it is not trained on, but watched (`train/watch.py`).
+    There `held_out` is what a rule says of the answer: it is not trained on, but watched
+    (`train/grpo/reward_hacking.py`).
     """
 
     value: float | None

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from afterbase.core import ranks
+from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict, conversation
 from afterbase.core.tokens import tokenize

@@ -10,10 +10,10 @@ from afterbase.model.families import context_length
 from afterbase.model.load import LanguageModel
 from afterbase.model.stop import stop_token_ids
 from afterbase.reward.judge import Failed, Reply
-from afterbase.rollout.chat import Answer, ChatRequest, Failure, Reason
-from afterbase.rollout.endpoint import Endpoint
+from afterbase.rollout.endpoint.chat_request import Answer, ChatRequest, Failure, Reason
+from afterbase.rollout.endpoint.endpoint_client import Endpoint
 from afterbase.rollout.engine import Completion, FinishReason, Sampling
-from afterbase.rollout.local import LocalEngine
+from afterbase.rollout.local.local_engine import LocalEngine
 from afterbase.rollout.producer import text_of
 
 Messages = Sequence[dict[str, str]]

@@ -11,8 +11,8 @@ from afterbase.core.tokens import user_prompt_ids
 from afterbase.model.load import LanguageModel
 from afterbase.model.stop import stop_token_ids
 from afterbase.rollout.engine import Completion, Engine, FinishReason, Sampling
-from afterbase.rollout.local import LocalEngine
-from afterbase.rollout.vllm import VllmEngine
+from afterbase.rollout.local.local_engine import LocalEngine
+from afterbase.rollout.vllm.vllm_engine import VllmEngine
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,14 +19,14 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from afterbase.core import ranks
+from afterbase.core import distributed as ranks
 from afterbase.core.config import Config, How
 from afterbase.core.errors import UserError
 from afterbase.core.store import Workspace
 from afterbase.model.checkpoint import Checkpoints, Exports
 from afterbase.model.parallel import Forward, sharded
 from afterbase.train.memory import kept_memory
-from afterbase.train.optimise import Optimisation, SkippedSteps, adamw, learning_rate, update
+from afterbase.train.optimizer import Optimisation, SkippedSteps, adamw, learning_rate, update
 
 
 class Training(Config):

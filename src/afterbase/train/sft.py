@@ -17,7 +17,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from afterbase.core import ranks
+from afterbase.core import distributed as ranks
 from afterbase.core.config import what
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Sample, read_samples
@@ -30,10 +30,10 @@ from afterbase.model.families import attention_window, context_length
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import Forward, backward, direct, whole_state
 from afterbase.model.probe import refuse_other_lengths
+from afterbase.train.logprobs import token_logps
 from afterbase.train.loop import Training, prepare, train
 from afterbase.train.lora import Lora, add_lora, merged
-from afterbase.train.losses.tokens import token_logps
-from afterbase.train.optimise import gather_trained
+from afterbase.train.optimizer import gather_trained
 
 VERSION = 8
 

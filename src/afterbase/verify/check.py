@@ -9,17 +9,17 @@ from typing import Any
 from afterbase.core.errors import UserError
 from afterbase.core.reasoning import UNFINISHED, answer_of
 from afterbase.core.sample import Problem, Status, Verdict
+from afterbase.sandbox.isolation import jail
+from afterbase.sandbox.programs import Case, Judge, Program, workers
+from afterbase.sandbox.python_calls import Sandbox, available
+from afterbase.sandbox.remote import Remote, remote_or
 from afterbase.verify import maths, puzzle
-from afterbase.verify.code import Item, check_python_many
 from afterbase.verify.ifeval.follow import check_ifeval
-from afterbase.verify.isolation import jail
 from afterbase.verify.match import check_choice, check_exact
 from afterbase.verify.maths import check_maths_many
-from afterbase.verify.programs import Case, Judge, Program, workers
 from afterbase.verify.puzzle import check_puzzle_many
-from afterbase.verify.remote import Remote, remote_or
+from afterbase.verify.python_code import Item, check_python_many
 from afterbase.verify.rubric import check_rubric
-from afterbase.verify.sandbox import Sandbox, available
 
 Answers = Sequence[tuple[dict[str, Any], str]]
 """(spec, response) of each answer to be judged."""

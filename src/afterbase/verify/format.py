@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from afterbase.core.fences import fenced
+from afterbase.core.code.code_fences import fenced
 from afterbase.core.reasoning import CLOSE, OPEN, answer_of, part
 from afterbase.verify.extract import last_boxed, last_boxed_span
 from afterbase.verify.maths import number

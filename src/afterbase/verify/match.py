@@ -2,7 +2,7 @@ r"""Answers that are compared as they are written: one right string, or the lett
 
 `exact` sees through case, spaces, Unicode's compatible forms and what quotes an answer (`\text{}`, `**`, quotation
 marks, a full stop), and through nothing else. `choice` takes the one letter that a response chooses
-(`verify/letters.py`), or an option's whole text.
+(`verify/choice_letters.py`), or an option's whole text.
 """
 
 import re
@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from afterbase.core.sample import Status, Verdict
+from afterbase.verify.choice_letters import chosen as letters_chosen
+from afterbase.verify.choice_letters import stated
 from afterbase.verify.extract import extract
-from afterbase.verify.letters import chosen as letters_chosen
-from afterbase.verify.letters import stated
 
 EXACT, CHOICE = "exact", "choice"
 
@@ -44,7 +44,7 @@ def check_choice(*, response: str, spec: dict[str, Any]) -> Verdict:
     """Whether the one letter that the response chooses is right.
 
     spec: {answer: a letter, options: the options' texts, or how many there are (default: 4), answer_by (default: as
-    `verify/letters.py` reads a response)}. An option may be named by its whole text, in a box or as the answer.
+    `verify/choice_letters.py` reads a response)}. An option may be named by its whole text, in a box or as the answer.
     """
     options = spec.get("options", 4)
     texts = [] if isinstance(options, int) else [_plain(option) for option in options]

@@ -20,13 +20,13 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from afterbase.core.sample import Status, Verdict
-from afterbase.verify.exact import same
+from afterbase.sandbox.forks.fork_client import Fault, ForkServer, Limits, Server
+from afterbase.sandbox.forks.pool import workers
 from afterbase.verify.extract import Way, extract
-from afterbase.verify.forks import Fault, ForkServer, Limits, Server
+from afterbase.verify.mathematics.equivalence import same
 from afterbase.verify.mathematics.numerals import Numeral, equal, numeral
 from afterbase.verify.mathematics.quantities import KNOWN
 from afterbase.verify.mathematics.spelling import normal, respelled, spelled
-from afterbase.verify.workers import workers
 
 VERIFIER = "maths"
 MOST_CHARACTERS = 1000

@@ -21,9 +21,9 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from afterbase.core.sample import Status, Verdict
+from afterbase.sandbox.forks.fork_client import Fault, ForkServer, Limits, Server
+from afterbase.sandbox.forks.pool import workers
 from afterbase.verify.extract import Way, extract
-from afterbase.verify.forks import Fault, ForkServer, Limits, Server
-from afterbase.verify.workers import workers
 
 VERIFIER = "reasoning_gym"
 MOST_CHARACTERS = 100_000

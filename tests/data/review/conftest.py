@@ -1,6 +1,6 @@
 import pytest
 
-from afterbase.data.review.policy import Review
+from afterbase.data.review.review_policy import Review
 from review_toys import draft, review_store
 
 

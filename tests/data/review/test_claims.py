@@ -1,6 +1,6 @@
-from afterbase.data.review.decisions import Outcome
-from afterbase.data.review.policy import Review
-from afterbase.data.review.queue import queue
+from afterbase.data.review.recorded_decisions import Outcome
+from afterbase.data.review.review_policy import Review
+from afterbase.data.review.review_queue import queue
 from review_toys import DOMAIN, TEN, Clock, conflict_of, in_conflict, review_store, shown
 
 

@@ -2,11 +2,11 @@ import threading
 
 import pytest
 
-from afterbase.data.review.decisions import Outcome
-from afterbase.data.review.policy import Review
-from afterbase.data.review.queue import queue
+from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.records import Refused
-from afterbase.data.review.store import ReviewStore
+from afterbase.data.review.review_policy import Review
+from afterbase.data.review.review_queue import queue
+from afterbase.data.review.review_store import ReviewStore
 from review_toys import DOMAIN, SECRET_VERIFIER, TEN, accept, counts, draft, review_all, review_store, shown, undo
 
 

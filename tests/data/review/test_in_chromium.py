@@ -12,14 +12,14 @@ import krippendorff
 import pytest
 
 from afterbase.core.sample import conversation
-from afterbase.data.review.access import token
 from afterbase.data.review.agreement import alpha
-from afterbase.data.review.app import create_app
-from afterbase.data.review.decisions import Outcome
-from afterbase.data.review.policy import Review
-from afterbase.data.review.results import decided_samples, final_vote
-from afterbase.data.review.store import ReviewStore
-from afterbase.data.review.tables import secret_of
+from afterbase.data.review.recorded_decisions import Outcome
+from afterbase.data.review.review_policy import Review
+from afterbase.data.review.review_results import decided_samples, final_vote
+from afterbase.data.review.review_store import ReviewStore
+from afterbase.data.review.review_tables import secret_of
+from afterbase.data.review.web.access import token
+from afterbase.data.review.web.review_app import create_app
 from chromium import Browser, Page, chromium
 from loopback import served
 from review_toys import DOMAIN, draft, review_store

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from afterbase.core.errors import UserError
-from afterbase.data.review.decisions import Outcome
+from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.records import Refused
 from review_toys import DOMAIN, conflict_of, counts, in_conflict, undo
 

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 
 from afterbase.core.sample import conversation
-from afterbase.data.review.decisions import Outcome
-from afterbase.data.review.policy import Review
+from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.records import Vote, said
+from afterbase.data.review.review_policy import Review
 from review_toys import DOMAIN, TEN, Clock, draft, review_store, shown
 
 

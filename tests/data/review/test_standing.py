@@ -1,8 +1,8 @@
 import pytest
 
-from afterbase.data.review.decisions import Outcome
-from afterbase.data.review.policy import Review
+from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.records import Refused
+from afterbase.data.review.review_policy import Review
 from review_toys import DOMAIN, TEN, Clock, accept, conflict_of, counts, in_conflict, review_all, review_store, shown
 
 

@@ -1,7 +1,7 @@
 """A folder is served while it judges, an endpoint is taken as it is."""
 
 from afterbase.eval.judged.reach import reachable
-from afterbase.rollout.chat import Answer, ChatRequest
+from afterbase.rollout.endpoint.chat_request import Answer, ChatRequest
 from chatting import chatting
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from afterbase.core.progress import Progress
-from afterbase.eval.answers import Response
-from afterbase.eval.judged.plan import Plan
+from afterbase.eval.benchmarks.question_answers import Response
+from afterbase.eval.benchmarks.subject import find_subject
+from afterbase.eval.judged.judged_plan import Plan
 from afterbase.eval.judged.questions import ArenaQuestion, Asked, Instruction, Pair
 from afterbase.eval.judged.session import Model, Session
-from afterbase.eval.subject import find_subject
 from chatting import chatting
 
 

@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from afterbase.eval.arena_hard import verdict
-from afterbase.eval.tasks import livecodebench
-from afterbase.eval.tasks.choice import chosen
-from afterbase.eval.tasks.judged import JUDGING
+from afterbase.eval.judged.arena_hard.score import verdict
+from afterbase.eval.tasks.code import livecodebench
+from afterbase.eval.tasks.knowledge.judged_answers import JUDGING
+from afterbase.eval.tasks.knowledge.multiple_choice import chosen
 from afterbase.eval.tasks.task import Item
+from afterbase.sandbox.programs import Case
 from afterbase.verify.match import check_choice
-from afterbase.verify.programs import Case
 
 
 def rows(folder, name):

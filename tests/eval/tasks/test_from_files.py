@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from afterbase.core.errors import UserError
-from afterbase.eval.tasks import TASKS, codeforces, livecodebench
-from afterbase.eval.tasks.sources import Folder
+from afterbase.eval.tasks import TASKS
+from afterbase.eval.tasks.benchmark_rows import Folder
+from afterbase.eval.tasks.code import codeforces, livecodebench
 from afterbase.eval.tasks.task import Judging, Mark, Task
 
 

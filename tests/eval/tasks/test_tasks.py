@@ -6,8 +6,8 @@ import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.eval.tasks import TASKS, named
-from afterbase.eval.tasks.harness import Harness
-from afterbase.eval.tasks.sources import Folder
+from afterbase.eval.tasks.benchmark_rows import Folder
+from afterbase.eval.tasks.code.harness import Harness
 from afterbase.eval.tasks.task import Judging, Task, refuse_repeated
 
 SAMPLED = {

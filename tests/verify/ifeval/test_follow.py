@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Status
-from afterbase.verify.ifeval import language
+from afterbase.verify.ifeval import case_and_language as language
 from afterbase.verify.ifeval.catalogue import build
 from afterbase.verify.ifeval.follow import MOST_CHARACTERS, Accuracy, Reading, accuracy, check_ifeval, follows
 

@@ -1,6 +1,6 @@
 import pytest
 
-from afterbase.verify.exact import same
+from afterbase.verify.mathematics.equivalence import same
 from afterbase.verify.mathematics.identity import agree
 
 

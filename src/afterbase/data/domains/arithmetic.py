@@ -14,7 +14,7 @@ from reasoning_gym.arithmetic.leg_counting import ANIMALS
 from reasoning_gym.dataset import ProceduralDataset
 
 from afterbase.core.sample import Problem
-from afterbase.data.held_out import training_problem
+from afterbase.data.problems.test_share import training_problem
 
 NAME = "arithmetic"
 REFLECTIVE_SYSTEM_PROMPT = "Think step by step. Reflect on each step and verify it before you answer."

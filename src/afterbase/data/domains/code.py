@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from afterbase.core.sample import Problem
-from afterbase.data.held_out import for_tests
+from afterbase.data.problems.test_share import for_tests
 
 NAME = "code"
 REFLECTIVE_SYSTEM_PROMPT = "Think step by step. Reflect on each step and verify it before you answer."

@@ -17,7 +17,7 @@ from reasoning_gym.dataset import ProceduralDataset
 from reasoning_gym.logic.knights_knaves import KnightsKnavesDataset
 
 from afterbase.core.sample import Problem
-from afterbase.data.held_out import training_problem
+from afterbase.data.problems.test_share import training_problem
 
 NAME = "logic"
 REFLECTIVE_SYSTEM_PROMPT = "Think step by step. Reflect on each step and verify it before you answer."

@@ -6,7 +6,7 @@ A claim lasts half an hour; after that the draft is offered to others, and whoev
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select
 
 from afterbase.data.review.records import OPEN
-from afterbase.data.review.tables import claims, items, skips, verdicts
+from afterbase.data.review.review_tables import claims, items, skips, verdicts
 
 _SECONDS = 30 * 60
 

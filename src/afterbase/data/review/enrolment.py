@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, and_, select
 
 from afterbase.core.config import what
-from afterbase.data.review.policy import Review
-from afterbase.data.review.queue import Place, fingerprint
 from afterbase.data.review.records import OPEN
+from afterbase.data.review.review_policy import Review
+from afterbase.data.review.review_queue import Place, fingerprint
+from afterbase.data.review.review_tables import items, packed, reviews
+from afterbase.data.review.review_votes import count
 from afterbase.data.review.standing import policy_of
-from afterbase.data.review.tables import items, packed, reviews
-from afterbase.data.review.votes import count
 
 
 def enrol(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, and_, select
 
-from afterbase.data.review.tables import packed, reviewers, settings
+from afterbase.data.review.review_tables import packed, reviewers, settings
 
 
 def enlist(connection: Connection, run: str, name: str, *, adjudicates: bool) -> None:

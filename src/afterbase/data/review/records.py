@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Row
 
-from afterbase.data.review.decisions import Outcome
+from afterbase.data.review.recorded_decisions import Outcome
 
 OPEN, CONFLICT, DONE = "open", "conflict", "done"
 """States of a draft: to review, to settle, decided."""

@@ -4,10 +4,10 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from afterbase.data.review.agreement import alpha
 from afterbase.data.review.claims import left_for
-from afterbase.data.review.policy import Review, shortfall
 from afterbase.data.review.records import CONFLICT, DONE, OPEN, Pace, Refused, Standing
-from afterbase.data.review.tables import items, reviews, verdicts
-from afterbase.data.review.votes import units_of
+from afterbase.data.review.review_policy import Review, shortfall
+from afterbase.data.review.review_tables import items, reviews, verdicts
+from afterbase.data.review.review_votes import units_of
 
 _PACE_VERDICTS = 30  # the last ones, of which the median pace is shown
 

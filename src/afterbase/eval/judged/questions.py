@@ -14,8 +14,8 @@ from pydantic import AliasChoices, BaseModel, Field, model_validator
 
 from afterbase.core.errors import UserError
 from afterbase.core.rows import read_array, read_rows
-from afterbase.eval.arena_hard import Version
-from afterbase.eval.judged.plan import Plan
+from afterbase.eval.judged.arena_hard.score import Version
+from afterbase.eval.judged.judged_plan import Plan
 
 ARENA_HARD: dict[Version, str] = {"0.1": "arena_hard_v0.1.jsonl", "2.0": "arena_hard_v2.0.jsonl"}
 ALPACA_EVAL, REWARD_BENCH = "alpaca_eval.json", "reward_bench.jsonl"

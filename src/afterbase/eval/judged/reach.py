@@ -5,8 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from afterbase.core.listening import bind, url_of
-from afterbase.eval.subject import Subject, find_subject
+from afterbase.core.http.http_server import bind, url_of
+from afterbase.eval.benchmarks.subject import Subject, find_subject
 
 _MAX_ROWS, _TOKEN_BUDGET = 64, 262_144
 
@@ -21,7 +21,7 @@ def reachable(spec: str, *, token_variable: str | None = None) -> Iterator[Subje
 
     from afterbase.core.store import folder_digest
     from afterbase.model.load import find, load
-    from afterbase.rollout.app import create_app
+    from afterbase.rollout.server.app import create_app
 
     folder = find(spec)
     app = create_app(

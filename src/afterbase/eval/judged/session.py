@@ -10,14 +10,21 @@ import numpy as np
 
 from afterbase.core.progress import Progress
 from afterbase.core.store import write_atomically
-from afterbase.eval import alpaca_eval, alpaca_eval_files, arena_hard, arena_hard_files, reward_bench_files
-from afterbase.eval.answers import Response
-from afterbase.eval.judged import battles, calibration, pairs, preferences
+from afterbase.eval.benchmarks.question_answers import Response
+from afterbase.eval.benchmarks.subject import Answering, Subject
+from afterbase.eval.judged import calibration
+from afterbase.eval.judged.alpaca_eval import annotator as preferences
+from afterbase.eval.judged.alpaca_eval import files as alpaca_eval_files
+from afterbase.eval.judged.alpaca_eval import score as alpaca_eval
+from afterbase.eval.judged.arena_hard import battles
+from afterbase.eval.judged.arena_hard import files as arena_hard_files
+from afterbase.eval.judged.arena_hard import score as arena_hard
 from afterbase.eval.judged.calibration import Battle
-from afterbase.eval.judged.plan import Plan
+from afterbase.eval.judged.judged_plan import Plan
 from afterbase.eval.judged.questions import DIFFICULTY, REGULARISER, Asked
-from afterbase.eval.reward_bench import Vote, majority, score, winner
-from afterbase.eval.subject import Answering, Subject
+from afterbase.eval.judged.reward_bench import files as reward_bench_files
+from afterbase.eval.judged.reward_bench import pair_verdicts as pairs
+from afterbase.eval.judged.reward_bench.score import Vote, majority, score, winner
 
 Scores = dict[str, Any]
 

@@ -3,32 +3,22 @@
 import re
 
 from afterbase.core.errors import UserError
-from afterbase.eval.tasks import (
-    aider,
-    aime2024,
+from afterbase.eval.tasks import ifeval_task as ifeval
+from afterbase.eval.tasks.code import aider, codeforces, humaneval, humaneval_mul, livecodebench, swe_bench_verified
+from afterbase.eval.tasks.code.harness import Harness
+from afterbase.eval.tasks.knowledge import (
     c_simpleqa,
     ceval,
     cluewsc,
-    cnmo2024,
-    codeforces,
-    drop,
-    frames,
-    fresh,
     gpqa_diamond,
-    gsm8k,
-    humaneval,
-    humaneval_mul,
-    ifeval,
-    livecodebench,
-    longbench_v2,
-    math500,
     mmlu,
     mmlu_pro,
     mmlu_redux,
     simpleqa,
-    swe_bench_verified,
 )
-from afterbase.eval.tasks.harness import Harness
+from afterbase.eval.tasks.mathematics import aime2024, cnmo2024, fresh, gsm8k, math500
+from afterbase.eval.tasks.reading import drop_task as drop
+from afterbase.eval.tasks.reading import frames, longbench_v2
 from afterbase.eval.tasks.task import Task
 
 TASKS: dict[str, Task | Harness] = {

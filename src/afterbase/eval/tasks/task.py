@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel
 
 from afterbase.core.errors import UserError
-from afterbase.eval.paraphrase import paraphrase
-from afterbase.eval.tasks.sources import Folder, Source
+from afterbase.eval.benchmarks.paraphrase import paraphrase
+from afterbase.eval.tasks.benchmark_rows import Folder, Source
 
 Row = TypeVar("Row", bound=BaseModel)
 TOKENS = 8192  # the report's limit on answers (section 5.3)
@@ -81,7 +81,8 @@ class Task:
 
 
 def reworded(item: Item, _: Random) -> Item | None:
-    """The rule "other words": the same question by `eval/paraphrase.py`; None where no rule of it applies."""
+    """The rule "other words": the same question by `eval/benchmarks/paraphrase.py`; None where no rule of it
+    applies."""
     said = paraphrase(item.question)
     if said is None or item.prompt.count(item.question) != 1:
         return None

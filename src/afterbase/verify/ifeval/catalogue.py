@@ -11,7 +11,9 @@ from pydantic import ValidationError
 
 from afterbase.core.errors import UserError
 from afterbase.core.faults import first_fault
-from afterbase.verify.ifeval import formats, frame, keywords, language, length
+from afterbase.verify.ifeval import case_and_language as language
+from afterbase.verify.ifeval import frame, keywords, length
+from afterbase.verify.ifeval import text_form as formats
 from afterbase.verify.ifeval.instruction import Instruction
 
 INSTRUCTIONS: dict[str, type[Instruction]] = {

@@ -83,7 +83,7 @@ _OTHERS = (
 _CELSIUS = Unit("temperature", Fraction(1), Fraction("273.15"))
 _FAHRENHEIT = Unit("temperature", Fraction(5, 9), Fraction("459.67") * Fraction(5, 9))
 RADIAN = Unit("angle", Fraction(180))
-"""In degrees it is this over pi, which is no rational; see `exact.py`."""
+"""In degrees it is this over pi, which is no rational; see `equivalence.py`."""
 
 KNOWN: dict[str, Unit] = {"celsius": _CELSIUS, "fahrenheit": _FAHRENHEIT, "centigrade": _CELSIUS}
 KNOWN |= dict.fromkeys(["K", "kelvin", "kelvins"], Unit("temperature", Fraction(1)))

@@ -1,0 +1,80 @@
+"""`afterbase data`: cleaning sets of samples, hashing benchmarks that they may not hold, changing their form."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from afterbase.core.sanitize import visible
+
+app = typer.Typer(no_args_is_help=True, help="Clean sets of samples; hash benchmarks; change formats.")
+Sources = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parquet, JSONL (.gz too), `datasets` folders.")]
+
+
+@app.command()
+def clean(
+    sources: Sources,
+    out: Annotated[Path, typer.Option("--out", help="The folder to make.")],
+    config: Annotated[Path | None, typer.Option("--config", help="A TOML file of rules (docs/data.md).")] = None,
+    against: Annotated[
+        list[Path] | None, typer.Option("--against", help="Hashes of a benchmark to keep out; may be repeated.")
+    ] = None,
+    domain: Annotated[str, typer.Option("--domain", help="Of rows that name none.")] = "unnamed",
+    preview: Annotated[bool, typer.Option("--preview", help="Show the mixture and write nothing.")] = False,
+) -> None:
+    """Filter, decontaminate, deduplicate and mix rows; those that leave are kept apart, with the reason."""
+    from afterbase.core.config import load_toml
+    from afterbase.core.progress import Progress
+    from afterbase.data.clean.card import summary
+    from afterbase.data.clean.clean import Cleaning
+    from afterbase.data.clean.deliver import clean_files, look
+
+    cleaning = Cleaning() if config is None else load_toml(config, Cleaning)
+    with Progress().stage("clean") as line:
+
+        def show(doing: str, done: int, total: int) -> None:
+            line.update(done, total, now=doing)
+
+        work = (sources, out, cleaning, against or [])
+        told = (
+            look(*work, domain=domain, show=show) if preview else summary(clean_files(*work, domain=domain, show=show))
+        )
+    print(visible(told))
+    if not preview:
+        print(visible(f"{out}: samples.parquet, dropped.parquet, card.md, card.json"))
+
+
+@app.command(name="hash")
+def hash_(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A benchmark, as JSONL (.gz too).")],
+    out: Annotated[Path, typer.Option("--out", help="The file to make.")],
+    field: Annotated[list[str], typer.Option("--field", help="A key whose text is an item; may be repeated.")],
+    name: Annotated[str | None, typer.Option("--name", help="Of the benchmark; otherwise the file's.")] = None,
+    n: Annotated[int, typer.Option("--n", help="Words that are compared at once.", min=1)] = 8,
+) -> None:
+    """Hash the texts of a benchmark, so that sets can be kept clean of it without its text."""
+    from afterbase.data.clean.decontaminate import benchmark_texts, hash_benchmark, save_benchmark
+
+    texts = benchmark_texts(source, field)
+    save_benchmark(out, hash_benchmark(name or source.name.split(".")[0], texts, n=n))
+    print(visible(f"{out}: {len(texts):,} items"))
+
+
+@app.command()
+def export(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="Parquet, JSONL, or a folder.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The file or folder to make.")],
+    form: Annotated[str, typer.Option("--to", help="parquet, chat, sharegpt, or datasets (a folder).")],
+    domain: Annotated[str, typer.Option("--domain", help="Of rows that name none.")] = "unnamed",
+) -> None:
+    """Write samples in another form; every form can be read again."""
+    from typing import cast, get_args
+
+    from afterbase.core.errors import UserError
+    from afterbase.data.formats.export import Form, export
+    from afterbase.data.formats.read import read_tables
+
+    if form not in get_args(Form):
+        raise UserError("`--to` is one of the forms", got=form, remedy=f"use one of {', '.join(get_args(Form))}")
+    rows = export(read_tables(source, domain=domain), out, cast(Form, form))
+    print(visible(f"{out}: {rows:,} rows"))

@@ -1,0 +1,98 @@
+"""`afterbase verify`: each verifier on a file of cases, for people and for other programs (`--json`)."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from afterbase.core.sanitize import visible
+
+app = typer.Typer(no_args_is_help=True, help="Judge the answers in a JSONL file with one verifier.")
+Cases = Annotated[Path, typer.Argument(metavar="FILE", help="JSONL, one case a line; may be gzipped.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
+
+
+@app.command()
+def maths(cases: Cases, as_json: AsJson = False) -> None:
+    """Whether `pred` is worth as much as `gold`: rows {kind, gold, pred, expected}."""
+    from afterbase.verify.cases.maths_cases import agreement
+
+    _tell(agreement(cases), as_json)
+
+
+@app.command()
+def language(cases: Cases, as_json: AsJson = False) -> None:
+    """In which language each `text` is: rows {text}; an ISO 639-1 code, `mixed`, or `none`."""
+    from afterbase.verify.cases.language_cases import languages
+
+    _tell(languages(cases), as_json)
+
+
+@app.command()
+def drop(cases: Cases, as_json: AsJson = False) -> None:
+    """Whether DROP's exact match and F1 are as published: rows {prediction, gold, em, f1}."""
+    from afterbase.verify.cases.drop_cases import agreement
+
+    _tell(agreement(cases), as_json)
+
+
+@app.command()
+def ifeval(cases: Cases, as_json: AsJson = False) -> None:
+    """Whether `response` follows an instruction of IFEval: rows {instruction_id, kwargs, response, expected}."""
+    from afterbase.verify.cases.ifeval_cases import agreement
+
+    _tell(agreement(cases), as_json)
+
+
+@app.command()
+def answers(cases: Cases, as_json: AsJson = False) -> None:
+    """Whether answers of any kind are right: rows {id, verifier, spec, response}, the spec as in a problem."""
+    from afterbase.verify.cases.answers import judged
+
+    _tell(judged(cases, lambda line: print(visible(line), file=sys.stderr)), as_json)
+
+
+@app.command()
+def audit(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/rl.toml.")],
+    as_json: AsJson = False,
+) -> None:
+    """Every verifier of a recipe against its own right answers: how many it refuses."""
+    from afterbase.cli.launch import audit as audited
+
+    _tell(audited(recipe), as_json)
+
+
+@app.command()
+def code(
+    cases: Cases,
+    as_json: AsJson = False,
+    unsafe: Annotated[bool, typer.Option("--unsafe", help="Run without isolation: only what you trust.")] = False,
+) -> None:
+    """Whether programs print what they should: rows {id, language, program, tests: [{stdin, stdout}]}."""
+    from afterbase.sandbox.isolation import jail_or_nothing
+    from afterbase.sandbox.programs import Judge, workers
+    from afterbase.sandbox.remote import remote_or
+    from afterbase.verify.cases.program_cases import judged
+
+    judge = remote_or(lambda: Judge(jail=jail_or_nothing(unsafe=unsafe), workers=workers()))
+    _tell(judged(cases, judge.verdicts, lambda line: print(visible(line), file=sys.stderr)), as_json)
+
+
+def _tell(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(_json(result))
+        return
+    for key, value in result.items():
+        if isinstance(value, list):
+            for item in value:
+                print(visible(_json(item)))
+        else:
+            print(visible(f"{key}: {value}"))
+
+
+def _json(value: Any) -> str:
+    """As JSON; half a surrogate pair, which no encoding has, as its escape."""
+    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()

@@ -1,0 +1,105 @@
+"""Pairs of a better and a worse answer to open prompts, of two kinds whose lengths match.
+
+`draft`: the separate generator's good draft, and one with a planted flaw. `sampled`: two of a checkpoint's own answers,
+as in `data/generate/preferences.py`. The rubric plays the annotator of both; a pair that it does not tell apart is left
+out. Pairs of training problems train reward models; those of held-out problems examine them.
+"""
+
+import itertools
+import random
+from collections.abc import Sequence
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from afterbase.core.config import Config, what
+from afterbase.core.errors import UserError
+from afterbase.core.sample import Problem
+from afterbase.core.store import Artifact, Cost, Store, Workspace
+from afterbase.data.domains import DOMAINS
+from afterbase.data.generate.preferences import closest_pair
+from afterbase.data.problems.problems import test_problems, train_problems
+from afterbase.model.load import load
+from afterbase.rollout.producer import ModelProducer, Response
+from afterbase.verify.check import check_many
+
+VERSION = 4
+Split = Literal["train", "test"]
+
+
+class DraftPairs(Config):
+    """How many answers the pairs are made of."""
+
+    drafts: int = Field(default=3, ge=1)
+    """Good and flawed drafts of each prompt, of which one pair is made."""
+    samples: int = Field(default=4, ge=0)
+    """The checkpoint's own answers to each prompt, of which one pair is made."""
+    temperature: float = Field(default=1.2, gt=0)
+    max_new_tokens: int = Field(default=80, ge=1)
+
+
+def make_draft_pairs(
+    store: Store, name: str, model: Artifact, problems: Artifact, split: Split, config: DraftPairs, *, seed: int
+) -> Artifact:
+    """pairs.parquet: rows {prompt, chosen, rejected, source} with source `draft` or `sampled`."""
+
+    def make(work: Workspace) -> None:
+        batch = train_problems(problems) if split == "train" else test_problems(problems)
+        lm = load(model.payload)
+        groups = [drafted(p, config.drafts, seed=seed) for p in batch]
+        rows = pairs_of(batch, [[_counted(lm.tokenizer, text) for text in group] for group in groups], "draft")
+        if config.samples:
+            finished, total = itertools.count(1), len(batch) * config.samples
+            producer = ModelProducer(lm, model.key, config.temperature, config.max_new_tokens)
+            sampled = producer.respond(
+                batch,
+                system=None,
+                samples=config.samples,
+                seed=seed,
+                on_finished=lambda: work.show(next(finished), total),
+            )
+            rows += pairs_of(batch, sampled, "sampled")
+        if not rows:
+            raise UserError(
+                "pairs need prompts with both a passing and a failing answer",
+                got=f"{len(batch)} prompts, none with both",
+                remedy="raise `drafts`, `samples` or `temperature`",
+            )
+        counts = {source: sum(row["source"] == source for row in rows) for source in ("draft", "sampled")}
+        work.log(1, 1, prompts=len(batch), **counts)
+        pq.write_table(pa.Table.from_pylist(rows), work.payload / "pairs.parquet")
+
+    asked = problems.manifest["what"][split]
+    return store.produce(
+        name,
+        "draft_pairs",
+        VERSION,
+        what={**what(config), "split": split, "seed": seed},
+        inputs={"model": model, "problems": problems},
+        make=make,
+        cost=Cost(generated=asked * config.samples * config.max_new_tokens, verified=asked * config.samples),
+    )
+
+
+def drafted(problem: Problem, count: int, *, seed: int) -> list[str]:
+    """`count` good drafts and as many flawed ones."""
+    domain, rng = DOMAINS[problem.domain], random.Random(f"{seed}/pairs/{problem.id}")
+    good = [domain.good_response(problem, rng) for _ in range(count)]
+    return good + [domain.flawed_response(problem, rng)[0] for _ in range(count)]
+
+
+def pairs_of(problems: Sequence[Problem], groups: Sequence[Sequence[Response]], source: str) -> list[dict[str, str]]:
+    """At most one pair a problem, of the two answers that the rubric tells apart and whose lengths are closest."""
+    verdicts = iter(check_many([(p, r.text) for p, group in zip(problems, groups, strict=True) for r in group]))
+    rows = []
+    for problem, group in zip(problems, groups, strict=True):
+        row = closest_pair(problem, group, [next(verdicts) for _ in group])
+        if row is not None:
+            rows.append({**row, "source": source})
+    return rows
+
+
+def _counted(tokenizer, text: str) -> Response:
+    return Response(text=text, tokens=len(tokenizer(text)["input_ids"]), truncated=False)

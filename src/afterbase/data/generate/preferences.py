@@ -1,0 +1,107 @@
+"""Preference pairs for the reward model: the SFT checkpoint's own answers to open prompts, judged in pairs.
+
+The report's annotators are people; in the shipped recipes a procedural annotator plays them: it checks each answer
+against the prompt's rubric. Of each prompt's answers one that passes is chosen and one that fails is rejected, the
+two whose lengths are closest, so that the reward model cannot learn length instead of quality. Reviewers' edits are
+pairs too: the edited text is chosen over its draft.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from afterbase.core.config import Config, what
+from afterbase.core.errors import UserError
+from afterbase.core.sample import Problem, Sample, Status, Verdict, read_samples
+from afterbase.core.store import Artifact, Cost, Store, Workspace
+from afterbase.data.problems.problems import train_count, train_problems
+from afterbase.model.load import load
+from afterbase.rollout.producer import ModelProducer, Response
+from afterbase.verify.check import check_many
+
+VERSION = 3
+
+
+class Preferences(Config):
+    """How answers for the pairs are sampled."""
+
+    samples: int = Field(ge=2)
+    temperature: float = Field(gt=0)
+    max_new_tokens: int = Field(ge=1)
+
+
+def make_preferences(
+    store: Store, sft: Artifact, problems: Artifact, reviewed: Artifact, config: Preferences, *, seed: int
+) -> Artifact:
+    """pairs.parquet: rows {prompt, chosen, rejected, source} with source `sampled` or `edit`."""
+
+    def make(work: Workspace) -> None:
+        batch = train_problems(problems)
+        producer = ModelProducer(load(sft.payload), sft.key, config.temperature, config.max_new_tokens)
+        finished = itertools.count(1)
+        groups = producer.respond(
+            batch,
+            system=None,
+            samples=config.samples,
+            seed=seed,
+            on_finished=lambda: work.show(next(finished), len(batch) * config.samples),
+        )
+        verdicts = iter(check_many([(p, r.text) for p, group in zip(batch, groups, strict=True) for r in group]))
+        rows = edit_pairs(read_samples(reviewed.payload / "samples.parquet"))
+        edits = len(rows)
+        for problem, group in zip(batch, groups, strict=True):
+            row = closest_pair(problem, group, [next(verdicts) for _ in group])
+            if row is not None:
+                rows.append(row)
+        if not rows:
+            raise UserError(
+                "preference pairs need prompts with both a passing and a failing answer",
+                got=f"{len(batch)} prompts, none with both",
+                remedy="raise `preferences.temperature` or `preferences.samples`",
+            )
+        work.log(1, 1, prompts=len(batch), edits=edits, sampled=len(rows) - edits)
+        pq.write_table(pa.Table.from_pylist(rows), work.payload / "pairs.parquet")
+
+    answers = train_count(problems) * config.samples
+    return store.produce(
+        "preference pairs",
+        "preferences",
+        VERSION,
+        what={**what(config), "seed": seed},
+        inputs={"model": sft, "problems": problems, "reviewed": reviewed},
+        make=make,
+        cost=Cost(generated=answers * config.max_new_tokens, verified=answers),
+    )
+
+
+def closest_pair(problem: Problem, group: Sequence[Response], verdicts: Sequence[Verdict]) -> dict[str, str] | None:
+    """The passing and the failing answer whose lengths in tokens are closest, the first of equals; None without both.
+
+    An answer that the verifier could not judge is neither.
+    """
+    passing = [r for r, v in zip(group, verdicts, strict=True) if v.status is Status.OK]
+    failing = [r for r, v in zip(group, verdicts, strict=True) if v.status is Status.WRONG]
+    pairs = [(abs(c.tokens - r.tokens), i, j) for i, c in enumerate(passing) for j, r in enumerate(failing)]
+    if not pairs:
+        return None
+    _, i, j = min(pairs)
+    return {"prompt": problem.prompt, "chosen": passing[i].text, "rejected": failing[j].text, "source": "sampled"}
+
+
+def edit_pairs(reviewed: Sequence[Sample]) -> list[dict[str, str]]:
+    """One pair for each edited draft; the draft itself must be among `reviewed`."""
+    drafts = {s.id: s for s in reviewed}
+    return [
+        {
+            "prompt": edited.messages[-2]["content"],
+            "chosen": edited.response,
+            "rejected": drafts[parent].response,
+            "source": "edit",
+        }
+        for edited in reviewed
+        if edited.dropped is None
+        for parent in edited.parents
+    ]

@@ -1,0 +1,138 @@
+"""How well a checkpoint answers held-out problems: greedy once and sampled several times, every answer kept."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from afterbase.core.config import Config, what
+from afterbase.core.sample import Problem, Status, content_id
+from afterbase.core.store import Artifact, Cost, Store, Workspace
+from afterbase.data.domains import DOMAINS, style_of
+from afterbase.data.problems.problems import test_problems
+from afterbase.model.load import load
+from afterbase.rollout.producer import ModelProducer, Response
+from afterbase.verify.check import check_many
+from afterbase.verify.format import final_answer, well_formed
+
+VERSION = 5
+
+
+class Evaluation(Config):
+    """What the final table is made of."""
+
+    problems: int = Field(ge=1)
+    """Held-out problems a domain: the first of its test split."""
+    samples: int = Field(ge=0)
+    """Sampled answers a problem, beside the greedy one; 8 and more give maj@8."""
+    temperature: float = Field(gt=0)
+    max_new_tokens: int = Field(ge=1)
+
+
+def evaluate(
+    store: Store,
+    checkpoint: str,
+    model: Artifact,
+    domain: str,
+    problems: Artifact,
+    config: Evaluation,
+    *,
+    seed: int,
+    system_prompt: bool = False,
+    system: str | None = None,
+) -> Artifact:
+    """answers.parquet: one row an answer, in the form that `eval.summarise` reads, with the text and its verdict.
+
+    With `system_prompt` the checkpoint is asked under `system`, or under the domain's own if that is None.
+    """
+
+    def make(work: Workspace) -> None:
+        lm = load(model.payload)
+        batch = test_problems(problems)[: config.problems]
+        total, finished = len(batch) * (1 + config.samples), itertools.count(1)
+        asked = (system or DOMAINS[domain].REFLECTIVE_SYSTEM_PROMPT) if system_prompt else None
+        rows = []
+        for decoding, temperature, samples in (("greedy", 0.0, 1), ("sampled", config.temperature, config.samples)):
+            if samples == 0:
+                continue
+            producer = ModelProducer(lm, model.key, temperature, config.max_new_tokens)
+            groups = producer.respond(
+                batch,
+                system=asked,
+                samples=samples,
+                seed=seed,
+                on_finished=lambda: work.show(next(finished), total),
+            )
+            rows += judged_rows(
+                batch, groups, checkpoint=checkpoint, model=model.key, decoding=decoding, system_prompt=system_prompt
+            )
+        solved = sum(r["value"] for r in rows if r["decoding"] == "greedy") / len(batch)
+        work.log(1, 1, greedy=round(solved, 4))
+        pq.write_table(pa.Table.from_pylist(rows), work.payload / "answers.parquet")
+
+    answers = config.problems * (1 + config.samples)
+    return store.produce(
+        f"evaluate {checkpoint} on {domain}" + (" with the system prompt" if system_prompt else ""),
+        "evaluate",
+        VERSION,
+        what={
+            **what(config),
+            "checkpoint": checkpoint,
+            "domain": domain,
+            "seed": seed,
+            "system": (system or True) if system_prompt else False,
+        },
+        inputs={"model": model, "problems": problems},
+        make=make,
+        cost=Cost(generated=answers * config.max_new_tokens, verified=answers),
+    )
+
+
+def judged_rows(
+    problems: Sequence[Problem],
+    groups: Sequence[Sequence[Response]],
+    *,
+    checkpoint: str,
+    model: str,
+    decoding: str,
+    system_prompt: bool,
+) -> list[dict[str, Any]]:
+    """One row an answer: who, on what, how, the verdict, and the text itself."""
+    verdicts = iter(check_many([(p, r.text) for p, group in zip(problems, groups, strict=True) for r in group]))
+    rows = []
+    for problem, group in zip(problems, groups, strict=True):
+        asked = style_of(problem) or "plain"
+        for index, response in enumerate(group):
+            verdict = next(verdicts)
+            rows.append(
+                {
+                    # with the text: another seed of a run may ask the same model the same problem
+                    "id": content_id(model, problem.id, decoding, system_prompt, index, response.text),
+                    "checkpoint": checkpoint,
+                    "model": model,
+                    "domain": problem.domain,
+                    "decoding": decoding,
+                    "system_prompt": system_prompt,
+                    "problem_id": problem.id,
+                    "prompt": problem.prompt,
+                    "sample_index": index,
+                    "text": response.text,
+                    "status": str(verdict.status),
+                    "reason": verdict.reason,
+                    # a rubric's partial credit is no right answer
+                    "value": float(verdict.status is Status.OK),
+                    "answer": final_answer(response.text, style=asked),
+                    "tokens": response.tokens,
+                    "truncated": response.truncated,
+                    "well_formed": not response.truncated and well_formed(response.text, style=asked),
+                }
+            )
+    return rows
+
+
+def read_answers(artifact: Artifact) -> list[dict[str, Any]]:
+    """The rows of answers.parquet."""
+    return pq.read_table(artifact.payload / "answers.parquet").to_pylist()

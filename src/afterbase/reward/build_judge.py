@@ -1,0 +1,92 @@
+"""A judge as an artifact: settings and principles, and the checkpoint whose judgements they are, if there is one."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+from pydantic import Field
+
+from afterbase.core.config import Config, How, what
+from afterbase.core.store import Artifact, Store, Workspace, write_atomically
+from afterbase.model.load import load
+from afterbase.reward.generative import GenerativeReward
+from afterbase.reward.judge import PRINCIPLES, read_principles
+from afterbase.reward.scalar import RewardModel, load_reward_model
+from afterbase.reward.writers import EndpointWriter, ModelWriter, Writer
+from afterbase.rollout.endpoint.budget import Budget, Limits
+from afterbase.rollout.endpoint.endpoint_client import Endpoint, EndpointConfig
+
+VERSION = 1
+_FILE = "judge.json"
+
+
+class JudgeConfig(Config):
+    """How judgements are sampled and voted."""
+
+    votes: int = Field(default=4, ge=1)
+    """k: judgements of each answer."""
+    temperature: float = Field(default=1.0, gt=0)
+    max_new_tokens: int = Field(default=160, ge=8)
+    """Of a judgement with its chain of thought."""
+    principles: How[str | None] = None
+    """A text file with one principle a line in place of the shipped ones; what it says is in the artifact's key."""
+    endpoint: EndpointConfig | None = None
+    """Whom to ask, in place of a model of the recipe's own."""
+    budget: How[Limits] = Limits()
+    """What may be spent there."""
+
+    def refuse_unready(self) -> None:
+        """UserError where the principles cannot be read, or the endpoint's address or token is none."""
+        self.read_principles()
+        if self.endpoint is not None:
+            Endpoint(self.endpoint)
+
+    def read_principles(self) -> str:
+        return read_principles(Path(self.principles) if self.principles is not None else PRINCIPLES)
+
+
+def make_judge(store: Store, name: str, config: JudgeConfig, model: Artifact | None) -> Artifact:
+    """judge.json with the settings and the principles, beside the files of `model` where there is one.
+
+    Raises UserError for principles that cannot be read, before anything is made.
+    """
+    assert (model is None) == (config.endpoint is not None), "a judge is a model or an endpoint"
+    principles = config.read_principles()
+    settings = {**what(config), "principles": principles}
+
+    def make(work: Workspace) -> None:
+        if model is not None:  # artifacts never change, so the files are shared where the disk can
+            shutil.copytree(model.payload, work.payload, copy_function=_link, dirs_exist_ok=True)
+        write_atomically(work.payload / _FILE, (json.dumps(settings, indent=2, sort_keys=True) + "\n").encode())
+
+    inputs = {"model": model} if model is not None else {}
+    return store.produce(name, "judge", VERSION, what=settings, inputs=inputs, make=make)
+
+
+def load_judge(judge: Artifact, config: JudgeConfig, *, seed: int) -> GenerativeReward:
+    """The judge that `make_judge` made. An endpoint's answers are kept beside the store's artifacts.
+
+    Raises UserError where the endpoint's token is not set.
+    """
+    settings = json.loads((judge.payload / _FILE).read_text())
+    sampled = {"temperature": config.temperature, "max_new_tokens": config.max_new_tokens}
+    writer: Writer
+    if config.endpoint is None:
+        writer = ModelWriter(load(judge.payload), **sampled)
+    else:
+        cache = judge.folder.parent / ".requests" / f"{judge.key}.sqlite"
+        writer = EndpointWriter(Endpoint(config.endpoint, cache=cache, budget=Budget(config.budget)), **sampled)
+    return GenerativeReward(writer, settings["principles"], config.votes, seed)
+
+
+def load_rewarder(reward: Artifact, judge: JudgeConfig | None, *, seed: int) -> RewardModel | GenerativeReward:
+    """A reward model of any kind: a scalar one's artifact where there is no `judge`, one of `make_judge` otherwise."""
+    return load_reward_model(reward.payload) if judge is None else load_judge(reward, judge, seed=seed)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copy2(source, target)

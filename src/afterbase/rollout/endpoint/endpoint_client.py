@@ -1,0 +1,105 @@
+"""The client of OpenAI-compatible endpoints, for teachers and judges: many chat requests at once, kept as they come.
+
+A request that fails is a result with its reason; only what would fail them all (a wrong token, a wrong model) raises.
+"""
+
+import asyncio
+import concurrent.futures
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import httpx
+
+from afterbase.core.errors import UserError
+from afterbase.rollout.endpoint.batch_api import BatchCall
+from afterbase.rollout.endpoint.budget import Budget
+from afterbase.rollout.endpoint.chat_request import ChatRequest
+from afterbase.rollout.endpoint.config import SHOWN, EndpointConfig, headers, refusal
+from afterbase.rollout.endpoint.endpoint_call import Call, Result
+from afterbase.rollout.endpoint.http_reply import Reply, UnfitError
+from afterbase.rollout.endpoint.request_cache import RequestCache, is_there, request_key
+
+_GREETING_SECONDS = 10.0
+
+
+class Endpoint:
+    """Asks one endpoint; answers are kept in `cache`, a file or a postgresql:// address, if there is one.
+
+    What they cost is paid from `budget`'s purse in the cache, so that a resumed run does not begin to spend anew. It is
+    no engine: it gives text.
+    """
+
+    def __init__(
+        self, config: EndpointConfig, *, cache: Path | str | None = None, budget: Budget | None = None
+    ) -> None:
+        """Raises UserError where the URL is none or the token's variable is not set."""
+        self.config = config
+        self._cache = cache
+        self._budget = budget
+        self._headers = headers(config)
+
+    def complete(
+        self, requests: Sequence[ChatRequest], *, on_finished: Callable[[int, Result], None] | None = None
+    ) -> list[Result]:
+        """A result for each request, in their order; `on_finished` sees each with its index as it comes.
+
+        Equal requests of one `sample` are sent once. Raises UserError where the endpoint refuses the token (401) or
+        does not know the model or the path (404); what has come before is in the cache.
+        """
+        if self.config.batch and self._cache is None:
+            raise UserError("batches need a request cache", got="none", remedy="give one, or set `batch = false`")
+        with contextlib.ExitStack() as stack:
+            cache = None if self._cache is None else stack.enter_context(RequestCache(self._cache))
+            if self._budget is not None:
+                stack.enter_context(self._budget.use(cache))
+            if self.config.batch and cache is not None:
+                return BatchCall(self.config, self._headers, requests, on_finished, self._budget).run(cache)
+            return _run(Call(self.config, self._headers, requests, on_finished, self._budget), cache)
+
+    def missing(self, requests: Sequence[ChatRequest]) -> list[ChatRequest]:
+        """Those of the requests, each once, whose answers are not in the cache; makes no cache where there is none."""
+        keys = {request_key(request.body(self.config.model), request.sample): request for request in requests}
+        if self._cache is None or not is_there(self._cache):
+            return list(keys.values())
+        with RequestCache(self._cache) as cache:
+            return [request for key, request in keys.items() if cache.get(key) is None]
+
+    def refuse_absent(self) -> None:
+        """Raises UserError where nobody answers, the token is refused, or the model is not among those listed.
+
+        An endpoint that lists no models passes.
+        """
+        try:
+            url, wait = f"{self.config.url}/models", _GREETING_SECONDS
+            with httpx.stream("GET", url, headers=self._headers, timeout=wait) as response:
+                reply = Reply(response)
+                for piece in response.iter_raw():
+                    reply.add(piece)
+        except (httpx.HTTPError, UnfitError) as error:
+            raise UserError(
+                "an endpoint answers before a run that needs it begins",
+                got=f"{self.config.url}: {type(error).__name__}: {error}",
+                remedy="start it, or correct `url`",
+            ) from error
+        if response.status_code == 401:
+            raise refusal(self.config, 401, reply.text[:SHOWN])
+        try:
+            names = [entry["id"] for entry in reply.json()["data"]]
+        except (ValueError, KeyError, TypeError, UnfitError):
+            return
+        if self.config.model not in names:
+            raise UserError(
+                "an endpoint has to know the model",
+                got=f"`{self.config.model}` at {self.config.url}",
+                remedy=f"use one of {', '.join(map(str, names[:20]))}",
+            )
+
+
+def _run(call: "Call", cache: RequestCache | None) -> list[Result]:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(call.run(cache))
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own
+        return thread.submit(asyncio.run, call.run(cache)).result()

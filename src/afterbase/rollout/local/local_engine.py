@@ -1,0 +1,148 @@
+"""The rollout engine in this process: a prompt is read once, rows leave as they finish, waiting ones take their place.
+
+Equal prompts give equal samples (the randomness depends on seed, prompt and sample index only), so a prompt that is
+given several times is sampled once, and a greedy answer is computed once however many samples are asked for.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+
+from transformers import PreTrainedModel
+
+from afterbase.core.errors import UserError
+from afterbase.model.decoding.decode import LatentDecoder
+from afterbase.model.decoding.decode_mtp import MtpDecoder
+from afterbase.model.decoding.decoder import decoder_for
+from afterbase.model.mtp import MtpModule
+from afterbase.rollout.engine import Completion, Engine, Sampling
+from afterbase.rollout.local.batch import Batch
+from afterbase.rollout.local.recorded_routing import Routing
+from afterbase.rollout.local.speculative import Drafts, Speculation
+
+
+class LocalEngine(Engine):
+    """Continuous batching of a causal LM on the CPU, in float32, or its linear layers in int8.
+
+    At most `max_rows` samples run at once, and fewer where `rows x (longest prompt + max_new_tokens)` would pass
+    `token_budget` cached tokens: each of 4 bytes x layers x (kv_lora_rank + qk_rope_head_dim) in a DeepSeek-V3 model,
+    and of 4 bytes x layers x key heads x head width x 2 in others. The weights are those of `model` at the last `sync`.
+    With `draft`, the model's multi-token prediction module, a step gives up to two tokens a row where that is faster;
+    the samples are the same. `record_routing` adds `routed_experts` to completions. `int8` quantises a Llama's linear
+    layers at each `sync`; log-probabilities are then those of the int8 policy, the one which sampled.
+    Raises UserError for a family that cannot be run, and for what its decoder cannot do.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        max_rows: int = 256,
+        token_budget: int = 262_144,
+        int8: bool = False,
+        draft: MtpModule | None = None,
+        record_routing: bool = False,
+    ) -> None:
+        self.max_rows = max_rows
+        self.token_budget = token_budget
+        self._model = model
+        self._decoder = decoder_for(model, int8=int8)
+        self._draft_decoder: MtpDecoder | None = None
+        if isinstance(self._decoder, LatentDecoder):
+            self._draft_decoder = None if draft is None else MtpDecoder(draft, self._decoder)
+        elif draft is not None or record_routing:
+            raise UserError(
+                "only a DeepSeek-V3 model drafts, and records its routing, in the local engine",
+                got=type(model).__name__,
+                remedy="leave draft and record_routing out",
+            )
+        self._drafts: Drafts | None = None
+        self._record_routing = record_routing
+        self._version = 0
+        self._draft = draft
+        self._written = self._times_written()
+
+    @property
+    def speculation(self) -> Speculation | None:
+        """What drafting came to in the latest call; None where there was none."""
+        return None if self._drafts is None else self._drafts.report
+
+    def sync(self, version: int) -> None:
+        """Take the model's present weights for decoding; completions sampled from now on carry `version`."""
+        self._decoder.refresh()
+        if self._draft_decoder is not None:
+            self._draft_decoder.refresh()
+        self._version = version
+        self._written = self._times_written()
+
+    def stream(
+        self,
+        prompts: Sequence[Sequence[int]],
+        *,
+        samples: int,
+        sampling: Sampling,
+        abort: Callable[[], bool] | None = None,
+    ) -> Iterator[Completion]:
+        """`samples` completions of each prompt, each as it ends; `abort` is asked once a step.
+
+        Raises UserError for an empty prompt, where one sequence does not fit in the token budget, and for a model
+        whose logits are not finite.
+        """
+        places: dict[tuple[int, ...], list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            places.setdefault(tuple(prompt), []).append(index)
+        if not places:
+            return
+        assert self._written == self._times_written(), "the weights have moved: `sync` first"
+        # Prompts of like length run together, so that little of what a step reads is padding.
+        distinct = sorted(places, key=len, reverse=True)
+        computed = 1 if sampling.temperature == 0.0 else samples
+        rows = min(self.max_rows, len(distinct) * computed, self._most_rows(distinct, sampling))
+        if self._draft_decoder is not None:
+            self._drafts = Drafts(self._draft_decoder, rows=rows, prompt_width=len(distinct[0]), sampling=sampling)
+        routing = None
+        if self._record_routing:
+            assert isinstance(self._decoder, LatentDecoder)
+            routing = Routing(self._decoder.model.config, rows=rows, new_tokens=sampling.max_new_tokens)
+        batch = Batch(
+            self._decoder,
+            distinct,
+            samples=computed,
+            sampling=sampling,
+            rows=rows,
+            drafts=self._drafts,
+            routing=routing,
+        )
+        for ended in batch.run(abort):
+            copies = range(samples) if computed < samples else [ended.sample]
+            for prompt_index in places[distinct[ended.prompt]]:
+                for sample_index in copies:
+                    yield Completion(
+                        token_ids=ended.token_ids.tolist(),
+                        logps=ended.logps.tolist(),
+                        finish=ended.finish,
+                        prompt_index=prompt_index,
+                        sample_index=sample_index,
+                        weight_version=self._version,
+                        routed_experts=ended.routed_experts,
+                        kept_tokens=None if ended.kept_tokens is None else ended.kept_tokens.copy(),
+                    )
+
+    def _most_rows(self, distinct: list[tuple[int, ...]], sampling: Sampling) -> int:
+        if not distinct[-1]:
+            raise UserError(
+                "a prompt has at least one token", got="an empty prompt", remedy="start it with a BOS token"
+            )
+        tokens = len(distinct[0]) + sampling.max_new_tokens
+        if tokens > self.token_budget:
+            raise UserError(
+                "one sequence must fit in the engine's token budget",
+                got=f"a prompt of {len(distinct[0])} tokens + max_new_tokens {sampling.max_new_tokens} = {tokens} > "
+                f"token_budget {self.token_budget}",
+                remedy="raise token_budget, lower max_new_tokens, or drop the longest prompts",
+            )
+        return self.token_budget // tokens
+
+    def _times_written(self) -> int:
+        """A number that grows with every write to the weights: torch counts them for autograd."""
+        draft = () if self._draft is None else self._draft.parameters()
+        return sum(weight._version for weight in itertools.chain(self._model.parameters(), draft))

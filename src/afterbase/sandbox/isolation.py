@@ -1,0 +1,91 @@
+"""Which walls this machine can build: found out by a program that tries to get through them."""
+
+import functools
+import os
+import sys
+
+from afterbase.core.errors import UserError
+from afterbase.sandbox import landlock as walls
+from afterbase.sandbox.confinement import Bubblewrap, Jail, Landlock, Limits, Nothing
+from afterbase.sandbox.languages import SPELLINGS
+from afterbase.sandbox.process import Ended
+from afterbase.sandbox.python_calls import Reason
+from afterbase.sandbox.runner import Workshop, room
+
+_SIGNALS_STAY_INSIDE = 6  # the version of Landlock
+_PROBE = """
+import ctypes, os, resource, socket, time
+outside = {outside}
+libc = ctypes.CDLL(None)
+def forks():
+    for _ in range(200):
+        if os.fork() == 0:
+            time.sleep(60)
+def parent():
+    if os.getppid() == 1:  # the first process of a namespace, which no signal from inside ends
+        raise OSError
+    os.kill(os.getppid(), 0)
+def call(*arguments):
+    if libc.syscall(*arguments) < 0:
+        raise OSError
+doors = dict(
+    files=lambda: os.listdir(outside), passwords=lambda: open("/etc/passwd").read(), network=socket.socket,
+    signals=lambda: os.kill({pid}, 0), parent=parent,
+    memory=lambda: open("/proc/{pid}/mem", "rb"), keeper=lambda: open("/proc/1/mem", "rb+"),
+    limits=lambda: resource.prlimit(os.getppid() or {pid}, resource.RLIMIT_NOFILE),
+    scheduling=lambda: os.setpriority(os.PRIO_PROCESS, os.getppid() or {pid}, 19),
+    modes=lambda: os.chmod(outside, 0o700), times=lambda: os.utime(outside),
+    attributes=lambda: os.setxattr(outside, "user.x", b"x"),
+    local_sockets=lambda: socket.socket(socket.AF_UNIX), datagrams=lambda: socket.socketpair(type=socket.SOCK_DGRAM),
+    shared_memory=lambda: call(29, 0, 4096, 0o1600), processes=forks, writing=lambda: open("/usr/afterbase", "w"),
+)
+for name, door in doors.items():
+    try:
+        door()
+    except OSError:
+        continue
+    print(name)
+"""
+
+
+@functools.cache
+def jail() -> Jail:
+    """The strongest walls that hold here; UserError, with what stays open, if none do."""
+    open_doors = {kind.name: open_in(kind) for kind in (Bubblewrap(), Landlock())}
+    for kind in (Bubblewrap(), Landlock()):
+        if open_doors[kind.name] is None:
+            return kind
+    raise UserError(
+        "programs are run in isolation or not at all",
+        got="; ".join(f"{name}: {doors}" for name, doors in open_doors.items()),
+        remedy="install bubblewrap, or use Linux 6.12 or later with Landlock; --unsafe runs programs in the open",
+    )
+
+
+def jail_or_nothing(*, unsafe: bool) -> Jail:
+    """The walls of this machine, or none if the user says so."""
+    return Nothing() if unsafe else jail()
+
+
+def open_in(kind: Jail) -> str | None:
+    """None if a program that tries to get out cannot; otherwise what it found open, or why it could not be run."""
+    if sys.platform != "linux" or os.uname().machine != "x86_64":
+        return f"needs Linux on x86-64, this is {sys.platform} on {os.uname().machine}"
+    if isinstance(kind, Landlock) and walls.landlock_version() < _SIGNALS_STAY_INSIDE:
+        return f"this kernel's version is {walls.landlock_version()}, and 6 is needed"
+    try:
+        ended = _probed(kind)
+    except FileNotFoundError as error:
+        return f"{error.filename} is missing"
+    if ended.reason is not Reason.OK:
+        return f"a program cannot be run: {ended.stderr.decode(errors='replace').strip() or ended.reason}"
+    doors = ended.stdout.decode().split()
+    return f"leaves open: {', '.join(doors)}" if doors else None
+
+
+def _probed(kind: Jail) -> Ended:
+    with room() as place, room() as other:
+        text = _PROBE.format(pid=os.getpid(), outside=repr(str(other.folder)))
+        shop = Workshop(language=SPELLINGS["python"], text=text, room=place, jail=kind, limits=Limits())
+        shop.fault_of_building()
+        return shop.ended("")

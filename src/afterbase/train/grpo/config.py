@@ -1,0 +1,102 @@
+"""The settings of a GRPO run."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from afterbase.core.config import How
+from afterbase.core.errors import UserError
+from afterbase.reward.compose import Rewards
+from afterbase.train.grpo.objective import Objective
+from afterbase.train.loop import Training
+
+
+class Grpo(Training):
+    """One run of group relative policy optimisation."""
+
+    steps: int = Field(ge=1)
+    """Rollouts; each is followed by `epochs` x `minibatches` updates."""
+    prompts: int = Field(ge=1)
+    """P: prompts of a step."""
+    samples: int = Field(ge=2)
+    """G: samples of a prompt; a group of one has no baseline."""
+    temperature: float = Field(gt=0)
+    """The policy is softmax(logits / temperature), in rollout and training alike."""
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    """Below 1 only with `objective.keep_sampling_mask`: the ratio would be of two different policies."""
+    max_new_tokens: int = Field(ge=1)
+    length_weight: float = Field(ge=0, lt=1)
+    """Share of a right answer's reward that using the whole budget costs."""
+    rewards: Rewards | None = None
+    """Rules beside the verdict, with weights and gates; none: the verdict alone (and `length_weight`)."""
+    objective: Objective = Objective()
+    minibatches: int = Field(default=1, ge=1)
+    """A rollout's groups are shared out over so many updates."""
+    epochs: int = Field(default=1, ge=1)
+    """Passes over a rollout."""
+    reference_every: int | None = Field(default=None, ge=1)
+    """Every so many rollouts the reference becomes the present policy; without it stays the stage's first model."""
+    engine: Literal["local", "vllm"] = "local"
+    engine_url: How[str] = "http://127.0.0.1:8100"
+    """Of the vLLM server, see `afterbase serve-rollouts`; its token is in the environment: AFTERBASE_ROLLOUT_TOKEN."""
+    int8: bool = False
+    """The local engine's matrix products in 8 bits: faster, another policy, so with `objective.importance`."""
+    overlap: bool = False
+    """Sample the next rollout while this one trains: one step off-policy, so with `objective.importance`."""
+    prefer_middling: bool = False
+    """Draw prompts by their solve rate so far, those of one half most often, in place of a shuffle."""
+    probe_groups: int = Field(default=8, ge=0)
+    """Groups that are looked at before the first update; the run is refused where none has rewards that differ."""
+    hacking_window: int = Field(default=8, ge=0)
+    """So many first and last steps are compared; the run stops where the reward model's scores have risen and what a
+    rule says of the same answers has fallen. 0 never stops."""
+    row_tokens: int = Field(default=4096, ge=64)
+    mismatch_alarm: How[float] = Field(default=0.05, gt=0)
+    """Nats a token between engine and trainer, on average, that stop the run: rounding in float32 is below 1e-4."""
+    checkpoint_every: How[int] = Field(default=5, ge=1)
+    """Rollouts between checkpoints."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Grpo":
+        if self.top_p < 1 and not self.objective.keep_sampling_mask:
+            raise UserError(
+                "top_p below 1 biases the ratio unless the sampling mask is replayed in training",
+                got=f"top_p = {self.top_p}",
+                remedy="set `objective.keep_sampling_mask = true`, or leave top_p at 1",
+            )
+        if self.rewards is not None and self.rewards.length is not None and self.length_weight > 0:
+            raise UserError(
+                "length has one price",
+                got=f"length_weight = {self.length_weight} and a table `rewards.length`",
+                remedy="set length_weight to 0, or leave the table out",
+            )
+        if self.hacking_window == 1:
+            raise UserError(
+                "a change is told from chance by two steps and more",
+                got="hacking_window = 1",
+                remedy="set hacking_window to 2 or more, or to 0 for no watch",
+            )
+        if self.prompts % self.minibatches:
+            raise UserError(
+                "the groups of a rollout are shared out evenly over its minibatches",
+                got=f"prompts = {self.prompts}, minibatches = {self.minibatches}",
+                remedy="make prompts a multiple of minibatches",
+            )
+        if (self.overlap or self.int8) and self.objective.importance == "none":
+            raise UserError(
+                "rollouts of a policy that is not quite the trained one have to be corrected",
+                got=f"{'overlap' if self.overlap else 'int8'} = true with objective.importance = none",
+                remedy='set `objective.importance = "truncate"` or "mask"',
+            )
+        if self.engine == "vllm" and (self.int8 or self.top_p < 1):
+            raise UserError(
+                "8 bits and top_p with its mask are the local engine's",
+                got=f"engine = vllm, int8 = {self.int8}, top_p = {self.top_p}",
+                remedy='use `engine = "local"`, or neither of them',
+            )
+        return self
+
+    @property
+    def updates(self) -> int:
+        """Updates of one rollout."""
+        return self.epochs * self.minibatches

@@ -1,0 +1,94 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from afterbase.cli import main as cli
+from afterbase.core.sample import conversation, read_samples
+from hostile import NAME, SHOWN
+
+
+def call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    monkeypatch.setattr(sys, "argv", ["afterbase", "data", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code is None or isinstance(end.value.code, int)
+    return end.value.code or 0
+
+
+ITEM = (
+    "How many of the first one hundred positive integers are neither prime nor a perfect square of any integer at all?"
+)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [conversation("Why?", "Because."), conversation("why ?", "Because."), conversation(ITEM, "Sixty-four.")]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"messages": m}) + "\n" for m in rows))
+    (tmp_path / "bench.jsonl").write_text(json.dumps({"question": ITEM, "answer": "64"}) + "\n")
+    return tmp_path
+
+
+def test_from_a_benchmark_and_rows_to_a_clean_file(files, monkeypatch, capsys):
+    assert call(monkeypatch, "hash", "bench.jsonl", "--field", "question", "--out", "bench.hashes") == 0
+    assert capsys.readouterr().out == "bench.hashes: 1 items\n"
+    clean = ["clean", "in.jsonl", "--out", "out", "--against", "bench.hashes"]
+    assert call(monkeypatch, *clean, "--preview") == 0
+    assert "| unnamed | 1 | 1 |" in capsys.readouterr().out
+    assert not (files / "out").exists()
+    assert call(monkeypatch, *clean, "--domain", "chat") == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [
+        "1 rows kept, 2 dropped",
+        "          1  decontaminate: contaminated: bench",
+        "          1  dedup: near duplicate",
+        "out: samples.parquet, dropped.parquet, card.md, card.json",
+    ]
+    assert "clean: done" in err
+    [sample] = read_samples(files / "out/samples.parquet")
+    assert (sample.domain, sample.response) == ("chat", "Because.")
+    assert call(monkeypatch, "export", "out/samples.parquet", "chat.jsonl", "--to", "sharegpt") == 0
+    assert json.loads((files / "chat.jsonl").read_text())["conversations"][1] == {"from": "gpt", "value": "Because."}
+
+
+def test_rules_come_from_a_file(files, monkeypatch, capsys):
+    (files / "rules.toml").write_text("[filters]\nshortest = 10\n[dedup]\nsimilarity = 1.0\n[workers]\nprocesses = 1\n")
+    assert call(monkeypatch, "clean", "in.jsonl", "--out", "out", "--config", "rules.toml") == 0
+    assert "length: too short" in capsys.readouterr().out
+    (files / "rules.toml").write_text("[filters]\nshortes = 10\n")
+    assert call(monkeypatch, "clean", "in.jsonl", "--out", "other", "--config", "rules.toml") == 2
+    assert "unknown key `filters.shortes`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule"),
+    [
+        (["clean", "gone.jsonl", "--out", "x"], "a file to read exists"),
+        (["clean", "in.jsonl", "--out", "x", "--against", "gone"], "a benchmark to keep out is a file of its hashes"),
+        (["hash", "gone.jsonl", "--field", "a", "--out", "x"], "a benchmark's file exists"),
+        (["hash", "bench.jsonl", "--field", "prompt", "--out", "x"], "each item of a benchmark is a text"),
+        (["export", "in.jsonl", "x", "--to", "csv"], "`--to` is one of the forms"),
+        (["export", "in.jsonl", "bench.jsonl", "--to", "chat"], "an export does not overwrite"),
+    ],
+)
+def test_a_mistake_is_one_message_and_leaves_nothing(files, monkeypatch, capsys, arguments, rule):
+    before = sorted(files.iterdir())
+    assert call(monkeypatch, *arguments) == 2
+    assert f"error: {rule}" in capsys.readouterr().err
+    assert sorted(files.iterdir()) == before
+
+
+def test_invalid_text_is_named_by_its_line(files, monkeypatch, capsys):
+    with (files / "in.jsonl").open("ab") as file:
+        file.write(b'{"messages": "\xff"}\n')
+    assert call(monkeypatch, "clean", "in.jsonl", "--out", "out") == 2
+    assert "line 4 of in.jsonl: no UTF-8" in capsys.readouterr().err
+    assert not (files / "out").exists()
+
+
+def test_a_files_name_is_shown_as_it_is_written(files, monkeypatch, capsys):
+    evil = f"{NAME}.jsonl".replace("/", "")
+    assert call(monkeypatch, "export", "in.jsonl", evil, "--to", "chat") == 0
+    assert capsys.readouterr().out == f"{SHOWN.replace('/', '')}.jsonl: 3 rows\n"

@@ -1,0 +1,74 @@
+"""Lines of JSON objects, plain and gzipped; what is none is named (more in `test_table.py` and `test_read.py`)."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afterbase.core.errors import UserError
+from afterbase.data.formats.json_lines import LONGEST_ROW, json_lines, lines
+
+OBJECTS = st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20) | st.integers() | st.none(), max_size=3))
+
+
+@given(OBJECTS, st.booleans())
+def test_objects_come_back_with_their_lines(tmp_path_factory, objects, packed: bool) -> None:
+    path = tmp_path_factory.mktemp("j") / ("rows.jsonl.gz" if packed else "rows.jsonl")
+    text = "\n".join(["", *(json.dumps(row) for row in objects), ""]).encode()
+    path.write_bytes(gzip.compress(text) if packed else text)
+    assert [(number, row) for number, row, _ in json_lines(path)] == list(enumerate(objects, start=2))
+
+
+def test_a_line_at_the_bound_is_read_and_one_above_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_bytes(b"x" * (LONGEST_ROW - 1) + b"\n")
+    assert len(next(lines(path))[1]) == LONGEST_ROW
+    path.write_bytes(b"x" * (LONGEST_ROW + 1))
+    with pytest.raises(UserError) as raised:
+        list(lines(path))
+    assert raised.value.got == f"line 1 of {path}: more than 16 MiB"
+    assert len(next(lines(path, longest=2 * LONGEST_ROW))[1]) == LONGEST_ROW + 1
+
+
+@pytest.mark.parametrize("line", ["NaN", "[]", "{", '{"a": Infinity}', "1"])
+def test_what_is_no_object_is_named_with_its_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"a": 1}}\n{line}\n')
+    with pytest.raises(UserError, match="line 2 of"):
+        list(json_lines(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b'{"a": 1, "a": 2}\n', "line 1 of .*`a` twice in one object"),
+        (b'{"a": Infinity}\n', "Infinity is no JSON"),
+        (b'{"a": tru}\n', "from character 7 on, `tru}`"),
+        (b'{"a":\n', "where it ends: an object stands on one line"),
+        (b'[\n{"a": 1}]\n', "a list is read from a file that is named .json"),
+        (b'{"a": ' + b"1" * 5000 + b"}\n", "more than 4,300 digits"),
+        ("{}".encode("utf-16"), "line 1 of .*UTF-16"),
+    ],
+)
+def test_faults_are_told_in_words_of_our_own(tmp_path: Path, content: bytes, why: str) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=why) as caught:
+        list(json_lines(tmp_path / "rows.jsonl"))
+    assert "Expecting" not in str(caught.value)
+
+
+def test_what_expands_without_end_is_bounded(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(b"[" + b" " * (3 << 20)))
+    with pytest.raises(UserError, match="more than 1 MiB"):
+        list(json_lines(tmp_path / "rows.jsonl.gz", longest=1 << 20))
+
+
+def test_a_broken_archive_is_named(tmp_path: Path) -> None:
+    whole = gzip.compress(b'{"a": 1}\n' * 99)
+    for broken in (whole[:-9], whole[:12] + b"\xff" * 9 + whole[21:]):
+        (tmp_path / "rows.jsonl.gz").write_bytes(broken)
+        with pytest.raises(UserError, match="can be read"):
+            list(json_lines(tmp_path / "rows.jsonl.gz"))

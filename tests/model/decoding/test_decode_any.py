@@ -1,0 +1,127 @@
+"""Families without a decoder of their own, in the local engine."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import (
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    MambaConfig,
+    MambaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from afterbase.core.errors import UserError
+from afterbase.model.decoding.decode_any import AnyDecoder
+from afterbase.rollout.engine import Sampling
+from afterbase.rollout.local.local_engine import LocalEngine
+
+SIZES = {
+    "vocab_size": 61,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.2,
+    "pad_token_id": 0,
+}
+GROUPED = {**SIZES, "num_key_value_heads": 2, "head_dim": 12}
+PROMPTS = [torch.randint(61, (n,), generator=torch.Generator().manual_seed(n)).tolist() for n in (9, 3, 14, 1)]
+SAMPLING = Sampling(temperature=0.0, max_new_tokens=10, stop_token_ids=(5,), seed=3)
+
+FAMILIES = {
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**GROUPED)),
+    "gpt-neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES)),
+    "gemma2, uncapped": lambda: Gemma2ForCausalLM(
+        Gemma2Config(**GROUPED, attn_logit_softcapping=None, sliding_window=64)
+    ),
+    "mistral, windowed": lambda: MistralForCausalLM(MistralConfig(**GROUPED, sliding_window=24)),
+}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def model(request):
+    torch.manual_seed(0)
+    return FAMILIES[request.param]().eval()
+
+
+def test_greedy_equals_generate(model):
+    engine = LocalEngine(model, max_rows=3)
+    assert isinstance(engine._decoder, AnyDecoder)
+    results = engine.generate(PROMPTS, samples=1, sampling=SAMPLING)
+    for prompt, [completion] in zip(PROMPTS, results, strict=True):
+        expected = model.generate(
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
+            do_sample=False,
+            max_new_tokens=10,
+            eos_token_id=5,
+            pad_token_id=0,
+        )[0, len(prompt) :].tolist()
+        assert completion.token_ids == expected
+
+
+def test_logps_are_those_of_the_module_which_is_left_as_it_was(model):
+    before = model.config._attn_implementation
+    results = LocalEngine(model, max_rows=5).generate(PROMPTS, samples=3, sampling=replace(SAMPLING, temperature=0.7))
+    assert model.config._attn_implementation == before
+    for prompt, row in zip(PROMPTS, results, strict=True):
+        for completion in row:
+            with torch.no_grad():
+                logits = model(torch.tensor([prompt + completion.token_ids]), use_cache=False).logits[0]
+            logps = torch.log_softmax(logits[len(prompt) - 1 : -1] / 0.7, -1)
+            chosen = logps.gather(1, torch.tensor(completion.token_ids)[:, None])[:, 0]
+            torch.testing.assert_close(torch.tensor(completion.logps), chosen, atol=1e-4, rtol=0)
+
+
+def test_a_prompt_may_be_read_in_pieces(model):
+    decoder = AnyDecoder(model)
+    prompt = torch.randint(61, (24,), generator=torch.Generator().manual_seed(0)).tolist()
+    [whole_LWD], states = decoder.read([prompt])
+    cached_LWD = torch.zeros_like(whole_LWD)
+    [cached_LWD[:, :7]], first = decoder.read([prompt[:7]])
+    hidden = [first.hidden_MX]
+    for start, end in ((7, 8), (8, 19), (19, 24)):
+        hidden.append(decoder.read_on(prompt[start:end], cached_LWD, start).hidden_MX)
+    torch.testing.assert_close(cached_LWD, whole_LWD, atol=1e-5, rtol=0)
+    ours, theirs = (decoder.logits(x).log_softmax(-1) for x in (torch.cat(hidden), states.hidden_MX))
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+
+
+def test_new_weights_are_seen_after_sync():
+    torch.manual_seed(0)
+    model = FAMILIES["qwen3"]().eval()
+    engine = LocalEngine(model)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.1)
+    engine.sync(1)
+    expected = LocalEngine(model).generate(PROMPTS, samples=1, sampling=SAMPLING)
+    assert [r[0].token_ids for r in engine.generate(PROMPTS, samples=1, sampling=SAMPLING)] == [
+        r[0].token_ids for r in expected
+    ]
+
+
+def test_a_window_shorter_than_a_sequence_is_refused():
+    engine = LocalEngine(FAMILIES["mistral, windowed"]().eval())
+    with pytest.raises(UserError, match="all of a sequence") as raised:
+        engine.generate(PROMPTS, samples=1, sampling=replace(SAMPLING, max_new_tokens=11))
+    assert "14 + 11 tokens" in raised.value.got
+
+
+def test_capped_scores_are_refused():
+    with pytest.raises(UserError, match="plain and causal"):
+        LocalEngine(Gemma2ForCausalLM(Gemma2Config(**GROUPED)).eval())
+
+
+def test_a_model_without_attention_is_refused():
+    config = MambaConfig(vocab_size=61, hidden_size=16, num_hidden_layers=1, state_size=4)
+    with pytest.raises(UserError, match="lets it replace"):
+        LocalEngine(MambaForCausalLM(config).eval())

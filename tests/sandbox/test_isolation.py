@@ -1,0 +1,48 @@
+import pytest
+
+from afterbase.core.errors import UserError
+from afterbase.sandbox import isolation
+from afterbase.sandbox.confinement import Bubblewrap, Landlock, Nothing
+from afterbase.sandbox.isolation import jail, jail_or_nothing, open_in
+from jails import KINDS
+
+
+@pytest.fixture
+def unknown(monkeypatch: pytest.MonkeyPatch):
+    """What this machine can do is found out anew, and forgotten."""
+    jail.cache_clear()
+    yield monkeypatch
+    jail.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("open_doors", "expected"),
+    [
+        ({"bubblewrap": None, "landlock": None}, Bubblewrap),
+        ({"bubblewrap": "bwrap is missing", "landlock": None}, Landlock),
+    ],
+)
+def test_the_strongest_walls_that_hold_are_taken(unknown, open_doors, expected) -> None:
+    unknown.setattr(isolation, "open_in", lambda kind: open_doors[kind.name])
+    assert isinstance(jail(), expected)
+
+
+def test_without_walls_nothing_is_run_unless_the_user_says_so(unknown) -> None:
+    unknown.setattr(isolation, "open_in", lambda kind: "leaves open: network")
+    with pytest.raises(UserError, match="bubblewrap: leaves open: network; landlock: leaves open: network"):
+        jail()
+    assert isinstance(jail_or_nothing(unsafe=True), Nothing)
+
+
+def test_open_doors_are_found() -> None:
+    found = open_in(Nothing()) or ""
+    assert {"network,", "local_sockets,", "datagrams,", "shared_memory"} <= set(found.split())
+
+
+def test_missing_tools_and_old_kernels_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(isolation.walls, "landlock_version", lambda: 4)
+    monkeypatch.setattr(isolation.os, "defpath", "/nowhere")
+    assert "version is 4" in (open_in(KINDS["landlock"]) or "")
+    monkeypatch.setattr(isolation.sys, "platform", "darwin")
+    assert "darwin" in (open_in(KINDS["bubblewrap"]) or "")

@@ -1,0 +1,321 @@
+"""The GRPO stage: resume bit for bit in all its forms, minibatches, the reference, what is refused before it starts."""
+
+import json
+import re
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from afterbase.core.errors import UserError
+from afterbase.core.sample import Problem, Status, Verdict, write_problems
+from afterbase.core.tokens import user_prompt_ids
+from afterbase.model.load import load, save
+from afterbase.reward.compose import FormatRule, LengthRule, Rewards, Rule
+from afterbase.reward.route import Reward
+from afterbase.reward.scalar import new_reward_model, save_reward_model
+from afterbase.train.grpo import stage as grpo
+from afterbase.train.grpo.objective import PRESETS, Objective
+from afterbase.train.grpo.stage import Grpo, minibatch, train_grpo
+from afterbase.train.optimizer import Optimisation
+
+CONFIG = Grpo(
+    steps=6,
+    prompts=2,
+    samples=4,
+    temperature=1.2,
+    max_new_tokens=8,
+    length_weight=0.2,
+    objective=Objective(preset="dr_grpo", standardise=True),
+    optimisation=Optimisation(learning_rate=1e-2, floor=1e-3),
+    row_tokens=64,
+    checkpoint_every=2,
+)
+
+
+def settings(**changes) -> Grpo:
+    """Validated anew, unlike `model_copy`."""
+    return Grpo(**{**{name: getattr(CONFIG, name) for name in CONFIG.model_fields_set}, **changes})
+
+
+def toy_problems(count: int, verifier: str = "rubric") -> list[Problem]:
+    return [
+        Problem(domain="toy", prompt=f"{verifier} {i}?", gold=None, verifier=verifier, spec={"answer": "1"})
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def model(toy_lm, artifact):
+    return artifact("model", lambda folder: save(toy_lm, folder))
+
+
+@pytest.fixture
+def judge(toy_folder, artifact):
+    """A reward model of no merit, but one that tells answers apart."""
+    rm = new_reward_model(load(toy_folder))
+    torch.nn.init.normal_(rm.head.weight, generator=torch.Generator().manual_seed(0))
+    return artifact("judge", lambda folder: save_reward_model(rm, folder))
+
+
+def problem_set(artifact, name: str, problems: list[Problem]):
+    return artifact(name, lambda folder: write_problems(folder / "train.parquet", problems))
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit(model, judge, artifact, assert_resumes):
+    """With both tracks of reward, the KL to a reference, and an optimizer that is in full swing."""
+    sets = [
+        problem_set(artifact, "chat", toy_problems(3)),
+        problem_set(artifact, "maths", toy_problems(2, verifier="maths")),
+    ]
+    config = settings(objective=Objective(preset="dr_grpo", beta=0.05))
+    whole = assert_resumes(
+        lambda store: train_grpo(store, "grpo", model, sets, config, seed=1, reward_model=judge), cut=5, saved=4
+    )
+    rows = whole.metrics()
+    assert len(rows) == 6
+    assert all(row["grad_norm"] > 0 and row["mismatch/max"] < 1e-4 for row in rows)
+    assert rows[0]["kl"] == 0.0
+    assert rows[-1]["kl"] != 0.0, "the reference is the starting model, not the present one"
+    examples = [json.loads(line) for line in (whole.payload / "samples.jsonl").read_text().splitlines()]
+    assert [e["step"] for e in examples] == [1, 2, 3, 4, 5, 6]
+    before, after = load(model.payload).modules().state_dict(), load(whole.payload).modules().state_dict()
+    unmoved = {name for name in before if torch.equal(before[name], after[name])}
+    draft = {name for name in before if name.startswith("mtp.")}
+    assert draft <= unmoved, "RL leaves the draft alone"
+    assert "trunk.lm_head.weight" not in unmoved
+
+
+def failing(share: float):
+    """In place of `rewards`: of each eight answers the verifier fails at `share`, and the others differ."""
+    failed = Reward(None, Verdict(verifier="maths", status=Status.FAILED, value=0.0, reason="verifier_error"))
+
+    def judge(answers, **_settings) -> list[Reward]:
+        return [failed if i < share * len(answers) else Reward(float(i % 2), None) for i in range(len(answers))]
+
+    return judge
+
+
+def test_verifiers_that_fail_are_counted_and_above_a_share_stop_the_run(model, artifact, toy_store, monkeypatch):
+    problems = [problem_set(artifact, "maths", toy_problems(2, verifier="maths"))]
+    config = settings(steps=1)
+    monkeypatch.setattr(grpo, "rewards", failing(1 / 8))
+    trained = train_grpo(toy_store, "grpo", model, problems, config, seed=0)
+    assert trained.metrics()[0]["verifier_failed"] == 0.125
+    monkeypatch.setattr(grpo, "rewards", failing(2 / 8))
+    with pytest.raises(UserError, match="at most 20%") as raised:
+        train_grpo(toy_store, "grpo", model, problems, config, seed=1)
+    assert raised.value.got == "25%: verifier_error 2 times"
+
+
+def test_open_problems_need_a_reward_model(model, artifact, toy_store):
+    chat = problem_set(artifact, "chat", toy_problems(2))
+    with pytest.raises(UserError, match="reward model"):
+        train_grpo(toy_store, "grpo", model, [chat], CONFIG, seed=0)
+
+
+FORMS = {
+    "minibatches and epochs": {"prompts": 4, "minibatches": 2, "epochs": 2},
+    "reference replaced": {"reference_every": 2, "objective": Objective(preset="grpo")},
+    "overlap": {
+        "overlap": True,
+        "objective": Objective(preset="dr_grpo", importance="truncate"),
+        "mismatch_alarm": 1.0,
+    },
+    "dynamic sampling": {"objective": Objective(preset="dapo")},
+    "weighted prompts": {"prefer_middling": True, "objective": Objective(preset="cispo")},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_goes_on_bit_for_bit(model, judge, artifact, assert_resumes, form):
+    """Interrupted in the middle, with what it has in flight: more prompts, old weights, another reference."""
+    problems = [problem_set(artifact, "chat", toy_problems(5))]
+    config = settings(steps=4, **FORMS[form])
+    updates = config.updates
+    whole = assert_resumes(
+        lambda store: train_grpo(store, "grpo", model, problems, config, seed=1, reward_model=judge),
+        cut=3 * updates,
+        saved=2 * updates,
+    )
+    rows = whole.metrics()
+    assert len(rows) == 4 * updates
+    assert len((whole.payload / "samples.jsonl").read_text().splitlines()) == 4
+    if form == "overlap":
+        assert rows[0]["mismatch"] < 1e-4
+        assert all(row["mismatch"] > 1e-4 for row in rows[1:]), "one update lies between engine and trainer"
+    if form == "reference replaced":
+        assert [row["kl"] == 0.0 for row in rows] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_trains(model, judge, artifact, toy_store, preset):
+    problems = [problem_set(artifact, "chat", toy_problems(3))]
+    config = settings(steps=2, objective=Objective(preset=preset))
+    trained = train_grpo(toy_store, "grpo", model, problems, config, seed=0, reward_model=judge)
+    assert all(row["grad_norm"] > 0 and row["mismatch"] < 1e-4 for row in trained.metrics())
+
+
+@pytest.mark.parametrize(("prompts", "minibatches", "epochs"), [(4, 1, 1), (6, 3, 2), (8, 2, 3)])
+def test_each_group_is_in_one_minibatch_an_epoch(prompts, minibatches, epochs):
+    config = settings(prompts=prompts, minibatches=minibatches, epochs=epochs)
+    parts = [minibatch(config, 5, update, 0) for update in range(config.updates)]
+    assert all(len(part) == prompts // minibatches for part in parts)
+    for epoch in range(epochs):
+        shown = [g for part in parts[epoch * minibatches : (epoch + 1) * minibatches] for g in part]
+        assert sorted(shown) == list(range(prompts))
+    if minibatches > 1:
+        assert parts[:minibatches] != parts[minibatches : 2 * minibatches]
+
+
+def test_a_run_from_which_nothing_could_be_learnt_is_refused(model, artifact, toy_store):
+    """Nobody solves these; with `probe_groups = 0` it starts all the same, and no weight moves."""
+    maths = [problem_set(artifact, "maths", toy_problems(2, verifier="maths"))]
+    with pytest.raises(UserError, match="rewards differ") as raised:
+        train_grpo(toy_store, "grpo", model, maths, CONFIG, seed=0)
+    assert re.match(r"8 groups of 4 answers, each with equal rewards: 0% solved", raised.value.got)
+    trained = train_grpo(toy_store, "grpo", model, maths, settings(steps=1, probe_groups=0), seed=0)
+    before, after = load(model.payload).model.state_dict(), load(trained.payload).model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_prompts_that_do_not_fit_are_left_out_and_counted_at_the_start(model, artifact, toy_store, monkeypatch):
+    short = toy_problems(2, "maths")
+    long = Problem(domain="toy", prompt="1 2 " * 300, gold=None, verifier="maths", spec={})
+    sets = [problem_set(artifact, "maths", [short[0], long, short[1]])]
+    asked = []
+
+    def judge(answers, **_settings) -> list[Reward]:
+        asked.extend(problem.prompt for problem, _ in answers)
+        return [Reward(float(i % 2), None) for i in range(len(answers))]
+
+    monkeypatch.setattr(grpo, "rewards", judge)
+    trained = train_grpo(toy_store, "grpo", model, sets, settings(steps=2), seed=0)
+    told = json.loads((trained.payload / "data.json").read_text())
+    tokens = len(user_prompt_ids(load(model.payload).tokenizer, long.prompt))
+    assert told == {
+        "problems": 2, "too_long": 1, "dropped": [{"id": long.id, "reason": "too long", "tokens": tokens}],
+    }  # fmt: skip
+    assert set(asked) == {problem.prompt for problem in short}
+
+
+def test_a_window_bounds_prompts_as_the_context_does(toy_lm, monkeypatch):
+    """The longest that fits with its answer is kept; one token more is not."""
+    problems = [Problem(domain="toy", prompt="1 " * n, gold=None, verifier="maths", spec={}) for n in range(1, 60)]
+    monkeypatch.setattr(grpo, "attention_window", lambda config: 40)
+    kept, told = grpo.fitting(toy_lm, problems, CONFIG)
+    lengths = [len(user_prompt_ids(toy_lm.tokenizer, p.prompt)) for p in problems]
+    assert kept == [p for p, n in zip(problems, lengths, strict=True) if n + CONFIG.max_new_tokens <= 40]
+    assert 0 < len(kept) < len(problems)
+    assert told["too_long"] == len(problems) - len(kept)
+
+
+def test_a_run_without_a_prompt_that_fits_is_refused_before_anything_is_sampled(model, artifact, toy_store):
+    long = Problem(domain="toy", prompt="1 2 " * 300, gold=None, verifier="maths", spec={})
+    with pytest.raises(UserError, match="context") as raised:
+        train_grpo(toy_store, "grpo", model, [problem_set(artifact, "maths", [long])], CONFIG, seed=0)
+    assert raised.value.got == "none of 1 prompts: context or window of 512, max_new_tokens 8"
+
+
+def test_a_reward_that_is_not_a_number_stops_the_run(model, artifact, toy_store, monkeypatch):
+    problems = [problem_set(artifact, "maths", toy_problems(2, verifier="maths"))]
+    monkeypatch.setattr(grpo, "rewards", lambda answers, **_settings: [Reward(float("nan"), None) for _ in answers])
+    with pytest.raises(UserError, match="finite number"):
+        train_grpo(toy_store, "grpo", model, problems, CONFIG, seed=0)
+
+
+def test_long_answers_cost_what_the_buffer_says(model, judge, artifact, toy_store):
+    """The same answers with and without DAPO's penalty, of which the second half of the budget bears some."""
+    problems = [problem_set(artifact, "chat", toy_problems(3))]
+    plain, dear = (
+        train_grpo(
+            toy_store, "grpo", model, problems,
+            settings(steps=1, objective=Objective(preset="dr_grpo", overlong_buffer=share)),
+            seed=0, reward_model=judge,
+        ).metrics()[0]
+        for share in (0.0, 0.5)
+    )  # fmt: skip
+    assert plain["length"] == dear["length"]
+    assert plain["truncated"] > 0.5
+    assert plain["reward"] - 1 < dear["reward"] < plain["reward"] - 0.5
+
+
+def test_rules_of_the_recipe_make_the_reward_and_are_told_apart(model, judge, artifact, toy_store):
+    """The same answers with and without a gate that none of them passes."""
+    problems = [problem_set(artifact, "chat", toy_problems(3))]
+    shut = Rewards(format=FormatRule(weight=0.0, gate=1.0, think=True, answer=False, stop=False), floor=-0.5)
+    half = Rewards(correct=Rule(weight=0.5), repetition=Rule(weight=0.25))
+    plain, halved = (
+        train_grpo(
+            toy_store, "grpo", model, problems, settings(steps=1, rewards=rules), seed=0, reward_model=judge
+        ).metrics()[0]
+        for rules in (None, half)
+    )
+    assert not any(key.startswith("rule/") for key in plain)
+    assert halved["rule/correct"] == plain["reward"]
+    assert halved["reward"] == pytest.approx(0.5 * halved["rule/correct"] + 0.25 * halved["rule/repetition"], abs=2e-4)
+    with pytest.raises(UserError, match="rewards differ"):
+        train_grpo(
+            toy_store,
+            "shut",
+            model,
+            problems,
+            settings(steps=1, rewards=shut, probe_groups=2),
+            seed=0,
+            reward_model=judge,
+        )
+
+
+@pytest.mark.parametrize("key", ["samples", "temperature", "length_weight", "max_new_tokens"])
+def test_settings_that_cannot_teach_are_refused(key):
+    bad = {"samples": 1, "temperature": 0.0, "length_weight": 1.0, "max_new_tokens": 0}
+    with pytest.raises(ValidationError, match=key):
+        settings(**{key: bad[key]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"top_p": 0.9}, "sampling mask"),
+        ({"rewards": Rewards(length=LengthRule())}, "one price"),
+        ({"prompts": 4, "minibatches": 3}, "shared out evenly"),
+        ({"overlap": True}, "have to be corrected"),
+        ({"int8": True}, "have to be corrected"),
+        ({"engine": "vllm", "top_p": 0.9, "objective": Objective(keep_sampling_mask=True)}, "the local engine's"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(changes, rule):
+    with pytest.raises(ValidationError, match=rule):
+        settings(**changes)
+
+
+def test_a_reward_model_that_parts_from_the_rule_stops_the_run(model, judge, artifact, toy_store, monkeypatch):
+    spec = {"words": [0, 99], "sentences": [0, 9], "must_not": [], "must_mention": [["x"]], "persona_marks": []}
+    problems = [Problem(domain="toy", prompt=f"{i}?", gold=None, verifier="rubric", spec=spec) for i in range(4)]
+    seen = []
+
+    def parted(proxy, held_out, *, window):
+        seen.append((list(proxy), list(held_out), window))
+        return "they part" if len(proxy) == 3 else None
+
+    monkeypatch.setattr(grpo, "parted", parted)
+    trained = train_grpo(
+        toy_store, "watched", model, [problem_set(artifact, "open", problems)], settings(hacking_window=2), seed=0,
+        reward_model=judge,
+    )  # fmt: skip
+    rows = trained.metrics()
+    assert [row.get("stopped") for row in rows] == [None, None, "they part"]
+    proxy, held_out, window = seen[-1]
+    assert (proxy, held_out) == ([row["proxy"] for row in rows], [row["held_out"] for row in rows])
+    assert window == 2
+
+
+def test_without_a_window_nothing_is_watched():
+    assert grpo.hacked([{"proxy": float(i), "held_out": -float(i)} for i in range(9)], 0) is None
+    assert grpo.hacked([{"proxy": float(i), "held_out": -float(i)} for i in range(9)], 2) is not None
+    assert grpo.hacked([{"step": 1}], 2) is None
+
+
+def test_a_window_of_one_is_refused():
+    with pytest.raises((UserError, ValidationError), match="told from chance"):
+        settings(hacking_window=1)

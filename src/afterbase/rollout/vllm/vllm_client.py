@@ -1,4 +1,4 @@
-"""The requests of a rollout server (`vllm_server/serving.py`), each once; who calls decides what is tried again."""
+"""The requests of a rollout server (`serving.py`), each once; who calls decides what is tried again."""
 
 import contextlib
 import json

@@ -236,9 +236,13 @@ def numbers(name: str, command: list[str], source: Path, root: Path) -> Numbers:
 
 
 def artifacts(store: Path) -> Numbers:
-    """The payload digest of every artifact, by its name and key."""
-    manifests = [(path.parent.name, json.loads(path.read_text())) for path in store.glob("*/manifest.json")]
-    return {f"{manifest['name']} {key}": manifest["digest"] for key, manifest in manifests}
+    """The payload digests of all artifacts by their names, and their keys: a dropped setting moves a key alone."""
+    out: dict[str, list[str]] = {}
+    for path in sorted(store.glob("*/manifest.json")):
+        manifest = json.loads(path.read_text())
+        out.setdefault(manifest["name"], []).append(manifest["digest"])
+        out.setdefault(f"key of {manifest['name']}", []).append(path.parent.name)
+    return {name: " ".join(sorted(values)) for name, values in out.items()}
 
 
 def leaves(told: object, at: str = "") -> Numbers:

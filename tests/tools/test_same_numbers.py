@@ -24,11 +24,12 @@ def test_every_value_of_a_document_is_a_number_of_its_own():
     assert [path for path in a if a[path] != b[path]] == ["/results/0/value"]
 
 
-def test_an_artifact_is_told_by_name_key_and_digest(tmp_path):
-    (tmp_path / "abc").mkdir()
-    (tmp_path / "abc/manifest.json").write_text(json.dumps({"name": "SFT", "digest": "d1", "seconds": 3}))
+def test_an_artifact_is_told_by_name_digest_and_key(tmp_path):
+    for key, digest in (("abc", "d2"), ("abd", "d1")):
+        (tmp_path / key).mkdir()
+        (tmp_path / key / "manifest.json").write_text(json.dumps({"name": "SFT", "digest": digest, "seconds": 3}))
     (tmp_path / ".work").mkdir()
-    assert tool.artifacts(tmp_path) == {"SFT abc": "d1"}
+    assert tool.artifacts(tmp_path) == {"SFT": "d1 d2", "key of SFT": "abc abd"}
 
 
 PROGRAM = """
@@ -53,8 +54,8 @@ def test_a_digest_that_differs_is_named_and_counted(tmp_path, capsys):
     parts = {"recipe toy": ["run", "toy.toml", "--root", "ROOT"]}
     assert tool.compare(parts, sources, tmp_path) == 1
     told = capsys.readouterr().out
-    assert "recipe toy: 1 of A, 1 of B, 1 differ" in told
-    assert "SFT key: d1 | d2" in told
+    assert "recipe toy: 2 of A, 2 of B, 1 differ" in told
+    assert "SFT: d1 | d2" in told
 
 
 def test_equal_ones_are_equal(tmp_path, capsys):

@@ -84,7 +84,7 @@ def test_recipe_without_a_reasoning_domain_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("new", "rule"),
-    [("[]", "`seeds`: Tuple should have at least 1 item"), ("[3, 1, 3]", "a seed twice is the same run twice")],
+    [("[]", "`seeds` must have a length of at least 1"), ("[3, 1, 3]", "a seed twice is the same run twice")],
     ids=["none", "twice"],
 )
 def test_seeds_are_some_and_distinct(tmp_path, new, rule):

@@ -142,7 +142,7 @@ def test_a_judge_without_its_token_is_refused_before_anything_is_made(rl, tmp_pa
         ('judged = { reward = "judge" }', "judged = { temperature = 1.1 }", "each run has one reward model"),
         ('kind = "endpoint"', 'kind = "self"', "a judge has `asked.endpoint` if and only if"),
         ('kind = "endpoint"', 'kind = "generative"', "a judge has `training` if and only if"),
-        ("pairs = 10", "pairs = 9", "greater than or equal to 10"),
+        ("pairs = 10", "pairs = 9", "must be 10 or more"),
     ],
 )
 def test_what_a_recipe_may_not_say_of_reward_models(rl, old, new, rule):
@@ -192,7 +192,7 @@ def test_without_variants_and_fine_tuning_it_is_one_run_from_the_base(rl, tmp_pa
         ("test = 1 }", "test = 1 }\n[families.gcd]\nfamily='gcd'\ntrain=1\ntest=1", "no worked answers"),
         ("problems = 1", "problems = 2", "at least as many test problems"),
         ("seeds = [0]", "seeds = [0, 0]", "the same run twice"),
-        ("samples = 2", "samples = 1", "greater than or equal to 2"),
+        ("samples = 2", "samples = 1", "must be 2 or more"),
     ],
 )
 def test_what_a_recipe_may_not_say(rl, old, new, rule):

@@ -36,7 +36,7 @@ def test_each_row_gets_its_verdict_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"tests": []}, "line 2 of .*: tests: must have 1 "),
+        ({"tests": []}, "line 2 of .*: tests: must have a length of at least 1"),
         ({"language": "cobol"}, "line 2 of .*: language: .*'cobol' is none of"),
         ({"program": None}, "line 2 of .*: program"),
         ({"tests": [{"stdin": 1, "stdout": ""}]}, r"line 2 of .*: tests\.0\.stdin"),

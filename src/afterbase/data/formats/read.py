@@ -1,6 +1,6 @@
 """Rows of files as samples: Parquet, Arrow, JSONL in chat or ShareGPT form (plain or gzip), folders of `datasets`.
 
-A row has `messages` ({role, content}) or `conversations` ({from, value}); `conversations.py` says what of them is honoured.
+A row has `messages` ({role, content}) or `conversations` ({from, value}); what of them is honoured: `conversations.py`.
 `domain`, `kind`, `problem_id`, `parents`, `producer`, `verdicts`, `dropped` and `extra` are taken where they are there;
 null is not there. Any other key goes to `extra`, such as `source` and `license`. Ids are derived from content; a file's
 own `id` that is another goes to `extra.source_id`.

@@ -1,0 +1,93 @@
+"""The pages of the documentation: the files that they name exist, links lead somewhere, lines are short."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")])
+ROOTS = [ROOT, *(ROOT / folder for folder in ("src/afterbase", "tests", "benchmarks", "tools", "recipes"))]
+BARE = {path.name for root in ROOTS[1:] for path in root.rglob("*") if "__pycache__" not in path.parts}
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+def files(text: str) -> list[str]:
+    """What stands between backticks and looks like a file of the project's."""
+    names = re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|toml|txt|jinja))`", text)
+    return [name for name in names if name not in THEIRS]
+
+
+# The user's own files, in examples.
+THEIRS = {"rules.toml"}
+
+
+@pages
+def test_files_that_a_page_names_exist(page: Path):
+    missing = [
+        name
+        for name in files(page.read_text())
+        if not any((root / name).is_file() for root in ROOTS) and not ("/" not in name and name in BARE)
+    ]
+    assert missing == [], f"{page.name} names files that are not there"
+
+
+def test_a_file_that_does_not_exist_would_be_found():
+    assert files("see `core/store.py` and `nowhere.py`, not prose.py") == ["core/store.py", "nowhere.py"]
+
+
+@pages
+def test_links_lead_to_files_and_headings(page: Path):
+    links = re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text())
+    lost = []
+    for link in links:
+        name, _, heading = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if not target.exists() or (heading and heading not in anchors(target.read_text())):
+            lost.append(link)
+    assert lost == []
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives to headings."""
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def prose(text: str) -> list[str]:
+    """The lines that are neither of a table nor of a block of code."""
+    lines, fenced = [], False
+    for line in text.splitlines():
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif not fenced and not line.startswith(("|", "    ")):
+            lines.append(line)
+    return lines
+
+
+@pages
+def test_prose_has_lines_of_at_most_120_characters(page: Path):
+    assert [line for line in prose(page.read_text()) if len(line) > 120] == []
+
+
+def test_tables_and_code_are_no_prose():
+    assert prose("one\n| a |\n```\ncode\n```\n    code\n\ntwo") == ["one", "", "two"]
+
+
+def test_architecture_has_every_folder_of_the_package_and_every_file_beside_them():
+    rooms = {row.split("|")[1] for row in (ROOT / "docs/architecture.md").read_text().splitlines() if row[:2] == "| "}
+    named = set(re.findall(r"`([\w./]+)`", " ".join(rooms)))
+    package = ROOT / "src/afterbase"
+    there = {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
+    there |= {path.name for path in package.glob("*.py") if not path.name.startswith("__")}
+    assert there - named == set()
+
+
+def test_architecture_has_the_layers_that_the_linter_holds():
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"][0]
+    layers = [set(layer.split(" | ")) for layer in reversed(contract["layers"]) if layer != "__main__"]
+    line = re.search(r"^    (core < .*)$", (ROOT / "docs/architecture.md").read_text(), flags=re.MULTILINE)
+    assert line is not None
+    assert [set(re.findall(r"\w+", layer)) for layer in line[1].split("<")] == layers

@@ -16,6 +16,7 @@ from afterbase.cli import eval as eval_commands
 from afterbase.cli import score as score_commands
 from afterbase.cli import verify as verify_commands
 from afterbase.core.errors import UserError, Waiting
+from afterbase.core.old_names import with_new_options
 from afterbase.core.sanitize import visible
 from afterbase.core.secret_masking import masked
 
@@ -188,7 +189,7 @@ def main() -> None:
     sys.excepthook = _tell_masked
     os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models are folders here; nothing is looked up elsewhere
     try:
-        app()
+        app(args=with_new_options(sys.argv[1:]))
     except UserError as error:
         sys.exit(_fail(f"error: {error}"))
     except SystemExit as end:

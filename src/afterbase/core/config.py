@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from afterbase.core.errors import UserError
 from afterbase.core.faults import rule
+from afterbase.core.old_names import name_in_key, with_new_names
 from afterbase.core.secret_masking import holds_password
 
 T = TypeVar("T")
@@ -42,11 +43,17 @@ class Config(BaseModel):
 
 def what(config: Config) -> dict[str, Any]:
     """The fields that belong into an artifact's key, as plain JSON: all but those declared `How[...]`, at any depth."""
+    owners = _owners(type(config))
     return {
-        name: _plain(getattr(config, name))
+        name_in_key(owners, name): _plain(getattr(config, name))
         for name, field in type(config).model_fields.items()
         if _HOW not in field.metadata
     }
+
+
+def _owners(model: type[Config]) -> list[str]:
+    """The classes that declare a config's keys, its own and those it derives from."""
+    return [kind.__name__ for kind in model.__mro__]
 
 
 def _plain(value: Any) -> Any:
@@ -67,7 +74,7 @@ def _plain(value: Any) -> Any:
 
 def load_toml(path: Path, model: type[C]) -> C:
     """The config in a TOML file; UserError where the file or a key or a value is not what `model` declares."""
-    table = _read(path)
+    table = _with_new_names(_read(path), model, "")
     _refuse_passwords(table, "", path)
     try:
         # TOML has the types of JSON, so strict JSON rules fit: arrays become tuples and strings enums, "3" is no 3.
@@ -77,6 +84,22 @@ def load_toml(path: Path, model: type[C]) -> C:
         unknown = [d for d in details if d["type"] == "extra_forbidden"]
         # A misspelt key often leaves a required one missing as well; the misspelling is the news.
         raise _explain([*unknown, *details][0], path, model) from None
+
+
+def _with_new_names(value: Any, annotation: Any, place: str) -> Any:
+    """What was read at `place`, with the present names of keys in every table of it."""
+    kind = _without_none(annotation)
+    if isinstance(kind, type) and issubclass(kind, Config) and isinstance(value, dict):
+        value = with_new_names(value, _owners(kind), place)
+        inner = {name: field.annotation for name, field in kind.model_fields.items()}
+        return {key: _with_new_names(item, inner.get(key), _dotted((place, key))) for key, item in value.items()}
+    each = next((arg for arg in reversed(get_args(kind)) if arg is not ...), None)
+    match value:
+        case dict():
+            return {key: _with_new_names(item, each, _dotted((place, key))) for key, item in value.items()}
+        case list():
+            return [_with_new_names(item, each, _dotted((place, at))) for at, item in enumerate(value)]
+    return value
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -190,7 +213,7 @@ def _keys(annotation: Any, prefix: str) -> Iterator[str]:
 
 
 def _dotted(loc: tuple[str | int, ...] | list[str | int]) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).lstrip(".")
 
 
 def _where(key: str) -> str:

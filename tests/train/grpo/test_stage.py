@@ -123,7 +123,7 @@ FORMS = {
         "mismatch_alarm": 1.0,
     },
     "dynamic sampling": {"objective": Objective(preset="dapo")},
-    "weighted prompts": {"prefer_middling": True, "objective": Objective(preset="cispo")},
+    "weighted prompts": {"difficulty_weighted": True, "objective": Objective(preset="cispo")},
 }
 
 

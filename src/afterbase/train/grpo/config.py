@@ -43,7 +43,7 @@ class Grpo(Training):
     """The local engine's matrix products in 8 bits: faster, another policy, so with `objective.importance`."""
     overlap: bool = False
     """Sample the next rollout while this one trains: one step off-policy, so with `objective.importance`."""
-    prefer_middling: bool = False
+    difficulty_weighted: bool = False
     """Draw prompts by their solve rate so far, those of one half most often, in place of a shuffle."""
     probe_groups: int = Field(default=8, ge=0)
     """Groups that are looked at before the first update; the run is refused where none has rewards that differ."""

@@ -99,7 +99,7 @@ class Sampler:
         )
 
     def _draw(self, cursor: int, count: int) -> list[Problem]:
-        if not self._config.prefer_middling:
+        if not self._config.difficulty_weighted:
             return shuffled(self._problems, cursor, count, self._seed)
         solve_rates = {id_: rate for note in self.notes for id_, rate in note["solve_rates"].items()}
         return middling(self._problems, cursor, count, self._seed, solve_rates)

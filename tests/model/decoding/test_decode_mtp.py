@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from afterbase.model.attention import Segments
-from afterbase.model.decoding.decode import LatentDecoder
+from afterbase.model.decoding.decode_deepseek_v3 import LatentDecoder
 from afterbase.model.decoding.decode_mtp import MtpDecoder
 
 

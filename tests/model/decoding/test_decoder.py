@@ -7,8 +7,8 @@ import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from afterbase.core.errors import UserError
-from afterbase.model.decoding.decode import LatentDecoder
 from afterbase.model.decoding.decode_any import AnyDecoder
+from afterbase.model.decoding.decode_deepseek_v3 import LatentDecoder
 from afterbase.model.decoding.decode_llama import LlamaDecoder
 from afterbase.model.decoding.decoder import decoder_for
 

@@ -19,11 +19,11 @@ from afterbase.core.tokens import prompt_ids
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel
 from afterbase.rollout.engine import FinishReason, Sampling
-from afterbase.rollout.local.live import Event, LiveEngine, Wanted
 from afterbase.rollout.local.local_engine import LocalEngine
 from afterbase.rollout.server.app import create_app
 from afterbase.rollout.server.completions import Answering
 from afterbase.rollout.server.request_tokens import Preparing
+from afterbase.rollout.server.serving_engine import Event, LiveEngine, Wanted
 from fuzz_requests import RAW_CHATS, RAW_COMPLETIONS, in_form
 from loopback import served
 from tokenizer_kinds import padded

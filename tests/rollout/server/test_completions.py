@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from afterbase.rollout.engine import FinishReason, Sampling
-from afterbase.rollout.local.live import Token
 from afterbase.rollout.server.completions import Answering
 from afterbase.rollout.server.incremental_text import Spelling
 from afterbase.rollout.server.openai_api import ApiError, ChatRequest, CompletionRequest
+from afterbase.rollout.server.serving_engine import Token
 
 SAMPLING = Sampling(temperature=1.0, max_new_tokens=9, stop_token_ids=(0,), seed=0)
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "?"}]}

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 
 from afterbase.core.errors import UserError
-from afterbase.model.decoding.decode import States
+from afterbase.model.decoding.decode_deepseek_v3 import States
 from afterbase.model.decoding.decode_llama import attention_behind, causal_attention, key_value_cache
 from afterbase.model.decoding.latent_cache import Attend, LatentCache
 from afterbase.model.families import attention_window, rope_turn

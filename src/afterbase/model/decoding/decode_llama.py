@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM, MistralForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
-from afterbase.model.decoding.decode import States
+from afterbase.model.decoding.decode_deepseek_v3 import States
 from afterbase.model.decoding.feed_forward import Norm, norm_of, rms_norm
 from afterbase.model.decoding.latent_cache import Attend, LatentCache
 

@@ -1,7 +1,7 @@
 """Drafting with the multi-token prediction module: its block over a latent cache of its own.
 
 Position i is fed the trunk's state h_i and the token t_{i+1} and predicts t_{i+2} (mtp.py), so this cache is one token
-shorter than the trunk's. Shape suffixes as in decode.py.
+shorter than the trunk's. Shape suffixes as in decode_deepseek_v3.py.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from afterbase.model.decoding.decode import LatentDecoder, LatentLayers
+from afterbase.model.decoding.decode_deepseek_v3 import LatentDecoder, LatentLayers
 from afterbase.model.decoding.feed_forward import norm_of, rms_norm
 from afterbase.model.decoding.latent_cache import LatentCache
 from afterbase.model.mtp import MtpModule

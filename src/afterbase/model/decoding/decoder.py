@@ -13,8 +13,8 @@ from torch import Tensor
 from transformers import DeepseekV3ForCausalLM, PreTrainedModel
 
 from afterbase.core.errors import UserError
-from afterbase.model.decoding.decode import LatentDecoder, States
 from afterbase.model.decoding.decode_any import AnyDecoder
+from afterbase.model.decoding.decode_deepseek_v3 import LatentDecoder, States
 from afterbase.model.decoding.decode_llama import LlamaDecoder
 from afterbase.model.decoding.latent_cache import LatentCache
 from afterbase.model.families import rope_turn

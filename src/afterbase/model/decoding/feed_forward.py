@@ -3,7 +3,7 @@
 Few tokens take as long as it takes to ask for the arithmetic, so that weights are taken out of their modules once, and
 the sorting is NumPy's. Routing and gates follow `DeepseekV3TopkRouter` of transformers.
 
-Shape suffixes as in decode.py; E experts, G groups of e experts.
+Shape suffixes as in decode_deepseek_v3.py; E experts, G groups of e experts.
 """
 
 from collections.abc import Callable

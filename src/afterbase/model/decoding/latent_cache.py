@@ -5,7 +5,8 @@ Rows that answer the same prompt read one copy of its tokens, as one GEMM, and e
 A cached token is G equal shares, one for each group of heads that has its key and value in common; all groups are one
 batch of products.
 
-Shape suffixes as in decode.py; T tokens a row in one step, M = N x T; G groups of heads, E width of a share, D = G x E.
+Shape suffixes as in decode_deepseek_v3.py; T tokens a row in one step, M = N x T; G groups of heads, E width of a
+share, D = G x E.
 """
 
 import contextlib

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from transformers import PreTrainedModel
 
 from afterbase.core.errors import UserError
-from afterbase.model.decoding.decode import LatentDecoder
+from afterbase.model.decoding.decode_deepseek_v3 import LatentDecoder
 from afterbase.model.decoding.decode_mtp import MtpDecoder
 from afterbase.model.decoding.decoder import decoder_for
 from afterbase.model.mtp import MtpModule

@@ -10,7 +10,7 @@ with two tokens a row may differ from those with one in the last digit.
 Whether to draft is a rule of the rows and of the acceptance so far, and asks no clock: the last digits of
 log-probabilities depend on how many tokens share a step, and an artifact repeats bit for bit.
 
-Shape suffixes as in decode.py.
+Shape suffixes as in decode_deepseek_v3.py.
 """
 
 from collections.abc import Sequence

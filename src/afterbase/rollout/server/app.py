@@ -1,7 +1,7 @@
 """A model behind the OpenAI-compatible HTTP API, as an application that any ASGI server can run.
 
-Requests are answered from one running batch (`live.py`); a client that goes away takes its samples along. Whatever is
-wrong is said in OpenAI's form, our own faults with the name of their entry in the log.
+Requests are answered from one running batch (`serving_engine.py`); a client that goes away takes its samples along.
+Whatever is wrong is said in OpenAI's form, our own faults with the name of their entry in the log.
 """
 
 import asyncio
@@ -28,11 +28,11 @@ from afterbase.core.secret_masking import masked
 from afterbase.model.load import LanguageModel
 from afterbase.model.stop import stop_token_ids
 from afterbase.rollout.engine import Sampling
-from afterbase.rollout.local.live import LiveEngine
 from afterbase.rollout.server.completions import Answering
 from afterbase.rollout.server.incremental_text import Spelling
 from afterbase.rollout.server.openai_api import AnyRequest, ApiError, ChatRequest, CompletionRequest
 from afterbase.rollout.server.request_tokens import Prepared, Preparing
+from afterbase.rollout.server.serving_engine import LiveEngine
 
 _SEEDS = 2**63
 T = TypeVar("T")

@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import Any
 
 from afterbase.rollout.engine import FinishReason, Sampling
-from afterbase.rollout.local.live import Event, Token, Wanted
 from afterbase.rollout.server.incremental_text import GrowingText, Spelling
 from afterbase.rollout.server.openai_api import (
     AnyRequest,
@@ -22,6 +21,7 @@ from afterbase.rollout.server.openai_api import (
     completion_logprobs,
     usage,
 )
+from afterbase.rollout.server.serving_engine import Event, Token, Wanted
 
 _FAR_BEHIND, _CAUGHT_UP = 4096, 1024  # events that a reader has not taken; below the latter the engine goes on
 _AT_ONCE = 32  # events between two turns of others on the event loop

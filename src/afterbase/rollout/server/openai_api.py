@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from pydantic_core import PydanticCustomError
 
 from afterbase.rollout.engine import COOLEST
-from afterbase.rollout.local.live import Token
 from afterbase.rollout.server.incremental_text import Spelling
+from afterbase.rollout.server.serving_engine import Token
 
 MOST = 2048  # messages of a chat, prompts of a request, choices of an answer: as many as OpenAI takes messages
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 
-from afterbase.model.decoding.decode import LatentDecoder
+from afterbase.model.decoding.decode_deepseek_v3 import LatentDecoder
 from afterbase.model.decoding.latent_cache import LatentCache
 
 

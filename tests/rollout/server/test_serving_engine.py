@@ -10,8 +10,8 @@ import torch
 from afterbase.core.errors import UserError
 from afterbase.model.attention import Segments
 from afterbase.rollout.engine import FinishReason, Sampling
-from afterbase.rollout.local.live import Event, LiveEngine, Token, Wanted
 from afterbase.rollout.local.local_engine import LocalEngine
+from afterbase.rollout.server.serving_engine import Event, LiveEngine, Token, Wanted
 
 PROMPTS = [tuple(range(20, 20 + n)) for n in (9, 3, 14, 1)]
 SAMPLING = Sampling(temperature=1.0, max_new_tokens=12, stop_token_ids=(5,), seed=3)

@@ -98,7 +98,14 @@ def commands(data: Path) -> dict[str, list[str]]:
     scored = {
         "score alpaca-eval": ["alpaca-eval", *alpaca],
         "score arena-hard 0.1": ["arena-hard", str(arena / "v01_battles.csv.gz"), "--version", "0.1"],
-        "score arena-hard 2.0": ["arena-hard", str(arena / "v2_synthetic_judgments.jsonl.gz"), "--version", "2.0"],
+        "score arena-hard 2.0": [
+            "arena-hard",
+            str(arena / "v2_synthetic_judgments.jsonl.gz"),
+            "--version",
+            "2.0",
+            "--category",
+            "hard_prompt",
+        ],
         "score arena-hard verdicts": [
             "arena-hard",
             "--verdicts",
@@ -148,7 +155,7 @@ class Stub(BaseHTTPRequestHandler):
         if marks:
             said = f"Fine.\nVerdict {marks[-1]}: {'AB'[len(text) % 2] if 'Answer B' in text else 9 - len(text) % 3}"
         else:
-            total = sum(int(number) for number in re.findall(r"\d+", text))
+            total = sum(int(number.replace(" ", "")) for number in re.findall(r"(?:[-+] ?)?\d+", text))
             said = f"I add the numbers up, and wait, I check them again. \\boxed{{{total}}}"
         message = {"role": "assistant", "content": said}
         usage = {"prompt_tokens": len(text) // 4, "completion_tokens": len(said) // 4}

@@ -17,9 +17,9 @@ HERE = Path(__file__)
 
 def test_alone_nothing_waits():
     ranks.start()
-    ranks.meet()
+    ranks.barrier()
     assert (ranks.rank(), ranks.size(), ranks.totals(1.5, 2)) == (0, 1, [1.5, 2])
-    ranks.say("topic", "nobody hears")
+    ranks.broadcast("topic", "nobody waits")
     ranks.end()
 
 
@@ -72,7 +72,7 @@ def _work_together(root: Path, *, late: bool) -> None:
     if late:
         if ranks.rank() == 0:
             with ranks.doing("evaluation"):
-                ranks.meet(timedelta(seconds=2))
+                ranks.barrier(timedelta(seconds=2))
         return
 
     def add(work: Workspace) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 
 app = typer.Typer(no_args_is_help=True, help="Clean sets of samples; hash benchmarks; change formats.")
 Sources = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parquet, JSONL (.gz too), `datasets` folders.")]
@@ -39,9 +39,9 @@ def clean(
         told = (
             look(*work, domain=domain, show=show) if preview else summary(clean_files(*work, domain=domain, show=show))
         )
-    print(visible(told))
+    print(sanitized(told))
     if not preview:
-        print(visible(f"{out}: samples.parquet, dropped.parquet, card.md, card.json"))
+        print(sanitized(f"{out}: samples.parquet, dropped.parquet, card.md, card.json"))
 
 
 @app.command(name="hash")
@@ -57,7 +57,7 @@ def hash_(
 
     texts = benchmark_texts(source, field)
     save_benchmark(out, hash_benchmark(name or source.name.split(".")[0], texts, n=n))
-    print(visible(f"{out}: {len(texts):,} items"))
+    print(sanitized(f"{out}: {len(texts):,} items"))
 
 
 @app.command()
@@ -77,4 +77,4 @@ def export(
     if form not in get_args(Form):
         raise UserError("`--to` is one of the forms", got=form, remedy=f"use one of {', '.join(get_args(Form))}")
     rows = export(read_tables(source, domain=domain), out, cast(Form, form))
-    print(visible(f"{out}: {rows:,} rows"))
+    print(sanitized(f"{out}: {rows:,} rows"))

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
-from afterbase.core.sanitize import cell, visible
+from afterbase.core.sanitize import cell, sanitized
 
 Number = TypeVar("Number", int, float)
 
@@ -111,7 +111,7 @@ def model(
         judge=judging,
         training=training_of(who.folder, trained_on or []),
         progress=Progress(),
-        tell=lambda line: print(visible(line), file=sys.stderr),
+        tell=lambda line: print(sanitized(line), file=sys.stderr),
     )
     shown = {
         name: result.model_dump(exclude={key for key in ("gap", "contaminated") if getattr(result, key) is None})
@@ -124,10 +124,12 @@ def model(
         if result.gap is not None:
             it = result.gap
             print(
-                visible(f"{name}: the benchmark is {it.value:+.1f} [{it.low:.1f}, {it.high:.1f}], on {it.n} questions")
+                sanitized(
+                    f"{name}: the benchmark is {it.value:+.1f} [{it.low:.1f}, {it.high:.1f}], on {it.n} questions"
+                )
             )
     _table(shown, "value", {"value": "score", "n": "n", "mean_tokens": "tokens", "truncated_share": "truncated"})
-    print(visible(f"results: {place}"))
+    print(sanitized(f"results: {place}"))
 
 
 @app.command()
@@ -147,7 +149,7 @@ def compare(
     _table(shown, "difference", heads | {"items_for_one_point": "n for 1 point"})
     for name, row in shown.items():
         if row["settings_differ"]:
-            print(visible(f"{name}: the two differ in {', '.join(row['settings_differ'])}"), file=sys.stderr)
+            print(sanitized(f"{name}: the two differ in {', '.join(row['settings_differ'])}"), file=sys.stderr)
 
 
 @app.command()
@@ -185,12 +187,12 @@ def judged(
         judge_tokens=judge_tokens,
         votes=votes,
     )
-    told = run.evaluate(plan, Progress(), tell=lambda line: print(visible(line), file=sys.stderr))
+    told = run.evaluate(plan, Progress(), tell=lambda line: print(sanitized(line), file=sys.stderr))
     if as_json:
         print(json.dumps(told["judges"], ensure_ascii=False))
         return
     tables.show(told)
-    print(visible(f"results: {out}"))
+    print(sanitized(f"results: {out}"))
 
 
 def _numbers(text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:

@@ -14,7 +14,7 @@ from afterbase.cli.preflight import preflight
 from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress, Silent
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 from afterbase.core.secret_masking import masked
 from afterbase.core.store import Store, write_atomically
 from afterbase.data.domains import DOMAINS
@@ -74,12 +74,12 @@ def _outcomes(store: Store, recipe: Recipe | RlRecipe) -> list[Outcome]:
 
 
 def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
-    print(*map(visible, notes), sep="\n", end="\n" if notes else "")
+    print(*map(sanitized, notes), sep="\n", end="\n" if notes else "")
     store = open_store(root, recipe.threads, Progress())
     if isinstance(recipe, BaseRecipe):
         artifact = run_base(store, recipe)
-        print(visible((artifact.payload / "facts.json").read_text()))
-        print(visible(f"base model: {next(r.artifact.payload for r in store.stages if r.name == 'base')}"))
+        print(sanitized((artifact.payload / "facts.json").read_text()))
+        print(sanitized(f"base model: {next(r.artifact.payload for r in store.stages if r.name == 'base')}"))
         return
     _make_sources(store, recipe)
     _refuse_absent_servers(store, recipe)
@@ -112,7 +112,7 @@ def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
     write_atomically(folder / "report.html", render(summary).encode())
     write_atomically(folder / "run.json", (json.dumps(summary, indent=1) + "\n").encode())
     Console().print(final_table(summary["evaluations"]))
-    print(visible(f"report: {folder / 'report.html'}"))
+    print(sanitized(f"report: {folder / 'report.html'}"))
 
 
 def _make_sources(store: Store, recipe: Recipe | RlRecipe) -> None:
@@ -150,7 +150,7 @@ def plan(path: Path, root: Path) -> None:
         run_base(store, recipe)
     else:
         notes = preflight(recipe)
-        print(*map(visible, notes), sep="\n", end="\n" if notes else "")
+        print(*map(sanitized, notes), sep="\n", end="\n" if notes else "")
         _outcomes(store, recipe)
     print(f"plan of {recipe.name}")
     costs = MeasuredCosts(store.root)

@@ -17,7 +17,7 @@ from afterbase.cli import score as score_commands
 from afterbase.cli import verify as verify_commands
 from afterbase.core.errors import UserError, Waiting
 from afterbase.core.old_names import with_new_options
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 from afterbase.core.secret_masking import masked
 
 app = typer.Typer(
@@ -49,7 +49,7 @@ def run(recipe: RecipeFile, root: Root = Path()) -> None:
     try:
         launch.run(recipe, root)
     except Waiting as waiting:
-        print(visible(f"{waiting.rule}\n  {waiting.got}\n  next: {waiting.remedy}"), flush=True)
+        print(sanitized(f"{waiting.rule}\n  {waiting.got}\n  next: {waiting.remedy}"), flush=True)
         raise typer.Exit(_WAITING) from None
 
 
@@ -76,7 +76,7 @@ def show(
     from afterbase.report.table import final_table
 
     Console().print(final_table(summary["evaluations"]))
-    print(visible(f"report: {root / 'runs' / run / 'report.html'}"))
+    print(sanitized(f"report: {root / 'runs' / run / 'report.html'}"))
 
 
 @app.command()
@@ -136,7 +136,7 @@ def review(
     from afterbase.data.review.web.review_server import withdraw as withdraw_links
 
     if withdraw:
-        print(visible(withdraw_links(run, root, withdraw, host=host, port=port)))
+        print(sanitized(withdraw_links(run, root, withdraw, host=host, port=port)))
         return
     people = {"reviewers": reviewer or [], "adjudicators": adjudicator or []}
     serve_review(run, root, host=host, port=port, names=name or [], **people)
@@ -204,7 +204,7 @@ def main() -> None:
 
 def _tell_masked(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A traceback, without the secrets that other libraries' messages may quote."""
-    sys.stderr.write(visible(masked("".join(traceback.format_exception(kind, error, trace)))))
+    sys.stderr.write(sanitized(masked("".join(traceback.format_exception(kind, error, trace)))))
 
 
 def _disk_is_full(error: BaseException | None) -> bool:

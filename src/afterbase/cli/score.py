@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from afterbase.core.errors import UserError
-from afterbase.core.sanitize import cell, visible
+from afterbase.core.sanitize import cell, sanitized
 
 app = typer.Typer(no_args_is_help=True, help="Score judged benchmarks from their files of verdicts.")
 AsJson = Annotated[bool, typer.Option("--json", help="As one JSON object, unrounded.")]
@@ -70,7 +70,7 @@ def arena_hard(
         )
     if verdicts:
         found = files.agreement(verdicts, version)
-        print(json.dumps(found) if as_json else visible("\n".join(f"{key}: {value}" for key, value in found.items())))
+        print(json.dumps(found) if as_json else sanitized("\n".join(f"{key}: {value}" for key, value in found.items())))
         return
     assert battles is not None
     read = files.read_battles(battles, version, category)
@@ -143,7 +143,7 @@ def reward_bench_2(
 
 def _note(text: str) -> None:
     """What a reader of the numbers should know; not on stdout, which is for the numbers."""
-    print(visible(f"note: {text}"), file=sys.stderr)
+    print(sanitized(f"note: {text}"), file=sys.stderr)
 
 
 def _tell(scores: dict[str, dict[str, Any]], as_json: bool) -> None:

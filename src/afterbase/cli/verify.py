@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 
 app = typer.Typer(no_args_is_help=True, help="Judge the answers in a JSONL file with one verifier.")
 Cases = Annotated[Path, typer.Argument(metavar="FILE", help="JSONL, one case a line; may be gzipped.")]
@@ -51,7 +51,7 @@ def answers(cases: Cases, as_json: AsJson = False) -> None:
     """Whether answers of any kind are right: rows {id, verifier, spec, response}, the spec as in a problem."""
     from afterbase.verify.cases.answers import judged
 
-    _tell(judged(cases, lambda line: print(visible(line), file=sys.stderr)), as_json)
+    _tell(judged(cases, lambda line: print(sanitized(line), file=sys.stderr)), as_json)
 
 
 @app.command()
@@ -78,7 +78,7 @@ def code(
     from afterbase.verify.cases.program_cases import judged
 
     judge = remote_or(lambda: Judge(jail=jail_or_nothing(unsafe=unsafe), workers=workers()))
-    _tell(judged(cases, judge.verdicts, lambda line: print(visible(line), file=sys.stderr)), as_json)
+    _tell(judged(cases, judge.verdicts, lambda line: print(sanitized(line), file=sys.stderr)), as_json)
 
 
 def _tell(result: dict[str, Any], as_json: bool) -> None:
@@ -88,9 +88,9 @@ def _tell(result: dict[str, Any], as_json: bool) -> None:
     for key, value in result.items():
         if isinstance(value, list):
             for item in value:
-                print(visible(_json(item)))
+                print(sanitized(_json(item)))
         else:
-            print(visible(f"{key}: {value}"))
+            print(sanitized(f"{key}: {value}"))
 
 
 def _json(value: Any) -> str:

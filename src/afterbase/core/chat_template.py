@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from afterbase.core.errors import UserError
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 
 Messages = Sequence[dict[str, str]]
 _PRIVATE_USE = range(0xE000, 0xF900)
@@ -226,5 +226,5 @@ def _cut(text: str, marks: Sequence[str], seam: str) -> str:
 
 
 def _shown(text: str, seam: str) -> str:
-    words = " ".join(visible(text.replace(seam, "")).split())
+    words = " ".join(sanitized(text.replace(seam, "")).split())
     return words if len(words) <= 60 else f"{words[:60]}..."

@@ -80,7 +80,7 @@ def end() -> None:
     import torch.distributed as dist
 
     with doing("the end"):
-        meet()
+        barrier()
     _over.set()
     dist.destroy_process_group()
 
@@ -103,7 +103,7 @@ def doing(what: str) -> Iterator[None]:
         _doing.pop()
 
 
-def meet(deadline: timedelta | None = None) -> None:
+def barrier(deadline: timedelta | None = None) -> None:
     """Wait until every rank is here; past the deadline (that of `start`) an error names those that are not."""
     if size() == 1:
         return
@@ -139,14 +139,14 @@ def share(items: Sequence) -> list[tuple]:
     return own + [(items[0], 0.0)] * (longest - len(own))
 
 
-def say(topic: str, message: str) -> None:
-    """From the first rank to all others, once a topic; heard by `hear`."""
+def broadcast(topic: str, message: str) -> None:
+    """From the first rank to all others, once a topic; read by `wait_for`."""
     if size() > 1:
         _messages().set(topic, message)
 
 
-def hear(topic: str) -> str:
-    """What the first rank says to a topic, however long it takes."""
+def wait_for(topic: str) -> str:
+    """What the first rank broadcasts to a topic, however long it takes."""
     while not _messages().check([topic]):
         time.sleep(_POLL)
     return _messages().get(topic).decode()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 from afterbase.core.secret_masking import masked
 
 
@@ -11,7 +11,7 @@ class UserError(ValueError):
 
     def __init__(self, rule: str, *, got: str, remedy: str) -> None:
         rule, got, remedy = masked(rule), masked(got), masked(remedy)
-        super().__init__(visible(f"{rule}\n  got:    {got}\n  remedy: {remedy}"))  # a name in it may be anybody's
+        super().__init__(sanitized(f"{rule}\n  got:    {got}\n  remedy: {remedy}"))  # a name in it may be anybody's
         self.rule = rule
         self.got = got
         self.remedy = remedy

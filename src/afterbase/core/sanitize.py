@@ -20,14 +20,14 @@ _VISIBLE: dict[int, str] = {
 }
 
 
-def visible(text: str) -> str:
+def sanitized(text: str) -> str:
     """The text with control characters, lone surrogates, reordering marks and unseen characters made visible."""
     return text.translate(_VISIBLE)
 
 
 def on_one_line(text: str) -> str:
-    """`visible` text whose line feeds and tabs are pictures, too: a name cannot begin a line of its own."""
-    return visible(text).replace("\n", "␊").replace("\t", "␉")
+    """`sanitized` text whose line feeds and tabs are pictures, too: a name cannot begin a line of its own."""
+    return sanitized(text).replace("\n", "␊").replace("\t", "␉")
 
 
 def cell(text: str, *, style: str = "") -> "Text":

@@ -172,10 +172,10 @@ class Store:
                 with self._locked(key):
                     artifact = self.find(key, name)  # made by another process, while this one waited?
                     made_before = artifact is not None or (self.root / ".work" / key / "manifest.json").is_file()
-                    ranks.say(f"{key} begins", "help" if together and not made_before else "wait")
+                    ranks.broadcast(f"{key} begins", "help" if together and not made_before else "wait")
                     if artifact is None:
                         artifact, made = self._make(key, name, identity, inputs, make, together), True
-                ranks.say(f"{key} ends", "")
+                ranks.broadcast(f"{key} ends", "")
             else:
                 artifact, made = self._help(key, name, make), True
         cached = not (made or artifact.planned or key in self.ahead)
@@ -232,7 +232,7 @@ class Store:
                 contextlib.nullcontext() if together else ranks.alone(),
             ):
                 if together:
-                    ranks.meet()  # the work folder is there
+                    ranks.barrier()  # the work folder is there
                 make(self._workspace(key, name, work, line))
             for path in [*(work / "payload").rglob("*"), work / "payload"]:
                 _sync(path)
@@ -256,12 +256,12 @@ class Store:
     def _help(self, key: str, name: str, make: Callable[[Workspace], None]) -> Artifact:
         """What the other ranks do while the first one makes an artifact."""
         with ranks.doing(name):
-            if ranks.hear(f"{key} begins") == "help":
+            if ranks.wait_for(f"{key} begins") == "help":
                 scratch = self.root / ".work" / key / "scratch"
                 with scratch_folder() as own, Silent().stage(name) as line:
-                    ranks.meet()
+                    ranks.barrier()
                     make(dataclasses.replace(self._workspace(key, name, own, line), scratch=scratch))
-            ranks.hear(f"{key} ends")
+            ranks.wait_for(f"{key} ends")
         artifact = self.find(key, name)
         assert artifact is not None, "all ranks share the store's folder"
         return artifact

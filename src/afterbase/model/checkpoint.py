@@ -92,7 +92,7 @@ class Checkpoints:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             write_atomically(folder / "state.json", json.dumps({"score": score, "state": state}).encode())
-        ranks.meet()
+        ranks.barrier()
         writing = async_save(tensors, checkpoint_id=folder, process_group=ranks.background(), no_dist=ranks.size() == 1)
         self._writing.append(cast("Future[object]", writing))
         self._export(folder.name)
@@ -114,7 +114,7 @@ class Checkpoints:
                     got=" ".join(str(error).split()),
                     remedy=f"look at {self._folder} and its disk; training goes on from the last whole checkpoint",
                 ) from error
-        ranks.meet()
+        ranks.barrier()
         if ranks.rank() == 0:
             kept = {folder.name for folder in self.kept()}
             for place in (self._folder, self._exports.folder) if self._exports else (self._folder,):

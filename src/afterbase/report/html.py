@@ -6,7 +6,7 @@ page's own policy forbids scripts and every fetch.
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 from afterbase.report.charts import curve_charts, forest, length_charts, score_lines
 from afterbase.report.headline import changes, headline, whole_percent
 from afterbase.report.summary import Summary
@@ -40,7 +40,7 @@ def render(summary: Summary) -> str:
     """The page as a string; write it as UTF-8."""
     forest_rows, forest_scale = forest(summary["comparisons"])
     page = _environment().get_template("report.html.j2")
-    return visible(
+    return sanitized(
         page.render(
             **summary,
             headline=headline(summary["evaluations"], summary["comparisons"]),

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from afterbase.core.http.host_names import LOOPBACK, Names
 from afterbase.core.http.json_size import has_more_values
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 from afterbase.core.secret_masking import masked
 
 Scope = MutableMapping[str, Any]
@@ -322,7 +322,7 @@ class _Request:
     async def _fault(self) -> None:
         """To call in an `except`: our own fault, told with its trace to whoever runs the server, and to nobody else."""
         told = f"{self._scope['method']} {self._scope['path']}\n{traceback.format_exc()}"
-        _log.error("%s", visible(masked(told)))
+        _log.error("%s", sanitized(masked(told)))
         await self._say(
             Refusal(status=500, code="internal_error", rule="this server failed at the request", remedy="see its log")
         )

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NoReturn, cast
 
 from afterbase.core.errors import UserError
 from afterbase.core.rows import json_fault
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 
 LONGEST_ROW = 16 << 20  # bytes
 _HEAD, _LONGEST_LIST = 4096, 512 << 20
@@ -98,7 +98,7 @@ def _parsed(text: str, path: Path, place: str) -> Any:
     try:
         return json.loads(text, parse_constant=_no_constant, object_pairs_hook=_once)
     except json.JSONDecodeError as error:
-        near = visible(text[error.pos : error.pos + 20]).strip()
+        near = sanitized(text[error.pos : error.pos + 20]).strip()
         fault = json_fault(error) + (f", `{near}`" if near else ", where it ends")
         if text.lstrip()[:1] == "{" and not near:
             fault += ": an object stands on one line"
@@ -121,7 +121,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _FaultError(f"no JSON: `{visible(next(n for n in names if names.count(n) > 1))}` twice in one object")
+        raise _FaultError(f"no JSON: `{sanitized(next(n for n in names if names.count(n) > 1))}` twice in one object")
     return values
 
 

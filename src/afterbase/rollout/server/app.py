@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect
 from afterbase.core.http.host_names import LOOPBACK, Names
 from afterbase.core.http.json_pieces import json_text
 from afterbase.core.http.request_guard import Body, Guard, Refusal, Rules
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 from afterbase.core.secret_masking import masked
 from afterbase.model.load import LanguageModel
 from afterbase.model.stop import stop_token_ids
@@ -185,7 +185,7 @@ def _gone() -> ApiError:
 def _fault(error: Exception) -> ApiError:
     """Our own fault: told in full in the log, and to the client by the name of that entry."""
     entry = secrets.token_hex(6)
-    _log.error("fault %s: %s", entry, visible(masked("".join(traceback.format_exception(error)))))
+    _log.error("fault %s: %s", entry, sanitized(masked("".join(traceback.format_exception(error)))))
     return ApiError(500, f"this server failed at the request: its log tells more under {entry}", code="internal_error")
 
 

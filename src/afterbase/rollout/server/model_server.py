@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from afterbase.core.http.host_names import names_of
 from afterbase.core.http.http_server import bind, refuse_open_door, run, url_of
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 from afterbase.core.store import folder_digest
 from afterbase.model.load import find, load
 from afterbase.rollout.server.app import create_app, say
@@ -43,7 +43,7 @@ def serve(
             names=names_of(host, names),
         )
         listener.listen()  # whoever asks at once is kept waiting, not turned away
-        print(visible(_greeting(listener, name, token)), flush=True)
+        print(sanitized(_greeting(listener, name, token)), flush=True)
         run(app, listener, say=say)
 
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 from afterbase.core.errors import UserError
 from afterbase.core.http.host_names import is_loopback
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 from afterbase.model.load import find
 
 VERSION = "0.32.0"
@@ -58,7 +58,7 @@ def serve(model: str, environment: Path, *, host: str, port: int, dtype: str, na
     version, device = check(python)
     if device == "cpu":
         refuse_mla(json.loads((folder / "config.json").read_text()), folder)
-    print(visible(f"vllm {version} on {device}; {folder} is loaded, which takes a while"), flush=True)
+    print(sanitized(f"vllm {version} on {device}; {folder} is loaded, which takes a while"), flush=True)
     arguments = [str(python), str(_SERVER), str(folder), "--host", host, "--port", str(port), "--dtype", dtype]
     arguments += [f"--name={name}" for name in names]
     os.execv(python, arguments)

@@ -13,7 +13,7 @@ from markdown_it.rules_block import StateBlock
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 
 _LONGEST = 2_000
 _CLOSING = {"$$": "$$", r"\[": r"\]", r"\(": r"\)"}
@@ -40,7 +40,7 @@ def formula(source: str, *, display: bool) -> str:
             raise ValueError
         element = convert_to_element(source, display="block" if display else "inline")
         for node in element.iter():  # symbols come as entities, and text as it stands in the sample
-            node.text = visible(unescape(node.text)) if node.text else node.text
+            node.text = sanitized(unescape(node.text)) if node.text else node.text
         return ElementTree.tostring(element, encoding="unicode")
     except Exception:  # hostile or unusual LaTeX fails in many ways, and the source is always a way to show it
         return f'<code class="formula">{escape(source)}</code>'

@@ -5,7 +5,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 from afterbase.data.review.agreement import Agreement, alpha, by_pair, by_reviewer
 from afterbase.data.review.records import Item, Pace, Standing
 from afterbase.data.review.review_store import ReviewStore
@@ -31,7 +31,7 @@ class Pages:
             lstrip_blocks=True,
             undefined=StrictUndefined,
         )
-        self._environment.filters |= {"words": lambda name: name.replace("_", " "), "visible": visible}
+        self._environment.filters |= {"words": lambda name: name.replace("_", " "), "visible": sanitized}
 
     def sign_in(self, *, wrong: bool = False) -> str:
         """Where a token is entered."""
@@ -147,7 +147,7 @@ def _turns(item: Item | None) -> list[dict[str, Any]]:
     if item is None:
         return []
     return [
-        {"role": m["role"], "html": Markup(render(m["content"])), "source": visible(m["content"])}
+        {"role": m["role"], "html": Markup(render(m["content"])), "source": sanitized(m["content"])}
         for m in item.messages
     ]
 
@@ -162,7 +162,7 @@ def _votes(item: Item | None, name: str) -> list[dict[str, Any]]:
             "outcome": str(vote.outcome),
             "reason": vote.reason,
             "own": vote.reviewer == name,
-            "changes": [] if vote.edited is None else [(kind, visible(t)) for kind, t in words(draft, vote.edited)],
+            "changes": [] if vote.edited is None else [(kind, sanitized(t)) for kind, t in words(draft, vote.edited)],
         }
         for vote in item.votes
     ]

@@ -17,7 +17,7 @@ from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 from afterbase.data.review.web.formulas import add_mathematics
 
 _LONGEST = 30_000  # characters; beyond, a message is shown as plain text
@@ -60,7 +60,7 @@ def render(text: str, *, breaks: bool = True) -> str:
 
     With `breaks` a line of the text ends where it does there, as answers mean it.
     """
-    shown = visible(text.replace("\r\n", "\n"))
+    shown = sanitized(text.replace("\r\n", "\n"))
     plain = f'<pre class="plain">{escape(shown)}</pre>'
     if len(shown) > _LONGEST:
         return plain
@@ -106,7 +106,7 @@ def _show_code(_: RendererHTML, tokens: Sequence[Token], at: int, *_rest: Any) -
     coloured = language in _LANGUAGES and message["code"] <= _MOST_CODE
     shown = highlight(code, get_lexer_by_name(language), _highlighter) if coloured else escape(code)
     # Whatever is no known language may be anything, and is trained on as well.
-    said = "" if not info or language in _LANGUAGES else f'<span class="image">{escape(visible(info))}</span>\n'
+    said = "" if not info or language in _LANGUAGES else f'<span class="image">{escape(sanitized(info))}</span>\n'
     return f"<pre><code>{said}{shown}</code></pre>\n"
 
 
@@ -118,12 +118,12 @@ def _show_image(_: RendererHTML, tokens: Sequence[Token], at: int, *_rest: Any) 
 
 def _show_text(_: RendererHTML, tokens: Sequence[Token], at: int, *_rest: Any) -> str:
     """Visible once more: `&#x202e;` was text that could be seen until the parser made a character of it."""
-    return escape(visible(tokens[at].content))
+    return escape(sanitized(tokens[at].content))
 
 
 def _title(token: Token) -> str:
     """What a browser would show to a mouse alone."""
-    title = visible(str(token.attrs.get("title") or ""))
+    title = sanitized(str(token.attrs.get("title") or ""))
     return f" \u201c{escape(title)}\u201d" if title else ""
 
 

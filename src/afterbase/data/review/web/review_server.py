@@ -11,7 +11,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.http.host_names import names_of
 from afterbase.core.http.http_server import bind, url_of
 from afterbase.core.http.http_server import run as run_until_interrupted
-from afterbase.core.sanitize import visible
+from afterbase.core.sanitize import sanitized
 from afterbase.data.review.review_store import ReviewStore, open_reviews, review_folder
 from afterbase.data.review.review_tables import secret_of
 from afterbase.data.review.web.access import token
@@ -40,7 +40,7 @@ def serve(
     add_people(store, reviewers, adjudicators)
     with bind(host, port) as listener:
         listener.listen()  # whoever follows a link at once is kept waiting, not turned away
-        print(visible(greeting(store, listener)), flush=True)
+        print(sanitized(greeting(store, listener)), flush=True)
         app, say = create_app(store, names_of(host, names)), say_as(Pages(store, secret_of(store.engine)))
         run_until_interrupted(app, listener, say=say, goodbye="stopped; every verdict is kept")
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.core.reasoning import answer_of, part
+from afterbase.core.reasoning import answer_of, join, part, split
 
 TAGS = [
     ("<think>", "</think>"),
@@ -84,3 +84,31 @@ def test_an_example_in_a_block_is_no_thought():
 def test_a_megabyte_is_read_in_linear_time(unit):
     """One that looks again from each tag is not done within the hour."""
     assert answer_of(unit * (1_000_000 // len(unit)) + "</think>4") == "4"
+
+
+WORDS = st.text(st.characters(exclude_characters="<>"), min_size=1).map(str.strip).filter(bool)
+
+
+@pytest.mark.parametrize(
+    ("given_text", "reasoning", "expected"),
+    [
+        ("4", "2+2", ("2+2", "4")),
+        ("4", " ", (None, "4")),
+        ("<think>\n2+2\n</think>\n\n4", None, ("2+2", "4")),
+        ("2+2</think>4", None, ("2+2", "4")),
+        ("<think></think>4", None, (None, "4")),
+        ("<think>cut off", None, ("cut off", "")),
+        ("so 4 <think>", None, (None, "so 4 <think>")),
+        (" 4\n", None, (None, " 4\n")),
+    ],
+    ids=["field", "empty field", "tags", "closing tag", "empty tags", "cut off", "tag later", "none"],
+)
+def test_reasoning_is_told_from_the_answer(given_text, reasoning, expected):
+    assert split(given_text, reasoning) == expected
+
+
+@given(reasoning=WORDS, answer=WORDS)
+def test_tags_are_read_as_they_are_written(reasoning, answer):
+    assert split(join(reasoning, answer, "tags")) == (reasoning, answer)
+    assert join(reasoning, answer, "plain") == f"{reasoning}\n\n{answer}"
+    assert join(reasoning, answer, "dropped") == join(None, answer, "tags") == answer

@@ -17,12 +17,15 @@ Does not cover: thoughts without tags, and tags that a tokenizer has already dro
 """
 
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from afterbase.core.code.code_fences import FENCE, closes, opens
 
 OPEN, CLOSE = "<think>", "</think>"
 """The tags in which this project writes a thought."""
+
+Form = Literal["tags", "plain", "dropped"]
+"""How a thought stands before the answer: in `<think>` tags, as plain text, or not at all."""
 
 UNFINISHED = "unfinished_thought"
 """The reason of a response that has no answer, since its thought never ends."""
@@ -116,6 +119,24 @@ def part(response: str) -> Parted:
 def answer_of(response: str) -> str | None:
     """What a response answers, without its thought; None if the thought never ends."""
     return part(response).answer
+
+
+def split(text: str, reasoning: str | None = None) -> tuple[str | None, str]:
+    """A reply's thought, None if there is none, and its answer: as a server kept them apart, or else by tags.
+
+    A thought that never ends has an empty answer behind it.
+    """
+    if reasoning is not None:
+        return reasoning.strip() or None, text.strip()
+    thought, answer = part(text)
+    return (None, text) if answer == text else (thought, (answer or "").strip())
+
+
+def join(thought: str | None, answer: str, form: Form) -> str:
+    """One text to train on; `split` reads it again where it is in tags."""
+    if thought is None or form == "dropped":
+        return answer
+    return f"{OPEN}\n{thought}\n{CLOSE}\n\n{answer}" if form == "tags" else f"{thought}\n\n{answer}"
 
 
 def _quoted(response: str, tag: re.Match[str]) -> bool:

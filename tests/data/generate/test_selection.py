@@ -14,6 +14,7 @@ from afterbase.data.generate.selection import (
     chosen,
     faults,
     reflections,
+    reflects,
     too_easy,
 )
 
@@ -59,6 +60,21 @@ def test_the_share_after_the_first_statement_of_the_answer(text, answer, share):
 )
 def test_turning_back_is_counted_where_a_sentence_does_it(text, count):
     assert reflections(text) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3 + 4 = 7. Check: 7 - 4 = 3. Right.", True),
+        ("Wait, let me see", True),
+        ("不对。", True),
+        ("Awaiting 7", False),
+        ("The wait was long: 7", False),
+        ("7</think>Check: 7", False),
+    ],
+)
+def test_a_chain_that_looks_again_reflects(text, expected):
+    assert reflects(text) is expected
 
 
 def test_each_rule_is_off_until_it_is_given():

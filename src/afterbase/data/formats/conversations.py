@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from afterbase.rollout.endpoint.reply_reasoning import together
+from afterbase.core.reasoning import join
 
 _ROLES = {
     "human": "user", "user": "user", "system": "system", "developer": "system", "assistant": "assistant",
@@ -127,7 +127,7 @@ def _with_thought(left: dict[str, Any], content: str, place: int) -> str:
         return content
     if len(distinct) > 1 or "</think>" in content:
         raise ValueError(f"turn {place} has two thoughts, one of them beside its text")
-    return together(distinct[0], content, "tags")
+    return join(distinct[0], content, "tags")
 
 
 def _is_context(left: dict[str, Any], place: int) -> bool:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from afterbase.core.errors import UserError
+from afterbase.core.reasoning import Form, join, split
 from afterbase.core.sample import Problem, Sample, Status, conversation, write_samples
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.domains import DOMAINS
 from afterbase.data.generate.teacher import Kind, Teacher
 from afterbase.data.problems.problems import train_count, train_problems
-from afterbase.rollout.endpoint.reply_reasoning import Form, apart, together
 from afterbase.rollout.producer import Producer, Response
 from afterbase.verify.check import check_many
 
@@ -149,7 +149,7 @@ def judged(
 ) -> list[Sample]:
     """Each response as a sample, dropped unless its answer is right; several of a problem are told by their index."""
     written = [
-        (problem, index if len(group) > 1 else None, response, *apart(response))
+        (problem, index if len(group) > 1 else None, response, *split(response.text, response.reasoning))
         for problem, group in zip(problems, groups, strict=True)
         for index, response in enumerate(group)
     ]
@@ -158,7 +158,7 @@ def judged(
     for problem, index, response, reasoning, answer in written:
         verdict = next(verdicts) if response.failure is None else None
         sample = Sample(
-            messages=conversation(problem.prompt, together(reasoning, answer, form), system=system),
+            messages=conversation(problem.prompt, join(reasoning, answer, form), system=system),
             domain=problem.domain,
             kind=kind,
             problem_id=problem.id,

@@ -24,13 +24,15 @@ BUCKETS = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Upper ends of the buckets of solve rates."""
 _FEWEST = 3  # right answers, below which their lengths are no distribution
 
-_REFLECTION = re.compile(
+# The words of reflection, in two parts: turning back, which curation counts, and announcing a check, which it does not.
+_TURNING_BACK = re.compile(
     r"(?:^|[.!?。！？,，;:\n]\s*|\b(?:but|oh|hmm)[ ,]+)"
     r"(?:(?:wait|hmm+|hold on|alternatively|on second thought|actually, (?:no|let)"
     r"|let me (?:re-?|double[- ]?)?(?:check|verify|examine|consider|think again|do that again))\b"
     r"|等等|等一下|让我再|让我重新|重新检查|再检查|再想|不对)",
     re.I,
 )
+_CHECKING = re.compile(r"\bcheck(?:ing)?:|\bdouble-check", re.I)
 _BEFORE = r"(?:=|≈|:|：|\b(?:is|are|be|get|gives?|equals|answer)\b|boxed\{|是|为|得|等于)[\s$*:：{\\(]{0,4}"
 _BEHIND = r"(?!\w|[.,]\d)"
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)|[。！？]\s?|\n")
@@ -104,7 +106,12 @@ def after_first_answer(text: str, answer: str) -> float | None:
 
 def reflections(text: str) -> int:
     """How often the chain turns back."""
-    return len(_REFLECTION.findall(chain(text)))
+    return len(_TURNING_BACK.findall(chain(text)))
+
+
+def reflects(text: str) -> bool:
+    """Whether the chain looks again at what it says: it turns back, or announces a check."""
+    return any(words.search(chain(text)) for words in (_TURNING_BACK, _CHECKING))
 
 
 def chosen(candidates: Sequence[Candidate], rules: Rules, most: int) -> list[int]:

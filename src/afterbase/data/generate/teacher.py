@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from afterbase.core.config import Config, How, what
 from afterbase.core.errors import UserError
+from afterbase.core.reasoning import Form
 from afterbase.core.sample import Problem
 from afterbase.core.store import Cost, folder_digest
 from afterbase.data.system_prompts import system_prompt
@@ -16,7 +17,6 @@ from afterbase.rollout.endpoint.budget import Budget, Limits, prompt_estimate
 from afterbase.rollout.endpoint.chat_request import ChatRequest
 from afterbase.rollout.endpoint.endpoint_client import Endpoint, EndpointConfig
 from afterbase.rollout.endpoint.endpoint_producer import EndpointProducer
-from afterbase.rollout.endpoint.reply_reasoning import Form
 from afterbase.rollout.producer import ModelProducer, Producer
 
 Kind = Literal["original", "reflective"]

@@ -4,7 +4,6 @@ Notation: P prompts, G samples a prompt.
 """
 
 import math
-import re
 import statistics
 import time
 from collections import Counter, defaultdict
@@ -17,6 +16,7 @@ from torch import Tensor
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status
 from afterbase.core.tokens import user_prompt_ids
+from afterbase.data.generate.selection import reflects
 from afterbase.model.load import LanguageModel
 from afterbase.reward.route import Reward, failed_share
 from afterbase.rollout.engine import Completion, Engine, FinishReason, Sampling
@@ -192,12 +192,6 @@ def _by_rule(judged: Sequence[Reward]) -> dict[str, list[float]]:
     return out
 
 
-def reflects(text: str) -> bool:
-    """Whether an answer says that it looks again: the words by which chains of thought reflect and verify."""
-    return _REFLECTION.search(text) is not None
-
-
-_REFLECTION = re.compile(r"\b(wait|hmm|hold on|let me (check|verify|think)|check(ing)?:|double-check)", re.IGNORECASE)
 _HISTOGRAM = (("0", 0.0, 0.0), ("below half", 1e-9, 0.5 - 1e-9), ("half and more", 0.5, 1 - 1e-9), ("1", 1.0, 1.0))
 
 

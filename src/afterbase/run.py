@@ -98,7 +98,7 @@ class Seed(Generic[R]):
     def drafts(self, domain: str, problems: Artifact, kinds: Sequence[Kind]) -> Artifact:
         """By the recipe's teacher, if it has one of its own."""
         teacher = self.recipe.teacher if isinstance(self.recipe, Recipe) else None
-        return draft(self.store, domain, problems, kinds, seed=self.seed, teacher=teacher, purse=self.recipe.name)
+        return draft(self.store, domain, problems, kinds, seed=self.seed, teacher=teacher, account=self.recipe.name)
 
     def examine(
         self, checkpoint: str, model: Artifact, problems: dict[str, Artifact], *, system_prompt: bool = False

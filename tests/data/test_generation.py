@@ -45,7 +45,7 @@ teacher = Teacher(
     endpoint=endpoint, originals="gold", samples=samples, temperature=1.0, max_new_tokens=6, price=price, max_cost=1.0
 )
 problems = make_source(store, "sums", source, seed=0)
-drafts = draft(store, "sums", problems, ["original", "reflective"], seed=0, teacher=teacher, purse="factory")
+drafts = draft(store, "sums", problems, ["original", "reflective"], seed=0, teacher=teacher, account="factory")
 mixed = mix(store, "SFT set", [drafts], Mixture(most_per_domain=1000, longest=1000), seed=0)
 print(drafts.payload, mixed.payload)
 """

@@ -26,10 +26,12 @@ def teacher(url: str = "http://127.0.0.1:9/v1", **changed: Any) -> Teacher:
     return Teacher(**{"endpoint": endpoint, "temperature": 1.0, "max_new_tokens": 50, **changed})
 
 
-def drafted(root: Path, config: Teacher, *, purse: str = "p", kinds: Any = ("original", "reflective")) -> list[Sample]:
+def drafted(
+    root: Path, config: Teacher, *, account: str = "p", kinds: Any = ("original", "reflective")
+) -> list[Sample]:
     store = Store(root)
     problems = make_problems(store, "arithmetic", Problems(train=COUNT, test=1), seed=0)
-    made = draft(store, "arithmetic", problems, list(kinds), seed=0, teacher=config, purse=purse)
+    made = draft(store, "arithmetic", problems, list(kinds), seed=0, teacher=config, account=account)
     return read_samples(made.payload / "samples.parquet")
 
 
@@ -169,7 +171,7 @@ def test_a_plan_counts_what_is_missing(tmp_path):
     assert (known.requests, known.prompt_tokens) == (4, prompts)
     with answering(lambda _: reply(200, completion("4"))) as server:
         asked = teacher(server.url, price=price, samples=2)
-        asked.producer(tmp_path / "c", purse="p").respond(problems, system=None, samples=2, seed=0)
+        asked.producer(tmp_path / "c", account="p").respond(problems, system=None, samples=2, seed=0)
     assert config.cost(kinds, 1, problems, tmp_path / "c", seed=0).requests == 2
 
 

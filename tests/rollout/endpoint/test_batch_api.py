@@ -134,7 +134,7 @@ def test_a_run_that_is_killed_anywhere_pays_nothing_twice(tmp_path, monkeypatch,
 
 def test_a_run_that_is_killed_while_it_keeps_answers_counts_each_once(tmp_path, monkeypatch):
     server, put = BatchServer(echo), RequestCache.put
-    budget = Budget(Limits(answer_price=1e6), purse="p")
+    budget = Budget(Limits(answer_price=1e6), account="p")
 
     def deadly(self: RequestCache, *arguments: Any, **settings: Any) -> Any:
         if len(self) == 3:
@@ -213,7 +213,7 @@ def test_a_deadline_leaves_the_batch_to_the_next_run(tmp_path):
 def test_a_batch_is_as_large_as_the_budget_allows(tmp_path):
     """Each could take 5 units, and takes 3: two fit at first, and then one more."""
     server = BatchServer(echo)
-    budget = Budget(Limits(money=12.0, answer_price=1e6), purse="p")
+    budget = Budget(Limits(money=12.0, answer_price=1e6), account="p")
     with served(server.app) as url:
         asked: Callable[[], list[str]] = lambda: texts(endpoint(url, tmp_path / "c", budget).complete(requests(4)))  # noqa: E731
         assert asked() == ["answer 0", "answer 1", "budget", "budget"]

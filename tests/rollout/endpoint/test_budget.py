@@ -140,14 +140,14 @@ def test_what_broke_off_stays_at_its_most():
     assert budget.hold(ASKED) is None
 
 
-def test_a_purse_is_shared_and_known_after_it_is_closed(tmp_path: Path):
-    one, other = (Budget(Limits(tokens=MOST + 5), purse="p") for _ in range(2))
+def test_an_account_is_shared_and_known_after_it_is_closed(tmp_path: Path):
+    one, other = (Budget(Limits(tokens=MOST + 5), account="p") for _ in range(2))
     with RequestCache(tmp_path / "c") as cache:
         with one.use(cache), other.use(cache):
             held = one.hold(ASKED)
             assert held is not None
-            cache.put("k", {}, tokens=2, purse="p", spent=one.settle(held, answered(4, 2)))
+            cache.put("k", {}, tokens=2, account="p", spent=one.settle(held, answered(4, 2)))
             assert one.spent.tokens == other.spent.tokens == 6
             assert other.hold(ASKED) is None
         assert one.spent.tokens == 6
-        assert Budget(Limits(), purse="q").spent.tokens == 0
+        assert Budget(Limits(), account="q").spent.tokens == 0

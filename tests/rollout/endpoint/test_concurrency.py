@@ -1,4 +1,4 @@
-"""The pace of requests: what Retry-After asks, waits that double, a limit that grows slowly and halves once."""
+"""The concurrency of requests: what Retry-After asks, waits that double, a limit that grows slowly and halves once."""
 
 import asyncio
 import random
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.rollout.endpoint.concurrency import Pace, backoff, retry_after
+from afterbase.rollout.endpoint.concurrency import Concurrency, backoff, retry_after
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -41,20 +41,20 @@ def test_waits_double_up_to_a_minute_and_are_half_chance(attempt, seed):
 
 
 def test_the_limit_doubles_a_round_until_the_first_overload():
-    pace = Pace(30)
+    concurrency = Concurrency(30)
     for expected in (8, 16, 30, 30):
-        for _ in range(int(pace.limit)):
-            pace.succeeded()
-        assert pace.limit == expected
+        for _ in range(int(concurrency.limit)):
+            concurrency.succeeded()
+        assert concurrency.limit == expected
 
 
 def test_after_an_overload_the_limit_grows_by_one_a_round_and_never_beyond_the_most():
-    pace = Pace(6)
-    pace.overloaded(0, retry_after=None)
-    limits = [pace.limit]
+    concurrency = Concurrency(6)
+    concurrency.overloaded(0, retry_after=None)
+    limits = [concurrency.limit]
     for _ in range(50):
-        pace.succeeded()
-        limits.append(pace.limit)
+        concurrency.succeeded()
+        limits.append(concurrency.limit)
     assert limits[0] == 2
     assert 2.8 < limits[2] < 3.1
     assert limits == sorted(limits)
@@ -63,17 +63,17 @@ def test_after_an_overload_the_limit_grows_by_one_a_round_and_never_beyond_the_m
 
 def test_what_was_under_way_together_halves_the_limit_once():
     async def turns() -> list[float]:
-        pace = Pace(4)
-        async with pace.turn() as first, pace.turn() as second:
-            pace.overloaded(first, retry_after=None)
-            pace.overloaded(second, retry_after=None)
-        limits = [pace.limit]
-        async with pace.turn() as third:
-            pace.overloaded(third, retry_after=None)
-        limits.append(pace.limit)
-        async with pace.turn() as fourth:
-            pace.overloaded(fourth, retry_after=None)
-        return [*limits, pace.limit]
+        concurrency = Concurrency(4)
+        async with concurrency.turn() as first, concurrency.turn() as second:
+            concurrency.overloaded(first, retry_after=None)
+            concurrency.overloaded(second, retry_after=None)
+        limits = [concurrency.limit]
+        async with concurrency.turn() as third:
+            concurrency.overloaded(third, retry_after=None)
+        limits.append(concurrency.limit)
+        async with concurrency.turn() as fourth:
+            concurrency.overloaded(fourth, retry_after=None)
+        return [*limits, concurrency.limit]
 
     assert asyncio.run(turns()) == [2, 1, 1]
 
@@ -81,11 +81,11 @@ def test_what_was_under_way_together_halves_the_limit_once():
 @given(most=st.integers(1, 6))
 def test_no_more_run_at_once_than_the_limit(most):
     async def peak() -> int:
-        pace, running, peaks = Pace(most), 0, []
+        concurrency, running, peaks = Concurrency(most), 0, []
 
         async def work() -> None:
             nonlocal running
-            async with pace.turn():
+            async with concurrency.turn():
                 running += 1
                 peaks.append(running)
                 await asyncio.sleep(0)

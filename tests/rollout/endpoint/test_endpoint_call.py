@@ -117,7 +117,7 @@ def test_an_answer_without_a_text_is_kept_and_not_paid_again(tmp_path):
         )
     assert first == again
     assert len(server.requests) == 1
-    assert purse(tmp_path / "c.sqlite", "").tokens == 3
+    assert account(tmp_path / "c.sqlite", "").tokens == 3
 
 
 def test_a_compressed_answer_is_read():
@@ -225,14 +225,14 @@ def test_a_storm_of_429_ends_with_every_answer():
 PRICE = 1e6  # a unit of money for each token of an answer
 
 
-def purse(path: Path, name: str = "p") -> Spent:
+def account(path: Path, name: str = "p") -> Spent:
     with RequestCache(path) as cache:
         return cache.spent(name)
 
 
 def budgeted(url: str, path: Path, most: float | None, **settings: Any) -> Endpoint:
     return Endpoint(
-        config(url, **settings), cache=path, budget=Budget(Limits(money=most, answer_price=PRICE), purse="p")
+        config(url, **settings), cache=path, budget=Budget(Limits(money=most, answer_price=PRICE), account="p")
     )
 
 
@@ -245,14 +245,14 @@ def test_a_budget_stops_before_it_is_passed_and_goes_on_with_a_higher_one(tmp_pa
         failures = [result for result in results if isinstance(result, Failure)]
         assert {failure.reason for failure in failures} == {Reason.BUDGET}
         assert len(server.requests) == 20 - len(failures) == 11
-        assert purse(path) == Spent(requests=11, tokens=44, money=33.0)
+        assert account(path) == Spent(requests=11, tokens=44, money=33.0)
         assert "11 requests, 44 tokens and 33.00 of money spent" in failures[0].detail
         again = budgeted(server.url, path, 35.0).complete(requests(20))
         assert [type(result) for result in again] == [type(result) for result in results]
         assert len(server.requests) == 11
         assert len(texts(budgeted(server.url, path, 62.0).complete(requests(20)))) == 20
     assert len(server.requests) == 20
-    assert purse(path).money == 60.0
+    assert account(path).money == 60.0
 
 
 def test_another_recipe_pays_for_itself(tmp_path):
@@ -260,10 +260,10 @@ def test_another_recipe_pays_for_itself(tmp_path):
     with answering(echo) as server:
         budgeted(server.url, path, None).complete(requests(2))
         other = Endpoint(
-            config(server.url), cache=path, budget=Budget(Limits(money=10.0, answer_price=PRICE), purse="q")
+            config(server.url), cache=path, budget=Budget(Limits(money=10.0, answer_price=PRICE), account="q")
         )
         assert len(texts(other.complete(requests(4)))) == 4
-    assert (purse(path).money, purse(path, "q").money) == (6.0, 6.0)
+    assert (account(path).money, account(path, "q").money) == (6.0, 6.0)
 
 
 def test_a_budget_bounds_prompts_as_well(tmp_path):

@@ -89,7 +89,7 @@ from afterbase.rollout.endpoint.budget import Spent
 from afterbase.rollout.endpoint.request_cache import RequestCache
 cache = RequestCache(sys.argv[1])
 for number in range(1_000_000):
-    cache.put(f"killed {number}", {"number": number}, tokens=1, purse="killed", spent=Spent(requests=1, money=0.5))
+    cache.put(f"killed {number}", {"number": number}, tokens=1, account="killed", spent=Spent(requests=1, money=0.5))
     print(number, flush=True)
 """
     writer = other_process(program, place)
@@ -137,7 +137,7 @@ def test_a_full_disk_is_told_as_such(tmp_path):
         cache._database.execute("PRAGMA max_page_count = 1")
         before = cache.spent("p")
         with pytest.raises(OSError, match="space") as raised:
-            cache.put("large", {"text": "x" * 1_000_000}, tokens=0, purse="p")
+            cache.put("large", {"text": "x" * 1_000_000}, tokens=0, account="p")
         assert raised.value.errno == errno.ENOSPC
         assert cache.get("large") is None
         assert cache.spent("p") == before
@@ -174,12 +174,12 @@ signal.pause()
             pass
 
 
-def test_a_purse_adds_up_what_was_paid_also_for_answers_that_came_second(place):
+def test_an_account_adds_up_what_was_paid_also_for_answers_that_came_second(place):
     with RequestCache(place) as cache:
         assert cache.spent("sums") == Spent()
         for _ in range(2):
-            cache.put("twice", {}, tokens=5, purse="sums", spent=Spent(requests=1, tokens=8, money=0.25))
-        cache.put("other", {}, tokens=5, purse="other sums")
+            cache.put("twice", {}, tokens=5, account="sums", spent=Spent(requests=1, tokens=8, money=0.25))
+        cache.put("other", {}, tokens=5, account="other sums")
         assert cache.spent("sums") == Spent(requests=2, tokens=16, money=0.5)
 
 
@@ -195,7 +195,7 @@ def test_batches_are_known_until_they_are_forgotten(place):
         assert cache.batches() == {}
 
 
-def test_a_cache_of_the_form_before_purses_is_taken_as_it_is(tmp_path):
+def test_a_cache_of_the_form_before_accounts_is_taken_as_it_is(tmp_path):
     with sqlite3.connect(tmp_path / "c.sqlite") as old:
         old.execute(
             "CREATE TABLE answers (key TEXT PRIMARY KEY, body TEXT NOT NULL, tokens INTEGER NOT NULL,"

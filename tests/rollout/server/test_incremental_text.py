@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.rollout.server.incremental_text import GrowingText, Spelling
+from afterbase.rollout.server.incremental_text import IncrementalText, Spelling
 from tokenizer_kinds import byte_fallback, padded
 
 TEXTS = st.lists(
@@ -24,8 +24,8 @@ def spelling(toy_tokenizer):
 
 def grown(
     spelling: Spelling, ids: list[int], stop: tuple[str, ...] = (), *, continues: bool = False
-) -> tuple[list[str], GrowingText]:
-    text = GrowingText(spelling, stop, continues=continues)
+) -> tuple[list[str], IncrementalText]:
+    text = IncrementalText(spelling, stop, continues=continues)
     pieces = []
     for token_id in ids:
         pieces.append(text.add(token_id))
@@ -62,7 +62,7 @@ def test_text_ends_before_the_first_stop_string(spelling, encode, text, stop):
 
 
 def test_what_may_begin_a_stop_string_is_held_back(spelling, encode):
-    text = GrowingText(spelling, ("\n\n",))
+    text = IncrementalText(spelling, ("\n\n",))
     [newline] = encode("\n")
     assert [text.add(i) for i in (*encode("a"), newline)] == ["a", ""]
     assert text.add(*encode("b")) == "\nb"

@@ -64,11 +64,11 @@ def draft(
     *,
     seed: int,
     teacher: Teacher | None = None,
-    purse: str = "",
+    account: str = "",
 ) -> Artifact:
     """samples.parquet: samples of each problem and kind, each verified; wrong ones are kept as dropped rows.
 
-    One a problem and kind by the procedural teacher, or as many as `teacher` says, paid from `purse`.
+    One a problem and kind by the procedural teacher, or as many as `teacher` says, paid from `account`.
     """
     cache = store.root / "requests.sqlite"
 
@@ -77,7 +77,7 @@ def draft(
         if teacher is None:
             samples = [s for kind in kinds for s in drafts(domain, batch, kind, seed=seed)]
         else:
-            samples = taught(batch, kinds, teacher, teacher.producer(cache, purse=purse), seed=seed, show=work.show)
+            samples = taught(batch, kinds, teacher, teacher.producer(cache, account=account), seed=seed, show=work.show)
         work.log(1, 1, drafts=len(samples), kept=sum(s.dropped is None for s in samples))
         write_samples(work.payload / "samples.parquet", samples)
 

@@ -89,17 +89,17 @@ class Teacher(Config):
         prompts: dict[Kind, str | None] = {"original": None, "reflective": system_prompt(self.system)}
         return {kind: prompts[kind] for kind in kinds if kind == "reflective" or self.originals == "teacher"}
 
-    def producer(self, cache: Path, *, purse: str) -> Producer:
+    def producer(self, cache: Path, *, account: str) -> Producer:
         """The teacher as a producer; `cache` is where answers are kept unless the recipe says else."""
         if self.endpoint is None:
             folder = find(str(self.model))
             return ModelProducer(
                 load(folder), folder_digest(folder), self.temperature, self.max_new_tokens, self.engine_url
             )
-        return self._endpoint_producer(self.endpoint, cache, purse)
+        return self._endpoint_producer(self.endpoint, cache, account)
 
-    def _endpoint_producer(self, config: EndpointConfig, cache: Path, purse: str) -> EndpointProducer:
-        endpoint = Endpoint(config, cache=self.cache or cache, budget=Budget(self._limits(), purse=purse))
+    def _endpoint_producer(self, config: EndpointConfig, cache: Path, account: str) -> EndpointProducer:
+        endpoint = Endpoint(config, cache=self.cache or cache, budget=Budget(self._limits(), account=account))
         return EndpointProducer(endpoint, self.temperature, self.max_new_tokens, self.most_failed)
 
     def _limits(self) -> Limits:

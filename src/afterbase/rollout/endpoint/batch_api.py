@@ -207,13 +207,13 @@ class BatchCall:
             return
         kept = cache.get(key)  # a process that was killed here has kept some of the file, and paid for it
         if kept is None:
-            purse, spent = "", None
+            account, spent = "", None
             if self._budget is not None:
                 # One that a killed process sent has nothing set aside here.
                 held = self._held.pop(key, None)
                 spent = self._budget.settle(held, body) if held is not None else self._budget.price(body)
-                purse = self._budget.purse
-            kept = cache.put(key, body, tokens=answer.tokens, purse=purse, spent=spent)
+                account = self._budget.account
+            kept = cache.put(key, body, tokens=answer.tokens, account=account, spent=spent)
         self._finish(key, outcome_of(kept.body))
 
     def _fail(self, keys: Sequence[str], reason: Reason, detail: str) -> None:

@@ -1,7 +1,7 @@
 """What may be spent at an endpoint: requests, tokens, money. Before each attempt, the most it can cost is set aside.
 
 So a limit is never passed, whatever the server writes, as long as a token is a byte of text at least and the server
-keeps to `max_tokens`. What comes back is settled by the server's own count, and paid from a purse that lies in the
+keeps to `max_tokens`. What comes back is settled by the server's own count, and paid from an account that lies in the
 request cache, in the same commit as the answer: what was spent before a kill, and by other processes, is in it. An
 attempt that broke off may have been billed, and stays at its most while the process lasts. Does not cover: what other
 processes have set aside and not paid yet, tokens of hidden reasoning that a server bills and does not count.
@@ -60,38 +60,38 @@ class Spent:
         return Spent(self.requests - other.requests, self.tokens - other.tokens, self.money - other.money)
 
 
-class Purses(Protocol):
-    """Where purses lie: a request cache."""
+class Accounts(Protocol):
+    """Where accounts lie: a request cache."""
 
-    def spent(self, purse: str) -> Spent: ...
+    def spent(self, account: str) -> Spent: ...
 
 
 class Budget:
-    """What is left of `limits`, for one event loop at a time, of all that is paid from one purse.
+    """What is left of `limits`, for one event loop at a time, of all that is paid from one account.
 
-    Without purses, what came of earlier attempts is this budget's own.
+    Without accounts, what came of earlier attempts is this budget's own.
     """
 
-    def __init__(self, limits: Limits, *, purse: str = "") -> None:
+    def __init__(self, limits: Limits, *, account: str = "") -> None:
         self.limits = limits
-        self.purse = purse
+        self.account = account
         self.under_way = 0
         """Attempts that may give back some of what is set aside for them."""
-        self._purses: Purses | None = None
-        self._paid = Spent()  # from the purse, when it was last seen
+        self._accounts: Accounts | None = None
+        self._paid = Spent()  # from the account, when it was last seen
         self._held = Spent()
-        self._lost = Spent()  # what broke off, and what was answered where there is no purse
+        self._lost = Spent()  # what broke off, and what was answered where there is no account
 
     @contextmanager
-    def use(self, purses: Purses | None) -> Iterator[None]:
-        """Pay from a purse in there until the block ends; what was spent is known after it, too."""
-        self._purses = purses
+    def use(self, accounts: Accounts | None) -> Iterator[None]:
+        """Pay from an account in there until the block ends; what was spent is known after it, too."""
+        self._accounts = accounts
         try:
             yield
         finally:
-            if purses is not None:
-                self._paid = purses.spent(self.purse)
-            self._purses = None
+            if accounts is not None:
+                self._paid = accounts.spent(self.account)
+            self._accounts = None
             if self.under_way:  # a deadline came first
                 self._lost, self._held, self.under_way = self._lost + self._held, Spent(), 0
 
@@ -99,7 +99,7 @@ class Budget:
     def spent(self) -> Spent:
         """All of it, with what is set aside."""
         held = self._held if self.under_way else Spent()  # nothing of a sum's rounding stays
-        paid = self._paid if self._purses is None else self._purses.spent(self.purse)
+        paid = self._paid if self._accounts is None else self._accounts.spent(self.account)
         return paid + self._lost + held
 
     def hold(self, request: dict[str, Any]) -> tuple[int, int] | None:
@@ -130,7 +130,7 @@ class Budget:
         """Give back what was set aside, and say what to pay; None: the server did no work, which still is a request."""
         cost = Spent(requests=1) if answer is None else self._cost(*_usage(answer, held))
         self._give_back(held)
-        if answer is None or self._purses is None:
+        if answer is None or self._accounts is None:
             self._lost += cost
         return cost
 

@@ -17,7 +17,7 @@ _FIRST_LIMIT = 4.0
 _LONGEST_WAIT = 60.0
 
 
-class Pace:
+class Concurrency:
     """At most `limit` requests at once: more as they succeed, half when the server is overloaded.
 
     To be used within one event loop.

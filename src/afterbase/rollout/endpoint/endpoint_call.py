@@ -20,7 +20,7 @@ from afterbase.rollout.endpoint.chat_request import (
     answer_of,
     outcome_of,
 )
-from afterbase.rollout.endpoint.concurrency import Pace, backoff, retry_after
+from afterbase.rollout.endpoint.concurrency import Concurrency, backoff, retry_after
 from afterbase.rollout.endpoint.config import SHOWN, EndpointConfig, refusal
 from afterbase.rollout.endpoint.http_reply import Reply, UnfitError, read
 from afterbase.rollout.endpoint.request_cache import RequestCache, canonical, request_key
@@ -84,7 +84,7 @@ class Call:
 
     async def _ask_all(self, pending: dict[str, list[int]], cache: RequestCache | None) -> None:
         most = self._config.max_concurrent
-        pace, waiting = Pace(most), deque(pending.items())
+        concurrency, waiting = Concurrency(most), deque(pending.items())
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
         async with httpx.AsyncClient(
             base_url=self._config.url, headers=self._headers, timeout=None, limits=limits
@@ -92,7 +92,7 @@ class Call:
             try:
                 async with asyncio.timeout(self._config.deadline), asyncio.TaskGroup() as group:
                     for _ in range(min(most, len(pending))):
-                        group.create_task(self._work(client, pace, waiting, cache))
+                        group.create_task(self._work(client, concurrency, waiting, cache))
             except TimeoutError:
                 pass  # what is left has no result, and gets its failure from the caller
             except BaseExceptionGroup as group:
@@ -101,7 +101,7 @@ class Call:
     async def _work(
         self,
         client: httpx.AsyncClient,
-        pace: Pace,
+        concurrency: Concurrency,
         waiting: deque[tuple[str, list[int]]],
         cache: RequestCache | None,
     ) -> None:
@@ -110,12 +110,12 @@ class Call:
         while waiting and self._rest is None:
             key, indices = waiting.popleft()
             if cache is None:
-                await self._settle(client, pace, key, indices, None)
+                await self._settle(client, concurrency, key, indices, None)
             elif cache.claim(key):
                 passed, pause = 0, _FIRST_PAUSE
                 try:
                     if not self._known(key, indices, cache):
-                        await self._settle(client, pace, key, indices, cache)
+                        await self._settle(client, concurrency, key, indices, cache)
                 finally:
                     cache.release(key)
             else:
@@ -128,21 +128,21 @@ class Call:
     async def _settle(
         self,
         client: httpx.AsyncClient,
-        pace: Pace,
+        concurrency: Concurrency,
         key: str,
         indices: list[int],
         cache: RequestCache | None,
     ) -> None:
         """Ask, and keep what comes."""
         request = self._requests[indices[0]]
-        got, held = await self._ask(client, pace, request.body(self._config.model), key)
+        got, held = await self._ask(client, concurrency, request.body(self._config.model), key)
         if isinstance(got, dict):
             # What is given back and what is paid change together: nobody else may run in between.
             budget = self._budget if held is not None else None
             spent = None if budget is None or held is None else budget.settle(held, got)
             if cache is not None:
-                purse = "" if budget is None else budget.purse
-                got = cache.put(key, got, tokens=answer_of(got).tokens, purse=purse, spent=spent).body
+                account = "" if budget is None else budget.account
+                got = cache.put(key, got, tokens=answer_of(got).tokens, account=account, spent=spent).body
             await self._tell()
         if isinstance(got, dict):
             self._succeeded, self._failed_in_a_row = True, 0
@@ -163,21 +163,21 @@ class Call:
                 self._on_finished(index, result)
 
     async def _ask(
-        self, client: httpx.AsyncClient, pace: Pace, body: dict[str, Any], key: str
+        self, client: httpx.AsyncClient, concurrency: Concurrency, body: dict[str, Any], key: str
     ) -> tuple[dict[str, Any] | Failure, tuple[int, int] | None]:
         """What comes in the end, and what is set aside for it in the budget."""
         jitter, got = random.Random(key), None
         for attempt in range(self._config.retries + 1):
-            async with pace.turn() as turn:
+            async with concurrency.turn() as turn:
                 held = await self._hold(body)
                 if self._budget is not None and held is None:
                     self._rest = self._rest or Failure(reason=Reason.BUDGET, detail=str(self._budget))
                     return self._rest, None
                 got = await self._attempt(client, body)
                 if isinstance(got, _Again) and got.failure.reason is not Reason.MALFORMED:
-                    pace.overloaded(turn, retry_after=got.retry_after)
+                    concurrency.overloaded(turn, retry_after=got.retry_after)
                 elif isinstance(got, dict):
-                    pace.succeeded()
+                    concurrency.succeeded()
             if isinstance(got, dict):
                 return got, held
             await self._lost(held, got)

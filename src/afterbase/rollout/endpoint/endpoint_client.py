@@ -26,8 +26,8 @@ _GREETING_SECONDS = 10.0
 class Endpoint:
     """Asks one endpoint; answers are kept in `cache`, a file or a postgresql:// address, if there is one.
 
-    What they cost is paid from `budget`'s purse in the cache, so that a resumed run does not begin to spend anew. It is
-    no engine: it gives text.
+    What they cost is paid from `budget`'s account in the cache, so that a resumed run does not begin to spend anew.
+    It is no engine: it gives text.
     """
 
     def __init__(

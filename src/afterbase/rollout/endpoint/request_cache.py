@@ -5,7 +5,7 @@ and several processes may share it. A request is known by what is sent, without 
 among equal ones. Who is about to ask claims the request first, so that no two processes pay for the same one; the
 operating system or the database lets go of the claims of a process that ends. Failures are not kept.
 
-What was paid is kept beside: a purse for each recipe, in the same commit as the answer.
+What was paid is kept beside: an account for each recipe, in the same commit as the answer.
 """
 
 import errno
@@ -28,6 +28,7 @@ from afterbase.rollout.endpoint.cache_claims import FileClaims
 _BUSY_SECONDS = 60  # how long one process waits for another's commit, which takes milliseconds
 _BUSY_PAUSE = 0.01  # seconds
 _POSTGRES = ("postgresql://", "postgresql+psycopg://")  # the latter is SQLAlchemy's
+# `purses` holds the accounts: files of that form are in use.
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS answers"
     " (key TEXT PRIMARY KEY, body TEXT NOT NULL, tokens INTEGER NOT NULL, created DOUBLE PRECISION NOT NULL)",
@@ -110,11 +111,11 @@ class RequestCache:
         return Cached(body=json.loads(rows[0][0]), tokens=rows[0][1], created=rows[0][2]) if rows else None
 
     def put(
-        self, key: str, body: dict[str, Any], *, tokens: int, purse: str = "", spent: Spent | None = None
+        self, key: str, body: dict[str, Any], *, tokens: int, account: str = "", spent: Spent | None = None
     ) -> Cached:
         """Keep an answer, committed on return; gives what is kept: another process's answer, if that was first.
 
-        `spent` goes into `purse` in any case: it is paid. Raises OSError (ENOSPC) where the disk is full.
+        `spent` goes into `account` in any case: it is paid. Raises OSError (ENOSPC) where the disk is full.
         """
         spent = spent or Spent(requests=1, tokens=tokens)
         self._database.both(
@@ -122,15 +123,15 @@ class RequestCache:
                 "INSERT INTO answers VALUES (?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
                 (key, json.dumps(body), tokens, time.time()),
             ),
-            (_PAY, (purse, spent.requests, spent.tokens, spent.money)),
+            (_PAY, (account, spent.requests, spent.tokens, spent.money)),
         )
         kept = self.get(key)
         assert kept is not None
         return kept
 
-    def spent(self, purse: str) -> Spent:
-        """All that was ever paid from a purse."""
-        rows = self._database.execute("SELECT requests, tokens, money FROM purses WHERE purse = ?", (purse,))
+    def spent(self, account: str) -> Spent:
+        """All that was ever paid from an account."""
+        rows = self._database.execute("SELECT requests, tokens, money FROM purses WHERE purse = ?", (account,))
         return Spent(*rows[0]) if rows else Spent()
 
     def claim(self, key: str) -> bool:

@@ -22,7 +22,7 @@ from afterbase.rollout.endpoint.endpoint_client import Result
 from afterbase.rollout.endpoint.request_cache import RequestCache, request_key
 from afterbase.rollout.engine import Completion, FinishReason, Sampling
 from afterbase.rollout.local.local_engine import LocalEngine
-from afterbase.rollout.server.incremental_text import GrowingText, Spelling
+from afterbase.rollout.server.incremental_text import IncrementalText, Spelling
 
 TOO_LONG = "context_length_exceeded"
 
@@ -125,7 +125,7 @@ class InProcess:
         """The part of a chat completion that `answer_of` reads."""
         ids = completion.token_ids[:limit]
         finish = completion.finish if len(completion.token_ids) <= limit else FinishReason.LENGTH
-        text = GrowingText(self._spelling, continues=continues)
+        text = IncrementalText(self._spelling, continues=continues)
         written = text.add(*(i for i in ids if i not in self._stop_ids)) + text.end()
         message = {"role": "assistant", "content": written}
         return {

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from afterbase.rollout.engine import FinishReason, Sampling
-from afterbase.rollout.server.incremental_text import GrowingText, Spelling
+from afterbase.rollout.server.incremental_text import IncrementalText, Spelling
 from afterbase.rollout.server.openai_api import (
     AnyRequest,
     ApiError,
@@ -38,7 +38,7 @@ class _Form(StrEnum):
 class _Choice:
     index: int
     prompt: list[int]
-    text: GrowingText
+    text: IncrementalText
     tokens: list[Token] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Answering:
         }
         continues = self._form is _Form.COMPLETION
         self._choices = [
-            _Choice(place, prompt, GrowingText(spelling, wanted.stop_strings, continues=continues))
+            _Choice(place, prompt, IncrementalText(spelling, wanted.stop_strings, continues=continues))
             for place, prompt in enumerate(prompt for prompt in prompts for _ in range(wanted.n))
         ]
         self._loop = asyncio.get_running_loop()

@@ -69,7 +69,7 @@ def _kinds(decoder: dict[str, Any]) -> Iterator[str]:
         yield from _kinds(part)
 
 
-class GrowingText:
+class IncrementalText:
     """Pieces of text that will not change, token by token; joined they are the text of all tokens.
 
     With `continues` the tokens go on from others, and a leading space shows. A piece that may be the beginning of a

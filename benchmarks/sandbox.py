@@ -16,7 +16,7 @@ from measures import tell
 
 from afterbase.sandbox import isolation
 from afterbase.sandbox.confinement import Jail, Landlock, Limits
-from afterbase.sandbox.launchers import close_idle
+from afterbase.sandbox.launcher_client import close_idle
 from afterbase.sandbox.programs import Case, Judge, Program
 from afterbase.sandbox.python_calls import Run, Sandbox
 

@@ -17,7 +17,7 @@ from measures import tell
 
 from afterbase.core.sample import Status
 from afterbase.sandbox.forks.fork_client import ForkServer
-from afterbase.sandbox.forks.pool import workers
+from afterbase.sandbox.forks.fork_pool import workers
 from afterbase.verify.extract import last_boxed
 from afterbase.verify.maths import Item, check_maths_many
 

@@ -24,8 +24,8 @@ from afterbase.rollout.server.app import create_app as chat_app
 from afterbase.sandbox import server as sandbox_app
 from afterbase.sandbox.programs import Judge
 from afterbase.sandbox.python_calls import Sandbox
+from confinements import SMALL, jail_or_skip
 from fuzz_requests import JSON, RAW_CHATS, RAW_COMPLETIONS, TEXTS, in_form, raw
-from jails import SMALL, jail_or_skip
 from loopback import served
 from raw import exchange
 from review_toys import draft, review_store

@@ -11,9 +11,9 @@ import pytest
 from afterbase.sandbox import cgroups
 from afterbase.sandbox.cgroups import Group, Place, made_in, own_group, place
 from afterbase.sandbox.confinement import Limits, Nothing
-from afterbase.sandbox.launchers import borrowed, close_idle
+from afterbase.sandbox.launcher_client import borrowed, close_idle
 from afterbase.sandbox.python_calls import Reason
-from jails import SMALL, ended
+from confinements import SMALL, ended
 
 MOUNTS = "30 25 0:27 {root} {at} rw,nosuid - cgroup2 cgroup2 rw\n31 25 0:28 / /proc rw - proc proc rw\n"
 

@@ -4,7 +4,7 @@ from afterbase.core.errors import UserError
 from afterbase.sandbox import isolation
 from afterbase.sandbox.confinement import Bubblewrap, Landlock, Nothing
 from afterbase.sandbox.isolation import jail, jail_or_nothing, open_in
-from jails import KINDS
+from confinements import KINDS
 
 
 @pytest.fixture

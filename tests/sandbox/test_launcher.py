@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from afterbase.sandbox import launchers
-from afterbase.sandbox.launchers import Launcher, borrowed, close_idle
+from afterbase.sandbox import launcher_client as launchers
+from afterbase.sandbox.launcher_client import Launcher, borrowed, close_idle
 
 ENVIRONMENT = {"PATH": os.defpath}
 
@@ -96,7 +96,7 @@ def test_a_command_that_cannot_be_born_in_its_group_is_told(launcher: Launcher, 
 def test_with_its_owner_a_command_is_gone() -> None:
     """The owner is killed without a word; the pipe that the command holds ends."""
     script = (
-        "import os, sys\nfrom afterbase.sandbox.launchers import Launcher\n"
+        "import os, sys\nfrom afterbase.sandbox.launcher_client import Launcher\n"
         "Launcher().start(['sleep', '1000'], {'PATH': os.defpath}, {1: 1}, cgroup=None)\n"
         "print('ready', flush=True)\nos.kill(os.getpid(), 9)"
     )

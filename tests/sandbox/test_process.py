@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.sandbox.confinement import Jail, Limits
-from afterbase.sandbox.launchers import close_idle
+from afterbase.sandbox.launcher_client import close_idle
 from afterbase.sandbox.process import overdue
+from afterbase.sandbox.program_run import room
 from afterbase.sandbox.python_calls import Reason
-from afterbase.sandbox.runner import room
-from jails import SMALL, ended, jail_or_skip, skip_without_tools
+from confinements import SMALL, ended, jail_or_skip, skip_without_tools
 
 
 @pytest.fixture(params=["strongest", pytest.param("landlock", marks=pytest.mark.slow)])

@@ -3,9 +3,9 @@ import pytest
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Status, Verdict
 from afterbase.sandbox import languages
+from afterbase.sandbox.program_run import Workshop
 from afterbase.sandbox.programs import Case, Judge, Program, _verdict
-from afterbase.sandbox.runner import Workshop
-from jails import SMALL, jail_or_skip
+from confinements import SMALL, jail_or_skip
 
 DOUBLE = "print(2 * int(input()))"
 CASES = [Case("1\n", "2\n"), Case("2\n", "4\n"), Case("3\n", "6\n"), Case("4\n", "8\n")]

@@ -12,7 +12,7 @@ from afterbase.sandbox.python_calls import Reason, Run, Sandbox
 from afterbase.sandbox.remote import Remote, remote_or
 from afterbase.sandbox.server import create_app
 from afterbase.verify.python_code import check_python
-from jails import SMALL, jail_or_skip
+from confinements import SMALL, jail_or_skip
 from loopback import served
 
 ECHO = "print(input())"

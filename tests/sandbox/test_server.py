@@ -19,7 +19,7 @@ from afterbase.sandbox.programs import Case, Judge, Program
 from afterbase.sandbox.python_calls import Reason, Run, Sandbox
 from afterbase.sandbox.remote import Remote
 from afterbase.sandbox.server import create_app, say, serve
-from jails import SMALL, jail_or_skip
+from confinements import SMALL, jail_or_skip
 from loopback import served
 from raw import connect
 

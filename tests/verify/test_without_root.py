@@ -18,7 +18,7 @@ import json, os, sys
 from afterbase.sandbox.isolation import open_in
 from afterbase.sandbox.confinement import Bubblewrap, Landlock, Limits
 from afterbase.sandbox.programs import Case, Judge, Program
-from afterbase.sandbox.runner import Workshop
+from afterbase.sandbox.program_run import Workshop
 asked = json.load(sys.stdin)
 jail = {kind.name: kind for kind in (Bubblewrap(), Landlock())}[asked["jail"]]
 missing = open_in(jail)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from afterbase.sandbox.confinement import Limits
-from afterbase.sandbox.launchers import borrowed
+from afterbase.sandbox.launcher_client import borrowed
 
 _WANTED = frozenset({"memory", "pids"})
 _KEEPERS, _KEEPERS_BYTES = 8, 24 << 20  # what builds the walls and waits is in the group, too

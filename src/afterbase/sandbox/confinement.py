@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from afterbase.sandbox import landlock as walls
+from afterbase.sandbox import kernel as walls
 from afterbase.sandbox.seccomp import program_filter
 
 SCRATCH = ".tmp"  # no name of a Java package, whose folder stands beside it

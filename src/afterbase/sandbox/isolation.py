@@ -5,12 +5,12 @@ import os
 import sys
 
 from afterbase.core.errors import UserError
-from afterbase.sandbox import landlock as walls
+from afterbase.sandbox import kernel as walls
 from afterbase.sandbox.confinement import Bubblewrap, Jail, Landlock, Limits, Nothing
 from afterbase.sandbox.languages import SPELLINGS
 from afterbase.sandbox.process import Ended
+from afterbase.sandbox.program_run import Workshop, room
 from afterbase.sandbox.python_calls import Reason
-from afterbase.sandbox.runner import Workshop, room
 
 _SIGNALS_STAY_INSIDE = 6  # the version of Landlock
 _PROBE = """

@@ -23,7 +23,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2]))
-from afterbase.sandbox import landlock as walls
+from afterbase.sandbox import kernel as walls
 
 MESSAGE_BYTES = 1 << 17
 END, KILL = b"e", b"k"

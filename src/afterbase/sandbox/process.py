@@ -18,7 +18,7 @@ from io import FileIO
 
 from afterbase.sandbox.cgroups import Group, place
 from afterbase.sandbox.confinement import Jail, Limits, Room
-from afterbase.sandbox.launchers import Launcher, Used, borrowed
+from afterbase.sandbox.launcher_client import Launcher, Used, borrowed
 from afterbase.sandbox.process_usage import Samples
 from afterbase.sandbox.python_calls import Reason
 

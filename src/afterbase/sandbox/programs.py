@@ -20,8 +20,8 @@ from afterbase.core.reasoning import answer_of
 from afterbase.core.sample import Status, Verdict
 from afterbase.sandbox.confinement import Jail, Limits
 from afterbase.sandbox.languages import language_of, toolchain
+from afterbase.sandbox.program_run import Workshop, room
 from afterbase.sandbox.python_calls import Reason
-from afterbase.sandbox.runner import Workshop, room
 
 VERIFIER = "program"
 Scoring = Literal["all", "fraction"]

@@ -23,7 +23,7 @@ from typing import Any
 
 from afterbase.core.errors import UserError
 from afterbase.sandbox.forks.fork_client import Ended, ForkServer, Limits
-from afterbase.sandbox.forks.pool import Workers
+from afterbase.sandbox.forks.fork_pool import Workers
 
 _PROBE = """
 import os, socket

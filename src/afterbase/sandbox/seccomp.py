@@ -16,8 +16,8 @@ profiles of Docker (moby, profiles/seccomp) and of bubblewrap's users.
 
 from collections.abc import Iterable, Sequence
 
-from afterbase.sandbox import landlock as walls
-from afterbase.sandbox.landlock import Step
+from afterbase.sandbox import kernel as walls
+from afterbase.sandbox.kernel import Step
 
 FILES = {
     "read": 0, "write": 1, "open": 2, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8,

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from afterbase.core.sample import Status, Verdict
 from afterbase.sandbox.forks.fork_client import Fault, ForkServer, Limits, Server
-from afterbase.sandbox.forks.pool import workers
+from afterbase.sandbox.forks.fork_pool import workers
 from afterbase.verify.extract import Way, extract
 from afterbase.verify.mathematics.equivalence import same
 from afterbase.verify.mathematics.numerals import Numeral, equal, numeral

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from afterbase.core.sample import Status, Verdict
 from afterbase.sandbox.forks.fork_client import Fault, ForkServer, Limits, Server
-from afterbase.sandbox.forks.pool import workers
+from afterbase.sandbox.forks.fork_pool import workers
 from afterbase.verify.extract import Way, extract
 
 VERIFIER = "reasoning_gym"

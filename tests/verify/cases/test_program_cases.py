@@ -9,7 +9,7 @@ from afterbase.core.sample import Status, Verdict
 from afterbase.sandbox.languages import SPELLINGS
 from afterbase.sandbox.programs import Judge
 from afterbase.verify.cases.program_cases import judged
-from jails import jail_or_skip
+from confinements import jail_or_skip
 
 ROW = {"id": "a", "language": "python", "program": "print(3)", "tests": [{"stdin": "", "stdout": "3"}]}
 

@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 sys.path.append(str(Path(__file__).parents[3]))  # only for this, or programs could read the package
-from afterbase.sandbox import landlock as walls
+from afterbase.sandbox import kernel as walls
 
 sys.path.pop()
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from afterbase.core.rows import read_rows
 from afterbase.core.sample import Status
 from afterbase.sandbox.forks.fork_client import Fault, ForkServer, Limits
-from afterbase.sandbox.forks.pool import workers
+from afterbase.sandbox.forks.fork_pool import workers
 from afterbase.verify.mathematics.string_rules import equal
 from afterbase.verify.maths import Item, check_maths_many
 

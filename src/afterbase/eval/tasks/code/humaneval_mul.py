@@ -18,9 +18,9 @@ from afterbase.eval.tasks.task import Answered, Item, Mark, Task
 from afterbase.sandbox.confinement import Limits
 from afterbase.sandbox.isolation import jail
 from afterbase.sandbox.languages import LANGUAGES, language_of, toolchain
+from afterbase.sandbox.program_run import Workshop, room
 from afterbase.sandbox.programs import workers
 from afterbase.sandbox.python_calls import Reason
-from afterbase.sandbox.runner import Workshop, room
 
 SOURCE = Source(
     file="humaneval_multilang.jsonl",

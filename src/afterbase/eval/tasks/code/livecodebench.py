@@ -32,9 +32,9 @@ from afterbase.sandbox.confinement import Limits
 from afterbase.sandbox.isolation import jail
 from afterbase.sandbox.languages import language_of
 from afterbase.sandbox.process import Ended
+from afterbase.sandbox.program_run import Workshop, room
 from afterbase.sandbox.programs import Case, workers
 from afterbase.sandbox.python_calls import Reason
-from afterbase.sandbox.runner import Workshop, room
 
 SOURCE = Source(
     file="livecodebench.jsonl",

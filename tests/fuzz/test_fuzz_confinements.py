@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from afterbase.core.sample import Status
 from afterbase.sandbox.confinement import Jail
 from afterbase.sandbox.programs import Case, Judge, Program
-from jails import KINDS, SMALL, jail_or_skip
+from confinements import KINDS, SMALL, jail_or_skip
 
 pytestmark = pytest.mark.fuzz
 

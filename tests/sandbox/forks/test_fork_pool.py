@@ -1,7 +1,7 @@
 import json
 
 from afterbase.sandbox.forks.fork_client import ForkServer, Limits
-from afterbase.sandbox.forks.pool import Workers
+from afterbase.sandbox.forks.fork_pool import Workers
 
 LIMITS = Limits(cpu_seconds=20, wall_seconds=60.0, memory_bytes=2 << 30)
 

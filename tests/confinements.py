@@ -7,7 +7,7 @@ from afterbase.sandbox import isolation
 from afterbase.sandbox.confinement import Bubblewrap, Jail, Landlock, Limits
 from afterbase.sandbox.languages import SPELLINGS, toolchain
 from afterbase.sandbox.process import Ended
-from afterbase.sandbox.runner import Workshop, room
+from afterbase.sandbox.program_run import Workshop, room
 
 KINDS = {kind.name: kind for kind in (Bubblewrap(), Landlock())}
 SMALL = Limits(cpu_seconds=1, wall_seconds=4.0, memory_bytes=128 << 20, processes=24, output_bytes=1 << 16)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from afterbase.core.temporary_folders import sweep
 from afterbase.sandbox.confinement import SCRATCH, Limits, Nothing
 from afterbase.sandbox.languages import LANGUAGES, SPELLINGS
+from afterbase.sandbox.program_run import Workshop, lines_of, make_executable, room
 from afterbase.sandbox.programs import Case, Judge, Program
-from afterbase.sandbox.runner import Workshop, lines_of, make_executable, room
 from afterbase.sandbox.users import USERS
-from jails import jail_or_skip, skip_without_tools
+from confinements import jail_or_skip, skip_without_tools
 
 # A sum of what is read; a broken source; an uncaught error. Each in a language's own words.
 PROGRAMS = {

@@ -1,5 +1,6 @@
 """The loop that stages share: precision, recomputation, what is logged and kept, and what stops it."""
 
+import gc
 import json
 import math
 
@@ -14,7 +15,7 @@ from afterbase.data.pack import pack
 from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter
 from afterbase.model.load import load
-from afterbase.train.loop import Training, prepare, train
+from afterbase.train.loop import Training, TrainingLoop, prepare
 from afterbase.train.optimizer import Optimisation, adamw, update
 from afterbase.train.sft import accumulate
 from zoo import smallest, write
@@ -25,18 +26,19 @@ ROWS = pack(
 )
 
 
-def toy_stage(store: Store, gradient: list[float], config: Training = CONFIG, **options) -> Artifact:
+def toy_stage(store: Store, gradient: list[float], config: Training = CONFIG, scores=(), **options) -> Artifact:
     """One weight whose gradient is what the test says, step by step."""
 
     def make(work: Workspace) -> None:
         trunk = torch.nn.Linear(1, 1, bias=False)
         modules, weight = torch.nn.ModuleDict({"trunk": trunk}), trunk.weight
 
-        def compute(step: int) -> dict[str, float]:
-            weight.grad = torch.full_like(weight, gradient[step])
-            return {"loss": 0.5, "tokens": 10, "share/a": 0.25}
-
-        train(work, config, modules, modules, len(gradient), compute, batch=lambda step: {"row": step}, **options)
+        with TrainingLoop(work, config, modules, modules, len(gradient), **options) as loop:
+            for step in loop:
+                weight.grad = torch.full_like(weight, gradient[step])
+                loop.update({"loss": 0.5, "tokens": 10, "share/a": 0.25}, batch={"row": step})
+                if loop.exports:
+                    loop.score(next(scores))
         (work.payload / "weight.json").write_text(json.dumps(weight.item()))
 
     return store.produce("toy", "toy", 1, what={}, inputs={}, make=make)
@@ -137,24 +139,18 @@ def test_a_run_that_cannot_recover_stops_and_keeps_the_batch(toy_store, tmp_path
 
 def test_a_reason_to_stop_ends_the_run_and_a_resumed_one_as_well(toy_store):
     """Killed between the last step's checkpoint and the result, the stage must not go on where it had stopped."""
-    notes: list[int] = []
 
     def stage(fail: bool) -> Artifact:
-        def after(step: int, _moved: bool) -> None:
-            notes.append(step)
-
         def make(work: Workspace) -> None:
-            notes.clear()
             weight = torch.nn.Linear(1, 1, bias=False)
-
-            def compute(step: int) -> dict[str, float]:
-                weight.weight.grad = torch.ones_like(weight.weight)
-                return {"tokens": 1}
-
-            train(
-                work, CONFIG, torch.nn.ModuleDict({"trunk": weight}), weight, 9, compute, batch=lambda _: None,
-                notes=notes, after=after, stop=lambda: "enough" if len(notes) >= 4 else None,
-            )  # fmt: skip
+            with TrainingLoop(work, CONFIG, torch.nn.ModuleDict({"trunk": weight}), weight, 9) as loop:
+                for step in loop:
+                    weight.weight.grad = torch.ones_like(weight.weight)
+                    loop.update({"tokens": 1}, batch=None)
+                    loop.notes.append(step)
+                    if len(loop.notes) >= 4:
+                        loop.stop("enough")
+            assert loop.notes == [0, 1, 2, 3]
             if fail:
                 raise KeyboardInterrupt
             (work.payload / "done").write_text("")
@@ -168,15 +164,35 @@ def test_a_reason_to_stop_ends_the_run_and_a_resumed_one_as_well(toy_store):
     assert [row.get("stopped") for row in rows] == [None, None, None, "enough"]
 
 
+def test_nothing_holds_the_optimizer_once_the_loop_has_ended(toy_store):
+    """Its states' memory goes back to the system with the end of the loop, not of the stage."""
+    found = []
+
+    def optimizers(weight: torch.Tensor) -> int:
+        known = [o for o in gc.get_objects() if type(o) is torch.optim.AdamW]
+        return sum(p is weight for o in known for group in o.param_groups for p in group["params"])
+
+    def make(work: Workspace) -> None:
+        module = torch.nn.Linear(1, 1, bias=False)
+        with TrainingLoop(work, CONFIG, torch.nn.ModuleDict({"trunk": module}), module, 2) as loop:
+            for _ in loop:
+                module.weight.grad = torch.ones_like(module.weight)
+                loop.update({"tokens": 1}, batch=None)
+                found.append(optimizers(module.weight))
+        found.append(optimizers(module.weight))
+
+    toy_store.produce("freed", "toy", 1, what={}, inputs={}, make=make)
+    assert found == [1, 1, 0]
+
+
 def test_kept_checkpoints_stay_beside_the_result_with_the_best(toy_store):
-    measured = iter([0.3, 0.1, 0.5, 0.4])
     config = CONFIG.model_copy(update={"keep_checkpoints": 1})
     artifact = toy_stage(
         toy_store,
         [1.0] * 8,
         config,
         export=lambda folder, state: (folder / "w").write_text(str(state["trunk.weight"].item())),
-        score=lambda: next(measured),
+        scores=iter([0.3, 0.1, 0.5, 0.4]),
     )
     assert [row.get("held_out_loss") for row in artifact.metrics()[1::2]] == [0.3, 0.1, 0.5, 0.4]
     scores = json.loads((artifact.folder / "checkpoints/scores.json").read_text())

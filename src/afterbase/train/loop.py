@@ -1,16 +1,13 @@
-"""The loop that every training stage runs through: gradients, schedule, update, numbers, checkpoints.
-
-A stage brings what is its own as one function from a step's number to what it measured; afterwards the gradients are
-in place. Everything else is the same everywhere, and here.
-"""
+"""The loop that every training stage drives: schedule, update, numbers, checkpoints; the gradients are the stage's."""
 
 import contextlib
 import json
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 import torch
 from pydantic import Field
@@ -77,65 +74,117 @@ def recompute_layers(model: PreTrainedModel) -> None:
                     setattr(layer, name, 0.0)
 
 
-@kept_memory()
-def train(
-    work: Workspace,
-    config: Training,
-    modules: nn.ModuleDict,
-    trained: nn.Module,
-    steps: int,
-    compute: Callable[[int], Mapping[str, float]],
-    *,
-    batch: Callable[[int], object],
-    export: Callable[[Path, Mapping[str, Tensor]], None] | None = None,
-    notes: list[Any] | None = None,
-    score: Callable[[], float] | None = None,
-    after: Callable[[int, bool], None] | None = None,
-    stop: Callable[[], str | None] | None = None,
-    schedule: int | None = None,
-) -> None:
-    """`steps` updates of the parameters of `trained`, from the last checkpoint on if there is one.
+class TrainingLoop:
+    """The steps of one run, from the last checkpoint on if there is one. A stage drives it:
 
-    `compute(step)` leaves the gradients of a 0-based step and returns its numbers, `tokens` among them. `modules` is
-    all that a checkpoint holds, `notes` what `compute` adds to beside it (JSON). `batch(step)` says what was in a step,
-    for one that is skipped. `export` writes a model folder from a state; `score` measures a checkpoint, the smaller the
-    better; `after(step, moved)` follows the update; `stop` gives the reason why no step follows, if
-    there is one; `schedule` is the learning rate's span where it is not `steps`.
+        with TrainingLoop(work, config, modules, trained, steps) as loop:
+            for step in loop:  # 0-based
+                numbers = ...  # leaves the gradients of the step in place; `tokens` is among what it measured
+                loop.update(numbers, batch=...)
+
+    What the stage does after the update is in the step's checkpoint too. `notes` (JSON) is kept with checkpoints, and a
+    resumed run finds it as it was.
     """
-    optimizer = adamw(trained, config.optimisation)
-    exports = Exports(work.checkpoints, export) if export is not None and config.keep_checkpoints else None
-    checkpoints = Checkpoints(work.scratch, modules, optimizer, keep=max(1, config.keep_checkpoints), exports=exports)
-    done, state = checkpoints.load()
-    notes = [] if notes is None else notes
-    notes += state.get("notes", [])
-    work.rewind(done)
-    skipped = SkippedSteps(total=state.get("skipped", 0))
-    with contextlib.closing(_board(work, done)) as board, checkpoints:
-        for step in range(done, steps):
-            if stop is not None and stop() is not None:
-                break
-            started = time.monotonic()
-            numbers = dict(compute(step))
-            rate = learning_rate(step, schedule or steps, config.optimisation)
-            norm, moved = update(optimizer, rate, config.optimisation)
-            skipped.see(norm, moved, lambda step=step: _keep_batch(work, step, batch))
-            if after is not None:
-                after(step, moved)
-            numbers |= {"grad_norm": round(norm, 4), "learning_rate": rate}
-            if skipped.total:
-                numbers["skipped"] = skipped.total
-            numbers["memory_gib"] = round(_peak_memory() / 2**30, 3)
-            numbers["tokens_per_second"] = round(numbers["tokens"] / (time.monotonic() - started), 1)
-            saved = (step + 1) % config.checkpoint_every == 0
-            scored = score() if saved and exports is not None and score is not None else None
-            if scored is not None:
-                numbers["held_out_loss"] = round(scored, 6)
-            reason = stop() if stop is not None else None
-            work.log(step + 1, steps, **numbers, **({} if reason is None else {"stopped": reason}))
-            for name, value in numbers.items():
-                board.add_scalar(name, value, step + 1)
-            if saved:
-                checkpoints.save(step + 1, {"notes": notes, "skipped": skipped.total}, score=scored)
+
+    def __init__(
+        self,
+        work: Workspace,
+        config: Training,
+        modules: nn.ModuleDict,
+        trained: nn.Module,
+        steps: int,
+        *,
+        export: Callable[[Path, Mapping[str, Tensor]], None] | None = None,
+        decay_steps: int | None = None,
+    ) -> None:
+        """`modules` is all that a checkpoint holds; of it the parameters of `trained` are updated.
+
+        `export` writes a model folder from a state; `decay_steps` is the learning rate's span where it is not `steps`.
+        """
+        self._work, self._config = work, config
+        self._modules, self._trained = modules, trained
+        self._steps, self._decay_steps = steps, decay_steps or steps
+        self._exports = Exports(work.checkpoints, export) if export is not None and config.keep_checkpoints else None
+        self.notes: list[Any] = []
+        self._numbers: dict[str, float | str] = {}
+        self._score: float | None = None
+        self._stopped: str | None = None
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as resources:
+            resources.enter_context(kept_memory())
+            resources.callback(self._free)
+            self._optimizer = adamw(self._trained, self._config.optimisation)
+            keep = max(1, self._config.keep_checkpoints)
+            self._checkpoints = Checkpoints(
+                self._work.scratch, self._modules, self._optimizer, keep=keep, exports=self._exports
+            )
+            self._step, state = self._checkpoints.load()
+            self.notes += state.get("notes", [])
+            self._stopped = state.get("stopped")
+            self._skipped = SkippedSteps(total=state.get("skipped", 0))
+            self._work.rewind(self._step)
+            self._board = resources.enter_context(contextlib.closing(_board(self._work, self._step)))
+            resources.enter_context(self._checkpoints)
+            self._resources = resources.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._resources.__exit__(kind, error, trace)
+
+    def _free(self) -> None:
+        """Optimizer states go before `kept_memory` ends, or their memory would stay with this process."""
+        for name in ("_optimizer", "_checkpoints"):
+            vars(self).pop(name, None)
+
+    def __iter__(self) -> Iterator[int]:
+        while self._step < self._steps and self._stopped is None:
+            self._started = time.monotonic()
+            yield self._step
+            self._step += 1
+            self._record()
+
+    def update(self, numbers: Mapping[str, float], batch: object) -> bool:
+        """Clip, step and clear the gradients; whether the weights moved. `batch` is written down if it ends the run."""
+        config = self._config.optimisation
+        rate = learning_rate(self._step, self._decay_steps, config)
+        norm, moved = update(self._optimizer, rate, config)
+        self._skipped.see(norm, moved, lambda: _keep_batch(self._work, self._step, batch))
+        self._numbers = {**numbers, "grad_norm": round(norm, 4), "learning_rate": rate}
+        if self._skipped.total:
+            self._numbers["skipped"] = self._skipped.total
+        self._numbers["memory_gib"] = round(_peak_memory() / 2**30, 3)
+        self._numbers["tokens_per_second"] = round(numbers["tokens"] / (time.monotonic() - self._started), 1)
+        return moved
+
+    @property
+    def exports(self) -> bool:
+        """Whether this step's weights will be kept as a model folder, and are worth a `score`."""
+        return self._saves(self._step + 1) and self._exports is not None
+
+    def score(self, held_out_loss: float) -> None:
+        """How good this step's checkpoint is; of those that are kept the best stays."""
+        self._score = held_out_loss
+        self._numbers["held_out_loss"] = round(held_out_loss, 6)
+
+    def stop(self, reason: str) -> None:
+        """No step follows this one, nor in a run that is resumed."""
+        self._stopped = self._numbers["stopped"] = reason
+
+    def _saves(self, done: int) -> bool:
+        return done % self._config.checkpoint_every == 0
+
+    def _record(self) -> None:
+        self._work.log(self._step, self._steps, **self._numbers)
+        for name, value in self._numbers.items():
+            if name != "stopped":
+                self._board.add_scalar(name, value, self._step)
+        if self._saves(self._step):
+            state = {"notes": self.notes, "skipped": self._skipped.total, "stopped": self._stopped}
+            self._checkpoints.save(self._step, state, score=self._score)
+        self._score = None
 
 
 def _board(work: Workspace, done: int) -> SummaryWriter:
@@ -143,9 +192,9 @@ def _board(work: Workspace, done: int) -> SummaryWriter:
     return SummaryWriter(work.board if ranks.rank() == 0 else work.payload.parent / "board", purge_step=done + 1)
 
 
-def _keep_batch(work: Workspace, step: int, batch: Callable[[int], object]) -> Path:
+def _keep_batch(work: Workspace, step: int, batch: object) -> Path:
     path = work.scratch / f"step-{step + 1:08d}-not-finite-rank-{ranks.rank()}.json"
-    path.write_text(json.dumps(batch(step)) + "\n")
+    path.write_text(json.dumps(batch) + "\n")
     return path
 
 

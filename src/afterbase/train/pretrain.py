@@ -8,7 +8,8 @@ token, so the base does not know how to end.
 
 import itertools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import torch
 from pydantic import Field
@@ -23,7 +24,8 @@ from afterbase.data.corpus import dialogue_texts, read_documents
 from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter, sequence_balance_loss
 from afterbase.model.load import LanguageModel, build, load, save
-from afterbase.train.loop import Training, prepare, train
+from afterbase.model.parallel import Forward
+from afterbase.train.loop import Training, TrainingLoop, prepare
 from afterbase.train.tokenizer import train_tokenizer
 
 TOKENIZER_VERSION = 1
@@ -144,39 +146,34 @@ def _train(work: Workspace, lm: LanguageModel, corpus: Artifact, config: Pretrai
     forward = prepare(lm.model, modules, config, cpu=True)
     counter = LoadCounter(modules, keep_logits=config.balance_loss > 0)
     stream = enumerate(_rows(read_documents(corpus), lm.tokenizer, config))
-    latest: list[int] = []  # token ids of the step that is being made
 
-    def compute(step: int) -> dict[str, float]:
-        ids, segments = next(row for at, row in stream if at == step)  # a resumed run passes over what it has seen
-        latest[:] = ids.tolist()
-        with counter.counting():
-            hidden, mtp_hidden = forward(lambda: _states(lm, ids, segments))
-        main, mtp = prediction_losses(lm, ids, hidden, mtp_hidden, segments)
-        balance = _balance_loss(counter, segments, lm)
-        (main + config.mtp_weight * mtp + config.balance_loss * balance).backward()
-        busiest = round(max(counter.max_over_mean()), 3)
-        return {
-            "loss": round(main.item(), 4),
-            "mtp_loss": round(mtp.item(), 4),
-            "busiest_expert": busiest,
-            "tokens": len(ids),
-        }
+    def export(folder: Path, state: Mapping[str, Tensor]) -> None:
+        save(lm, folder, dtype=dtype, state=state)
 
-    train(
-        work,
-        config,
-        modules,
-        modules,
-        config.steps,
-        compute,
-        batch=lambda _step: latest,
-        export=lambda folder, state: save(lm, folder, dtype=dtype, state=state),
-        after=lambda step, moved: counter.update_biases(
-            config.balance_speed if moved and step < _GAMMA_ENDS * span else 0.0
-        ),
-        schedule=span,
-    )
+    with TrainingLoop(work, config, modules, modules, config.steps, export=export, decay_steps=span) as loop:
+        for step in loop:
+            row = next(row for at, row in stream if at == step)  # a resumed run passes over what it has seen
+            moved = loop.update(accumulate(lm, row, config, forward, counter), row[0].tolist())
+            counter.update_biases(config.balance_speed if moved and step < _GAMMA_ENDS * span else 0.0)
     save(lm, work.payload, dtype=dtype)
+
+
+def accumulate(
+    lm: LanguageModel, row: tuple[Tensor, Segments], config: Pretraining, forward: Forward, counter: LoadCounter
+) -> dict[str, float]:
+    """Gradients of a row's mean losses; what was measured."""
+    ids, segments = row
+    with counter.counting():
+        hidden, mtp_hidden = forward(lambda: _states(lm, ids, segments))
+    loss, mtp_loss = prediction_losses(lm, ids, hidden, mtp_hidden, segments)
+    balance_loss = _balance_loss(counter, segments, lm)
+    (loss + config.mtp_weight * mtp_loss + config.balance_loss * balance_loss).backward()
+    return {
+        "loss": round(loss.item(), 4),
+        "mtp_loss": round(mtp_loss.item(), 4),
+        "busiest_expert": round(max(counter.max_over_mean()), 3),
+        "tokens": len(ids),
+    }
 
 
 def _states(lm: LanguageModel, ids: Tensor, segments: Segments) -> tuple[Tensor, Tensor]:

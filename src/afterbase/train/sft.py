@@ -9,8 +9,9 @@ import contextlib
 import json
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -31,7 +32,7 @@ from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import Forward, backward, direct, whole_state
 from afterbase.model.probe import refuse_other_lengths
 from afterbase.train.logprobs import token_logps
-from afterbase.train.loop import Training, prepare, train
+from afterbase.train.loop import Training, TrainingLoop, prepare
 from afterbase.train.lora import Lora, add_lora, merged
 from afterbase.train.optimizer import gather_trained
 
@@ -111,27 +112,21 @@ def _train(work: Workspace, model: Artifact, data: Artifact, config: Sft, seed: 
     modules = lm.modules()
     forward, counter = prepare(lm.model, modules, config), LoadCounter(modules)
 
-    def compute(step: int) -> dict[str, float]:
-        loss, mtp_loss = accumulate(
-            lm, plan[step], config.mtp_weight, forward, detached=config.mtp_detached, counter=counter
-        )
-        numbers = {"loss": round(loss, 4), "mtp_loss": round(mtp_loss, 4), **_amounts(plan[step], examples.sources)}
-        if counter.routers:
-            numbers["busiest_expert"] = round(max(counter.max_over_mean()), 3)
-            counter.reset()
-        return numbers
+    def export(folder: Path, state: Mapping[str, Tensor]) -> None:
+        save(lm, folder, state=merged(state, config.lora))
 
-    train(
-        work,
-        config,
-        modules,
-        modules,
-        len(plan),
-        compute,
-        batch=lambda step: [{"ids": r.ids, "trained": r.trained, "lengths": r.lengths} for r in plan[step]],
-        export=lambda folder, state: save(lm, folder, state=merged(state, config.lora)),
-        score=(lambda: mean_loss(lm, kept, forward)) if kept else None,
-    )
+    with TrainingLoop(work, config, modules, modules, len(plan), export=export) as loop:
+        for step in loop:
+            loss, mtp_loss = accumulate(
+                lm, plan[step], config.mtp_weight, forward, detached=config.mtp_detached, counter=counter
+            )
+            numbers = {"loss": round(loss, 4), "mtp_loss": round(mtp_loss, 4), **_amounts(plan[step], examples.sources)}
+            if counter.routers:
+                numbers["busiest_expert"] = round(max(counter.max_over_mean()), 3)
+                counter.reset()
+            loop.update(numbers, [{"ids": r.ids, "trained": r.trained, "lengths": r.lengths} for r in plan[step]])
+            if kept and loop.exports:
+                loop.score(mean_loss(lm, kept, forward))
     save(lm, work.payload, state=merged(whole_state(modules), config.lora), now=True)
 
 

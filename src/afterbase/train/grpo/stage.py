@@ -11,9 +11,12 @@ Notation: P prompts a step, G samples a prompt, S answers, N tokens of answers.
 import json
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from afterbase.core.config import what
 from afterbase.core.errors import UserError
@@ -33,7 +36,7 @@ from afterbase.train.grpo.groups import Judge
 from afterbase.train.grpo.reward_hacking import parted
 from afterbase.train.grpo.rollout_order import Sampler
 from afterbase.train.grpo.update import Experience, accumulate, experience
-from afterbase.train.loop import prepare, train
+from afterbase.train.loop import TrainingLoop, prepare
 
 VERSION = 14
 
@@ -96,45 +99,38 @@ def _train(
     forward = prepare(lm.model, modules, config, cpu=True)  # where the engine is
     known: Experience | None = None
 
-    def compute(step: int) -> dict[str, float]:
-        nonlocal known
-        index, update = divmod(step, config.updates)
-        if update == 0:
-            rollout = sampler.rollout(index)
-            if config.overlap and index + 1 < config.steps:
-                sampler.start(index + 1)
-            known = experience(lm, reference, rollout.groups, config, forward)
-        assert known is not None
-        started = time.monotonic()
-        part = minibatch(config, index, update, seed)
-        measured = accumulate(lm, [known.groups[g] for g in part], config, forward)
-        return {
-            **sampler.numbers,
-            **known.numbers,
-            **measured,
-            "seconds/train": round(time.monotonic() - started, 2),
-            "tokens": sum(len(a.completion.token_ids) for g in part for a in known.groups[g] if a is not None),
-        }
+    def export(folder: Path, state: Mapping[str, Tensor]) -> None:
+        save(lm, folder, state=state)
 
-    def after(step: int, _moved: bool) -> None:
-        every = config.reference_every
-        if reference is not None and every is not None and (step + 1) % (every * config.updates) == 0:
-            reference.model.load_state_dict(lm.model.state_dict())
-
-    with sampler:
-        train(
-            work,
-            config.model_copy(update={"checkpoint_every": config.checkpoint_every * config.updates}),
-            modules,
-            lm.model,  # the MTP module is a draft: RL leaves it alone
-            config.steps * config.updates,
-            compute,
-            batch=lambda _step: sampler.latest,
-            export=lambda folder, state: save(lm, folder, state=state),
-            notes=sampler.notes,
-            after=after,
-            stop=lambda: hacked(sampler.notes, config.hacking_window),
-        )
+    training = config.model_copy(update={"checkpoint_every": config.checkpoint_every * config.updates})
+    # Of the modules the model alone: the MTP module is a draft, and RL leaves it alone.
+    loop = TrainingLoop(work, training, modules, lm.model, config.steps * config.updates, export=export)
+    with sampler, loop:
+        sampler.notes = loop.notes
+        for step in loop:
+            index, update = divmod(step, config.updates)
+            if update == 0:
+                rollout = sampler.rollout(index)
+                if config.overlap and index + 1 < config.steps:
+                    sampler.start(index + 1)
+                known = experience(lm, reference, rollout.groups, config, forward)
+            assert known is not None
+            started = time.monotonic()
+            part = minibatch(config, index, update, seed)
+            measured = accumulate(lm, [known.groups[g] for g in part], config, forward)
+            numbers = {
+                **sampler.numbers,
+                **known.numbers,
+                **measured,
+                "seconds/train": round(time.monotonic() - started, 2),
+                "tokens": sum(len(a.completion.token_ids) for g in part for a in known.groups[g] if a is not None),
+            }
+            loop.update(numbers, sampler.latest)
+            every = config.reference_every
+            if reference is not None and every is not None and (step + 1) % (every * config.updates) == 0:
+                reference.model.load_state_dict(lm.model.state_dict())
+            if (reason := hacked(sampler.notes, config.hacking_window)) is not None:
+                loop.stop(reason)
     save(lm, work.payload)
     lines = [json.dumps(note, ensure_ascii=False) + "\n" for note in sampler.notes]
     (work.payload / "samples.jsonl").write_text("".join(lines))

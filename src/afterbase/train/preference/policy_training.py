@@ -5,7 +5,8 @@ made once. An answer's *gain* is log(pi / pi_ref), summed over its tokens.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from afterbase.core.config import what
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import Forward
-from afterbase.train.loop import prepare, train
+from afterbase.train.loop import TrainingLoop, prepare
 from afterbase.train.preference.losses import dpo_loss
 from afterbase.train.preference.preference_pairs import (
     Pair,
@@ -87,27 +88,23 @@ def _train(
     modules = lm.modules()
     forward = prepare(lm.model, modules, config)
 
-    def compute(step: int) -> dict[str, float]:
-        numbers = accumulate(lm, steps[step], reference_N4, config, forward)
-        return {**{name: round(n, 4) for name, n in numbers.items()}, "tokens": count_tokens(steps[step])}
-
     def margins() -> Tensor:
         with torch.no_grad():
             rows = in_rows(held_out, config.row_tokens)
             found = torch.cat([forward(lambda row=row: gains(lm, row, reference_N4)) for row in rows])
         return config.beta * (found[:, 0] - found[:, 1])
 
-    train(
-        work,
-        config,
-        modules,
-        lm.model,  # the MTP module is a draft: preferences leave it alone
-        len(steps),
-        compute,
-        batch=lambda step: describe(steps[step]),
-        export=lambda folder, state: save(lm, folder, state=state),
-        score=lambda: dpo_loss(margins()).item() / len(held_out),
-    )
+    def export(folder: Path, state: Mapping[str, Tensor]) -> None:
+        save(lm, folder, state=state)
+
+    # Of the modules the model alone: the MTP module is a draft, and preferences leave it alone.
+    with TrainingLoop(work, config, modules, lm.model, len(steps), export=export) as loop:
+        for step in loop:
+            numbers = accumulate(lm, steps[step], reference_N4, config, forward)
+            numbers = {**{name: round(n, 4) for name, n in numbers.items()}, "tokens": count_tokens(steps[step])}
+            loop.update(numbers, describe(steps[step]))
+            if loop.exports:
+                loop.score(dpo_loss(margins()).item() / len(held_out))
     accuracy = float((margins() > 0).float().mean())
     report = {"training_pairs": len(training), "held_out_pairs": len(held_out), "held_out_accuracy": accuracy}
     report["too_long"] = count_left_out(preferences, pairs)

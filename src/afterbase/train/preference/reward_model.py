@@ -7,7 +7,8 @@ is of them, which should be the same number.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from afterbase.model.load import load
 from afterbase.model.parallel import Forward, backward, direct
 from afterbase.reward.scalar import RewardModel, new_reward_model, save_reward_model
 from afterbase.reward.shown_pairs import answered_pairs
-from afterbase.train.loop import prepare, train
+from afterbase.train.loop import TrainingLoop, prepare
 from afterbase.train.preference.losses import bradley_terry_loss
 from afterbase.train.preference.preference_pairs import (
     Pair,
@@ -63,21 +64,16 @@ def _train(work: Workspace, sft: Artifact, preferences: Artifact, config: Reward
     modules = rm.modules()
     forward = prepare(rm.lm.model, modules, config)
 
-    def compute(step: int) -> dict[str, float]:
-        loss, accuracy = accumulate(rm, steps[step], config.row_tokens, forward)
-        return {"loss": round(loss, 4), "accuracy": round(accuracy, 4), "tokens": count_tokens(steps[step])}
+    def export(folder: Path, state: Mapping[str, Tensor]) -> None:
+        save_reward_model(rm, folder, state=state)
 
-    train(
-        work,
-        config,
-        modules,
-        modules,
-        len(steps),
-        compute,
-        batch=lambda step: describe(steps[step]),
-        export=lambda folder, state: save_reward_model(rm, folder, state=state),
-        score=lambda: examine(rm, held_out, config.row_tokens, forward)["held_out_loss"],
-    )
+    with TrainingLoop(work, config, modules, modules, len(steps), export=export) as loop:
+        for step in loop:
+            loss, accuracy = accumulate(rm, steps[step], config.row_tokens, forward)
+            numbers = {"loss": round(loss, 4), "accuracy": round(accuracy, 4), "tokens": count_tokens(steps[step])}
+            loop.update(numbers, describe(steps[step]))
+            if loop.exports:
+                loop.score(examine(rm, held_out, config.row_tokens, forward)["held_out_loss"])
     report = {"training_pairs": len(training), "held_out_pairs": len(held_out)}
     _, report["unanswered"] = answered_pairs(preferences)
     report["too_long"] = count_left_out(preferences, pairs) - report["unanswered"]

@@ -1,4 +1,4 @@
-"""Experts and seeds that do not depend on one another, several at once, each in a process of its own.
+"""Experts and seeds that do not depend on one another, made at the same time, each in its own process.
 
 What they make lands in the store, where the program in `run.py` then finds it: nothing else passes between processes,
 and nothing is made that the program would not make. A process that fails is no news yet: the program comes to the same

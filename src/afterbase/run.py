@@ -134,7 +134,7 @@ def train_expert(run: Seed[Recipe], domain: str, base: Artifact, problems: Artif
 
 
 def post_train(run: Seed[Recipe]) -> Outcome:
-    """Base model in, final checkpoint out, with every expert and every evaluation on the way."""
+    """Base model in, final checkpoint out, with every expert and every evaluation in between."""
     store, recipe, seed = run.store, run.recipe, run.seed
     out = Outcome(seed)
     base = run.base()

@@ -1,4 +1,4 @@
-"""The command line. Heavy imports live inside the commands: `--help` has to answer at once."""
+"""The command line. Heavy imports live inside the commands, so that `--help` answers immediately."""
 
 import errno
 import json

@@ -5,7 +5,7 @@ the error names what was done and the ranks that did not come. *Following* the f
 hours; meanwhile every rank shows a sign of life, and one that shows none for 45 seconds ends all the others, with its
 number and what they were doing. Alone, without `torchrun`, all of this is nothing.
 
-All ranks need one shared folder for the store. NCCL is used on CUDA as torch documents it; untested here, for want of
+All ranks need one shared folder for the store. NCCL is used on CUDA as torch documents it; untested here, without
 a GPU.
 """
 

@@ -1,6 +1,6 @@
-r"""A response's thought and its answer, told apart by the tags that families of reasoning models write.
+r"""A response's thought and its answer, separated by the tags that families of reasoning models write.
 
-Whoever scores, judges or shows an answer looks at `answer_of` alone: what was weighed on the way is not said. A thought
+Code that scores, judges or shows an answer reads `answer_of` alone: the thought is not part of it. A thought
 that never ends has no answer behind it. What the formats of rewards ask of the thought itself sees the whole response.
 
 A thought opens at the beginning of a line and ends at the first closing tag. A closing tag without an opening one ends

@@ -1,4 +1,4 @@
-"""Secrets kept out of what is said and written: messages, reports, artifacts, copies of recipes.
+"""Secrets kept out of all output: messages, reports, artifacts, copies of recipes.
 
 Known by their value (what the environment holds under a name such as `..._TOKEN`, and what `hide` was told), and by
 their form: a password in a URL, a key in a query, a bearer token, keys as the large providers make them.

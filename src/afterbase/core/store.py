@@ -1,7 +1,7 @@
 """The artifact store: content-addressed folders, written payload first, manifest last, then renamed into place.
 
     store/KEY/payload/...     what the stage made; its SHA-256 is the artifact's digest
-    store/KEY/metrics.jsonl   what was measured on the way; not part of the digest
+    store/KEY/metrics.jsonl   what was measured; not part of the digest
     store/KEY/checkpoints/    model folders of the steps that the stage was asked to keep; not part of it either
     store/KEY/manifest.json   stage, version, config, inputs, digest; a manifest means done
     store/.work/KEY/          an unfinished stage: its payload so far and its own checkpoints (`scratch/`)

@@ -1,6 +1,6 @@
-"""Text to token ids: the chat template, and an explicit mask of the tokens that bear loss.
+"""Text to token ids: the chat template, and an explicit mask of the tokens that have loss.
 
-A prompt has the ids that the template's text has. A token bears loss if and only if the model has to produce it behind
+A prompt has the ids that the template's text has. A token has loss if and only if the model has to produce it behind
 such a prompt: the assistant's text and the stop token after it. What the generation prompt supplies is not trained.
 Nothing is inferred from token values, so a padding token that equals the stop token does no harm.
 

@@ -2,7 +2,7 @@
 
 `transformers` infers packing from position ids, and an all-ones mask or a cache switches that off without a word.
 Here the boundaries are explicit: the caller passes `segments`, and a call without them is an error. On CUDA torch's
-own kernel for samples of different lengths is called as its documentation says; untested here, for want of a GPU.
+own kernel for samples of different lengths is called as its documentation says; untested here, without a GPU.
 """
 
 import functools

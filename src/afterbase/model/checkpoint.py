@@ -1,7 +1,7 @@
 """The state a training loop resumes from, written by torch DCP beside the training, for any number of ranks.
 
     FOLDER/step-00000050/.metadata     written last: a checkpoint without it does not count
-    FOLDER/step-00000050/state.json    its score, and what the loop wants back beside the weights
+    FOLDER/step-00000050/state.json    its score, and what the loop needs besides the weights
     FOLDER/step-00000050/*.distcp      weights, buffers and optimizer states, a file a rank
 
 Every tensor has the name of its parameter, so that a run may go on with more or fewer ranks than it began with.

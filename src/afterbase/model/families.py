@@ -1,4 +1,4 @@
-"""Which models can be trained at all, told from the config before any weight is read."""
+"""Which models can be trained at all: decided by the config before any weight is read."""
 
 import json
 import math

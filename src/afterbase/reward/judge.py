@@ -3,7 +3,7 @@
 The judge thinks first and ends with one line `Verdict MARK: V` (V3 report section 5.2: the reward carries the chain of
 thought that leads to it). MARK is a number that occurs in none of the texts to be judged, and it fences them in, so no
 answer can close its own fence, nor hold a line that reads as a verdict: not even one that the judge repeats last. What
-a judge is talked into thinking no parser can see; `eval.examination` measures how often that happens.
+an answer persuades a judge to think no parser can see; `eval/reward_model_exam.py` measures how often it happens.
 
 Reading is strict. Whatever is not exactly one verdict is none: the judge has failed then, and the answer gets no
 reward, neither a low one nor a high one.

@@ -1,8 +1,8 @@
 """The dual track (V3 report section 5.2.1): rules where an answer can be checked, a model where it cannot.
 
-Every problem has exactly one owner, told by its verifier. A reward model gives values in [0, 1] as rules do (a scalar
-one's scores pass through a sigmoid, a judge's are scaled); advantages are normalised within a prompt's own group, so
-the tracks never mix.
+Every problem has exactly one owner, which its verifier names. A reward model gives values in [0, 1] as rules do (a
+scalar one's scores pass through a sigmoid, a judge's are scaled); advantages are normalised within a prompt's own
+group, so the tracks never mix.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,7 @@
 """From several judgements to one: majority, mean, and the order in which two answers are shown.
 
 Sampled judgements of one model, voted, are the self-rewarding of the V3 report's section 5.4 (maj@k). Abstentions are
-left out of a vote and counted; where they are more than half, there is no vote. A tie is told, never broken.
+left out of a vote and counted; where they are more than half, there is no vote. A tie is reported, never broken.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 A group tells the processor time of all that was ever in it, and ends all of it at once. Where the controllers of memory
 and of processes can be had, too, it also holds them to the limits, memory of the kernel and of sockets included. The
 place is this process's own group: the root of the hierarchy, or one that was handed over to it and holds nobody else,
-as `systemd-run --user --scope -p Delegate=yes afterbase ...` makes it. Where none of this can be had, /proc alone is
+as `systemd-run --user --scope -p Delegate=yes afterbase ...` makes it. Where none of this is possible, /proc alone is
 looked at (`process_usage.py`).
 
 Source: Documentation/admin-guide/cgroup-v2.rst of Linux.

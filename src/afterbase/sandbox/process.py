@@ -1,8 +1,8 @@
-"""One confined command from its start to its end: fed, watched, killed, reaped, and told what became of it.
+"""One confined command from its start to its end: fed, watched, killed, reaped, and its end reported.
 
 All its processes are looked at every 20 ms (`process_usage.py`); what they used together is judged once more at their
-end, so that a verdict near a limit does not hang on when one looked. A command is over when its first process is: what
-that leaves behind is killed.
+end, so that a verdict near a limit does not depend on the moment of a look. A command is over when its first process
+is: what that leaves behind is killed.
 """
 
 import contextlib

@@ -3,7 +3,7 @@
 Memory is what is not a file's, tables of pages included, and what the buffers of sockets may hold, of which no process
 is told to be the owner. What is written is what the kernel counts for the disk: what lies in a file system in memory is
 not, nor are the names of empty files. What is taken between two looks is not seen here, nor the time of a process that
-lives between two looks and whose parent does not wait for it: kernels with control groups tell both (`cgroup.py`).
+lives between two looks and whose parent does not wait for it: kernels with control groups tell both (`cgroups.py`).
 
 Sources: proc(5), Documentation/scheduler/sched-stats.rst of Linux.
 """

@@ -44,7 +44,7 @@ def prepare(model: PreTrainedModel, modules: nn.ModuleDict, config: Training, *,
     """Modules made ready to be trained, in place: on their device, spread over the ranks; how to run them forward.
 
     Nothing is dropped at random: the log-probabilities of preference pairs and of rollouts have to be the model's own.
-    They go to CUDA where there is one (untested here, for want of a GPU), unless the stage can only work on the `cpu`.
+    They go to CUDA where there is one (untested here, without a GPU), unless the stage can only work on the `cpu`.
     """
     modules.eval()
     if config.recompute:

@@ -3,7 +3,7 @@ r"""Which option's letter a response chooses: for the verifier `choice` and for 
 A letter in the last `\boxed{...}` decides. Without one it is the last claim: "Answer: B", "the answer is (B)", "B is
 correct", "so B", "it must be B", 答案是B, 故选B, `Antwort: B` and its like in other languages, a last line that is a
 letter; or the one letter that lines begin with, as options do. What is denied ("A is wrong", "not A") or supposed ("if
-the answer is A") is no claim. An answer that names two letters names none: whoever lists them all would be right.
+the answer is A") is no claim. An answer that names two letters names none: a list of all would be right.
 
 "A good idea" has an article, "A. Paris" and "A because" a choice. Of patterns that look on, none looks far: the time is
 linear on any text.

@@ -1,7 +1,7 @@
 r"""Where the answer is in a response: the last box, "the answer is", the last number; the last block of code.
 
 A box is `\boxed` or `\fbox`, with braces or, as TeX allows, without; one with nothing in it is none where another says
-something. What is called the answer is told in English or Chinese, or stands below a heading that says so.
+something. What the response calls its answer is named in English or Chinese, or stands below a heading that says so.
 
 A thought is no part of it (`core/reasoning.py`): one that never ends has no answer.
 """

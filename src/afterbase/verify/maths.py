@@ -2,7 +2,7 @@ r"""Maths answers: what a response finally says, against the right answer.
 
 What can be decided exactly is (exact.py), in microseconds and in this process, since nothing of the text is evaluated.
 The rest is compared in a fork of its own for each answer (`fork_server.py`): identities of functions to many digits
-(`mathematics/identity.py`), what our grammar does not reach (integrals, sums over an index) by math-verify. The fork is
+(`identity.py`), what our grammar does not reach (integrals, sums over an index) by math-verify. The fork is
 killed at a hard deadline: math-verify's own time-outs are signals, which need the main thread and do not stop C code.
 
 `evaluated` is for problems that ask for a number to be computed: where the right answer is a number, the response must

@@ -1,4 +1,4 @@
-r"""Puzzles of reasoning-gym, scored by the data set's own scorer, in a fork of its own for each answer.
+r"""Puzzles of reasoning-gym, scored by the data set's own scorer, in a separate fork for each answer.
 
 The answer is what stands in the last `\boxed{...}`, or where the problem says else.
 Right is a score of 1 and nothing less. Many scorers give partial credit (knights and knaves: 0.65 for one role of

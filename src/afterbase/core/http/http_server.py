@@ -33,7 +33,7 @@ def refuse_open_door(host: str, token: str | None) -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound socket, not listening yet; port 0 takes a free one. Raises UserError where it is not to be had."""
+    """A bound socket, not listening yet; port 0 takes a free one. Raises UserError where it is not available."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

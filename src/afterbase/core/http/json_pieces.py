@@ -1,4 +1,4 @@
-"""A large JSON text, written piece by piece: Python's encoder lets nobody else have a turn until its text is whole."""
+"""A large JSON text, written piece by piece: Python's encoder would block other threads until its end."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How many values a JSON text holds, told from its bytes: before it is read, since values take memory and letters not.
+"""How many values a JSON text holds, counted in its bytes before it is parsed: values take memory, letters do not.
 
 A list of nothing is two letters in a text and 56 to 300 bytes once it is read; a megabyte of them stops everybody for
 a second, and a validator that tells of each one takes a gigabyte.

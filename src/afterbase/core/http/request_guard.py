@@ -1,4 +1,4 @@
-"""What every server of ours settles before an application sees a request: from where, by whom, and how much.
+"""What every server of ours checks before an application sees a request: from where, by whom, and how much.
 
 In this order: headers that contradict one another, the name in `Host` (a web page can make a name of its own resolve to
 this machine: DNS rebinding), pages of other origins, the token, the kind of the body and its length. Nothing of a body

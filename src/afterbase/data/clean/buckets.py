@@ -1,4 +1,4 @@
-"""A hash table from 32-bit keys to rows, for many keys at once: 10 to 15 bytes a row.
+"""A hash table from 32-bit keys to rows, for many keys in one call: 10 to 15 bytes a row.
 
 Linear probing in an array of row numbers; the keys stand in one array by row. Several rows may share a key. Once
 `FULL` rows do, later ones are not added under it: a key so common says nothing, and its chain would cost every row

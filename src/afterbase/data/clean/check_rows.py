@@ -1,4 +1,4 @@
-"""What is decided about each row by itself, and the sketches that duplicates are told by: pure, to run anywhere.
+"""What is decided about each row by itself, and the sketches by which duplicates are found: pure, to run anywhere.
 
 A piece is a row group of a Parquet file of samples. What comes out has a row for each row that came in: stage, rule and
 score of the first rule that it breaks, a note (which benchmark's item), and for the others their sketches.

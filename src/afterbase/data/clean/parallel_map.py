@@ -1,6 +1,6 @@
 """The same pure function over many pieces of data: in this process, in a pool of processes, or on Ray Data.
 
-Results come in the order of the pieces, whatever runs where, so that what is made of them does not depend on it. Only
+Results come in the order of the pieces, so that the output does not depend on where a piece ran. Only
 as many are under way as keep the workers busy: memory does not grow with the pieces.
 
 Pieces are descriptions (a path and which rows), not rows: the workers read the rows themselves. On a Ray cluster the

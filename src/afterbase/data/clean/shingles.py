@@ -1,4 +1,4 @@
-"""Texts as hashed tokens and hashed n-grams, many at once: what duplicates, contamination and repetition are found by.
+"""Texts as hashed tokens and hashed n-grams, many in one call, to find duplicates, contamination, repetition.
 
 Text is NFKC-normalised and case-folded. A token is a run of letters, marks and digits; or one character of a script
 written without spaces (Chinese, Japanese, Thai, ...) or of Hangul; or one operator, so that `3 + 4` and `3 - 4` differ.

@@ -1,6 +1,6 @@
 """Which of a problem's right answers are kept: rules by name and parameter, a choice of what they leave, balance.
 
-The report wants the expert's data "concise and effective" (V3, section 5.1) and gives no rule. Overthinking is told as
+The report wants the expert's data "concise and effective" (V3, section 5.1) and gives no rule. Overthinking is found as
 in "Do NOT Think That Much for 2+3=?" (arXiv 2412.21187): by what comes after the first right answer in the chain. The
 thresholds are the recipe's.
 """

@@ -1,4 +1,4 @@
-"""Who writes drafts in place of the procedural teacher: an endpoint, a model here, or one on a vLLM server."""
+"""Who writes drafts instead of the procedural teacher: an endpoint, a model here, or one on a vLLM server."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,7 @@
 r"""Problems of any reasoning-gym family, split in train and test; answers are scored as exact.
 
 A family is one of the data sets that `reasoning_gym` makes without end. Test problems are of the share that is kept for
-tests (`held_out.py`), told by their question.
+tests (`held_out.py`), chosen by a hash of their question.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Prompts as they are told apart: by a hash of their text.
+"""What makes two prompts the same: the hash of their text.
 
 Equal here means equal but for case, Unicode's composed and decomposed forms, and white space. Prompts that are nearly
 equal are not found by this.

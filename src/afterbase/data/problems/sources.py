@@ -1,8 +1,8 @@
 r"""Problems from a table of the user's: a file, or a set of `datasets`, with its licence and its split.
 
-Before anything is paid for, each row is checked, equal prompts are told apart once, what a benchmark holds is left out,
-and the gold answers are put to their verifier. What is left out is in dropped.jsonl, with the row and the rule. Test
-problems are of the share that is kept for tests (`held_out.py`), told by the prompt's hash.
+Before anything is paid for, each row is checked, equal prompts become one, what a benchmark holds is left out,
+and the gold answers go through their verifier. What is left out is in dropped.jsonl, with the row and the rule. Test
+problems are of the share that is kept for tests (`held_out.py`), chosen by the prompt's hash.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ from afterbase.verify.check import audit
 from afterbase.verify.extract import Way
 
 VERSION = 3
-_BATCH = 128  # rows that are put to benchmarks at once
+_BATCH = 128  # rows that are compared with benchmarks in one call
 _IN_POWERS_OF_TEN = re.compile(r"[+-]?\d+(?:\.\d*)?[eE][+-]?\d{1,2}", re.ASCII)  # as a CSV holds floats
 _NEEDED = {"maths": ("answer",), "python": ("function", "tests"), "program": ("tests",)}
 

@@ -1,4 +1,4 @@
-"""Problems that are kept for tests: a fixed share of each domain, told by a hash of what makes a problem that one.
+"""Problems that are kept for tests: a fixed share of each domain, chosen by the hash of a problem's identity.
 
 Nothing that a model learns from may hold them: neither the training split of a recipe, nor the text of the shipped
 base. A hash, unlike a list, needs no agreement between the two.

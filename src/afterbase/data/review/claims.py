@@ -1,6 +1,6 @@
 """Which draft is on whose screen, so that no more people read a draft than it needs.
 
-A claim lasts half an hour; after that the draft is offered to others, and whoever decides it first has decided it.
+A claim lasts half an hour; after that the draft is offered to others, and the first decision counts.
 """
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, func, select

@@ -1,4 +1,4 @@
-"""Who reviews a run, and who of them settles conflicts."""
+"""Who reviews a run, and who of them decides conflicts."""
 
 from collections.abc import Iterable
 

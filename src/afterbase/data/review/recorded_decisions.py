@@ -1,4 +1,4 @@
-"""Review of open-ended drafts: decisions that people recorded, and what becomes of the drafts.
+"""Review of open-ended drafts: decisions that people recorded, and what happens to the drafts.
 
 The V3 report has annotators verify the accuracy and correctness of its non-reasoning data, and publishes no
 protocol; the three decisions, and the rule that nothing unreviewed is trained on, are ours. Decisions are recorded

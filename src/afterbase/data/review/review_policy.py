@@ -58,7 +58,7 @@ def shortfall(policy: Review, *, undecided: int, conflicts: int, agreement: Call
     """What is missing until the stage may go on, in words; nothing: it may.
 
     `agreement` is asked for once everything is decided. Reviewers who never disagreed pass any `min_alpha`, also where
-    alpha is not defined for want of a second category.
+    alpha is not defined without a second category.
     """
     missing = []
     if undecided:

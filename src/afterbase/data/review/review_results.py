@@ -1,4 +1,4 @@
-"""What comes of a review: people's decisions on the samples, and how far the people agreed."""
+"""The results of a review: people's decisions on the samples, and how far the people agreed."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """The review as a stage of a recipe: drafts go to people, and their decisions come back on the samples.
 
-The run opens the review before it trains the experts, so that people can begin at once, and stops at the stage until
-they have done what the policy asks. What they decided is then fixed in an artifact; asking for more later (a larger
-share, say) is another artifact, to which their verdicts still count.
+The run opens the review before it trains the experts, so that people can begin immediately, and stops at the stage
+until they have done what the policy asks. What they decided is then fixed in an artifact; asking for more later (a
+larger share, say) is another artifact, to which their verdicts still count.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
-"""The review's records: what is shown to whom, what each person decided, and what is settled.
+"""The review's records: what is shown to whom, what each person decided, and which drafts are done.
 
 Every change begins by counting up its domain's row, which makes other writers wait for the commit, in SQLite and in
 PostgreSQL alike: of two people who want the same draft one comes second, sees what the first did, and is refused
-where there is nothing left to decide. `version` is the item's; whoever settles a conflict says which one they saw.
+where there is nothing left to decide. `version` is the item's; a person who decides a conflict says which one they saw.
 """
 
 import json

@@ -1,6 +1,6 @@
 """One model on several benchmarks: what is missing is said first, then each is answered, marked and written down.
 
-Answers lie in a cache beside the results, by request: a run that was killed goes on where it stopped.
+Answers lie in a cache beside the results, by request: a run that was killed continues where it stopped.
 """
 
 import random

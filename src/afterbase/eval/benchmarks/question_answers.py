@@ -1,4 +1,4 @@
-"""Answers to the questions of a benchmark, by whoever is asked: limits on length, and what does not fit.
+"""Answers to the questions of a benchmark, from a model or an endpoint: limits on length, and what does not fit.
 
 An answer may be as long as the benchmark allows, and no longer than the model's context leaves room for after the
 prompt. A question that leaves no room at all has no answer: it is counted as wrong, as `too_long`. A model without a

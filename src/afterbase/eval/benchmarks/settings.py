@@ -1,4 +1,4 @@
-"""How benchmarks are run: what the user may set in place of each protocol's own."""
+"""How benchmarks are run: what the user may set instead of each protocol's own."""
 
 import secrets
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a judged evaluation is asked for; mistakes are told where it is made, before anything is read or asked."""
+"""What a judged evaluation has to do; mistakes in it are errors before anything is read or asked."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -2,7 +2,7 @@
 
 Everything lies in one folder in the published forms, so that `afterbase score` reads it again: `arena-hard/` with
 model_judgment/JUDGE/MODEL.jsonl, `alpaca-eval/JUDGE/MODEL/` with annotations.json and model_outputs.json, and
-`reward-bench/JUDGE-kN.jsonl`. Requests are kept beside them: a run that was killed goes on where it stopped.
+`reward-bench/JUDGE-kN.jsonl`. Requests are kept beside them: a run that was killed continues where it stopped.
 """
 
 import json

@@ -1,6 +1,6 @@
 """IFEval (Zhou et al. 2023, arXiv 2311.07911): 541 prompts with instructions that a rule can check.
 
-The report: prompt-level, strict; every instruction of a prompt has to be followed. The prompt is put as it stands.
+The report: prompt-level, strict; every instruction of a prompt has to be followed. The prompt is not changed.
 """
 
 from typing import Any

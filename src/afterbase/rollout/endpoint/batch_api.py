@@ -1,7 +1,7 @@
 """The batch API of OpenAI and others, at half the price or less: requests as a file, answers within a day.
 
 A batch is noted in the cache before it is sent, and forgotten when its answers are in; a run that was killed in between
-finds it, and waits for it in place of sending its requests again. Of the processes on one cache one sends at a time.
+finds it, and waits for it instead of sending its requests again. Of the processes on one cache one sends at a time.
 Answers are known by the key of their request, as all in the cache.
 
 Does not cover: cancelling, and endpoints that take other files than chat completions.

@@ -1,7 +1,7 @@
 """What may be spent at an endpoint: requests, tokens, money. Before each attempt, the most it can cost is set aside.
 
 So a limit is never passed, whatever the server writes, as long as a token is a byte of text at least and the server
-keeps to `max_tokens`. What comes back is settled by the server's own count, and paid from an account that lies in the
+keeps to `max_tokens`. An answer is charged by the server's own count, and paid from an account that lies in the
 request cache, in the same commit as the answer: what was spent before a kill, and by other processes, is in it. An
 attempt that broke off may have been billed, and stays at its most while the process lasts. Does not cover: what other
 processes have set aside and not paid yet, tokens of hidden reasoning that a server bills and does not count.

@@ -1,4 +1,4 @@
-"""A chat request to an endpoint, and what comes of it: an answer, or a failure with its reason."""
+"""A chat request to an endpoint, and its result: an answer, or a failure with its reason."""
 
 import hashlib
 import math
@@ -19,7 +19,7 @@ _THOUGHT_FIELDS = ("thinking", "reasoning", "text", "content", "summary")
 
 @dataclass(frozen=True, kw_only=True)
 class ChatRequest:
-    """One answer to be had; lengths in tokens, None where the server decides.
+    """One requested answer; lengths in tokens, None where the server decides.
 
     `sample` tells equal requests apart: they are sent and kept each for itself, with a seed of its own derived from
     `seed`, if there is one. `top_logprobs` is the number of candidates beside each token's log-probability; None wants
@@ -95,8 +95,8 @@ class Answer:
 class Reason(StrEnum):
     """Why a request has no answer; `refused` alone is about the request, the others may pass.
 
-    `abandoned`: it was not asked (again), since nothing came of many others. `budget`: it was not sent, for want of
-    money, tokens or requests.
+    `abandoned`: it was not asked (again), since nothing came of many others. `budget`: it was not sent: no
+    money, tokens or requests were left.
     """
 
     REFUSED = "refused"

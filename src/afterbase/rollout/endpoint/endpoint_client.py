@@ -1,4 +1,4 @@
-"""The client of OpenAI-compatible endpoints, for teachers and judges: many chat requests at once, kept as they come.
+"""The client of OpenAI-compatible endpoints, for teachers and judges: many requests together, each answer kept.
 
 A request that fails is a result with its reason; only what would fail them all (a wrong token, a wrong model) raises.
 """

@@ -1,6 +1,6 @@
 """Lossless speculative decoding: the multi-token prediction module drafts one token, the trunk verifies it.
 
-A token is the inverse of a distribution function at a uniform that belongs to its position (sampler.py). The draft is
+A token is the inverse of a distribution function at a uniform that belongs to its position (`token_sampler.py`). The draft is
 the module's inverse at the same uniform, and is accepted if and only if the trunk's own inverse gives that token, so
 that answers are those of plain decoding, token for token, whatever the module says. What is accepted is the coupling of
 the two distributions under a common uniform (greedily: whether their best tokens agree), somewhat less than the sum of

@@ -1,4 +1,4 @@
-"""From the body of a request to token ids, within bounds that are settled before any work is done.
+"""From the body of a request to token ids, within bounds that are checked before any work begins.
 
 It runs in threads of its own, two for what is short and one for what is long, so that neither the event loop nor a
 short request waits for a long one; and it ends, between two prompts, once its client has left.

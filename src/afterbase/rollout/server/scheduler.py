@@ -46,7 +46,7 @@ class Wanted:
     """`samples` answers to a prompt, with the `top` most probable tokens at each place.
 
     `send` is called in the computing thread with a sample's index and its next event, and must not block. Between steps
-    it is asked whether a sample is `unwanted`, for want of a reader, and whether the reader is so far `behind` that it
+    it is asked whether a sample is `unwanted`, without a reader, and whether the reader is so far `behind` that it
     should get no more for now. `request` is the same for all prompts of a request: turns are taken by it.
     """
 

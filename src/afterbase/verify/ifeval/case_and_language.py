@@ -1,4 +1,4 @@
-"""Instructions on language and case. Where no language can be told, as of digits alone, the instruction is followed."""
+"""Instructions on language and case. A text without a known language, such as digits, follows its instruction."""
 
 import functools
 from pathlib import Path

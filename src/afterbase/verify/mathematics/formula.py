@@ -60,7 +60,7 @@ _STARTS = frozenset(["(", "[", "{", "|", r"\lfloor", r"\lceil"])
 
 
 def value(text: str, arithmetic: Arithmetic) -> Quotient:
-    """The value of a spelled formula; NoValueError, TooLargeError or UndecidedError where there is none to be had."""
+    """The value of a spelled formula; NoValueError, TooLargeError or UndecidedError where there is none."""
     reader = _Reader(text, arithmetic)
     return reader.whole()
 

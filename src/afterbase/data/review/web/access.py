@@ -3,8 +3,8 @@
 A reviewer's token is made from the database's secret, their name and how often it was withdrawn, so that it is the same
 at every start and is stored nowhere. It arrives once, in the fragment of a link, which no server and no log ever sees;
 then it lives in a cookie that scripts cannot read, that no other site's request carries, and behind TLS no plain one.
-Every form bears a second word made the same way; that its request's origin is this server is settled before
-(`core.guard`).
+Every form has a second word made the same way; that its request's origin is this server is settled before
+(`core/http/request_guard.py`).
 """
 
 import hashlib
@@ -51,7 +51,7 @@ def same(a: str, b: str) -> bool:
 
 
 async def read_form(request: Request) -> dict[str, str]:
-    """The fields of a form; HTTPException where it is none. Too large a one is cut off on its way (`core.guard`)."""
+    """The fields of a form; HTTPException where it is none. Too large a one is cut off before (`request_guard.py`)."""
     body = await request.body()
     try:
         pairs = parse_qsl(

@@ -1,6 +1,6 @@
 """The web app for reviewers: FastAPI answers with HTML, htmx puts it in place; it works without scripts, too.
 
-What a browser is told: no script but the two files of ours, no other site, no frame around it (`_POLICY`). Each
+The policy for browsers: only our two scripts, no other site, no frame around the page (`_POLICY`). Each
 change is committed before it is answered.
 """
 

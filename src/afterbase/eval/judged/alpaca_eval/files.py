@@ -2,7 +2,7 @@
 
 A model comes as a table with one row an instruction, or as the pair that tatsu-lab/alpaca_eval publishes for each:
 `annotations.json` (preferences and both texts) and `model_outputs.json` (all the model's answers, in the order of the
-instructions). Rows may be missing or shuffled: each is put to its instruction by the index, by the text's SHA-1, or by
+instructions). Rows may be missing or shuffled: each finds its instruction by the index, by the text's SHA-1, or by
 its place in `model_outputs.json`, and the baseline's length has to be the one known for it.
 """
 

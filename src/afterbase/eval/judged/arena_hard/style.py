@@ -23,7 +23,7 @@ from afterbase.eval.judged.arena_hard.score import Battles, Score, Version, draw
 def score(battles: Battles, own_B4: np.ndarray, baseline_B4: np.ndarray, version: Version) -> dict[str, Score]:
     """Each model's style-controlled score and interval, of counts in the order tokens, headers, list items, bold.
 
-    UserError if style and model cannot be told apart.
+    UserError if style and model cannot be separated.
     """
     z_B4 = features(own_B4, baseline_B4, version)
     # Battles on one question with one model share their features: they are one row of the fit.

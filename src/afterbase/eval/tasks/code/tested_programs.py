@@ -1,6 +1,6 @@
 """Whole programs as answers: which tests they pass, in the sandbox of `afterbase.sandbox.programs`.
 
-The language is told by the tag of the answer's last block; without a block the answer is a program. A thought is none.
+The tag of the answer's last block names the language; without a block the answer is a program. A thought is none.
 """
 
 from collections.abc import Sequence

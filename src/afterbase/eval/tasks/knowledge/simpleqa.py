@@ -1,6 +1,6 @@
 """SimpleQA (Wei et al. 2024, arXiv 2411.04368): 4,326 short questions of fact; a judge compares.
 
-The report: the share of correct answers. The question is put as it stands.
+The report: the share of correct answers. The question is not changed.
 """
 
 from pydantic import BaseModel

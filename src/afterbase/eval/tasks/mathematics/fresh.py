@@ -1,6 +1,6 @@
 """Problems that nobody can have trained on: made anew from families of reasoning-gym, scored by their own rules.
 
-The seed is drawn once for a folder of results and kept there, so that a stopped run goes on with the same problems;
+The seed is drawn once for a folder of results and kept there, so that a stopped run continues with the same problems;
 `--seed` sets it, for two models that are to be compared.
 """
 

@@ -1,4 +1,4 @@
-"""Word problems in other clothes: other names, or another number with the answer computed anew.
+"""Word problems in another form: other names, or another number with the answer computed again.
 
 A number is changed only where the solution's own steps say what follows from it: each step in its double angle brackets
 has to be arithmetic that comes out as written, the number has to stand once in the question and once in the steps, and

@@ -1,7 +1,7 @@
 """DROP (Dua et al. 2019, arXiv 1903.00161): questions on a passage that ask to count, add, compare and find.
 
 The report: F1 with three examples, simple-evals' protocol. The examples are the first three of the training split, so
-that every model sees the same ones (simple-evals draws them anew for each question).
+that every model sees the same ones (simple-evals draws others for each question).
 """
 
 import re

@@ -1,7 +1,7 @@
 """LongBench v2 (Bai et al. 2024, arXiv 2412.15204): 503 questions of four options on texts of 8k to 2M words.
 
 No examples and no reasoning asked for, as the creators do first. They cut the middle out of a text that is too long for
-a model; here such a question has no answer, and is told.
+a model; here such a question has no answer, and a message says so.
 """
 
 from random import Random

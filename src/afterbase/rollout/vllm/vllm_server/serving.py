@@ -8,10 +8,11 @@
                                     while none is, `done` at the end
     POST /abort                     what runs ends with what it has
 
-Who asks, from where and how much is settled by `core.guard`, what is asked by `wanted.py`. Requests are read on the
-event loop; the model works on the main thread alone, one after the other, so an update never meets a rollout. A server
-that was just started holds version null, and refuses to sample until it has been given weights. A client that leaves
-takes its request along. An error of the sampler's own ends the process: clients hear of it by the broken connection.
+`core/http/request_guard.py` checks who asks, from where and how much; `wanted.py` what is asked. Requests are read on
+the event loop; the model works on the main thread alone, one after the other, so an update never meets a rollout. A
+server that was just started holds version null, and refuses to sample until it has been given weights. A client that
+leaves takes its request along. An error of the sampler's own ends the process: clients hear of it by the broken
+connection.
 
 Runs in vLLM's environment, which has nothing of afterbase: the standard library, ASGI, and modules of `core` that are
 made of these.

@@ -1,11 +1,11 @@
 """Lossless speculative decoding: the multi-token prediction module drafts one token, the trunk verifies it.
 
-A token is the inverse of a distribution function at a uniform that belongs to its position (`token_sampler.py`). The draft is
-the module's inverse at the same uniform, and is accepted if and only if the trunk's own inverse gives that token, so
-that answers are those of plain decoding, token for token, whatever the module says. What is accepted is the coupling of
-the two distributions under a common uniform (greedily: whether their best tokens agree), somewhat less than the sum of
-min(p, q) of speculative sampling (arXiv 2211.17192), whose tokens depend on the draft. Exact up to rounding: products
-with two tokens a row may differ from those with one in the last digit.
+A token is the inverse of a distribution function at a uniform that belongs to its position, see `token_sampler.py`. The
+draft is the module's inverse at the same uniform, and is accepted if and only if the trunk's own inverse gives that
+token, so that answers are those of plain decoding, token for token, whatever the module says. What is accepted is the
+coupling of the two distributions under a common uniform (greedily: whether their best tokens agree), somewhat less than
+the sum of min(p, q) of speculative sampling (arXiv 2211.17192), whose tokens depend on the draft. Exact up to rounding:
+products with two tokens a row may differ from those with one in the last digit.
 
 Whether to draft is a rule of the rows and of the acceptance so far, and asks no clock: the last digits of
 log-probabilities depend on how many tokens share a step, and an artifact repeats bit for bit.

@@ -15,10 +15,10 @@ from pathlib import Path
 from measures import tell
 
 from afterbase.sandbox import isolation
-from afterbase.sandbox.confinement import Jail, Landlock, Limits
+from afterbase.sandbox.confinement import Confinement, Landlock, Limits
 from afterbase.sandbox.launcher_client import close_idle
-from afterbase.sandbox.programs import Case, Judge, Program
-from afterbase.sandbox.python_calls import Run, Sandbox
+from afterbase.sandbox.programs import Case, Program, ProgramRunner
+from afterbase.sandbox.python_calls import CallRunner, Run
 
 PASSING = "import sys\nprint(sum(map(int, sys.stdin.read().split())))"
 HOSTILE = [
@@ -49,12 +49,12 @@ def main() -> None:
     parser.add_argument("--tests", type=int, default=400, help="of each way of running Python")
     parser.add_argument("--jail", choices=["strongest", "landlock"], default="strongest")
     asked = parser.parse_args()
-    jail = Landlock() if asked.jail == "landlock" else isolation.jail()
+    confinement = Landlock() if asked.jail == "landlock" else isolation.find_confinement()
     workers = len(os.sched_getaffinity(0))
     before = left_behind()
     measure_calls(asked.tests * 10, workers, asked.json)
-    measure_programs(jail, asked.tests, workers, asked.json)
-    reasons = run_hostile(jail, asked.programs, workers)
+    measure_programs(confinement, asked.tests, workers, asked.json)
+    reasons = run_hostile(confinement, asked.programs, workers)
     tell("hostile_programs", asked.programs, f"programs, {dict(reasons)}", as_json=asked.json)
     after = left_behind()
     for what in before:
@@ -63,27 +63,27 @@ def main() -> None:
 
 def measure_calls(tests: int, workers: int, as_json: bool) -> None:
     run = Run(program="def f(x):\n    return x + 1", function="f", calls=[[1]])
-    with Sandbox(workers=workers) as sandbox:
+    with CallRunner(workers=workers) as sandbox:
         sandbox.run_many([run] * workers)
         tell("calls_per_second", tests / _seconds(lambda: sandbox.run_many([run] * tests)), "tests/s", as_json=as_json)
         times = [_seconds(lambda: sandbox.run_many([run])) for _ in range(tests // 10)]
     tell("calls_latency_p95", _percentile(times, 95) * 1000, "ms", as_json=as_json)
 
 
-def measure_programs(jail: Jail, tests: int, workers: int, as_json: bool) -> None:
+def measure_programs(confinement: Confinement, tests: int, workers: int, as_json: bool) -> None:
     program = Program("python", PASSING, [Case("1 2 3\n", "6\n")])
-    judge = Judge(jail=jail, workers=workers)
+    judge = ProgramRunner(confinement=confinement, workers=workers)
     seconds = _seconds(lambda: judge.verdicts([program] * tests))
-    tell(f"programs_per_second_{jail.name}", tests / seconds, "tests/s", as_json=as_json)
+    tell(f"programs_per_second_{confinement.name}", tests / seconds, "tests/s", as_json=as_json)
     times = [_seconds(lambda: judge.verdicts([program])) for _ in range(tests // 4)]
-    tell(f"programs_latency_p95_{jail.name}", _percentile(times, 95) * 1000, "ms", as_json=as_json)
+    tell(f"programs_latency_p95_{confinement.name}", _percentile(times, 95) * 1000, "ms", as_json=as_json)
 
 
-def run_hostile(jail: Jail, programs: int, workers: int) -> Counter[str]:
+def run_hostile(confinement: Confinement, programs: int, workers: int) -> Counter[str]:
     """How the programs ended; none may have ended by our own fault."""
     texts = [HOSTILE[n % len(HOSTILE)] if n % 64 else EVERY_64TH[n // 64 % 3] for n in range(programs)]
     limits = Limits(cpu_seconds=1, wall_seconds=3.0, memory_bytes=128 << 20, folder_bytes=16 << 20)
-    judge = Judge(jail=jail, workers=2 * workers, limits=limits)
+    judge = ProgramRunner(confinement=confinement, workers=2 * workers, limits=limits)
     return Counter(verdict.reason for verdict in judge.verdicts([Program("python", x, [Case("", "6")]) for x in texts]))
 
 

@@ -16,10 +16,9 @@ import time
 from measures import tell
 
 from afterbase.core.sample import Status
-from afterbase.sandbox.forks.fork_client import ForkServer
-from afterbase.sandbox.forks.fork_pool import workers
+from afterbase.sandbox import ForkServer, fork_pool
 from afterbase.verify.extract import last_boxed
-from afterbase.verify.maths import Item, check_maths_many
+from afterbase.verify.maths import WORK, Item, check_maths_many
 
 SAMPLES = 8
 SHARES = {"whole": 52, "fraction": 14, "decimal": 5, "root": 7, "pi": 4, "point": 6, "list": 4, "formula": 8}
@@ -93,7 +92,7 @@ def main() -> None:
     arguments = parser.parse_args()
     pairs = answers(arguments.answers)
     step = max(1, len(pairs) // arguments.peer_answers)
-    workers("maths").each(_started, range(2))
+    fork_pool(WORK).each(_started, range(2))
     by_math_verify("1", "2")
 
     halves = [range(0, len(pairs) // 2), range(len(pairs) // 2, len(pairs))]  # the two take turns

@@ -4,20 +4,20 @@ import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.sandbox import isolation
-from afterbase.sandbox.confinement import Bubblewrap, Jail, Landlock, Limits
+from afterbase.sandbox.confinement import Bubblewrap, Confinement, Landlock, Limits
 from afterbase.sandbox.languages import SPELLINGS, toolchain
 from afterbase.sandbox.process import Ended
-from afterbase.sandbox.program_run import Workshop, room
+from afterbase.sandbox.program_run import ProgramRun, work_dir
 
 KINDS = {kind.name: kind for kind in (Bubblewrap(), Landlock())}
 SMALL = Limits(cpu_seconds=1, wall_seconds=4.0, memory_bytes=128 << 20, processes=24, output_bytes=1 << 16)
 
 
-def jail_or_skip(name: str = "strongest") -> Jail:
+def confinement_or_skip(name: str = "strongest") -> Confinement:
     """The walls of this name; the test is skipped, with the reason, where they do not hold."""
     try:
         if name == "strongest":
-            return isolation.jail()
+            return isolation.find_confinement()
     except UserError as error:
         pytest.skip(error.got)
     missing = isolation.open_in(KINDS[name])
@@ -34,9 +34,13 @@ def skip_without_tools(language: str) -> None:
         pytest.skip(f"{error.rule}: {error.got}")
 
 
-def ended(jail: Jail, text: str, *, language: str = "python", stdin: str = "", limits: Limits = SMALL) -> Ended:
+def ended(
+    confinement: Confinement, text: str, *, language: str = "python", stdin: str = "", limits: Limits = SMALL
+) -> Ended:
     """How one run of a program ends that needs no building."""
-    with room() as place:
-        shop = Workshop(language=SPELLINGS[language], text=text, room=place, jail=jail, limits=limits)
-        assert shop.fault_of_building() is None
-        return shop.ended(stdin)
+    with work_dir() as place:
+        run = ProgramRun(
+            language=SPELLINGS[language], text=text, work_dir=place, confinement=confinement, limits=limits
+        )
+        assert run.fault_of_building() is None
+        return run.ended(stdin)

@@ -1,4 +1,4 @@
-"""Programs that do what no program should, made at random, in each jail: nothing outside changes, and each is judged.
+"""Programs that do what no program should, made at random, in each confinement: nothing outside changes.
 
 A case is a Python program of a few moves: raw system calls with drawn numbers and arguments, files at drawn paths,
 signals, limits and priorities of other processes, forks, what is left behind.
@@ -16,9 +16,9 @@ import pytest
 from hypothesis import strategies as st
 
 from afterbase.core.sample import Status
-from afterbase.sandbox.confinement import Jail
-from afterbase.sandbox.programs import Case, Judge, Program
-from confinements import KINDS, SMALL, jail_or_skip
+from afterbase.sandbox.confinement import Confinement
+from afterbase.sandbox.programs import Case, Program, ProgramRunner
+from confinements import KINDS, SMALL, confinement_or_skip
 
 pytestmark = pytest.mark.fuzz
 
@@ -122,8 +122,8 @@ def programs(outside: Outside) -> st.SearchStrategy[str]:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_no_program_changes_what_is_outside_or_escapes_a_verdict(name, outside, for_a_while) -> None:
-    jail: Jail = jail_or_skip(name)
-    judge = Judge(jail=jail, workers=1, limits=SMALL)
+    confinement: Confinement = confinement_or_skip(name)
+    judge = ProgramRunner(confinement=confinement, workers=1, limits=SMALL)
 
     def check(text: str) -> None:
         (verdict,) = judge.verdicts([Program("python", text, [Case("", "1")])])

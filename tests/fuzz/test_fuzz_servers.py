@@ -22,9 +22,9 @@ from afterbase.data.review.web import review_app
 from afterbase.data.review.web.access import form_word, token
 from afterbase.rollout.server.app import create_app as chat_app
 from afterbase.sandbox import server as sandbox_app
-from afterbase.sandbox.programs import Judge
-from afterbase.sandbox.python_calls import Sandbox
-from confinements import SMALL, jail_or_skip
+from afterbase.sandbox.programs import ProgramRunner
+from afterbase.sandbox.python_calls import CallRunner
+from confinements import SMALL, confinement_or_skip
 from fuzz_requests import JSON, RAW_CHATS, RAW_COMPLETIONS, TEXTS, in_form, raw
 from loopback import served
 from raw import exchange
@@ -107,8 +107,10 @@ def server(request, toy_lm, toy_folder, tmp_path) -> Iterator[str]:
             with rollouts(toy_folder) as url:
                 yield url
         case "serve-sandbox":
-            with Sandbox(workers=1) as sandbox:
-                app = sandbox_app.create_app(Judge(jail=jail_or_skip(), limits=SMALL), sandbox, token=None)
+            with CallRunner(workers=1) as sandbox:
+                app = sandbox_app.create_app(
+                    ProgramRunner(confinement=confinement_or_skip(), limits=SMALL), sandbox, token=None
+                )
                 with served(app, header_seconds=0.5) as url:
                     yield url
         case _:
@@ -200,8 +202,10 @@ CALLS = st.fixed_dictionaries(
 
 
 def test_bodies_of_the_sandbox_are_judged_or_refused(for_a_while) -> None:
-    with Sandbox(workers=1) as sandbox:
-        app = sandbox_app.create_app(Judge(jail=jail_or_skip(), limits=SMALL), sandbox, token=None)
+    with CallRunner(workers=1) as sandbox:
+        app = sandbox_app.create_app(
+            ProgramRunner(confinement=confinement_or_skip(), limits=SMALL), sandbox, token=None
+        )
         with served(app) as url, httpx.Client(base_url=url, timeout=60) as client:
 
             def check(request: Request) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from afterbase.sandbox import cgroups
 from afterbase.sandbox.cgroups import Group, Place, made_in, own_group, place
-from afterbase.sandbox.confinement import Limits, Nothing
+from afterbase.sandbox.confinement import Limits, Unconfined
 from afterbase.sandbox.launcher_client import borrowed, close_idle
 from afterbase.sandbox.python_calls import Reason
 from confinements import SMALL, ended
@@ -137,11 +137,11 @@ def test_children_that_nobody_sees_are_counted() -> None:
         except ChildProcessError: pass
     """
     limits = replace(SMALL, cpu_seconds=1, wall_seconds=60.0)
-    assert ended(Nothing(), textwrap.dedent(program), limits=limits).reason is Reason.TIMEOUT
+    assert ended(Unconfined(), textwrap.dedent(program), limits=limits).reason is Reason.TIMEOUT
 
 
 def test_runs_leave_no_groups() -> None:
     found = place_or_skip()
-    ended(Nothing(), "print(6)")
+    ended(Unconfined(), "print(6)")
     close_idle()
     assert [path for path in found.folder.iterdir() if path.is_dir()] == []

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.sandbox import confinement as module
-from afterbase.sandbox.confinement import Bubblewrap, Landlock, Limits, Nothing, Room, reachable, resource_limits
+from afterbase.sandbox.confinement import Bubblewrap, Landlock, Limits, Unconfined, WorkDir, reachable, resource_limits
 
 
 def test_for_another_user_every_folder_above_must_be_open(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,13 +27,13 @@ def test_limits_are_hard_and_addresses_may_be_free(seconds: int, addresses: int 
     assert limits.get("AS") == (None if addresses is None else (addresses, addresses))
 
 
-@pytest.mark.parametrize("kind", [Bubblewrap(), Landlock(), Nothing()], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", [Bubblewrap(), Landlock(), Unconfined()], ids=lambda kind: kind.name)
 def test_the_longer_command_holds_the_shorter_one_and_no_secret(kind, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("SECRET", "x")
-    room = Room(folder=tmp_path, user=None, prefixes=["/opt/python"])
-    confined = kind.confined(["/bin/echo", kind.inside(room)], room, Limits(), building=False, status=9)
+    work_dir = WorkDir(folder=tmp_path, user=None, prefixes=["/opt/python"])
+    confined = kind.confined(["/bin/echo", kind.inside(work_dir)], work_dir, Limits(), building=False, status=9)
     for descriptor in confined.descriptors:
         os.close(descriptor)
     assert "/bin/echo" in str(confined.command)
-    assert kind.inside(room) in str(confined.command)
+    assert kind.inside(work_dir) in str(confined.command)
     assert "SECRET" not in {**confined.environment}

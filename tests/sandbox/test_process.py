@@ -14,17 +14,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.sandbox.confinement import Jail, Limits
+from afterbase.sandbox.confinement import Confinement, Limits
 from afterbase.sandbox.launcher_client import close_idle
 from afterbase.sandbox.process import overdue
-from afterbase.sandbox.program_run import room
+from afterbase.sandbox.program_run import work_dir
 from afterbase.sandbox.python_calls import Reason
-from confinements import SMALL, ended, jail_or_skip, skip_without_tools
+from confinements import SMALL, confinement_or_skip, ended, skip_without_tools
 
 
 @pytest.fixture(params=["strongest", pytest.param("landlock", marks=pytest.mark.slow)])
-def jail(request: pytest.FixtureRequest) -> Jail:
-    return jail_or_skip(request.param)
+def confinement(request: pytest.FixtureRequest) -> Confinement:
+    return confinement_or_skip(request.param)
 
 
 @pytest.fixture(autouse=True)
@@ -57,35 +57,40 @@ def is_nobodys(folder: Path) -> bool:
         os.close(lock)
 
 
-def test_what_a_program_prints_is_told_and_what_it_reads_is_given(jail: Jail) -> None:
+def test_what_a_program_prints_is_told_and_what_it_reads_is_given(confinement: Confinement) -> None:
     program = "import sys\nprint(sys.stdin.read().upper(), end='')\nprint('aside', file=sys.stderr)"
-    told = ended(jail, program, stdin="größe 🙂\n")
+    told = ended(confinement, program, stdin="größe 🙂\n")
     assert (told.reason, told.status, told.stdout.decode(), told.stderr) == (Reason.OK, 0, "GRÖSSE 🙂\n", b"aside\n")
 
 
-def test_a_long_input_that_nobody_reads_holds_nothing_up(jail: Jail) -> None:
-    assert ended(jail, "print(3)", stdin="x" * 5_000_000).stdout == b"3\n"
+def test_a_long_input_that_nobody_reads_holds_nothing_up(confinement: Confinement) -> None:
+    assert ended(confinement, "print(3)", stdin="x" * 5_000_000).stdout == b"3\n"
 
 
-def test_bytes_pass_as_they_are(jail: Jail) -> None:
-    assert ended(jail, r"import os; os.write(1, b'\xff\0\r\n')").stdout == b"\xff\0\r\n"
+def test_bytes_pass_as_they_are(confinement: Confinement) -> None:
+    assert ended(confinement, r"import os; os.write(1, b'\xff\0\r\n')").stdout == b"\xff\0\r\n"
 
 
-def test_the_streams_can_be_opened_by_name(jail: Jail) -> None:
-    told = ended(jail, "read x < /dev/stdin; echo $x > /dev/stdout; echo b > /dev/stderr", language="bash", stdin="a\n")
+def test_the_streams_can_be_opened_by_name(confinement: Confinement) -> None:
+    told = ended(
+        confinement, "read x < /dev/stdin; echo $x > /dev/stdout; echo b > /dev/stderr", language="bash", stdin="a\n"
+    )
     assert (told.stdout, told.stderr) == (b"a\n", b"b\n")
 
 
-def test_a_private_folder_can_be_written_and_is_new_each_time(jail: Jail) -> None:
+def test_a_private_folder_can_be_written_and_is_new_each_time(confinement: Confinement) -> None:
     program = "import os\nos.chdir(os.environ['TMPDIR'])\nprint(os.listdir())\nopen('x', 'w').write('y')"
     for _ in range(2):
-        assert ended(jail, program).stdout == b"[]\n"
+        assert ended(confinement, program).stdout == b"[]\n"
 
 
-def test_a_program_inherits_three_streams_and_no_secret(jail: Jail, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_inherits_three_streams_and_no_secret(
+    confinement: Confinement, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SECRET", "x")
     told = ended(
-        jail, "import os\nprint([d for d in range(64) if os.path.exists(f'/proc/self/fd/{d}')])\nprint(*os.environ)"
+        confinement,
+        "import os\nprint([d for d in range(64) if os.path.exists(f'/proc/self/fd/{d}')])\nprint(*os.environ)",
     )
     assert told.stdout.splitlines()[0] == b"[0, 1, 2]"
     assert set(told.stdout.decode().splitlines()[1].split()) <= {
@@ -166,18 +171,18 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_programs_end_for_the_right_reason(jail: Jail, name: str) -> None:
+def test_hostile_programs_end_for_the_right_reason(confinement: Confinement, name: str) -> None:
     deed, reasons = HOSTILE[name]
     head = "import ctypes, os, resource, sys, time\nlibc = ctypes.CDLL(None)\n"
     head += f"tmp, outside, theirs = os.environ['TMPDIR'], {os.getpid()}, {__file__!r}\n"
-    assert ended(jail, head + deed, limits=SHORT if Reason.TIMEOUT in reasons else SMALL).reason in reasons
+    assert ended(confinement, head + deed, limits=SHORT if Reason.TIMEOUT in reasons else SMALL).reason in reasons
 
 
 SHORT = Limits(cpu_seconds=1, wall_seconds=1.5, memory_bytes=128 << 20, processes=24)
 
 
 @pytest.mark.parametrize("deed", ["pass", "os.closerange(0, 64)", "os.fork()", "signal.signal(15, signal.SIG_IGN)"])
-def test_children_die_with_their_parent(jail: Jail, deed: str) -> None:
+def test_children_die_with_their_parent(confinement: Confinement, deed: str) -> None:
     program = f"""
     import os, signal, time
     print(3, flush=True)
@@ -185,23 +190,23 @@ def test_children_die_with_their_parent(jail: Jail, deed: str) -> None:
         {deed}
         time.sleep(10 ** 6)
     """
-    told = ended(jail, textwrap.dedent(program))
+    told = ended(confinement, textwrap.dedent(program))
     assert (told.reason, told.stdout) == (Reason.OK, b"3\n")
 
 
-def test_files_of_other_runs_are_not_seen(jail: Jail, tmp_path: Path) -> None:
+def test_files_of_other_runs_are_not_seen(confinement: Confinement, tmp_path: Path) -> None:
     """The folder of a run that goes on at the same time, and a file of this test."""
-    with room() as other:
+    with work_dir() as other:
         (other.folder / "main.py").write_text("theirs")
         for path in (other.folder / "main.py", other.folder, tmp_path, Path("/tmp")):
             program = f"import os\ntry: print(os.listdir({str(path)!r}))\nexcept OSError: print('no')"
-            assert ended(jail, program).stdout in (b"no\n", b"[]\n")
+            assert ended(confinement, program).stdout in (b"no\n", b"[]\n")
 
 
 def test_small_files_fill_a_folder_of_limited_size() -> None:
-    jail = jail_or_skip("bubblewrap")
+    confinement = confinement_or_skip("bubblewrap")
     program = "import os\nfor n in range(99): open(os.environ['TMPDIR'] + f'/{n}', 'wb').write(b'x' * 10 ** 6)"
-    told = ended(jail, program, limits=Limits(folder_bytes=4 << 20))
+    told = ended(confinement, program, limits=Limits(folder_bytes=4 << 20))
     assert told.reason is Reason.CRASH
     assert b"No space left" in told.stderr
 
@@ -209,8 +214,8 @@ def test_small_files_fill_a_folder_of_limited_size() -> None:
 @pytest.mark.parametrize("deed", ["pass", "os.remove(name)", "if os.fork(): os.wait(); os._exit(0)"])
 def test_what_is_written_to_a_disk_is_bounded(deed: str) -> None:
     """Files that are there, that are open without a name, and those of many processes."""
-    jail = jail_or_skip("landlock")
-    with room() as place:
+    confinement = confinement_or_skip("landlock")
+    with work_dir() as place:
         kind = subprocess.run(["stat", "-f", "-c", "%T", place.folder], capture_output=True, text=True, check=True)
     if kind.stdout.strip() in ("tmpfs", "ramfs", "overlayfs") or not Path("/proc/self/io").exists():
         pytest.skip("what is written here is counted by nobody")
@@ -225,22 +230,22 @@ def test_what_is_written_to_a_disk_is_bounded(deed: str) -> None:
         {deed}
     """
     limits = Limits(folder_bytes=4 << 20, cpu_seconds=30, wall_seconds=60.0)
-    assert ended(jail, textwrap.dedent(program), limits=limits).reason is Reason.OUTPUT
+    assert ended(confinement, textwrap.dedent(program), limits=limits).reason is Reason.OUTPUT
 
 
-def test_folders_that_their_owner_closed_are_cleared(jail: Jail) -> None:
+def test_folders_that_their_owner_closed_are_cleared(confinement: Confinement) -> None:
     program = (
         "import os\nos.chdir(os.environ['TMPDIR'])\nfor _ in range(300): os.mkdir('d'); os.chdir('d')\nos.mkdir('e', 0)"
     )
-    assert ended(jail, program).reason is Reason.OK
+    assert ended(confinement, program).reason is Reason.OK
 
 
-def test_a_jail_that_cannot_be_built_is_our_fault(jail: Jail, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jail_that_cannot_be_built_is_our_fault(confinement: Confinement, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("afterbase.sandbox.confinement.program_filter", lambda **_: b"")
-    assert ended(jail, "print(3)").reason is Reason.SANDBOX
+    assert ended(confinement, "print(3)").reason is Reason.SANDBOX
 
 
-def test_processor_time_is_that_of_all_processes_those_that_are_gone_too(jail: Jail) -> None:
+def test_processor_time_is_that_of_all_processes_those_that_are_gone_too(confinement: Confinement) -> None:
     """Six that take half of the time each, one after the other."""
     program = """
     import os, time
@@ -250,14 +255,16 @@ def test_processor_time_is_that_of_all_processes_those_that_are_gone_too(jail: J
             os._exit(0)
         os.wait()
     """
-    assert ended(jail, textwrap.dedent(program), limits=replace(SMALL, wall_seconds=60.0)).reason is Reason.TIMEOUT
     assert (
-        ended(jail, textwrap.dedent(program), limits=replace(SMALL, cpu_seconds=9, wall_seconds=60.0)).reason
+        ended(confinement, textwrap.dedent(program), limits=replace(SMALL, wall_seconds=60.0)).reason is Reason.TIMEOUT
+    )
+    assert (
+        ended(confinement, textwrap.dedent(program), limits=replace(SMALL, cpu_seconds=9, wall_seconds=60.0)).reason
         is Reason.OK
     )
 
 
-def test_the_tables_of_pages_are_memory(jail: Jail) -> None:
+def test_the_tables_of_pages_are_memory(confinement: Confinement) -> None:
     """A run-time that reserves addresses is not bound in them; reading a byte of each 2 MiB costs a table of 4 KiB."""
     program = """
     import mmap
@@ -265,18 +272,20 @@ def test_the_tables_of_pages_are_memory(jail: Jail) -> None:
     for place in range(0, 1 << 37, 2 << 20): block[place]
     """
     limits = replace(SMALL, address_bytes=None, cpu_seconds=9, wall_seconds=60.0)
-    assert ended(jail, textwrap.dedent(program), limits=limits).reason is Reason.MEMORY
-    assert ended(jail, textwrap.dedent(program), limits=replace(limits, memory_bytes=1 << 30)).reason is Reason.OK
+    assert ended(confinement, textwrap.dedent(program), limits=limits).reason is Reason.MEMORY
+    assert (
+        ended(confinement, textwrap.dedent(program), limits=replace(limits, memory_bytes=1 << 30)).reason is Reason.OK
+    )
 
 
-def test_forty_threads_that_sleep_are_no_memory(jail: Jail) -> None:
+def test_forty_threads_that_sleep_are_no_memory(confinement: Confinement) -> None:
     program = """
     import threading, time
     threads = [threading.Thread(target=time.sleep, args=(0.2,)) for _ in range(40)]
     for thread in threads: thread.start()
     for thread in threads: thread.join()
     """
-    assert ended(jail, textwrap.dedent(program), limits=Limits()).reason is Reason.OK
+    assert ended(confinement, textwrap.dedent(program), limits=Limits()).reason is Reason.OK
 
 
 def test_processes_of_python_share_a_queue() -> None:
@@ -285,13 +294,13 @@ def test_processes_of_python_share_a_queue() -> None:
     import multiprocessing
     with multiprocessing.Pool(2) as pool: print(sum(pool.map(abs, range(-9, 0))))
     """
-    assert ended(jail_or_skip("bubblewrap"), textwrap.dedent(program), limits=Limits()).stdout == b"45\n"
+    assert ended(confinement_or_skip("bubblewrap"), textwrap.dedent(program), limits=Limits()).stdout == b"45\n"
 
 
-def test_a_long_output_is_in_the_pipe_at_once(jail: Jail) -> None:
+def test_a_long_output_is_in_the_pipe_at_once(confinement: Confinement) -> None:
     """As Node needs it, which drops the rest of it in process.exit."""
     program = "import fcntl\nprint(fcntl.fcntl(1, fcntl.F_GETPIPE_SZ))"
-    assert int(ended(jail, program).stdout) > 1 << 16
+    assert int(ended(confinement, program).stdout) > 1 << 16
 
 
 HARMLESS = {
@@ -323,25 +332,27 @@ HARMLESS = {
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_run_times_need_is_there(jail: Jail, name: str) -> None:
+def test_what_run_times_need_is_there(confinement: Confinement, name: str) -> None:
     language, text = HARMLESS[name]
     skip_without_tools(language)
-    told = ended(jail, text, language=language, limits=Limits())
+    told = ended(confinement, text, language=language, limits=Limits())
     assert (told.reason, told.stdout.strip(), told.stderr) == (Reason.OK, b"6", b"")
 
 
 def test_modes_and_times_can_be_changed_behind_mounts() -> None:
     text = "cd $TMPDIR; touch -d @0 x; echo 'echo 6' > y; chmod +x y; ./y"
-    assert ended(jail_or_skip("bubblewrap"), text, language="bash").stdout == b"6\n"
+    assert ended(confinement_or_skip("bubblewrap"), text, language="bash").stdout == b"6\n"
 
 
 @pytest.mark.parametrize(("megabytes", "reason"), [(100, Reason.OK), (132, Reason.MEMORY)])
-def test_the_verdict_on_memory_is_by_the_peak_and_always_the_same(jail: Jail, megabytes: int, reason: Reason) -> None:
+def test_the_verdict_on_memory_is_by_the_peak_and_always_the_same(
+    confinement: Confinement, megabytes: int, reason: Reason
+) -> None:
     """What is held for a moment between two looks counts as what is held for long."""
-    assert {ended(jail, f"len(b'x' * ({megabytes} << 20))").reason for _ in range(5)} == {reason}
+    assert {ended(confinement, f"len(b'x' * ({megabytes} << 20))").reason for _ in range(5)} == {reason}
 
 
-def test_a_first_thread_that_ends_hides_no_memory(jail: Jail) -> None:
+def test_a_first_thread_that_ends_hides_no_memory(confinement: Confinement) -> None:
     program = """
     import ctypes, threading, time
     def hold():
@@ -351,10 +362,10 @@ def test_a_first_thread_that_ends_hides_no_memory(jail: Jail) -> None:
     threading.Thread(target=hold).start()
     ctypes.CDLL(None).syscall(60, 0)
     """
-    assert ended(jail, textwrap.dedent(program)).reason is Reason.MEMORY
+    assert ended(confinement, textwrap.dedent(program)).reason is Reason.MEMORY
 
 
-def test_what_lies_in_sockets_is_memory(jail: Jail) -> None:
+def test_what_lies_in_sockets_is_memory(confinement: Confinement) -> None:
     program = """
     import os, socket, time
     for _ in range(8):
@@ -369,10 +380,10 @@ def test_what_lies_in_sockets_is_memory(jail: Jail) -> None:
             time.sleep(1000)
     time.sleep(1000)
     """
-    assert ended(jail, textwrap.dedent(program), limits=Limits(memory_bytes=256 << 20)).reason is Reason.MEMORY
+    assert ended(confinement, textwrap.dedent(program), limits=Limits(memory_bytes=256 << 20)).reason is Reason.MEMORY
 
 
-def test_children_that_nobody_waits_for_use_up_the_time(jail: Jail) -> None:
+def test_children_that_nobody_waits_for_use_up_the_time(confinement: Confinement) -> None:
     """The kernel adds their time to nobody's."""
     program = """
     import os, signal, time
@@ -387,7 +398,7 @@ def test_children_that_nobody_waits_for_use_up_the_time(jail: Jail) -> None:
     print(6)
     """
     limits = replace(SMALL, cpu_seconds=2, wall_seconds=60.0)
-    assert ended(jail, textwrap.dedent(program), limits=limits).reason is Reason.TIMEOUT
+    assert ended(confinement, textwrap.dedent(program), limits=limits).reason is Reason.TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -400,9 +411,9 @@ def test_children_that_nobody_waits_for_use_up_the_time(jail: Jail) -> None:
         "os.kill(os.getpid(), signal.SIGXCPU)",
     ],
 )
-def test_who_is_ended_for_the_processor_time_is_late_whoever_sees_it_first(jail: Jail, deed: str) -> None:
+def test_who_is_ended_for_the_processor_time_is_late_whoever_sees_it_first(confinement: Confinement, deed: str) -> None:
     """The kernel, whose ticks may be some percent ahead of what was used, or the watch."""
-    told = ended(jail, f"import os, signal\n{deed}", limits=replace(SMALL, cpu_seconds=1, wall_seconds=60.0))
+    told = ended(confinement, f"import os, signal\n{deed}", limits=replace(SMALL, cpu_seconds=1, wall_seconds=60.0))
     assert told.reason is Reason.TIMEOUT
 
 
@@ -422,10 +433,10 @@ def crowded() -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_who_is_not_let_run_is_not_late(jail: Jail, crowded: None) -> None:
+def test_who_is_not_let_run_is_not_late(confinement: Confinement, crowded: None) -> None:
     """A third of a second of work takes four in a thirteenth of a processor, where two are given."""
     program = "import time\nwhile time.process_time() < 0.3: pass\nprint(6)"
-    told = ended(jail, program, limits=replace(SMALL, cpu_seconds=9, wall_seconds=2.0))
+    told = ended(confinement, program, limits=replace(SMALL, cpu_seconds=9, wall_seconds=2.0))
     assert (told.reason, told.stdout) == (Reason.OK, b"6\n")
 
 
@@ -433,9 +444,9 @@ def test_who_is_not_let_run_is_not_late(jail: Jail, crowded: None) -> None:
 @pytest.mark.parametrize(
     "deed", ["time.sleep(1000)", "os.read(os.pipe()[0], 1)", "l = threading.Lock()\nl.acquire()\nl.acquire()"]
 )
-def test_who_sleeps_is_late_on_a_crowded_machine_too(jail: Jail, crowded: None, deed: str) -> None:
+def test_who_sleeps_is_late_on_a_crowded_machine_too(confinement: Confinement, crowded: None, deed: str) -> None:
     limits = replace(SMALL, cpu_seconds=9, wall_seconds=2.0)
-    assert ended(jail, f"import os, threading, time\n{deed}", limits=limits).reason is Reason.TIMEOUT
+    assert ended(confinement, f"import os, threading, time\n{deed}", limits=limits).reason is Reason.TIMEOUT
 
 
 @given(wall=st.floats(0.1, 100), elapsed=st.floats(0, 1000), share=st.floats(0, 1))

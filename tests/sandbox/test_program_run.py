@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.core.temporary_folders import sweep
-from afterbase.sandbox.confinement import SCRATCH, Limits, Nothing
+from afterbase.sandbox.confinement import SCRATCH, Limits, Unconfined
 from afterbase.sandbox.languages import LANGUAGES, SPELLINGS
-from afterbase.sandbox.program_run import Workshop, lines_of, make_executable, room
-from afterbase.sandbox.programs import Case, Judge, Program
+from afterbase.sandbox.program_run import ProgramRun, lines_of, make_executable, work_dir
+from afterbase.sandbox.programs import Case, Program, ProgramRunner
 from afterbase.sandbox.users import USERS
-from confinements import jail_or_skip, skip_without_tools
+from confinements import confinement_or_skip, skip_without_tools
 
 # A sum of what is read; a broken source; an uncaught error. Each in a language's own words.
 PROGRAMS = {
@@ -63,9 +63,11 @@ SLOW = {"typescript", "java", "cpp", "csharp"}
 
 def judged(language: str, text: str, stdout: str = "6\n", limits: Limits = ROOMY) -> str:
     skip_without_tools(language)
-    with room() as place:
-        shop = Workshop(language=SPELLINGS[language], text=text, room=place, jail=jail_or_skip(), limits=limits)
-        return shop.fault_of_building() or shop.reason(stdin="1 2\n3\n", stdout=stdout)
+    with work_dir() as place:
+        run = ProgramRun(
+            language=SPELLINGS[language], text=text, work_dir=place, confinement=confinement_or_skip(), limits=limits
+        )
+        return run.fault_of_building() or run.reason(stdin="1 2\n3\n", stdout=stdout)
 
 
 def test_all_languages_are_here() -> None:
@@ -186,32 +188,35 @@ def test_a_source_may_not_be_put_together_from_files_outside() -> None:
     assert judged("cpp", '#include "/etc/passwd"\nint main() {}') == "compile"
 
 
-class Stubborn(Nothing):
+class Stubborn(Unconfined):
     """Leaves in each scratch folder a file that even root cannot remove, until the test is done with it."""
 
     def __init__(self) -> None:
         self.stuck: list[Path] = []
 
-    def confined(self, command, room, limits, *, building, status):
-        file = room.folder / SCRATCH / "stuck"
+    def confined(self, command, work_dir, limits, *, building, status):
+        file = work_dir.folder / SCRATCH / "stuck"
         file.touch()
         if subprocess.run(["chattr", "+i", file], capture_output=True).returncode:
             pytest.skip("files cannot be made immutable here")
-        self.stuck.append(room.folder)
-        return super().confined(command, room, limits, building=building, status=status)
+        self.stuck.append(work_dir.folder)
+        return super().confined(command, work_dir, limits, building=building, status=status)
 
 
 def test_what_a_program_leaves_for_ever_costs_no_verdict() -> None:
-    jail = Stubborn()
+    confinement = Stubborn()
     program = Program("python", "print(6)", [Case("", "6"), Case("", "7")])
     try:
-        assert Judge(jail=jail).reasons([program, program], all_tests=True) == [["match", "mismatch"]] * 2
-        assert all(folder.exists() for folder in jail.stuck)
+        assert (
+            ProgramRunner(confinement=confinement).reasons([program, program], all_tests=True)
+            == [["match", "mismatch"]] * 2
+        )
+        assert all(folder.exists() for folder in confinement.stuck)
     finally:
-        for folder in jail.stuck:
+        for folder in confinement.stuck:
             subprocess.run(["chattr", "-R", "-i", folder], check=True)
         sweep(USERS)
-    assert not any(folder.exists() for folder in jail.stuck)
+    assert not any(folder.exists() for folder in confinement.stuck)
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder", "second name", "closed file", "nothing"])

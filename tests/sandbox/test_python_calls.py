@@ -8,8 +8,8 @@ import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.sandbox.forks import fork_client as forks
-from afterbase.sandbox.forks.fork_client import Limits
-from afterbase.sandbox.python_calls import Reason, Run, RunResult, Sandbox, available
+from afterbase.sandbox.forks.fork_client import ForkLimits
+from afterbase.sandbox.python_calls import CallRunner, Reason, Run, RunResult, missing_isolation
 
 
 def children(parent: int) -> list[int]:
@@ -26,22 +26,24 @@ def children(parent: int) -> list[int]:
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(workers=1, limits=Limits(cpu_seconds=1, memory_bytes=96 << 20, output_bytes=1 << 16)) as sandbox:
+def sandbox() -> Iterator[CallRunner]:
+    with CallRunner(
+        workers=1, limits=ForkLimits(cpu_seconds=1, memory_bytes=96 << 20, output_bytes=1 << 16)
+    ) as sandbox:
         yield sandbox
 
 
-def run(sandbox: Sandbox, body: str, *arguments: object) -> RunResult:
+def run(sandbox: CallRunner, body: str, *arguments: object) -> RunResult:
     """One call of a function with this body and the parameter `x`."""
     program = "import os, sys\ndef f(*x):\n" + textwrap.indent(textwrap.dedent(body), "    ")
     return sandbox.run(program, "f", [list(arguments)])
 
 
 def test_isolation_is_there() -> None:
-    assert available() is None
+    assert missing_isolation() is None
 
 
-def test_results_are_plain_json_and_calls_share_a_process(sandbox: Sandbox) -> None:
+def test_results_are_plain_json_and_calls_share_a_process(sandbox: CallRunner) -> None:
     program = "seen = []\ndef f(x):\n    seen.append(x)\n    return {1: (x, None), 'seen': seen}"
     result = sandbox.run(program, "f", [[1], ["ä\ud800"]])
     assert result.reason is Reason.OK
@@ -49,15 +51,15 @@ def test_results_are_plain_json_and_calls_share_a_process(sandbox: Sandbox) -> N
     assert result.results == [{"1": [1, None], "seen": [1]}, {"1": ["ä\ud800", None], "seen": [1, "ä\ud800"]}]
 
 
-def test_the_standard_library_is_there_and_packages_are_not(sandbox: Sandbox) -> None:
+def test_the_standard_library_is_there_and_packages_are_not(sandbox: CallRunner) -> None:
     body = "import csv, hashlib, xml.dom; return hashlib.md5(b'').hexdigest()[:4]"
     assert run(sandbox, body).results == ["d41d"]
     assert run(sandbox, "import numpy").reason is Reason.CRASH
 
 
-def test_the_same_program_draws_the_same_numbers(sandbox: Sandbox) -> None:
+def test_the_same_program_draws_the_same_numbers(sandbox: CallRunner) -> None:
     body = "import random; return [random.random(), list({'a', 'b', 'c', 'd'})]"
-    with Sandbox(workers=1) as other:
+    with CallRunner(workers=1) as other:
         assert run(sandbox, body) == run(sandbox, body) == run(other, body)
 
 
@@ -105,7 +107,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_programs_are_wrong_for_the_right_reason(sandbox: Sandbox, name: str) -> None:
+def test_hostile_programs_are_wrong_for_the_right_reason(sandbox: CallRunner, name: str) -> None:
     body, reason = HOSTILE[name]
     assert run(sandbox, body) == RunResult(reason=reason)
 
@@ -114,7 +116,7 @@ def test_hostile_programs_are_wrong_for_the_right_reason(sandbox: Sandbox, name:
     ("program", "reason"),
     [("def f(:", Reason.COMPILE), ("\0", Reason.COMPILE), ("f = 1", Reason.CRASH), ("1 / 0", Reason.CRASH)],
 )
-def test_programs_that_never_get_to_the_call(sandbox: Sandbox, program: str, reason: Reason) -> None:
+def test_programs_that_never_get_to_the_call(sandbox: CallRunner, program: str, reason: Reason) -> None:
     assert sandbox.run(program, "f", [[]]).reason is reason
 
 
@@ -135,7 +137,7 @@ def test_programs_that_never_get_to_the_call(sandbox: Sandbox, program: str, rea
         "os.setxattr(path, 'user.x', b'')",
     ],
 )
-def test_nothing_outside_is_changed(sandbox: Sandbox, tmp_path: Path, deed: str) -> None:
+def test_nothing_outside_is_changed(sandbox: CallRunner, tmp_path: Path, deed: str) -> None:
     file = tmp_path / "file"
     file.write_text("as it was")
     before = file.stat()
@@ -149,7 +151,7 @@ def test_nothing_outside_is_changed(sandbox: Sandbox, tmp_path: Path, deed: str)
 
 
 def test_a_sleeper_is_woken_by_the_wall_clock() -> None:
-    with Sandbox(workers=1, limits=Limits(wall_seconds=0.5)) as sandbox:
+    with CallRunner(workers=1, limits=ForkLimits(wall_seconds=0.5)) as sandbox:
         assert run(sandbox, "import time; time.sleep(10 ** 6)").reason is Reason.TIMEOUT
 
 
@@ -166,7 +168,7 @@ def test_a_sleeper_is_woken_by_the_wall_clock() -> None:
         (b"\xff", RunResult(reason=Reason.CRASH)),
     ],
 )
-def test_a_forged_report_is_just_another_answer(sandbox: Sandbox, report: bytes, expected: RunResult) -> None:
+def test_a_forged_report_is_just_another_answer(sandbox: CallRunner, report: bytes, expected: RunResult) -> None:
     assert run(sandbox, f"os.write(3, {report!r}); os._exit(0)") == expected
 
 
@@ -179,14 +181,14 @@ def test_a_forged_report_is_just_another_answer(sandbox: Sandbox, report: bytes,
         "sys.modules['__main__']._answer = None",
     ],
 )
-def test_a_spoilt_interpreter_does_not_outlive_its_program(sandbox: Sandbox, trick: str) -> None:
+def test_a_spoilt_interpreter_does_not_outlive_its_program(sandbox: CallRunner, trick: str) -> None:
     run(sandbox, f"{trick}\nreturn 1")
     assert run(sandbox, "return 1") == RunResult(reason=Reason.OK, results=[1])
 
 
 def test_no_process_is_left_behind() -> None:
     before = set(children(os.getpid()))
-    with Sandbox(workers=2) as sandbox:
+    with CallRunner(workers=2) as sandbox:
         bodies = ["os.fork()", "sys.exit(0)", "os.abort()", "os.closerange(0, 64); list(iter(int, 1))", "return 1"]
         sandbox.run_many([Run(program=f"import os, sys\ndef f():\n {b}", function="f", calls=[[]]) for b in bodies * 4])
         servers = set(children(os.getpid())) - before
@@ -197,7 +199,7 @@ def test_no_process_is_left_behind() -> None:
 
 def test_a_dead_server_is_replaced() -> None:
     before = set(children(os.getpid()))
-    with Sandbox(workers=1) as sandbox:
+    with CallRunner(workers=1) as sandbox:
         run(sandbox, "return 1")
         (server,) = set(children(os.getpid())) - before
         os.kill(server, signal.SIGKILL)
@@ -212,14 +214,14 @@ def server_that(tmp_path: Path, does: str) -> Path:
 
 def test_a_server_that_dies_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forks, "_SERVER", server_that(tmp_path, "door.send(b'ready'); door.recv(99)"))
-    with Sandbox(workers=1) as sandbox:
+    with CallRunner(workers=1) as sandbox:
         assert run(sandbox, "return 1") == RunResult(reason=Reason.SANDBOX)
-    assert available.__wrapped__() == "the sandbox does not start: the server is dead"
+    assert missing_isolation.__wrapped__() == "the sandbox does not start: the server is dead"
 
 
 def test_a_server_without_walls_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     why = "landlock: Function not implemented"
     monkeypatch.setattr(forks, "_SERVER", server_that(tmp_path, f"door.send(b'fault {why}')"))
-    with Sandbox(workers=1) as sandbox, pytest.raises(UserError, match=why):
+    with CallRunner(workers=1) as sandbox, pytest.raises(UserError, match=why):
         run(sandbox, "return 1")
-    assert available.__wrapped__() == f"the sandbox does not start: {why}"
+    assert missing_isolation.__wrapped__() == f"the sandbox does not start: {why}"

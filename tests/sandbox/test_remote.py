@@ -7,12 +7,12 @@ from fastapi.responses import JSONResponse
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Status
 from afterbase.sandbox import remote
-from afterbase.sandbox.programs import Case, Judge, Program
-from afterbase.sandbox.python_calls import Reason, Run, Sandbox
-from afterbase.sandbox.remote import Remote, remote_or
+from afterbase.sandbox.programs import Case, Program, ProgramRunner
+from afterbase.sandbox.python_calls import CallRunner, Reason, Run
+from afterbase.sandbox.remote import RemoteSandbox, remote_or
 from afterbase.sandbox.server import create_app
 from afterbase.verify.python_code import check_python
-from confinements import SMALL, jail_or_skip
+from confinements import SMALL, confinement_or_skip
 from loopback import served
 
 ECHO = "print(input())"
@@ -21,8 +21,12 @@ ECHO = "print(input())"
 @pytest.fixture(scope="module")
 def server():
     with (
-        Sandbox(workers=1) as sandbox,
-        served(create_app(Judge(jail=jail_or_skip(), workers=1, limits=SMALL), sandbox, token="sesame")) as url,
+        CallRunner(workers=1) as sandbox,
+        served(
+            create_app(
+                ProgramRunner(confinement=confinement_or_skip(), workers=1, limits=SMALL), sandbox, token="sesame"
+            )
+        ) as url,
     ):
         yield url
 
@@ -35,8 +39,8 @@ def test_verdicts_are_those_of_a_judge_here(server: str) -> None:
         Program("python", "while True: pass", tests[:1]),
         Program("python", "(", tests[:1]),
     ]
-    here = Judge(jail=jail_or_skip(), workers=2, limits=SMALL)
-    there = Remote(server, "sesame")
+    here = ProgramRunner(confinement=confinement_or_skip(), workers=2, limits=SMALL)
+    there = RemoteSandbox(server, "sesame")
     for scoring in ("all", "fraction"):
         assert there.verdicts(programs, scoring=scoring) == here.verdicts(programs, scoring=scoring)
     assert [v.reason for v in there.verdicts(programs)] == ["match", "mismatch", "timeout", "compile"]
@@ -44,7 +48,7 @@ def test_verdicts_are_those_of_a_judge_here(server: str) -> None:
 
 
 def test_function_calls_come_back_as_json(server: str) -> None:
-    there = Remote(server, "sesame")
+    there = RemoteSandbox(server, "sesame")
     answer = "```python\ndef f(x):\n    return x, x + 1\n```"
     verdict = check_python(response=answer, function="f", tests=[{"args": [1], "expected": [1, 2]}], sandbox=there)
     assert verdict.status is Status.OK
@@ -54,14 +58,14 @@ def test_function_calls_come_back_as_json(server: str) -> None:
 
 def test_programs_at_once_are_kept_apart(server: str) -> None:
     programs = [Program("python", ECHO, [Case(f"{i}\n", f"{i}\n")]) for i in range(40)]
-    assert {v.reason for v in Remote(server, "sesame").verdicts(programs)} == {"match"}
+    assert {v.reason for v in RemoteSandbox(server, "sesame").verdicts(programs)} == {"match"}
 
 
 def test_a_wrong_token_and_an_unknown_language_are_told_as_here(server: str) -> None:
     with pytest.raises(UserError, match="wants its token"):
-        Remote(server, "wrong")
+        RemoteSandbox(server, "wrong")
     with pytest.raises(UserError, match="a program is in one of") as raised:
-        Remote(server, "sesame").verdicts([Program("cobol", "", [Case("", "")])])
+        RemoteSandbox(server, "sesame").verdicts([Program("cobol", "", [Case("", "")])])
     assert server in raised.value.remedy
 
 
@@ -69,12 +73,12 @@ def test_an_address_without_a_sandbox_is_refused_at_once() -> None:
     app = FastAPI()
     app.get("/health")(lambda: {"status": "ok"})
     with served(app) as url, pytest.raises(UserError, match="a sandbox on another machine") as raised:
-        Remote(url)
+        RemoteSandbox(url)
     assert "another server" in raised.value.got
     with pytest.raises(UserError, match="a sandbox on another machine"):
-        Remote("http://127.0.0.1:9")
+        RemoteSandbox("http://127.0.0.1:9")
     with pytest.raises(UserError, match="a sandbox on another machine"):
-        Remote("127.0.0.1:9")
+        RemoteSandbox("127.0.0.1:9")
 
 
 def test_a_server_that_fails_is_asked_again_and_then_it_is_no_fault_of_the_program(monkeypatch) -> None:
@@ -92,14 +96,16 @@ def test_a_server_that_fails_is_asked_again_and_then_it_is_no_fault_of_the_progr
         return JSONResponse({}, status_code=503)
 
     with served(app) as url:
-        one, other = Remote(url).verdicts([Program("python", text, [Case("", "")]) for text in ("twice", "never")])
+        one, other = RemoteSandbox(url).verdicts(
+            [Program("python", text, [Case("", "")]) for text in ("twice", "never")]
+        )
     assert (one.status, seen.count("twice")) == (Status.OK, 2)
     assert (other.status, other.reason, seen.count("never")) == (Status.FAILED, "sandbox", 4)
 
 
 def test_a_program_that_is_too_large_fails_alone(server: str) -> None:
     programs = [Program("python", "#" * (2 << 20), [Case("", "")]), Program("python", ECHO, [Case("a\n", "a\n")])]
-    large, small = Remote(server, "sesame").verdicts(programs)
+    large, small = RemoteSandbox(server, "sesame").verdicts(programs)
     assert (large.status, large.reason) == (Status.FAILED, "sandbox")
     assert small.status is Status.OK
 
@@ -109,4 +115,4 @@ def test_the_environment_names_the_machine(server: str, monkeypatch) -> None:
     assert remote_or(lambda: "here") == "here"
     monkeypatch.setenv(remote.URL, server)
     monkeypatch.setenv(remote.TOKEN, "sesame")
-    assert remote_or(lambda: pytest.fail("asked here")) == Remote(server, "sesame")
+    assert remote_or(lambda: pytest.fail("asked here")) == RemoteSandbox(server, "sesame")

@@ -15,11 +15,11 @@ import pytest
 from afterbase.core.errors import UserError
 from afterbase.core.http.request_guard import JSON
 from afterbase.core.sample import Status, Verdict
-from afterbase.sandbox.programs import Case, Judge, Program
-from afterbase.sandbox.python_calls import Reason, Run, Sandbox
-from afterbase.sandbox.remote import Remote
+from afterbase.sandbox.programs import Case, Program, ProgramRunner
+from afterbase.sandbox.python_calls import CallRunner, Reason, Run
+from afterbase.sandbox.remote import RemoteSandbox
 from afterbase.sandbox.server import create_app, say, serve
-from confinements import SMALL, jail_or_skip
+from confinements import SMALL, confinement_or_skip
 from loopback import served
 from raw import connect
 
@@ -47,8 +47,8 @@ def test_an_open_door_is_refused() -> None:
 )
 def test_what_is_no_program_is_refused(body) -> None:
     with (
-        Sandbox(workers=1) as sandbox,
-        served(create_app(Judge(jail=jail_or_skip(), limits=SMALL), sandbox, token=None)) as url,
+        CallRunner(workers=1) as sandbox,
+        served(create_app(ProgramRunner(confinement=confinement_or_skip(), limits=SMALL), sandbox, token=None)) as url,
     ):
         assert httpx.post(f"{url}/programs", json=body).status_code == 422
 
@@ -56,8 +56,10 @@ def test_what_is_no_program_is_refused(body) -> None:
 @pytest.fixture(scope="module")
 def url():
     with (
-        Sandbox(workers=1) as sandbox,
-        served(create_app(Judge(jail=jail_or_skip(), workers=1), sandbox, token=None), say=say) as base,
+        CallRunner(workers=1) as sandbox,
+        served(
+            create_app(ProgramRunner(confinement=confinement_or_skip(), workers=1), sandbox, token=None), say=say
+        ) as base,
     ):
         yield base
 
@@ -126,9 +128,9 @@ def test_results_that_python_alone_writes_are_those_of_calls_here(url) -> None:
         Run(program=nested, function="f", calls=[[1]]),
         Run(program="\ud800", function="f", calls=[[]]),
     ]
-    with Sandbox(workers=1) as here:
-        assert Remote(url).run_many(runs) == here.run_many(runs)
-    lost, nan = Remote(url).run_many(
+    with CallRunner(workers=1) as here:
+        assert RemoteSandbox(url).run_many(runs) == here.run_many(runs)
+    lost, nan = RemoteSandbox(url).run_many(
         [Run(program="", function="f", calls=[1]), Run(program="f = float", function="f", calls=[["nan"]])]  # type: ignore
     )
     assert lost.reason is Reason.SANDBOX
@@ -146,7 +148,7 @@ class Waits:
     """A judge whose programs run until nobody wants them."""
 
     def __init__(self) -> None:
-        self.jail = jail_or_skip()
+        self.confinement = confinement_or_skip()
         self.begun = threading.Semaphore(0)
         self.ended = threading.Semaphore(0)
         self.asked: list[str] = []
@@ -161,7 +163,7 @@ class Waits:
 
 
 def test_who_leaves_takes_what_runs_and_what_waits_along(monkeypatch) -> None:
-    monkeypatch.setattr("afterbase.sandbox.server.workers", lambda: 1)
+    monkeypatch.setattr("afterbase.sandbox.server.worker_count", lambda: 1)
     judge = Waits()
 
     def asking(text: str) -> socket.socket:
@@ -171,7 +173,7 @@ def test_who_leaves_takes_what_runs_and_what_waits_along(monkeypatch) -> None:
         connection.sendall(head.encode() + b"\r\n\r\n" + body)
         return connection
 
-    with Sandbox(workers=1) as sandbox, served(create_app(judge, sandbox, token=None)) as base:  # type: ignore[arg-type]
+    with CallRunner(workers=1) as sandbox, served(create_app(judge, sandbox, token=None)) as base:  # type: ignore[arg-type]
         runs = asking("runs")
         assert judge.begun.acquire(timeout=20)
         waits = asking("waits")
@@ -187,14 +189,14 @@ def test_who_leaves_takes_what_runs_and_what_waits_along(monkeypatch) -> None:
 
 
 def test_a_program_that_nobody_waits_for_is_killed() -> None:
-    judge, wanted = Judge(jail=jail_or_skip(), workers=1), iter([False, False, False])
+    judge, wanted = ProgramRunner(confinement=confinement_or_skip(), workers=1), iter([False, False, False])
     program = Program("python", "while True: pass", [Case("", "")] * 50)
     (verdict,) = judge.verdicts([program], scoring="fraction", unwanted=lambda: next(wanted, True))
     assert (verdict.status, verdict.reason) == (Status.FAILED, "sandbox")
 
 
 def test_the_command_serves_verify_code(tmp_path) -> None:
-    jail_or_skip()
+    confinement_or_skip()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "AFTERBASE_SANDBOX_TOKEN": "sesame"}
     server = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "serve-sandbox", "--port", "0"],

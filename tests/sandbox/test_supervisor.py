@@ -23,7 +23,7 @@ def started(folder: Path, *command: str, **limits: list[int]) -> tuple[subproces
         "folder": str(folder),
         "user": None,
         "limits": limits,
-        "walls": None,
+        "confinement": None,
     }
     told, telling = os.pipe()
     process = subprocess.Popen(

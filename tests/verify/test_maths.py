@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.core.sample import Status
-from afterbase.sandbox.forks.fork_client import Limits
+from afterbase.sandbox.forks.fork_client import ForkLimits
 from afterbase.verify import maths
 from afterbase.verify.maths import check_maths, number
 
@@ -190,6 +190,6 @@ def test_formulas_are_compared_by_worth(box: str, answer: str, expected: tuple[S
 def test_a_box_that_takes_for_ever_is_wrong_and_the_next_one_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     assert verdict(r"\int_0^1 2x\,dx + x + y - 1", "x+y") == OK  # the server is up and has read this answer
     with monkeypatch.context() as patch:
-        patch.setattr(maths, "_BOX", Limits(cpu_seconds=1, wall_seconds=60.0, memory_bytes=2 << 30))
+        patch.setattr(maths, "_BOX", ForkLimits(cpu_seconds=1, wall_seconds=60.0, memory_bytes=2 << 30))
         assert verdict(r"\int" + r"\frac{1}{1+" * 60 + "x" + "}" * 60 + "dx", "x+y") == (Status.WRONG, "timeout")
     assert verdict(r"\int_0^1 2x\,dx + x + y - 1", "x+y") == OK

@@ -3,15 +3,15 @@ from collections.abc import Iterator
 import pytest
 
 from afterbase.core.sample import Status
-from afterbase.sandbox.python_calls import Sandbox
+from afterbase.sandbox.python_calls import CallRunner
 from afterbase.verify.python_code import Item, check_python, check_python_many, same
 
 TESTS = [{"args": [[1, 2]], "expected": [2, 4]}, {"args": [[]], "expected": []}]
 
 
 @pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as sandbox:
+def sandbox() -> Iterator[CallRunner]:
+    with CallRunner() as sandbox:
         yield sandbox
 
 
@@ -33,7 +33,7 @@ def fenced(body: str) -> str:
         ("def f(xs):\n    return xs[0]", "crash"),
     ],
 )
-def test_every_test_must_pass(sandbox: Sandbox, body: str, reason: str) -> None:
+def test_every_test_must_pass(sandbox: CallRunner, body: str, reason: str) -> None:
     verdict = check_python(response=fenced(body), function="f", tests=TESTS, sandbox=sandbox)
     status = Status.OK if reason == "match" else Status.WRONG
     assert (verdict.status, verdict.reason, verdict.value) == (status, reason, float(reason == "match"))
@@ -42,14 +42,14 @@ def test_every_test_must_pass(sandbox: Sandbox, body: str, reason: str) -> None:
 @pytest.mark.parametrize(
     "use", ["assert f([1]) == [3]", "# Example\nprint(f([1]))", "def main():\n    print(f([1]))\nmain()"]
 )
-def test_a_block_behind_it_that_uses_the_function_is_not_the_answer(sandbox: Sandbox, use: str) -> None:
+def test_a_block_behind_it_that_uses_the_function_is_not_the_answer(sandbox: CallRunner, use: str) -> None:
     right, wrong = "def f(xs):\n    return [2 * x for x in xs]", "def f(xs):\n    return xs"
     for bodies, value in (([right, use], 1.0), ([right, wrong, use], 0.0), ([wrong, right, use], 1.0)):
         response = "\nThen:\n".join(map(fenced, bodies))
         assert check_python(response=response, function="f", tests=TESTS, sandbox=sandbox).value == value
 
 
-def test_a_batch_keeps_its_order(sandbox: Sandbox) -> None:
+def test_a_batch_keeps_its_order(sandbox: CallRunner) -> None:
     right, wrong = fenced("def f(xs):\n    return [2 * x for x in xs]"), fenced("def f(xs):\n    return xs")
     responses = [right, "no code", wrong, right, "no code"]
     verdicts = check_python_many([Item(response, "f", TESTS) for response in responses], sandbox)

@@ -17,17 +17,17 @@ RUNNER = """
 import json, os, sys
 from afterbase.sandbox.isolation import open_in
 from afterbase.sandbox.confinement import Bubblewrap, Landlock, Limits
-from afterbase.sandbox.programs import Case, Judge, Program
-from afterbase.sandbox.program_run import Workshop
+from afterbase.sandbox.programs import Case, ProgramRunner, Program
+from afterbase.sandbox.program_run import ProgramRun
 asked = json.load(sys.stdin)
-jail = {kind.name: kind for kind in (Bubblewrap(), Landlock())}[asked["jail"]]
-missing = open_in(jail)
+confinement = {kind.name: kind for kind in (Bubblewrap(), Landlock())}[asked["kind"]]
+missing = open_in(confinement)
 if missing:
     sys.exit(json.dumps({"missing": missing}))
 limits = Limits(cpu_seconds=2, wall_seconds=8.0, memory_bytes=128 << 20, processes=24)
 head = f"import os, sys, time\\nrunner, theirs = {os.getpid()}, {asked['theirs']!r}\\n"
 programs = [Program("python", head + text, [Case("", "6"), Case("", "6")]) for text in asked["programs"]]
-print(json.dumps(Judge(jail=jail, limits=limits).reasons(programs, all_tests=False)))
+print(json.dumps(ProgramRunner(confinement=confinement, limits=limits).reasons(programs, all_tests=False)))
 """
 REFUSED = {
     "mode": "os.chmod(theirs, 0)",
@@ -69,7 +69,7 @@ def theirs() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def reasons(jail: str, theirs: Path, programs: list[str]) -> list[list[str]]:
+def reasons(kind: str, theirs: Path, programs: list[str]) -> list[list[str]]:
     if os.geteuid() != 0 or shutil.which("setpriv") is None:
         pytest.skip("only root can be another user, by setpriv")
     python = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
@@ -78,7 +78,7 @@ def reasons(jail: str, theirs: Path, programs: list[str]) -> list[list[str]]:
         pytest.skip(f"{python} and the packages must be there for all users")
     done = subprocess.run(
         ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", python, "-B", "-c", RUNNER],
-        input=json.dumps({"jail": jail, "theirs": str(theirs), "programs": programs}).encode(),
+        input=json.dumps({"kind": kind, "theirs": str(theirs), "programs": programs}).encode(),
         capture_output=True,
         cwd="/",
         env={"PATH": os.defpath, "PYTHONPATH": ":".join(packages)},
@@ -89,11 +89,11 @@ def reasons(jail: str, theirs: Path, programs: list[str]) -> list[list[str]]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("jail", ["bubblewrap", "landlock"])
-def test_what_is_the_user_s_is_out_of_reach(jail: str, theirs: Path) -> None:
+@pytest.mark.parametrize("kind", ["bubblewrap", "landlock"])
+def test_what_is_the_user_s_is_out_of_reach(kind: str, theirs: Path) -> None:
     """All in one batch: what one program does costs no other its verdict, and nothing is left of any."""
     before = theirs.stat()
-    found = reasons(jail, theirs, [*REFUSED.values(), *HARMLESS.values()])
+    found = reasons(kind, theirs, [*REFUSED.values(), *HARMLESS.values()])
     assert dict(zip([*REFUSED, *HARMLESS], found, strict=True)) == {
         **{name: ["crash"] for name in REFUSED},
         **{name: ["match", "match"] for name in HARMLESS},

@@ -170,7 +170,7 @@ def serve_sandbox(
     name: Names = None,
 ) -> None:
     """Run other machines' untrusted programs here, in isolation; they set AFTERBASE_SANDBOX to the address."""
-    from afterbase.sandbox.server import serve as serve_programs
+    from afterbase.sandbox import serve as serve_programs
 
     serve_programs(host=host, port=port, token=token, names=name or [])
 

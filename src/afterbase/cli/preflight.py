@@ -19,8 +19,7 @@ from afterbase.model.families import context_length, read_config
 from afterbase.model.load import find
 from afterbase.recipe import Recipe, RlRecipe
 from afterbase.reward.judge import Case, prompt_of
-from afterbase.sandbox.python_calls import available
-from afterbase.sandbox.remote import URL
+from afterbase.sandbox import URL, missing_isolation
 
 _GOLDS = 20  # problems a domain whose gold is verified before anything is trained
 _SCORERS, _PROGRAMS = ("maths", "reasoning_gym"), ("python", "program")
@@ -123,7 +122,7 @@ def _refuse_missing_walls(recipe: Recipe | RlRecipe) -> None:
     verifiers |= dict.fromkeys(recipe.families, "reasoning_gym")
     verifiers |= {name: source.verifier for name, source in recipe.sources.items()}
     scored = [name for name, verifier in verifiers.items() if verifier in here]
-    missing = available() if scored else None
+    missing = missing_isolation() if scored else None
     if missing is not None:
         raise UserError(
             "what a model writes is run and scored in isolation or not at all",

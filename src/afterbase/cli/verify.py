@@ -72,13 +72,11 @@ def code(
     unsafe: Annotated[bool, typer.Option("--unsafe", help="Run without isolation: only what you trust.")] = False,
 ) -> None:
     """Whether programs print what they should: rows {id, language, program, tests: [{stdin, stdout}]}."""
-    from afterbase.sandbox.isolation import jail_or_nothing
-    from afterbase.sandbox.programs import Judge, workers
-    from afterbase.sandbox.remote import remote_or
+    from afterbase.sandbox import ProgramRunner, find_confinement, remote_or, worker_count
     from afterbase.verify.cases.program_cases import judged
 
-    judge = remote_or(lambda: Judge(jail=jail_or_nothing(unsafe=unsafe), workers=workers()))
-    _tell(judged(cases, judge.verdicts, lambda line: print(sanitized(line), file=sys.stderr)), as_json)
+    runner = remote_or(lambda: ProgramRunner(confinement=find_confinement(unsafe=unsafe), workers=worker_count()))
+    _tell(judged(cases, runner.verdicts, lambda line: print(sanitized(line), file=sys.stderr)), as_json)
 
 
 def _tell(result: dict[str, Any], as_json: bool) -> None:

@@ -21,7 +21,7 @@ from afterbase.sandbox.confinement import Limits
 from afterbase.sandbox.launcher_client import borrowed
 
 _WANTED = frozenset({"memory", "pids"})
-_KEEPERS, _KEEPERS_BYTES = 8, 24 << 20  # what builds the walls and waits is in the group, too
+_KEEPERS, _KEEPERS_BYTES = 8, 24 << 20  # what confines and waits is in the group, too
 _NAME = "afterbase-"
 
 

@@ -1,12 +1,12 @@
 """How a command is confined: by bubblewrap, by Landlock and seccomp, or not at all.
 
-Each kind turns a command into a longer one that builds the walls, runs it behind them and tells of its end on a status
-descriptor, as bubblewrap does. Behind the walls there is a read-only system without /home and most of /etc, the
-program's folder, and one folder to write in; no network and none of the machine's processes.
+Each kind turns a command into a longer one that confines it, runs it and tells of its end on a status descriptor, as
+bubblewrap does. Inside there is a read-only system without /home and most of /etc, the program's folder, and one folder
+to write in; no network and none of the machine's processes.
 
 Where this process is root, commands run as another user: limits on processes do not bind root.
 
-Does not cover: machines other than Linux on x86-64; which walls stand is told in docs/sandbox.md.
+Does not cover: machines other than Linux on x86-64; what each kind keeps out is told in docs/sandbox.md.
 """
 
 import json
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from afterbase.sandbox import kernel as walls
+from afterbase.sandbox import kernel
 from afterbase.sandbox.seccomp import program_filter
 
 SCRATCH = ".tmp"  # no name of a Java package, whose folder stands beside it
@@ -49,7 +49,7 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Room:
+class WorkDir:
     """Where a command runs: the program's folder, and the user that owns it (None: this process's own)."""
 
     folder: Path
@@ -67,16 +67,18 @@ class Confined:
     descriptors: Sequence[int] = ()
 
 
-class Jail(Protocol):
-    """One kind of walls."""
+class Confinement(Protocol):
+    """One kind of confinement."""
 
     name: str
 
-    def inside(self, room: Room) -> str:
+    def inside(self, work_dir: WorkDir) -> str:
         """The path of the program's folder as the command sees it."""
         ...
 
-    def confined(self, command: Sequence[str], room: Room, limits: Limits, *, building: bool, status: int) -> Confined:
+    def confined(
+        self, command: Sequence[str], work_dir: WorkDir, limits: Limits, *, building: bool, status: int
+    ) -> Confined:
         """`building`: the command may write into the program's folder, else only into a folder of its own."""
         ...
 
@@ -125,40 +127,42 @@ class Bubblewrap:
 
     name = "bubblewrap"
 
-    def inside(self, room: Room) -> str:
+    def inside(self, work_dir: WorkDir) -> str:
         return "/work"
 
-    def confined(self, command: Sequence[str], room: Room, limits: Limits, *, building: bool, status: int) -> Confined:
+    def confined(
+        self, command: Sequence[str], work_dir: WorkDir, limits: Limits, *, building: bool, status: int
+    ) -> Confined:
         seccomp = os.memfd_create("seccomp")
         os.write(seccomp, program_filter(own_files=True))
         os.lseek(seccomp, 0, os.SEEK_SET)
         spaces = ["--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
         # As root no user namespace is needed, and in one the limit on processes would not bind.
-        spaces += ["--unshare-user"] if room.user is None else ["--cap-drop", "ALL", *_CAN_CHANGE_USER]
+        spaces += ["--unshare-user"] if work_dir.user is None else ["--cap-drop", "ALL", *_CAN_CHANGE_USER]
         bind = "--bind" if building else "--ro-bind"
         scratch = ["--perms", "1777", "--size", str(limits.folder_bytes), "--tmpfs", "/tmp"]
-        walls = [
+        outer = [
             *("bwrap", *spaces, "--die-with-parent", "--new-session", "--clearenv"),
             *("--json-status-fd", str(status), "--seccomp", str(seccomp)),
-            *_system_mounts(room),
+            *_system_mounts(work_dir),
             *scratch,
-            *(bind, str(room.folder), "/work", "--chdir", "/tmp", "--remount-ro", "/"),
+            *(bind, str(work_dir.folder), "/work", "--chdir", "/tmp", "--remount-ro", "/"),
             *(word for pair in environment("/tmp").items() for word in ("--setenv", *pair)),
         ]
         caps = [f"--{name.lower()}={soft}:{hard}" for name, (soft, hard) in resource_limits(limits).items()]
-        inner = [*_as_user(room.user), "prlimit", *caps, "--", *command]
-        return Confined(command=[*walls, "--", *inner], environment={"PATH": os.defpath}, descriptors=[seccomp])
+        inner = [*_as_user(work_dir.user), "prlimit", *caps, "--", *command]
+        return Confined(command=[*outer, "--", *inner], environment={"PATH": os.defpath}, descriptors=[seccomp])
 
 
 _CAN_CHANGE_USER = ("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--cap-add", "CAP_SETPCAP")
 
 
-def _system_mounts(room: Room) -> list[str]:
+def _system_mounts(work_dir: WorkDir) -> list[str]:
     """Read-only: /usr, a few files of /etc, the tools; /proc of its own; of the devices two."""
     # The first process of the namespace stands outside the limits, and where this process is not root it has the
     # program's user, who could write in its memory: it is not seen.
     mounts = ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--tmpfs", "/proc/1", "--remount-ro", "/proc/1"]
-    parents = {parent for prefix in room.prefixes for parent in Path(prefix).parents} - {Path("/")}
+    parents = {parent for prefix in work_dir.prefixes for parent in Path(prefix).parents} - {Path("/")}
     for folder in ("/etc", "/dev", *map(str, sorted(parents))):  # or bubblewrap would make them for root alone
         mounts += ["--perms", "0755", "--dir", folder]
     for name in ("bin", "lib", "lib64", "sbin"):
@@ -169,7 +173,7 @@ def _system_mounts(room: Room) -> list[str]:
             mounts += ["--ro-bind", str(top), str(top)]
     for name in _ETC:
         mounts += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for prefix in room.prefixes:
+    for prefix in work_dir.prefixes:
         mounts += ["--ro-bind", prefix, prefix]
     for name in ("null", "urandom"):  # shared maps of /dev/zero are memory that nobody counts
         mounts += ["--dev-bind", f"/dev/{name}", f"/dev/{name}"]
@@ -190,34 +194,38 @@ class Landlock:
 
     name = "landlock"
 
-    def inside(self, room: Room) -> str:
-        return str(room.folder)
+    def inside(self, work_dir: WorkDir) -> str:
+        return str(work_dir.folder)
 
-    def confined(self, command: Sequence[str], room: Room, limits: Limits, *, building: bool, status: int) -> Confined:
-        scratch = room.folder if building else room.folder / SCRATCH
-        read = walls.READ_FILES | walls.EXECUTE_FILES
-        readable = ["/usr", "/bin", "/lib", "/lib64", "/sbin", *room.prefixes, str(room.folder)]
+    def confined(
+        self, command: Sequence[str], work_dir: WorkDir, limits: Limits, *, building: bool, status: int
+    ) -> Confined:
+        scratch = work_dir.folder if building else work_dir.folder / SCRATCH
+        read = kernel.READ_FILES | kernel.EXECUTE_FILES
+        readable = ["/usr", "/bin", "/lib", "/lib64", "/sbin", *work_dir.prefixes, str(work_dir.folder)]
         paths = [(path, read) for path in readable if os.path.isdir(path)]
         paths += [(f"/etc/{name}", read if os.path.isdir(f"/etc/{name}") else _READ_FILE) for name in _ETC]
-        paths += [("/dev/null", walls.ALL_OF_A_FILE), ("/dev/urandom", _READ_FILE)]
+        paths += [("/dev/null", kernel.ALL_OF_A_FILE), ("/dev/urandom", _READ_FILE)]
         paths += [(f"/proc/{name}", _READ_FILE) for name in ("cpuinfo", "meminfo", "stat")]
-        paths.append((str(scratch), walls.ALL_OF_A_FOLDER))
+        paths.append((str(scratch), kernel.ALL_OF_A_FOLDER))
         present = [rule for rule in paths if os.path.exists(rule[0])]
         rules = {"paths": present, "seccomp": program_filter(own_files=False).hex()}
-        return _supervised(command, room.user, limits, scratch=str(scratch), rules=rules, status=status)
+        return _supervised(command, work_dir.user, limits, scratch=str(scratch), rules=rules, status=status)
 
 
-class Nothing:
-    """No walls: limits, another user if this one is root, and the killing at the end. Only for who asks for it."""
+class Unconfined:
+    """Limits, another user if this one is root, and the killing at the end, no more. Only for who asks for it."""
 
     name = "unsafe"
 
-    def inside(self, room: Room) -> str:
-        return str(room.folder)
+    def inside(self, work_dir: WorkDir) -> str:
+        return str(work_dir.folder)
 
-    def confined(self, command: Sequence[str], room: Room, limits: Limits, *, building: bool, status: int) -> Confined:
-        scratch = str(room.folder if building else room.folder / SCRATCH)
-        return _supervised(command, room.user, limits, scratch=scratch, rules=None, status=status)
+    def confined(
+        self, command: Sequence[str], work_dir: WorkDir, limits: Limits, *, building: bool, status: int
+    ) -> Confined:
+        scratch = str(work_dir.folder if building else work_dir.folder / SCRATCH)
+        return _supervised(command, work_dir.user, limits, scratch=scratch, rules=None, status=status)
 
 
 def _supervised(
@@ -232,7 +240,7 @@ def _supervised(
         "folder": scratch,
         "user": user,
         "limits": {**resource_limits(limits), "NPROC": [processes] * 2},
-        "walls": rules,
+        "confinement": rules,
     }
     return Confined(command=[sys.executable, "-S", "-s", "-P", str(_SUPERVISOR), json.dumps(request), str(status)])
 

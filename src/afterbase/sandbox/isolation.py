@@ -1,15 +1,15 @@
-"""Which walls this machine can build: found out by a program that tries to get through them."""
+"""Which confinement holds on this machine: found out by a program that tries to get out of it."""
 
 import functools
 import os
 import sys
 
 from afterbase.core.errors import UserError
-from afterbase.sandbox import kernel as walls
-from afterbase.sandbox.confinement import Bubblewrap, Jail, Landlock, Limits, Nothing
+from afterbase.sandbox import kernel
+from afterbase.sandbox.confinement import Bubblewrap, Confinement, Landlock, Limits, Unconfined
 from afterbase.sandbox.languages import SPELLINGS
 from afterbase.sandbox.process import Ended
-from afterbase.sandbox.program_run import Workshop, room
+from afterbase.sandbox.program_run import ProgramRun, work_dir
 from afterbase.sandbox.python_calls import Reason
 
 _SIGNALS_STAY_INSIDE = 6  # the version of Landlock
@@ -49,8 +49,13 @@ for name, door in doors.items():
 
 
 @functools.cache
-def jail() -> Jail:
-    """The strongest walls that hold here; UserError, with what stays open, if none do."""
+def find_confinement(*, unsafe: bool = False) -> Confinement:
+    """The strongest confinement that holds here, or none if it may be `unsafe`.
+
+    Raises UserError, with what stays open, if none holds.
+    """
+    if unsafe:
+        return Unconfined()
     open_doors = {kind.name: open_in(kind) for kind in (Bubblewrap(), Landlock())}
     for kind in (Bubblewrap(), Landlock()):
         if open_doors[kind.name] is None:
@@ -62,17 +67,12 @@ def jail() -> Jail:
     )
 
 
-def jail_or_nothing(*, unsafe: bool) -> Jail:
-    """The walls of this machine, or none if the user says so."""
-    return Nothing() if unsafe else jail()
-
-
-def open_in(kind: Jail) -> str | None:
+def open_in(kind: Confinement) -> str | None:
     """None if a program that tries to get out cannot; otherwise what it found open, or why it could not be run."""
     if sys.platform != "linux" or os.uname().machine != "x86_64":
         return f"needs Linux on x86-64, this is {sys.platform} on {os.uname().machine}"
-    if isinstance(kind, Landlock) and walls.landlock_version() < _SIGNALS_STAY_INSIDE:
-        return f"this kernel's version is {walls.landlock_version()}, and 6 is needed"
+    if isinstance(kind, Landlock) and kernel.landlock_version() < _SIGNALS_STAY_INSIDE:
+        return f"this kernel's version is {kernel.landlock_version()}, and 6 is needed"
     try:
         ended = _probed(kind)
     except FileNotFoundError as error:
@@ -83,9 +83,9 @@ def open_in(kind: Jail) -> str | None:
     return f"leaves open: {', '.join(doors)}" if doors else None
 
 
-def _probed(kind: Jail) -> Ended:
-    with room() as place, room() as other:
+def _probed(kind: Confinement) -> Ended:
+    with work_dir() as place, work_dir() as other:
         text = _PROBE.format(pid=os.getpid(), outside=repr(str(other.folder)))
-        shop = Workshop(language=SPELLINGS["python"], text=text, room=place, jail=kind, limits=Limits())
-        shop.fault_of_building()
-        return shop.ended("")
+        run = ProgramRun(language=SPELLINGS["python"], text=text, work_dir=place, confinement=kind, limits=Limits())
+        run.fault_of_building()
+        return run.ended("")

@@ -23,7 +23,7 @@ from fcntl import F_DUPFD_CLOEXEC, fcntl
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2]))
-from afterbase.sandbox import kernel as walls
+from afterbase.sandbox import kernel
 
 MESSAGE_BYTES = 1 << 17
 END, KILL = b"e", b"k"
@@ -38,7 +38,7 @@ def main() -> None:
     """Serve until the other end is closed."""
     link = socket.socket(fileno=os.dup(0))  # which no command inherits
     os.close(0)
-    walls.process_control("subreaper", _PR_SET_CHILD_SUBREAPER, 1)
+    kernel.process_control("subreaper", _PR_SET_CHILD_SUBREAPER, 1)
     while True:
         message, descriptors, _, _ = socket.recv_fds(link, MESSAGE_BYTES, _DESCRIPTORS)
         for descriptor in descriptors:

@@ -17,7 +17,7 @@ from fcntl import F_ADD_SEALS, F_SEAL_GROW, F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_W
 from io import FileIO
 
 from afterbase.sandbox.cgroups import Group, place
-from afterbase.sandbox.confinement import Jail, Limits, Room
+from afterbase.sandbox.confinement import Confinement, Limits, WorkDir
 from afterbase.sandbox.launcher_client import Launcher, Used, borrowed
 from afterbase.sandbox.process_usage import Samples
 from afterbase.sandbox.python_calls import Reason
@@ -44,25 +44,25 @@ class Ended:
 
 
 def run(
-    jail: Jail,
+    confinement: Confinement,
     command: Sequence[str],
-    room: Room,
+    work_dir: WorkDir,
     limits: Limits,
     *,
     stdin: bytes,
     building: bool,
     unwanted: Callable[[], bool] = lambda: False,
 ) -> Ended:
-    """Run the command in the jail; see `Jail.confined`. Once it is `unwanted` it ends, as `sandbox`."""
+    """Run the command confined; see `Confinement.confined`. Once it is `unwanted` it ends, as `sandbox`."""
     with contextlib.ExitStack() as stack:
 
         def owned(descriptor: int) -> FileIO:
             # A FileIO closes once: a bare number may belong to another thread by the second time.
             return stack.enter_context(FileIO(descriptor, "r+"))
 
-        text = owned(_sealed(stdin, room.user))
-        (out, out_end), (error, error_end), (told, telling) = (map(owned, _pipe(room.user)) for _ in range(3))
-        confined = jail.confined(command, room, limits, building=building, status=telling.fileno())
+        text = owned(_sealed(stdin, work_dir.user))
+        (out, out_end), (error, error_end), (told, telling) = (map(owned, _pipe(work_dir.user)) for _ in range(3))
+        confined = confinement.confined(command, work_dir, limits, building=building, status=telling.fileno())
         passed = [telling.fileno(), *(owned(descriptor).fileno() for descriptor in confined.descriptors)]
         numbers = {
             0: text.fileno(),

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from afterbase.core.temporary_folders import clear, scratch_folder
-from afterbase.sandbox.confinement import SCRATCH, Jail, Limits, Room
+from afterbase.sandbox.confinement import SCRATCH, Confinement, Limits, WorkDir
 from afterbase.sandbox.languages import Language, java_names, toolchain, typescript_library
 from afterbase.sandbox.process import Ended, run
 from afterbase.sandbox.python_calls import Reason
@@ -26,35 +26,35 @@ _OUT_OF_MEMORY = re.compile(
 
 
 @contextlib.contextmanager
-def room() -> Iterator[Room]:
+def work_dir() -> Iterator[WorkDir]:
     """A folder for one program, and a user of its own where this process is root."""
     with scratch_folder(USERS) as folder, run_user() as user:
         if user is not None:
             os.chown(folder, user, user)
-        yield Room(folder=folder, user=user)
+        yield WorkDir(folder=folder, user=user)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
+class ProgramRun:
     """A program and where it is run, until it is `unwanted`. Retries once what ended by our own fault."""
 
     language: Language
     text: str
-    room: Room
-    jail: Jail
+    work_dir: WorkDir
+    confinement: Confinement
     limits: Limits
     unwanted: Callable[[], bool] = lambda: False
 
     def fault_of_building(self) -> str | None:
         """Write the source down and build it; the reason why that failed, if it did."""
-        source = self.room.folder / self._filled([self.language.file])[0]
+        source = self.work_dir.folder / self._filled([self.language.file])[0]
         source.write_bytes(self.text.encode(errors="surrogatepass"))
         source.chmod(0o644)
         if self.language.build is None:
             return None
         ended = self._run(self.language.build, BUILDING, building=True)
         if self.language.executable is not None:
-            make_executable(self.room.folder / self.language.executable)
+            make_executable(self.work_dir.folder / self.language.executable)
         if ended.reason in (Reason.CRASH, Reason.OUTPUT):
             return str(Reason.COMPILE)
         return None if ended.reason is Reason.OK else str(ended.reason)
@@ -88,18 +88,20 @@ class Workshop:
         return self._once(command, limits, stdin, building) if ours else ended
 
     def _once(self, command: Sequence[str], limits: Limits, stdin: bytes, building: bool) -> Ended:
-        scratch = self.room.folder / SCRATCH
+        scratch = self.work_dir.folder / SCRATCH
         scratch.mkdir()
         try:
-            if self.room.user is not None:
-                os.chown(scratch, self.room.user, self.room.user)
-            room = dataclasses.replace(self.room, prefixes=self._prefixes)
+            if self.work_dir.user is not None:
+                os.chown(scratch, self.work_dir.user, self.work_dir.user)
+            work_dir = dataclasses.replace(self.work_dir, prefixes=self._prefixes)
             filled = self._filled(command)
-            return run(self.jail, filled, room, limits, stdin=stdin, building=building, unwanted=self.unwanted)
+            return run(
+                self.confinement, filled, work_dir, limits, stdin=stdin, building=building, unwanted=self.unwanted
+            )
         finally:
             if not clear(scratch):
                 with contextlib.suppress(OSError):  # this run has its verdict all the same
-                    scratch.rename(tempfile.mkdtemp(dir=self.room.folder))  # out of the next one's way
+                    scratch.rename(tempfile.mkdtemp(dir=self.work_dir.folder))  # out of the next one's way
 
     @cached_property
     def _tools(self) -> dict[str, Path]:
@@ -115,7 +117,7 @@ class Workshop:
         """The command with paths for names."""
         file, main = java_names(self.text) if self.language.name == "java" else ("", "")
         names = {
-            "{work}": self.jail.inside(self.room),
+            "{work}": self.confinement.inside(self.work_dir),
             "{heap}": str(self.limits.memory_bytes // 2 >> 20),
             "{stack}": str(self.limits.stack_bytes * 7 // 8 >> 10),  # the rest is for what recursion calls at last
             "{file}": file,

@@ -6,9 +6,10 @@ never comes near it. A source is built once; the tests of a program run one afte
 Does not cover: tests with files or arguments, tolerance for numbers, several right answers.
 """
 
+import contextlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -18,9 +19,9 @@ from pydantic import BaseModel, ConfigDict
 from afterbase.core.code.code_blocks import last_block
 from afterbase.core.reasoning import answer_of
 from afterbase.core.sample import Status, Verdict
-from afterbase.sandbox.confinement import Jail, Limits
-from afterbase.sandbox.languages import language_of, toolchain
-from afterbase.sandbox.program_run import Workshop, room
+from afterbase.sandbox.confinement import Confinement, Limits
+from afterbase.sandbox.languages import Language, language_of, toolchain
+from afterbase.sandbox.program_run import ProgramRun, work_dir
 from afterbase.sandbox.python_calls import Reason
 
 VERIFIER = "program"
@@ -52,10 +53,10 @@ class Program(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judge:
-    """How programs are run: behind which walls, how many at once, and what each test may use."""
+class ProgramRunner:
+    """How programs are run: in which confinement, how many at once, and what each test may use."""
 
-    jail: Jail
+    confinement: Confinement
     workers: int = 2
     limits: Limits = field(default_factory=Limits)
 
@@ -82,6 +83,21 @@ class Judge:
             for program, reasons in zip(programs, judged, strict=True)
         ]
 
+    @contextlib.contextmanager
+    def written(
+        self, language: Language, text: str, unwanted: Callable[[], bool] = lambda: False
+    ) -> Iterator[ProgramRun]:
+        """A program in a folder of its own, to be built and run as often as its caller likes."""
+        with work_dir() as place:
+            yield ProgramRun(
+                language=language,
+                text=text,
+                work_dir=place,
+                confinement=self.confinement,
+                limits=self.limits,
+                unwanted=unwanted,
+            )
+
     def _judged(self, program: Program, all_tests: bool, unwanted: Callable[[], bool]) -> list[str]:
         """One program's trouble with the machine (a full disk, a folder that is stuck) is no other's."""
         try:
@@ -94,16 +110,13 @@ class Judge:
         language = language_of(program.language)
         block = last_block(program.text, language.spellings)
         text = (answer_of(program.text) or "") if block is None else block.replace("\r\n", "\n")
-        with room() as place:
-            shop = Workshop(
-                language=language, text=text, room=place, jail=self.jail, limits=self.limits, unwanted=unwanted
-            )
-            fault = shop.fault_of_building()
+        with self.written(language, text, unwanted) as run:
+            fault = run.fault_of_building()
             if fault is not None:
                 return [fault] * (len(program.tests) if all_tests else 1)
             reasons = []
             for test in program.tests:
-                ended = str(Reason.SANDBOX) if unwanted() else shop.reason(stdin=test.stdin, stdout=test.stdout)
+                ended = str(Reason.SANDBOX) if unwanted() else run.reason(stdin=test.stdin, stdout=test.stdout)
                 reasons.append(ended)
                 if reasons[-1] != "match" and not all_tests:
                     break
@@ -120,6 +133,6 @@ def _verdict(reasons: Sequence[str], *, tests: int, scoring: Scoring) -> Verdict
     )
 
 
-def workers() -> int:
+def worker_count() -> int:
     """As many programs at once as there are cores for this process."""
     return len(os.sched_getaffinity(0))

@@ -3,7 +3,7 @@
 A program gets the name of its function and the arguments of the calls; the expected results never enter its process.
 So its channel back needs no secret: a program that forges its report has only given another answer, and the caller
 compares that answer as any other. It cannot claim that the sandbox failed. What a program is kept from is told in
-`fork_server.py`; without its walls the server refuses to start and nothing is run.
+`fork_server.py`; without them the server refuses to start and nothing is run.
 
 Results are plain JSON: a returned tuple becomes a list, the keys of a dict become strings. The calls of one run share
 one process, so a program may carry state from call to call.
@@ -22,9 +22,11 @@ from enum import StrEnum
 from typing import Any
 
 from afterbase.core.errors import UserError
-from afterbase.sandbox.forks.fork_client import Ended, ForkServer, Limits
-from afterbase.sandbox.forks.fork_pool import Workers
+from afterbase.sandbox.forks import function_calls
+from afterbase.sandbox.forks.fork_client import ForkEnd, ForkLimits, ForkServer, Work
+from afterbase.sandbox.forks.fork_pool import ForkPool
 
+WORK = Work(function_calls.__name__)
 _PROBE = """
 import os, socket
 def escape():
@@ -75,17 +77,17 @@ class RunResult:
     results: list[Any] = field(default_factory=list)
 
 
-class Sandbox:
+class CallRunner:
     """A pool of `workers` fork servers, started when first needed; a context manager that ends them.
 
     Its servers may be shared: they know nothing of what they fork, so one asker's programs learn nothing of another's.
     """
 
-    def __init__(self, *, workers: int = 2, limits: Limits | None = None) -> None:
-        self._limits = limits or Limits()
-        self._workers = Workers("calls", workers)
+    def __init__(self, *, workers: int = 2, limits: ForkLimits | None = None) -> None:
+        self._limits = limits or ForkLimits()
+        self._workers = ForkPool(WORK, workers)
 
-    def __enter__(self) -> "Sandbox":
+    def __enter__(self) -> "CallRunner":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -112,7 +114,7 @@ class Sandbox:
         return RunResult(reason=Reason.SANDBOX)
 
 
-def _result(ended: Ended, *, calls: int) -> RunResult:
+def _result(ended: ForkEnd, *, calls: int) -> RunResult:
     """How it ended; or else the program's own word, which is anything at all until it has been looked at."""
     if ended.fault is not None:
         return RunResult(reason=Reason(ended.fault))
@@ -128,14 +130,14 @@ def _result(ended: Ended, *, calls: int) -> RunResult:
 
 
 @functools.cache
-def available() -> str | None:
+def missing_isolation() -> str | None:
     """None if a program that tries to get out cannot; otherwise the reason why isolation is not there."""
     if sys.platform != "linux":
         return f"isolation needs Linux, this is {sys.platform}"
-    server = ForkServer("calls")
+    server = ForkServer(WORK)
     try:
         with server.serving() as door:
-            answer = _result(door.run({"program": _PROBE, "function": "escape", "calls": [[]]}, Limits()), calls=1)
+            answer = _result(door.run({"program": _PROBE, "function": "escape", "calls": [[]]}, ForkLimits()), calls=1)
     except UserError as error:
         return f"the sandbox does not start: {error.got}"
     except ChildProcessError as error:

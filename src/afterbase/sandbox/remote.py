@@ -1,4 +1,6 @@
-"""Programs run on another machine: `Judge` and `Sandbox` over HTTP, for where none can be isolated, or more are needed.
+"""Programs run on another machine: `ProgramRunner` and `CallRunner` over HTTP.
+
+For where none can be isolated, or more are needed.
 
 The other machine runs `afterbase serve-sandbox` (`server.py`). A request that gets no answer is tried again, and
 in the end its programs are `failed` with `sandbox`: never the program's fault. What is wrong with the server as such,
@@ -28,7 +30,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteSandbox:
     """A sandbox server at `url`, which is asked at once whether it is one."""
 
     url: str
@@ -44,7 +46,7 @@ class Remote:
             raise self._unusable(f"another server: {str(state)[:80]}")
 
     def verdicts(self, programs: Sequence[Program], *, scoring: Scoring = "all") -> list[Verdict]:
-        """As `Judge.verdicts`."""
+        """As `ProgramRunner.verdicts`."""
         lost = {"status": str(Status.FAILED), "value": 0.0, "reason": str(Reason.SANDBOX)}
         bodies = [
             {
@@ -62,7 +64,7 @@ class Remote:
         ]
 
     def run_many(self, runs: Sequence[Run]) -> list[RunResult]:
-        """As `Sandbox.run_many`."""
+        """As `CallRunner.run_many`."""
         lost = {"reason": str(Reason.SANDBOX), "results": []}
         answers = self._each("/calls", [vars(run) for run in runs], lost)
         return [RunResult(reason=Reason(a["reason"]), results=a["results"]) for a in answers]
@@ -111,7 +113,7 @@ class Remote:
         )
 
 
-def remote_or(local: Callable[[], T]) -> "Remote | T":
+def remote_or(local: Callable[[], T]) -> "RemoteSandbox | T":
     """The sandbox that the environment names, or else what `local` makes."""
     url = os.environ.get(URL)
-    return Remote(url, os.environ.get(TOKEN)) if url else local()
+    return RemoteSandbox(url, os.environ.get(TOKEN)) if url else local()

@@ -1,8 +1,8 @@
 """The seccomp filter of programs that are processes: the system calls that the run-times of eight languages need.
 
 Whatever is not listed is refused. A call that names a process is listed only if it names the caller's own, or if
-signals cannot leave the walls; of sockets there is only the pair of streams that Python's asyncio and Node's child
-processes make, over which no descriptor can be sent. Among the refused are tracing, new namespaces and mounts, leaving
+no signal can get out; of sockets there is only the pair of streams that Python's asyncio and Node's child processes
+make, over which no descriptor can be sent. Among the refused are tracing, new namespaces and mounts, leaving
 the process group (it is killed as one), scheduling, limits of other processes, owners and attributes of files, memory
 that no limit counts (anonymous files, System V, shared anonymous maps, long pipes), io_uring and keys.
 
@@ -16,7 +16,7 @@ profiles of Docker (moby, profiles/seccomp) and of bubblewrap's users.
 
 from collections.abc import Iterable, Sequence
 
-from afterbase.sandbox import kernel as walls
+from afterbase.sandbox import kernel
 from afterbase.sandbox.kernel import Step
 
 FILES = {
@@ -89,7 +89,7 @@ _DESCRIPTOR_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032)
 _PROCESS_OPTIONS = (1, 2, 3, 7, 8, 15, 16, 23, 24, 27, 38, 39, 41, 42, 47, 0x53564D41)
 _SCHED_SETSCHEDULER, _SCHED_OTHER = 144, 0
 _X32 = 0x40000000
-_NOT_A_TERMINAL, _NO_SUCH_CALL, _NOT_SUPPORTED = (walls.refused(code) for code in (25, 38, 95))
+_NOT_A_TERMINAL, _NO_SUCH_CALL, _NOT_SUPPORTED = (kernel.refused(code) for code in (25, 38, 95))
 
 
 def program_filter(*, own_files: bool) -> bytes:
@@ -99,34 +99,34 @@ def program_filter(*, own_files: bool) -> bytes:
     """
     listed = [FILES, MEMORY, PROCESSES, THREADS, SIGNALS, TIME, SYSTEM, PAIR_OF_STREAMS]
     listed += [MODES_AND_TIMES, BECOMING_ANOTHER_USER] if own_files else []
-    code = [*walls.ONLY_X86_64, (walls.AT_LEAST, 0, 1, _X32), walls.KILL]
+    code = [*kernel.ONLY_X86_64, (kernel.AT_LEAST, 0, 1, _X32), kernel.KILL]
     for number in (number for group in listed for number in group.values()):
-        code += [(walls.EQUAL, 0, 1, number), walls.ALLOW]
-    code += _if(_CLONE, [walls.argument(0), (walls.ANY_BIT, 0, 1, _NEW_NAMESPACES), walls.REFUSE, walls.ALLOW])
-    shared = [(walls.ANY_BIT, 0, 2, _MAP_ANONYMOUS), (walls.ANY_BIT, 0, 1, _MAP_SHARED), walls.REFUSE]
-    code += _if(_MMAP, [walls.argument(3), *shared, walls.ALLOW])
-    streams = _one_of(1, _SOCK_STREAM, walls.REFUSE)
-    code += _if(_SOCKETPAIR, [walls.argument(0), (walls.EQUAL, 1, 0, _AF_UNIX), walls.REFUSE, *streams])
-    code += _if(_PRLIMIT, _one_of(0, [0], walls.REFUSE))  # of no process but the caller
+        code += [(kernel.EQUAL, 0, 1, number), kernel.ALLOW]
+    code += _if(_CLONE, [kernel.argument(0), (kernel.ANY_BIT, 0, 1, _NEW_NAMESPACES), kernel.REFUSE, kernel.ALLOW])
+    shared = [(kernel.ANY_BIT, 0, 2, _MAP_ANONYMOUS), (kernel.ANY_BIT, 0, 1, _MAP_SHARED), kernel.REFUSE]
+    code += _if(_MMAP, [kernel.argument(3), *shared, kernel.ALLOW])
+    streams = _one_of(1, _SOCK_STREAM, kernel.REFUSE)
+    code += _if(_SOCKETPAIR, [kernel.argument(0), (kernel.EQUAL, 1, 0, _AF_UNIX), kernel.REFUSE, *streams])
+    code += _if(_PRLIMIT, _one_of(0, [0], kernel.REFUSE))  # of no process but the caller
     code += _if(_IOCTL, _one_of(1, _DEVICE_REQUESTS, _NOT_A_TERMINAL))
-    code += _if(_FCNTL, _one_of(1, _DESCRIPTOR_COMMANDS, walls.REFUSE))
-    code += _if(_PRCTL, _one_of(0, _PROCESS_OPTIONS, walls.REFUSE))
+    code += _if(_FCNTL, _one_of(1, _DESCRIPTOR_COMMANDS, kernel.REFUSE))
+    code += _if(_PRCTL, _one_of(0, _PROCESS_OPTIONS, kernel.REFUSE))
     # Mono asks for what its threads have, and complains on stdout if it does not get it.
-    as_it_is = [walls.argument(1), (walls.EQUAL, 0, 1, _SCHED_OTHER), walls.refused(0), walls.REFUSE]
+    as_it_is = [kernel.argument(1), (kernel.EQUAL, 0, 1, _SCHED_OTHER), kernel.refused(0), kernel.REFUSE]
     code += _if(_SCHED_SETSCHEDULER, as_it_is)
     for number in _NO_SUCH_CALLS:
         code += _if(number, [_NO_SUCH_CALL])
-    code += [(walls.AT_LEAST, 0, 1, NEWER), _NO_SUCH_CALL]
-    code += [(walls.AT_LEAST, 2, 0, ATTRIBUTES.stop), (walls.AT_LEAST, 0, 1, ATTRIBUTES.start), _NOT_SUPPORTED]
-    return walls.assembled([*code, walls.REFUSE])
+    code += [(kernel.AT_LEAST, 0, 1, NEWER), _NO_SUCH_CALL]
+    code += [(kernel.AT_LEAST, 2, 0, ATTRIBUTES.stop), (kernel.AT_LEAST, 0, 1, ATTRIBUTES.start), _NOT_SUPPORTED]
+    return kernel.assembled([*code, kernel.REFUSE])
 
 
 def _if(number: int, then: Sequence[Step]) -> list[Step]:
     """What is answered to one call; `then` ends with an answer."""
-    return [(walls.EQUAL, 0, len(then), number), *then]
+    return [(kernel.EQUAL, 0, len(then), number), *then]
 
 
 def _one_of(index: int, values: Iterable[int], otherwise: Step) -> list[Step]:
     """Allow the call if an argument is one of these values."""
-    listed = [step for value in values for step in ((walls.EQUAL, 0, 1, value), walls.ALLOW)]
-    return [walls.argument(index), *listed, otherwise]
+    listed = [step for value in values for step in ((kernel.EQUAL, 0, 1, value), kernel.ALLOW)]
+    return [kernel.argument(index), *listed, otherwise]

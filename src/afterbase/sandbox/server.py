@@ -23,9 +23,9 @@ from afterbase.core.http.fair_turns import Turns
 from afterbase.core.http.host_names import LOOPBACK, Names, names_of
 from afterbase.core.http.http_server import bind, refuse_open_door, run, url_of
 from afterbase.core.http.request_guard import Body, Guard, Refusal, Refused, Rules
-from afterbase.sandbox.isolation import jail_or_nothing
-from afterbase.sandbox.programs import Case, CaseRow, Judge, Program, workers
-from afterbase.sandbox.python_calls import Reason, Run, RunResult, Sandbox, available
+from afterbase.sandbox.isolation import find_confinement
+from afterbase.sandbox.programs import Case, CaseRow, Program, ProgramRunner, worker_count
+from afterbase.sandbox.python_calls import CallRunner, Reason, Run, RunResult, missing_isolation
 from afterbase.sandbox.remote import PROTOCOL, TOKEN, URL
 
 _PROGRAMS_BYTES = 64 << 20  # tests are long texts
@@ -75,7 +75,7 @@ def _refuse(rule: str, got: int, most: int, what: str) -> None:
         raise Refused(413, "too_large", f"{rule} {most:,} {what} at most", f"these are {got:,}")
 
 
-def create_app(judge: Judge, sandbox: Sandbox, *, token: str | None, names: Names = LOOPBACK) -> FastAPI:
+def create_app(judge: ProgramRunner, sandbox: CallRunner, *, token: str | None, names: Names = LOOPBACK) -> FastAPI:
     """The application; `token` is what clients have to bear, `names` what the server is known as."""
 
     async def refuse(_: Request, error: Exception) -> Response:
@@ -88,8 +88,8 @@ def create_app(judge: Judge, sandbox: Sandbox, *, token: str | None, names: Name
         kind, body = say(Refusal(status=error.status_code, code="not_found", rule=rule, remedy=remedy))
         return Response(body, error.status_code, media_type=kind)
 
-    turns = Turns(workers(), most_waiting=_MOST_WAITING)  # more programs at once would only make each other late
-    threads = ThreadPoolExecutor(workers())
+    turns = Turns(worker_count(), most_waiting=_MOST_WAITING)  # more programs at once would only make each other late
+    threads = ThreadPoolExecutor(worker_count())
     rules = Rules(
         say=say,
         names=names,
@@ -108,7 +108,7 @@ def create_app(judge: Judge, sandbox: Sandbox, *, token: str | None, names: Name
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        return {"sandbox": PROTOCOL, "walls": judge.jail.name}
+        return {"sandbox": PROTOCOL, "walls": judge.confinement.name}
 
     @app.post("/programs")
     async def programs(request: Request) -> dict[str, Any]:
@@ -200,13 +200,13 @@ def serve(*, host: str, port: int, token: str | None, names: Sequence[str] = ())
     """
     refuse_open_door(host, token)
     with bind(host, port) as listener:
-        judge = Judge(jail=jail_or_nothing(unsafe=False), workers=1)
-        missing = available()
+        judge = ProgramRunner(confinement=find_confinement(unsafe=False), workers=1)
+        missing = missing_isolation()
         if missing is not None:
             raise UserError("programs are run in isolation or not at all", got=missing, remedy="use another machine")
-        with Sandbox(workers=workers()) as sandbox:
+        with CallRunner(workers=worker_count()) as sandbox:
             app = create_app(judge, sandbox, token=token, names=names_of(host, names))
             listener.listen()  # whoever asks at once is kept waiting, not turned away
-            print(f"sandbox ({judge.jail.name}) at {url_of(listener)} (Ctrl-C ends it)\n", flush=True)
+            print(f"sandbox ({judge.confinement.name}) at {url_of(listener)} (Ctrl-C ends it)\n", flush=True)
             print(f"  {URL}={url_of(listener)} afterbase verify code FILE", flush=True)
             run(app, listener, say=say)

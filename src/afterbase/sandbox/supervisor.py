@@ -4,7 +4,7 @@ Run as a script by a plain interpreter; the request is the first argument, as JS
 what bubblewrap would: {"child-pid": n} and, if the command was run at all, {"exit-code": n}. The command leads a
 process group which it cannot leave (seccomp refuses that); what is orphaned comes to this process, which kills it.
 
-Does not cover: a private /tmp. Without confinement (`walls` is null) only the limits and the killing are left.
+Does not cover: a private /tmp. Without confinement (`confinement` is null) only the limits and the killing are left.
 
 Constants: linux/prctl.h.
 """
@@ -18,14 +18,14 @@ import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[2]))
-from afterbase.sandbox import kernel as walls
+from afterbase.sandbox import kernel
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _NOT_RUN = 127
 
 
 def _enter(request: dict) -> None:
-    """In the fork: another user if this one is root, the limits, then the walls."""
+    """In the fork: another user if this one is root, the limits, then the confinement."""
     os.setsid()
     os.chdir(request["folder"])
     if request["user"] is not None:
@@ -34,10 +34,10 @@ def _enter(request: dict) -> None:
         os.setresuid(*[request["user"]] * 3)
     for name, value in request["limits"].items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), value)
-    if request["walls"] is not None:
-        walls.drop_privileges()
-        walls.landlock([*map(tuple, request["walls"]["paths"]), (f"/proc/{os.getpid()}", walls.READ_FILES)])
-        walls.load_filter(bytes.fromhex(request["walls"]["seccomp"]))
+    if request["confinement"] is not None:
+        kernel.drop_privileges()
+        kernel.landlock([*map(tuple, request["confinement"]["paths"]), (f"/proc/{os.getpid()}", kernel.READ_FILES)])
+        kernel.load_filter(bytes.fromhex(request["confinement"]["seccomp"]))
 
 
 def _child(request: dict, fault: int) -> None:
@@ -71,7 +71,7 @@ def _reap_all() -> None:
 def main() -> None:
     """Run the command to its end; SIGTERM, and the death of whoever started this, end it at once."""
     request, status = json.loads(sys.argv[1]), int(sys.argv[2])
-    walls.process_control("subreaper", _PR_SET_CHILD_SUBREAPER, 1)
+    kernel.process_control("subreaper", _PR_SET_CHILD_SUBREAPER, 1)
     os.set_inheritable(status, False)  # or the program could tell its own end
     fault, fault_end = os.pipe()
     child = os.fork()
@@ -85,7 +85,7 @@ def main() -> None:
         _kill_group(child)
 
     signal.signal(signal.SIGTERM, end)
-    walls.process_control("parent's death", _PR_SET_PDEATHSIG, signal.SIGTERM)
+    kernel.process_control("parent's death", _PR_SET_PDEATHSIG, signal.SIGTERM)
     os.write(status, json.dumps({"child-pid": child}).encode() + b"\n")
     message = os.read(fault, 1 << 10)
     os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)  # its number stays taken until the group is dead

@@ -9,10 +9,17 @@ from typing import Any
 from afterbase.core.errors import UserError
 from afterbase.core.reasoning import UNFINISHED, answer_of
 from afterbase.core.sample import Problem, Status, Verdict
-from afterbase.sandbox.isolation import jail
-from afterbase.sandbox.programs import Case, Judge, Program, workers
-from afterbase.sandbox.python_calls import Sandbox, available
-from afterbase.sandbox.remote import Remote, remote_or
+from afterbase.sandbox import (
+    CallRunner,
+    Case,
+    Program,
+    ProgramRunner,
+    RemoteSandbox,
+    find_confinement,
+    missing_isolation,
+    remote_or,
+    worker_count,
+)
 from afterbase.verify import maths, puzzle
 from afterbase.verify.ifeval.follow import check_ifeval
 from afterbase.verify.match import check_choice, check_exact
@@ -143,23 +150,23 @@ def _judge(verifier: str) -> Callable[[Answers], list[Verdict]]:
 
 
 @functools.cache
-def _shared_judge() -> Judge | Remote:
-    return remote_or(lambda: Judge(jail=jail(), workers=workers()))
+def _shared_judge() -> ProgramRunner | RemoteSandbox:
+    return remote_or(lambda: ProgramRunner(confinement=find_confinement(), workers=worker_count()))
 
 
 @functools.cache
-def _shared_sandbox() -> Sandbox | Remote:
+def _shared_sandbox() -> CallRunner | RemoteSandbox:
     return remote_or(_sandbox)
 
 
-def _sandbox() -> Sandbox:
-    missing = available()
+def _sandbox() -> CallRunner:
+    missing = missing_isolation()
     if missing is not None:
         raise UserError(
             "programs are run in isolation or not at all",
             got=missing,
             remedy="use Linux on x86-64 with Landlock and seccomp, or leave the code domain out of the recipe",
         )
-    sandbox = Sandbox()
+    sandbox = CallRunner()
     atexit.register(sandbox.close)
     return sandbox

@@ -20,8 +20,8 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from afterbase.core.sample import Status, Verdict
-from afterbase.sandbox.forks.fork_client import Fault, ForkServer, Limits, Server
-from afterbase.sandbox.forks.fork_pool import workers
+from afterbase.sandbox import Fault, ForkLimits, ForkServer, Server, Work, fork_pool
+from afterbase.verify import third_party_scorers
 from afterbase.verify.extract import Way, extract
 from afterbase.verify.mathematics.equivalence import same
 from afterbase.verify.mathematics.numerals import Numeral, equal, numeral
@@ -30,8 +30,9 @@ from afterbase.verify.mathematics.spelling import normal, respelled, spelled
 
 VERIFIER = "maths"
 MOST_CHARACTERS = 1000
-_BOX = Limits(cpu_seconds=5, wall_seconds=10.0, memory_bytes=2 << 30)
-_GOLD = Limits(cpu_seconds=60, wall_seconds=120.0, memory_bytes=2 << 30)
+WORK = Work(third_party_scorers.__name__, ("math_verify", "sympy"), kind="maths")
+_BOX = ForkLimits(cpu_seconds=5, wall_seconds=10.0, memory_bytes=2 << 30)
+_GOLD = ForkLimits(cpu_seconds=60, wall_seconds=120.0, memory_bytes=2 << 30)
 
 
 class Reason(StrEnum):
@@ -71,7 +72,7 @@ def check_maths_many(items: Sequence[Item]) -> list[Verdict]:
     boxes: dict[str, list[str]] = defaultdict(list)
     for answer, box in slow:
         boxes[answer].append(box)
-    judged = workers("maths").each(_judged, list(boxes.items())) if boxes else []
+    judged = fork_pool(WORK).each(_judged, list(boxes.items())) if boxes else []
     compared = {
         (answer, box): reason
         for (answer, asked), reasons in zip(boxes.items(), judged, strict=True)

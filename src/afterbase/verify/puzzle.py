@@ -21,14 +21,15 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from afterbase.core.sample import Status, Verdict
-from afterbase.sandbox.forks.fork_client import Fault, ForkServer, Limits, Server
-from afterbase.sandbox.forks.fork_pool import workers
+from afterbase.sandbox import Fault, ForkLimits, ForkServer, Server, Work, fork_pool
+from afterbase.verify import third_party_scorers
 from afterbase.verify.extract import Way, extract
 
 VERIFIER = "reasoning_gym"
 MOST_CHARACTERS = 100_000
-_ANSWER = Limits(cpu_seconds=5, wall_seconds=10.0, memory_bytes=2 << 30)
-_OWN = Limits(cpu_seconds=60, wall_seconds=120.0, memory_bytes=2 << 30)
+WORK = Work(third_party_scorers.__name__, ("reasoning_gym", "sympy"), kind="puzzle")
+_ANSWER = ForkLimits(cpu_seconds=5, wall_seconds=10.0, memory_bytes=2 << 30)
+_OWN = ForkLimits(cpu_seconds=60, wall_seconds=120.0, memory_bytes=2 << 30)
 
 
 class Reason(StrEnum):
@@ -85,7 +86,7 @@ def check_puzzle_many(items: Sequence[Item]) -> list[Verdict]:
     for place, item in enumerate(items):
         if reasons[place] is None:
             asked[item.dataset][json.dumps(item.entry)].append(place)
-    pool = workers("puzzle")
+    pool = fork_pool(WORK)
     shares = [
         list(itertools.chain(*list(entries.values())[start :: pool.count]))
         for entries in asked.values()

@@ -11,8 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from afterbase.core.code.code_blocks import program_with
 from afterbase.core.sample import Status, Verdict
-from afterbase.sandbox import python_calls as sandboxes
-from afterbase.sandbox.languages import language_of
+from afterbase.sandbox import Reason, Run, RunResult, language_of
 
 VERIFIER = "python"
 
@@ -20,7 +19,7 @@ VERIFIER = "python"
 class Runs(Protocol):
     """`Sandbox`, here or on another machine (`remote.Remote`)."""
 
-    def run_many(self, runs: Sequence[sandboxes.Run]) -> list[sandboxes.RunResult]:
+    def run_many(self, runs: Sequence[Run]) -> list[RunResult]:
         """The result of each run, in order."""
         ...
 
@@ -48,7 +47,7 @@ def check_python_many(items: Sequence[Item], sandbox: Runs) -> list[Verdict]:
     results = iter(
         sandbox.run_many(
             [
-                sandboxes.Run(program=program, function=item.function, calls=[test["args"] for test in item.tests])
+                Run(program=program, function=item.function, calls=[test["args"] for test in item.tests])
                 for item, program in zip(items, programs, strict=True)
                 if program is not None
             ]
@@ -60,10 +59,10 @@ def check_python_many(items: Sequence[Item], sandbox: Runs) -> list[Verdict]:
     ]
 
 
-def _judged(result: sandboxes.RunResult, tests: Sequence[dict[str, Any]]) -> Verdict:
-    if result.reason is sandboxes.Reason.NOT_JSON:
+def _judged(result: RunResult, tests: Sequence[dict[str, Any]]) -> Verdict:
+    if result.reason is Reason.NOT_JSON:
         return _verdict("mismatch")
-    if result.reason is not sandboxes.Reason.OK:
+    if result.reason is not Reason.OK:
         return _verdict(str(result.reason))
     passed = all(same(got, test["expected"]) for got, test in zip(result.results, tests, strict=True))
     return _verdict("match" if passed else "mismatch")

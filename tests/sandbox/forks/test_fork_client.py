@@ -11,9 +11,11 @@ import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.sandbox.forks import fork_client as module
-from afterbase.sandbox.forks.fork_client import Fault, ForkServer, Limits
+from afterbase.sandbox.forks.fork_client import Fault, ForkLimits, ForkServer, Work
+from afterbase.verify.maths import WORK as MATHS
 
-AMPLE = Limits(cpu_seconds=20, wall_seconds=60.0, output_bytes=1 << 23)
+CALLS = Work("afterbase.sandbox.forks.function_calls")
+AMPLE = ForkLimits(cpu_seconds=20, wall_seconds=60.0, output_bytes=1 << 23)
 # Looks through what is mapped around the heap's end and around every object. It is given the marker in two halves, or
 # it would find its own request.
 SCAN = """
@@ -49,7 +51,7 @@ def f(first, second):
 
 @pytest.fixture(scope="module")
 def calls() -> Iterator[ForkServer]:
-    server = ForkServer("calls")
+    server = ForkServer(CALLS)
     yield server
     server.close()
 
@@ -102,8 +104,8 @@ def test_the_environment_of_a_fork_is_empty(calls: ForkServer, monkeypatch: pyte
 
 def test_a_fork_that_uses_up_its_own_time_is_late(calls: ForkServer) -> None:
     with calls.serving() as door:
-        assert door.run(calling("time.sleep(10 ** 6)"), Limits(wall_seconds=0.5)).fault is Fault.TIMEOUT
-        assert door.run(calling("while True: pass"), Limits(cpu_seconds=1, wall_seconds=60)).fault is Fault.TIMEOUT
+        assert door.run(calling("time.sleep(10 ** 6)"), ForkLimits(wall_seconds=0.5)).fault is Fault.TIMEOUT
+        assert door.run(calling("while True: pass"), ForkLimits(cpu_seconds=1, wall_seconds=60)).fault is Fault.TIMEOUT
 
 
 def burn() -> None:
@@ -114,7 +116,7 @@ def burn() -> None:
 def test_a_fork_that_stands_in_the_queue_is_not_late() -> None:
     # Three busy processes share its one processor: what takes a tenth of a second of it takes several by the clock.
     work = "import time\ndef f():\n    end = time.process_time() + 0.4\n    while time.process_time() < end: pass"
-    server = ForkServer("calls")
+    server = ForkServer(CALLS)
     before = os.sched_getaffinity(0)
     crowd = [multiprocessing.get_context("fork").Process(target=burn, daemon=True) for _ in range(3)]
     try:
@@ -123,7 +125,7 @@ def test_a_fork_that_stands_in_the_queue_is_not_late() -> None:
             for process in crowd:
                 process.start()
             started = time.monotonic()
-            ended = door.run({"program": work, "function": "f", "calls": [[]]}, Limits(wall_seconds=0.6))
+            ended = door.run({"program": work, "function": "f", "calls": [[]]}, ForkLimits(wall_seconds=0.6))
             assert (ended.fault, time.monotonic() - started > 0.6) == (None, True)
     finally:
         os.sched_setaffinity(0, before)
@@ -139,7 +141,7 @@ def test_a_fork_that_did_not_get_its_time_is_the_machine_s_fault(
     monkeypatch.setattr(module._Fork, "_queued", lambda _: float("inf"))
     monkeypatch.setattr(module, "_MOST_WALL", 2)
     with calls.serving() as door:
-        assert door.run(calling("time.sleep(10 ** 6)"), Limits(wall_seconds=0.2)).fault is Fault.SANDBOX
+        assert door.run(calling("time.sleep(10 ** 6)"), ForkLimits(wall_seconds=0.2)).fault is Fault.SANDBOX
 
 
 def test_a_fork_that_another_hand_kills_is_nobody_s_answer_s_fault(calls: ForkServer) -> None:
@@ -171,7 +173,7 @@ def die_while_holding(server: ForkServer) -> None:
 
 
 def test_a_dead_server_takes_its_forks_along_and_is_replaced() -> None:
-    server = ForkServer("maths")
+    server = ForkServer(MATHS)
     try:
         with pytest.raises(ChildProcessError):
             die_while_holding(server)
@@ -185,7 +187,7 @@ def test_a_dead_server_takes_its_forks_along_and_is_replaced() -> None:
 
 def test_nothing_is_left_when_a_server_is_closed() -> None:
     descriptors = len(os.listdir("/proc/self/fd"))
-    server = ForkServer("calls")
+    server = ForkServer(CALLS)
     with server.serving() as door:
         door.run(calling("os.closerange(0, 64)"), AMPLE, heard=True)
         process = server._process
@@ -199,5 +201,5 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest
     script = tmp_path / "server.py"
     script.write_text("import socket\nsocket.socket(fileno=0).send(b'fault no such luck')")
     monkeypatch.setattr(module, "_SERVER", script)
-    with pytest.raises(UserError, match="no such luck"), ForkServer("calls").serving():
+    with pytest.raises(UserError, match="no such luck"), ForkServer(CALLS).serving():
         pass

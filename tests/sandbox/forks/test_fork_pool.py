@@ -1,13 +1,14 @@
 import json
 
-from afterbase.sandbox.forks.fork_client import ForkServer, Limits
-from afterbase.sandbox.forks.fork_pool import Workers
+from afterbase.sandbox.forks.fork_client import ForkLimits, ForkServer
+from afterbase.sandbox.forks.fork_pool import ForkPool
+from afterbase.verify.maths import WORK
 
-LIMITS = Limits(cpu_seconds=20, wall_seconds=60.0, memory_bytes=2 << 30)
+LIMITS = ForkLimits(cpu_seconds=20, wall_seconds=60.0, memory_bytes=2 << 30)
 
 
 def test_items_are_judged_side_by_side_and_given_back_in_order() -> None:
-    pool = Workers("maths", 2)
+    pool = ForkPool(WORK, 2)
     try:
 
         def readable(server: ForkServer, answer: str) -> tuple[str, bool]:

@@ -7,9 +7,9 @@ import pytest
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Status, Verdict
 from afterbase.sandbox.languages import SPELLINGS
-from afterbase.sandbox.programs import Judge
+from afterbase.sandbox.programs import ProgramRunner
 from afterbase.verify.cases.program_cases import judged
-from confinements import jail_or_skip
+from confinements import confinement_or_skip
 
 ROW = {"id": "a", "language": "python", "program": "print(3)", "tests": [{"stdin": "", "stdout": "3"}]}
 
@@ -21,7 +21,7 @@ def written(folder: Path, *rows: object) -> Path:
 
 
 def test_each_row_gets_its_verdict_in_order(tmp_path: Path) -> None:
-    judge = Judge(jail=jail_or_skip(), workers=2)
+    judge = ProgramRunner(confinement=confinement_or_skip(), workers=2)
     rows = [ROW, {**ROW, "id": 7, "language": "Bash", "program": "echo 4"}, {**ROW, "id": "c", "program": "1 / 0"}]
     assert judged(written(tmp_path, *rows), judge.verdicts, pytest.fail) == {
         "n": 3,

@@ -32,10 +32,20 @@ from afterbase.core.errors import UserError
 from afterbase.sandbox.forks.fork_server import END, ENDED, FAULT, READY, STARTED
 
 _SERVER = Path(__file__).with_name("fork_server.py")
-_PACKAGES = {"calls": (), "maths": ("math_verify", "sympy"), "puzzle": ("reasoning_gym", "sympy")}
 _START_SECONDS = 120.0  # a cold import on a busy machine
 _MOST_WALL = 10  # times the fork's own time
 _END_SECONDS = 10.0
+
+
+class Work(NamedTuple):
+    """What a fork server loads: a module with `load`, `answer`, `OUT_OF_MEMORY` and, if forks may hold, `hold`.
+
+    `packages` are those outside the standard library that it imports; `kind` is given to `load`.
+    """
+
+    module: str
+    packages: tuple[str, ...] = ()
+    kind: str = ""
 
 
 class Fault(StrEnum):
@@ -47,7 +57,7 @@ class Fault(StrEnum):
     SANDBOX = "sandbox"
 
 
-class Ended(NamedTuple):
+class ForkEnd(NamedTuple):
     """What ended a fork, None if it was done; and what it reported."""
 
     fault: Fault | None
@@ -55,7 +65,7 @@ class Ended(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class ForkLimits:
     """What one fork may use."""
 
     cpu_seconds: int = 2
@@ -73,7 +83,7 @@ class Server:
     def __init__(self, door: socket.socket) -> None:
         self._door = door
 
-    def run(self, request: Mapping[str, Any], limits: Limits, *, heard: bool = False) -> Ended:
+    def run(self, request: Mapping[str, Any], limits: ForkLimits, *, heard: bool = False) -> ForkEnd:
         """One fork from its start to its end; `heard`: what it prints is counted. ChildProcessError if no server is."""
         with _Pipes() as pipes:
             pipes.add("report")
@@ -83,7 +93,7 @@ class Server:
             return fork.end(fork.read(pipes), pipes)
 
     @contextlib.contextmanager
-    def holding(self, request: Mapping[str, Any], limits: Limits) -> Iterator["Holder"]:
+    def holding(self, request: Mapping[str, Any], limits: ForkLimits) -> Iterator["Holder"]:
         """A fork that serves until the block ends; what it told of the request is its `told`."""
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with here, _Pipes() as pipes:
@@ -93,13 +103,13 @@ class Server:
             said = bytes(pipes.texts["report"])
             done = fault is None and said[:1] == b"+"
             try:
-                yield Holder(here, Ended(None if done else fault or Fault.SANDBOX, said[1:]))
+                yield Holder(here, ForkEnd(None if done else fault or Fault.SANDBOX, said[1:]))
             finally:
                 here.close()
                 fork.end(fault, pipes)
 
     def _order(
-        self, request: Mapping[str, Any], limits: Limits, pipes: "_Pipes", door: socket.socket | None = None
+        self, request: Mapping[str, Any], limits: ForkLimits, pipes: "_Pipes", door: socket.socket | None = None
     ) -> "_Fork":
         order = {"hold": door is not None, "memory_bytes": limits.memory_bytes, "cpu_seconds": limits.cpu_seconds}
         ends = [pipes.end("noise"), pipes.end("report"), pipes.file(json.dumps(request).encode())]
@@ -116,17 +126,17 @@ class Server:
 class Holder(Server):
     """A server that holds what its request said; `told` is what it reported of that."""
 
-    def __init__(self, door: socket.socket, told: Ended) -> None:
+    def __init__(self, door: socket.socket, told: ForkEnd) -> None:
         super().__init__(door)
         self.told = told
 
 
 class ForkServer:
-    """One restartable fork server for a kind of work: `calls`, `maths`, `puzzle`. It starts when it is first needed."""
+    """One restartable fork server for a kind of work. It starts when it is first needed."""
 
-    def __init__(self, kind: str) -> None:
-        # -P: this folder has a code.py, which must not stand in for the standard library's.
-        self._command = [sys.executable, "-S", "-s", "-P", str(_SERVER), kind, *_folders(kind)]
+    def __init__(self, work: Work) -> None:
+        # -P: no module of this folder may stand in for one of the standard library.
+        self._command = [sys.executable, "-S", "-s", "-P", str(_SERVER), work.module, work.kind, *_folders(work)]
         self._process: subprocess.Popen[bytes] | None = None
         self._door: socket.socket | None = None
         self._lock = threading.Lock()
@@ -135,7 +145,7 @@ class ForkServer:
     def serving(self) -> Iterator[Server]:
         """The server, started if need be; any error in the block ends it.
 
-        Raises ChildProcessError if it does not start, UserError if this machine has no walls for it.
+        Raises ChildProcessError if it does not start, UserError if this machine cannot confine it.
         """
         with self._lock:
             try:
@@ -230,7 +240,7 @@ class _Pipes(contextlib.AbstractContextManager["_Pipes"]):
 class _Fork:
     """A fork that has been ordered."""
 
-    def __init__(self, door: socket.socket, limits: Limits) -> None:
+    def __init__(self, door: socket.socket, limits: ForkLimits) -> None:
         self._door = door
         self._limits = limits
         self._start = time.monotonic()
@@ -268,7 +278,7 @@ class _Fork:
                     return Fault.OUTPUT
         return None
 
-    def end(self, fault: Fault | None, pipes: _Pipes) -> Ended:
+    def end(self, fault: Fault | None, pipes: _Pipes) -> ForkEnd:
         """Have it killed if it lives on, which it does alone: it has nothing more to say; then what became of it."""
         killed = self._ended is None
         if killed:
@@ -279,14 +289,14 @@ class _Fork:
         status, seconds = self._ended
         report = bytes(pipes.texts["report"])
         if report[:1] != b"+":
-            return Ended(Fault.SANDBOX, b"")
+            return ForkEnd(Fault.SANDBOX, b"")
         signalled = os.WTERMSIG(status)
         if fault is None and len(report) == 1:
             if signalled == signal.SIGXCPU or seconds > self._limits.cpu_seconds:
                 fault = Fault.TIMEOUT
             else:
                 fault = Fault.SANDBOX if signalled == signal.SIGKILL and not killed else Fault.CRASH
-        return Ended(fault, report[1:])
+        return ForkEnd(fault, report[1:])
 
     def _hear(self, seconds: float) -> None:
         message = _received(self._door, seconds)
@@ -318,7 +328,7 @@ def _received(door: socket.socket, seconds: float) -> bytes:
         return b""
 
 
-def _folders(kind: str) -> list[str]:
-    """Where the packages of a kind lie; the servers know no site packages."""
-    found = [importlib.util.find_spec(name) for name in _PACKAGES[kind]]
+def _folders(work: Work) -> list[str]:
+    """Where its packages lie; the servers know no site packages."""
+    found = [importlib.util.find_spec(name) for name in work.packages]
     return list(dict.fromkeys(str(Path(spec.origin).parents[1]) for spec in found if spec and spec.origin))

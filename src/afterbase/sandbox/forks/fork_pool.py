@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from afterbase.sandbox.forks.fork_client import ForkServer
+from afterbase.sandbox.forks.fork_client import ForkServer, Work
 
 _MOST = 8
 
@@ -16,12 +16,12 @@ Item = TypeVar("Item")
 Judged = TypeVar("Judged")
 
 
-class Workers:
-    """`count` fork servers of one kind (`calls`, `maths`, `puzzle`); each starts when it is first asked."""
+class ForkPool:
+    """`count` fork servers of one kind of work; each starts when it is first asked."""
 
-    def __init__(self, kind: str, count: int) -> None:
+    def __init__(self, work: Work, count: int) -> None:
         self.count = count
-        self._servers = [ForkServer(kind) for _ in range(count)]
+        self._servers = [ForkServer(work) for _ in range(count)]
         self._idle: queue.LifoQueue[ForkServer] = queue.LifoQueue()  # the one that is up comes first
         for server in self._servers:
             self._idle.put(server)
@@ -47,8 +47,8 @@ class Workers:
 
 
 @functools.cache
-def workers(kind: str) -> Workers:
-    """The process-wide fork servers for `maths` or `puzzle`."""
-    pool = Workers(kind, min(_MOST, os.cpu_count() or 1))
+def fork_pool(work: Work) -> ForkPool:
+    """The process-wide fork servers for this work."""
+    pool = ForkPool(work, min(_MOST, os.cpu_count() or 1))
     atexit.register(pool.close)
     return pool

@@ -5,7 +5,7 @@ order brings descriptors alone, and a fork reads its own request and writes its 
 fork is in the memory of a later one. A fork may also be told to hold: it reads what the answers to come have in common
 (a right answer, a data set), and is then a server itself.
 
-Three walls stand around a fork, and each would do for most of what it may try:
+Three things confine a fork, and each would do for most of what it may try:
 
 * Landlock and an empty capability set, taken on by the server itself before it takes an order: of files it reads the
   standard library, and the packages that its work has loaded; it writes nothing, has no TCP, signals nobody outside.
@@ -35,16 +35,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 sys.path.append(str(Path(__file__).parents[3]))  # only for this, or programs could read the package
-from afterbase.sandbox import kernel as walls
+from afterbase.sandbox import kernel
 
 sys.path.pop()
 
 _STANDARD = [folder for folder in sys.path if os.path.isdir(folder)]
-_WORK = {
-    "calls": "afterbase.sandbox.forks.function_calls",
-    "maths": "afterbase.verify.third_party_scorers",
-    "puzzle": "afterbase.verify.third_party_scorers",
-}
 _PR_SET_PDEATHSIG = 1
 READY, FAULT, END = b"ready", b"fault ", b"end"
 STARTED = struct.Struct("i")  # a fork's process
@@ -78,31 +73,31 @@ def confine() -> None:
     """No new privileges, no capabilities; readable are the standard library and the loaded packages, and no more."""
     loaded = {name.partition(".")[0] for name in sys.modules} - {"afterbase"} - sys.stdlib_module_names
     packages = [folder for name in sorted(loaded) for folder in getattr(sys.modules.get(name), "__path__", ())]
-    walls.drop_privileges()
-    walls.landlock((folder, walls.READ_FILES) for folder in [*_STANDARD, *packages] if os.path.isdir(folder))
-    walls.load_filter(seccomp_filter(server=True))
+    kernel.drop_privileges()
+    kernel.landlock((folder, kernel.READ_FILES) for folder in [*_STANDARD, *packages] if os.path.isdir(folder))
+    kernel.load_filter(seccomp_filter(server=True))
 
 
 def seccomp_filter(*, server: bool = False) -> bytes:
     """The allow-list as a classic BPF program over struct seccomp_data; what it does not name answers EPERM."""
-    code = [*walls.ONLY_X86_64]
+    code = [*kernel.ONLY_X86_64]
     for number in {*_ALLOWED.values(), *(_ALLOWED_TO_SERVERS.values() if server else ())}:
-        code += [(walls.EQUAL, 0, 1, number), walls.ALLOW]
+        code += [(kernel.EQUAL, 0, 1, number), kernel.ALLOW]
     if server:
-        code += [(walls.EQUAL, 0, 3, _CLONE), walls.argument(0), (walls.EQUAL, 0, 1, _FORK), walls.ALLOW]
-        code += [(walls.EQUAL, 0, 1, _CLONE), walls.REFUSE]
-    code += [(walls.EQUAL, 0, 4, _OPENAT), walls.argument(2), (walls.ANY_BIT, 0, 1, _WRITING)]
-    code += [walls.REFUSE, walls.ALLOW]
+        code += [(kernel.EQUAL, 0, 3, _CLONE), kernel.argument(0), (kernel.EQUAL, 0, 1, _FORK), kernel.ALLOW]
+        code += [(kernel.EQUAL, 0, 1, _CLONE), kernel.REFUSE]
+    code += [(kernel.EQUAL, 0, 4, _OPENAT), kernel.argument(2), (kernel.ANY_BIT, 0, 1, _WRITING)]
+    code += [kernel.REFUSE, kernel.ALLOW]
     for number, commands in _ALLOWED_COMMANDS.items():
         listed = (*commands, fcntl.F_DUPFD) if server and number == 72 else commands
-        checks = [step for command in listed for step in ((walls.EQUAL, 0, 1, command), walls.ALLOW)]
-        code += [(walls.EQUAL, 0, 2 + len(checks), number), walls.argument(1), *checks, walls.REFUSE]
-    return walls.assembled([*code, walls.REFUSE])
+        checks = [step for command in listed for step in ((kernel.EQUAL, 0, 1, command), kernel.ALLOW)]
+        code += [(kernel.EQUAL, 0, 2 + len(checks), number), kernel.argument(1), *checks, kernel.REFUSE]
+    return kernel.assembled([*code, kernel.REFUSE])
 
 
 def _enter(order: dict[str, Any], sources: list[int]) -> None:
     """In the fork: no descriptor but the order's, and the limits."""
-    walls.process_control("parent's death", _PR_SET_PDEATHSIG, signal.SIGKILL)
+    kernel.process_control("parent's death", _PR_SET_PDEATHSIG, signal.SIGKILL)
     noise, *others = [fcntl.fcntl(source, fcntl.F_DUPFD, 64) for source in sources]  # out of each other's way
     placed = [noise, noise, *others]
     for target, source in enumerate(placed, start=1):
@@ -133,9 +128,9 @@ def _write(message: bytes) -> None:
 
 
 def _answer(work: Any, held: Any, seccomp: bytes) -> None:
-    """In the fork. The first byte says that the walls stand; without it nothing was run."""
+    """In the fork. The first byte says that it is confined; without it nothing was run."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
-    walls.load_filter(seccomp)
+    kernel.load_filter(seccomp)
     random.seed(0)  # a verdict on the same answer is the same (a fork seeds itself anew)
     _write(b"+")
     try:
@@ -198,16 +193,17 @@ def _wait(pid: int, door: socket.socket) -> None:
 
 
 def main() -> None:
-    """Load, lock up, and serve the socket that is this process's standard input; arguments: kind, package folders."""
+    """Load, lock up, and serve the socket that is standard input; arguments: module, kind of work, package folders."""
+    module, kind, *packages = sys.argv[1:]
     door = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDWR), _NOWHERE)
     sys.path.append(str(Path(__file__).parents[3]))
-    work = importlib.import_module(_WORK[sys.argv[1]])
-    sys.path[:] = [*_STANDARD, *sys.argv[2:]]
+    work = importlib.import_module(module)
+    sys.path[:] = [*_STANDARD, *packages]
     try:
         if os.uname().machine != "x86_64":
             raise OSError(0, f"the system calls of {os.uname().machine} are not known here")
-        work.load(sys.argv[1])
+        work.load(kind)
         confine()
     except OSError as error:
         door.send(FAULT + str(error.strerror).encode())

@@ -14,8 +14,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.faults import first_fault
 from afterbase.core.rows import read_objects
 from afterbase.core.sample import Problem, Status, Verdict
-from afterbase.sandbox.languages import SPELLINGS, toolchain
-from afterbase.sandbox.programs import CaseRow
+from afterbase.sandbox import SPELLINGS, CaseRow, toolchain
 from afterbase.verify.cases.program_cases import known_language
 from afterbase.verify.check import check_many
 from afterbase.verify.extract import Way

@@ -14,13 +14,12 @@ from pydantic import BaseModel, Field
 
 from afterbase.core.rows import read_rows
 from afterbase.core.sample import Status
-from afterbase.sandbox.forks.fork_client import Fault, ForkServer, Limits
-from afterbase.sandbox.forks.fork_pool import workers
+from afterbase.sandbox import Fault, ForkLimits, ForkServer, fork_pool
 from afterbase.verify.mathematics.string_rules import equal
-from afterbase.verify.maths import Item, check_maths_many
+from afterbase.verify.maths import WORK, Item, check_maths_many
 
 # math-verify's own deadline is 5 s for each of its steps.
-_LIMITS = Limits(cpu_seconds=30, wall_seconds=60.0, memory_bytes=2 << 30)
+_LIMITS = ForkLimits(cpu_seconds=30, wall_seconds=60.0, memory_bytes=2 << 30)
 
 
 class Case(BaseModel):
@@ -53,7 +52,7 @@ def judge(cases: list[Case]) -> list[tuple[bool | None, str]]:
     out: list[tuple[bool | None, str]] = [(None, "")] * len(cases)
     prose = [i for i, case in enumerate(cases) if case.kind == "extract_and_compare"]
     bare = [i for i, case in enumerate(cases) if case.kind == "answer_only_equiv"]
-    for i, said in zip(prose, workers("maths").each(_compared, [cases[i] for i in prose]), strict=True):
+    for i, said in zip(prose, fork_pool(WORK).each(_compared, [cases[i] for i in prose]), strict=True):
         out[i] = said
     items = [Item(cases[i].pred, cases[i].gold, ("all",), evaluated=False) for i in bare]
     for i, verdict in zip(bare, check_maths_many(items), strict=True):

@@ -9,8 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from afterbase.core.errors import UserError
 from afterbase.core.rows import read_rows
 from afterbase.core.sample import Status, Verdict
-from afterbase.sandbox.languages import SPELLINGS, toolchain
-from afterbase.sandbox.programs import Case, CaseRow, Program
+from afterbase.sandbox import SPELLINGS, Case, CaseRow, Program, toolchain
 
 
 def known_language(language: str) -> str:

@@ -13,7 +13,7 @@ from afterbase.core.errors import UserError
 from afterbase.eval.tasks.benchmark_rows import Folder, Source
 from afterbase.eval.tasks.code.tested_programs import isolation, last_program, marks
 from afterbase.eval.tasks.task import Answered, Item, Mark, Task
-from afterbase.sandbox.programs import Case, Program
+from afterbase.sandbox import Case, Program
 
 PROBLEMS = Source(
     file="codeforces.jsonl",

@@ -12,12 +12,10 @@ from pydantic import BaseModel
 from afterbase.core.code.code_blocks import program_with
 from afterbase.eval.tasks.benchmark_rows import Folder, Source
 from afterbase.eval.tasks.task import Answered, Item, Mark, Task
-from afterbase.sandbox import python_calls as sandbox
-from afterbase.sandbox.languages import language_of
-from afterbase.sandbox.python_calls import Limits, Run, Sandbox
+from afterbase.sandbox import CallRunner, ForkLimits, Reason, Run, language_of, missing_isolation
 
 SOURCE = Source(file="humaneval.jsonl", hub="openai/openai_humaneval", split="test")
-LIMITS = Limits(cpu_seconds=4, wall_seconds=12.0)
+LIMITS = ForkLimits(cpu_seconds=4, wall_seconds=12.0)
 _PROMPT = """Complete this Python function. Reply with the whole function, with the imports it needs, in one ```python \
 block.
 
@@ -54,13 +52,13 @@ def program(prompt: str, response: str, function: str, test: str) -> str:
 def score(answered: Answered) -> list[Mark]:
     """1 where every test passes. An answer fails to be judged only where the sandbox itself does."""
     runs = [Run(program=_judged(item, response), function=_PASSED, calls=[[]]) for item, response in answered]
-    with Sandbox(limits=LIMITS) as box:
+    with CallRunner(limits=LIMITS) as box:
         results = box.run_many(runs)
     marks = []
     for result in results:
-        passed = result.reason is sandbox.Reason.OK and result.results == [True]
+        passed = result.reason is Reason.OK and result.results == [True]
         reason = "match" if passed else str(result.reason)
-        marks.append(Mark(float(passed), None, reason, failed=result.reason is sandbox.Reason.SANDBOX))
+        marks.append(Mark(float(passed), None, reason, failed=result.reason is Reason.SANDBOX))
     return marks
 
 
@@ -86,7 +84,7 @@ def items(folder: Folder) -> list[Item]:
 @functools.cache
 def isolation() -> str | None:
     """What keeps programs from being run here."""
-    return sandbox.available()
+    return missing_isolation()
 
 
 TASK = Task(

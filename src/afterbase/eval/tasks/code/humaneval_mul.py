@@ -15,12 +15,7 @@ from afterbase.eval.tasks.code import humaneval
 from afterbase.eval.tasks.code import tested_programs as programs
 from afterbase.eval.tasks.code.multiple import DONE, Problem, program
 from afterbase.eval.tasks.task import Answered, Item, Mark, Task
-from afterbase.sandbox.confinement import Limits
-from afterbase.sandbox.isolation import jail
-from afterbase.sandbox.languages import LANGUAGES, language_of, toolchain
-from afterbase.sandbox.program_run import Workshop, room
-from afterbase.sandbox.programs import workers
-from afterbase.sandbox.python_calls import Reason
+from afterbase.sandbox import LANGUAGES, ProgramRunner, Reason, find_confinement, language_of, toolchain, worker_count
 
 SOURCE = Source(
     file="humaneval_multilang.jsonl",
@@ -69,26 +64,24 @@ def items(folder: Folder) -> list[Item]:
 
 def score(answered: Answered) -> list[Mark]:
     """1 where the program builds and passes every test."""
-    with ThreadPoolExecutor(workers()) as pool:
+    with ThreadPoolExecutor(worker_count()) as pool:
         reasons = list(pool.map(_reason, answered))
     return [Mark(float(reason == "match"), None, reason, failed=reason == str(Reason.SANDBOX)) for reason in reasons]
 
 
 def _reason(pair: tuple[Item, str]) -> str:
-    (item, response), limits = pair, Limits()
+    item, response = pair
     problem: Problem = item.gold
     if problem.language == "python":
         code = humaneval.code_of(response, problem.function)
         source = f"{problem.prompt}\n{code}\n\n{problem.tests}\nprint('\\n{DONE}')\n"
     else:
         source = program(problem, response)
-    with room() as place:
-        language = language_of(problem.language)
-        shop = Workshop(language=language, text=source, room=place, jail=jail(), limits=limits)
-        fault = shop.fault_of_building()
+    with ProgramRunner(confinement=find_confinement()).written(language_of(problem.language), source) as run:
+        fault = run.fault_of_building()
         if fault is not None:
             return fault
-        ended = shop.ended("")
+        ended = run.ended("")
     if ended.reason is not Reason.OK:
         return str(ended.reason)
     said = ended.stdout.decode(errors="replace").split("\n")

@@ -28,13 +28,7 @@ from pydantic import BaseModel, field_validator
 from afterbase.eval.tasks.benchmark_rows import Folder, Source
 from afterbase.eval.tasks.code.tested_programs import isolation, last_program
 from afterbase.eval.tasks.task import Answered, Item, Mark, Task
-from afterbase.sandbox.confinement import Limits
-from afterbase.sandbox.isolation import jail
-from afterbase.sandbox.languages import language_of
-from afterbase.sandbox.process import Ended
-from afterbase.sandbox.program_run import Workshop, room
-from afterbase.sandbox.programs import Case, workers
-from afterbase.sandbox.python_calls import Reason
+from afterbase.sandbox import Case, Ended, Limits, ProgramRunner, Reason, find_confinement, language_of, worker_count
 
 SOURCE = Source(
     file="livecodebench.jsonl",
@@ -191,7 +185,7 @@ def score(answered: Answered) -> list[Mark]:
         method, cases = item.gold
         _, text = last_program(response, default="python", languages=("python",))
         tasks.append(_Task(text, method, cases))
-    with ThreadPoolExecutor(workers()) as pool:
+    with ThreadPoolExecutor(worker_count()) as pool:
         reasons = list(pool.map(_reason, tasks))
     return [Mark(float(r == "match"), None, r, failed=r == str(Reason.SANDBOX)) for r in reasons]
 
@@ -200,20 +194,20 @@ def _reason(task: _Task) -> str:
     """The first reason that is no match: mismatch, or how the run ended."""
     calls = len(task.cases) if task.method is not None else 1
     limits = Limits(cpu_seconds=_SECONDS * calls + 1, wall_seconds=float(_WALL * calls + 1))
-    with room() as place:
-        source = _RUN.format(imports=_IMPORTS, program=task.program)
-        if task.method is not None:
-            solution = "class Solution" in task.program
-            source += _CALLS.format(method=task.method, solution=solution, mark=_RESULT, seconds=_SECONDS, wall=_WALL)
-        shop = Workshop(language=language_of("python"), text=source, room=place, jail=jail(), limits=limits)
-        fault = shop.fault_of_building()
+    source = _RUN.format(imports=_IMPORTS, program=task.program)
+    if task.method is not None:
+        solution = "class Solution" in task.program
+        source += _CALLS.format(method=task.method, solution=solution, mark=_RESULT, seconds=_SECONDS, wall=_WALL)
+    runner = ProgramRunner(confinement=find_confinement(), limits=limits)
+    with runner.written(language_of("python"), source) as run:
+        fault = run.fault_of_building()
         if fault is not None:
             return fault
         if task.method is not None:
             given = [[json.loads(line) for line in case.stdin.split("\n") if line.strip()] for case in task.cases]
-            return _of_calls(shop.ended(json.dumps(given)), task.cases)
+            return _of_calls(run.ended(json.dumps(given)), task.cases)
         for case in task.cases:
-            ended = shop.ended(case.stdin)
+            ended = run.ended(case.stdin)
             if ended.reason is not Reason.OK:
                 return str(ended.reason)
             if not _prints(ended.stdout.decode(errors="replace"), case.stdout):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from afterbase.core.code.code_blocks import programs
 from afterbase.eval.tasks.code.braces import closing, enclosing, without
-from afterbase.sandbox.languages import language_of
+from afterbase.sandbox import language_of
 
 DONE = "every test has passed"
 _BODY = r"\s*\([^;]*?\)[^;{}]*?(?:\{|=>)"  # what makes a function's name its definition

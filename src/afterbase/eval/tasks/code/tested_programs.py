@@ -11,15 +11,13 @@ from afterbase.core.errors import UserError
 from afterbase.core.reasoning import answer_of
 from afterbase.core.sample import Status
 from afterbase.eval.tasks.task import Mark
-from afterbase.sandbox.isolation import jail
-from afterbase.sandbox.languages import language_of
-from afterbase.sandbox.programs import Judge, Program, workers
+from afterbase.sandbox import Program, ProgramRunner, find_confinement, language_of, worker_count
 
 
 def isolation() -> str | None:
     """What keeps programs from being run here."""
     try:
-        jail()
+        find_confinement()
     except UserError as error:
         return f"isolation: {error.got}"
     return None
@@ -37,5 +35,5 @@ def last_program(response: str, *, default: str, languages: Sequence[str]) -> tu
 
 def marks(programs: Sequence[Program]) -> list[Mark]:
     """1 for a program that passes all its tests."""
-    verdicts = Judge(jail=jail(), workers=workers()).verdicts(programs)
+    verdicts = ProgramRunner(confinement=find_confinement(), workers=worker_count()).verdicts(programs)
     return [Mark(v.value, None, v.reason, failed=v.status is Status.FAILED) for v in verdicts]

@@ -21,7 +21,7 @@ help:
 	@echo "make smoke       setup, then the smallest recipe, in a temporary folder"
 	@echo "make test        setup, then the tests that take seconds"
 	@echo "make test-all    setup, then all tests"
-	@echo "make fuzz        setup, then random requests at the servers and random programs in the jails, for minutes"
+	@echo "make fuzz        setup, then random requests at the servers and random programs in confinement, for minutes"
 	@echo "make lint        setup, then ruff, pyright and the layers contract"
 
 setup: $(READY)

@@ -1,10 +1,12 @@
-"""The filter is checked by a small interpreter of classic BPF; what the walls do is tested in test_sandbox.py."""
+"""The filter is checked by a small interpreter of classic BPF; what it does to programs, in test_fork_client.py."""
 
 import os
+import signal
+import socket
 
 import pytest
 
-from afterbase.sandbox.forks.fork_server import _ALLOWED, seccomp_filter
+from afterbase.sandbox.forks.fork_server import _ALLOWED, END, _wait, seccomp_filter
 from bpf import ALLOW, EPERM, I386, KILL
 from bpf import decide as decided_by
 
@@ -48,3 +50,20 @@ def test_descriptor_commands_are_listed() -> None:
     set_owner, set_owner_by_ioctl = 8, 0x8901
     assert (decide(72, 3, 1), decide(72, 3, set_owner)) == (ALLOW, EPERM)
     assert (decide(16, 1, 0x5401), decide(16, 1, set_owner_by_ioctl)) == (ALLOW, EPERM)
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_only_a_fork_that_lived_when_its_asker_ended_it_was_killed_by_it(alive: bool) -> None:
+    """Else whoever looked first, asker or server, would decide whether the machine or the answer is to blame."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with here, there:
+        fork = os.fork()
+        if fork == 0:
+            signal.pause()
+        if not alive:
+            os.kill(fork, signal.SIGKILL)
+            os.waitid(os.P_PID, fork, os.WEXITED | os.WNOWAIT)
+        here.send(END)
+        assert _wait(fork, there) is alive
+    _, status = os.waitpid(fork, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL

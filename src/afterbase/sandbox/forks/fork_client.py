@@ -245,7 +245,7 @@ class _Fork:
         self._limits = limits
         self._start = time.monotonic()
         self._pid: int | None = None
-        self._ended: tuple[int, float] | None = None
+        self._ended: tuple[int, float, bool] | None = None
 
     def read(self, pipes: _Pipes) -> Fault | None:
         """Take in what it writes, until it has closed its ends; the fault, if it is late or too loud."""
@@ -280,13 +280,12 @@ class _Fork:
 
     def end(self, fault: Fault | None, pipes: _Pipes) -> ForkEnd:
         """Have it killed if it lives on, which it does alone: it has nothing more to say; then what became of it."""
-        killed = self._ended is None
-        if killed:
+        if self._ended is None:
             with contextlib.suppress(OSError):
                 self._door.send(END)
         while self._ended is None:
             self._hear(_END_SECONDS)
-        status, seconds = self._ended
+        status, seconds, killed = self._ended
         report = bytes(pipes.texts["report"])
         if report[:1] != b"+":
             return ForkEnd(Fault.SANDBOX, b"")

@@ -43,7 +43,7 @@ _STANDARD = [folder for folder in sys.path if os.path.isdir(folder)]
 _PR_SET_PDEATHSIG = 1
 READY, FAULT, END = b"ready", b"fault ", b"end"
 STARTED = struct.Struct("i")  # a fork's process
-ENDED = struct.Struct("id")  # its wait status, and its processor seconds
+ENDED = struct.Struct("id?")  # its wait status, its processor seconds, and whether its asker had it killed
 _NOWHERE, _REPORT, _REQUEST, _DOOR = 0, 3, 4, 5  # a fork's descriptors; 1 and 2 take what is printed
 
 _ALLOWED = {
@@ -175,21 +175,24 @@ def serve(door: socket.socket, work: Any, held: Any, seccomp: bytes) -> None:
         for source in sources:
             os.close(source)
         door.send(STARTED.pack(pid))
-        _wait(pid, door)
+        killed = _wait(pid, door)
         _, status, usage = os.wait4(pid, 0)
-        door.send(ENDED.pack(status, usage.ru_utime + usage.ru_stime))
+        door.send(ENDED.pack(status, usage.ru_utime + usage.ru_stime, killed))
 
 
-def _wait(pid: int, door: socket.socket) -> None:
-    """Until the fork has ended, or is killed because its asker has had enough of it, or is gone."""
+def _wait(pid: int, door: socket.socket) -> bool:
+    """Until the fork has ended, or its asker has had enough of it or is gone; whether it lived then, and was killed."""
     poll, process = select.poll(), os.pidfd_open(pid)
     poll.register(process, select.POLLIN)
     poll.register(door, select.POLLIN)
-    if any(descriptor != process for descriptor, _ in poll.poll()):
-        os.kill(pid, signal.SIGKILL)
-        if door.recv(1 << 10) != END:
-            os._exit(1)
+    ready = {descriptor for descriptor, _ in poll.poll()}
     os.close(process)
+    killed = process not in ready
+    if killed:
+        os.kill(pid, signal.SIGKILL)
+    if door.fileno() in ready and door.recv(1 << 10) != END:
+        os._exit(1)
+    return killed
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ class UserError(ValueError):
 
 
 class Waiting(UserError):  # noqa: N818  # nothing went wrong
-    """A run stopped, in good order, where people have to do something first; the same command goes on from there."""
+    """A run stopped, in good order, where people have to do something first; the same command continues from there."""
 
 
 def _again(kind: type[UserError], rule: str, got: str, remedy: str) -> UserError:

@@ -56,7 +56,7 @@ class LoadCounter:
         return [torch.tensor(ranks.totals(*load.tolist())) for load in self.loads]
 
     def update_biases(self, gamma: float) -> None:
-        """One step of b_i += gamma * sign(mean load - load_i) over all ranks, then start counting anew."""
+        """One step of b_i += gamma * sign(mean load - load_i) over all ranks, then start counting again."""
         for router, load in zip(self.routers, self.global_loads(), strict=True):
             router.e_score_correction_bias.add_(torch.sign(load.mean() - load), alpha=gamma)
         self.reset()

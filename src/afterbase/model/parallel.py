@@ -50,7 +50,7 @@ def backward(part: Tensor) -> float:
 def whole_state(modules: nn.ModuleDict, *, copy: bool = False) -> dict[str, Tensor]:
     """All weights and buffers as plain tensors on the CPU, for the first rank; the others take part and get nothing.
 
-    Tied weights stay tied. With `copy` they do not change as training goes on.
+    Tied weights stay tied. With `copy` they do not change as training continues.
     """
     gathered: dict[int, Tensor] = {}
     state = modules.state_dict(keep_vars=True)

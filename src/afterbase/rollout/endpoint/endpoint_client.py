@@ -26,7 +26,7 @@ _GREETING_SECONDS = 10.0
 class Endpoint:
     """Asks one endpoint; answers are kept in `cache`, a file or a postgresql:// address, if there is one.
 
-    What they cost is paid from `budget`'s account in the cache, so that a resumed run does not begin to spend anew.
+    What they cost is paid from `budget`'s account in the cache, so that a resumed run does not begin to spend again.
     It is no engine: it gives text.
     """
 

@@ -1,6 +1,6 @@
 """Answers of endpoints, kept by request: a run that stops at any moment asks again only for what it does not have.
 
-One SQLite file in WAL mode, or a PostgreSQL database: each answer is committed as it comes, so `kill -9` loses none,
+One SQLite file in WAL mode, or a PostgreSQL database: each answer is committed when it comes, so `kill -9` loses none,
 and several processes may share it. A request is known by what is sent, without the server's address, and by its place
 among equal ones. Who is about to ask claims the request first, so that no two processes pay for the same one; the
 operating system or the database lets go of the claims of a process that ends. Failures are not kept.

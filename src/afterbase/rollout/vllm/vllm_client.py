@@ -24,7 +24,7 @@ class ServerFaultError(Exception):
 
 
 class OtherWeightsError(Exception):
-    """The server holds other weights than those asked for; one that was started anew holds none."""
+    """The server holds other weights than those asked for; one that was started again holds none."""
 
 
 @dataclass(frozen=True, kw_only=True)

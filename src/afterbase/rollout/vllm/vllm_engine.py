@@ -1,7 +1,7 @@
 """The rollout engine in another process, or on another machine: a vLLM server that is given the weights at each sync.
 
 After each update the server names the version and the checksum of what it holds, and scores a fixed text, which must
-come out as it does here. A server that breaks off, hangs or is started anew is tried again, with longer and longer
+come out as it does here. A server that breaks off, hangs or is started again is tried again, with longer and longer
 pauses; it gets the weights of the last sync first, and is asked only for what is still missing.
 
 The seed of a sample is a hash of (seed, prompt, sample index), so neither a restart nor the batch changes the numbers

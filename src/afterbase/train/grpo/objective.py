@@ -63,7 +63,7 @@ class Objective(Config):
     off_policy_delta: float | None = Field(default=None, gt=0)
     """Drop an answer with A < 0 whose mean log(pi_engine / pi) is above this."""
     dynamic_sampling: bool = False
-    """Sample further prompts, up to three times as many, in place of groups whose rewards are all equal."""
+    """Sample further prompts, up to three times as many, instead of groups whose rewards are all equal."""
     overlong_buffer: float = Field(default=0.0, ge=0, lt=1)
     """Share of `max_new_tokens`, at its end, over which a growing length costs up to 1."""
     keep_routing: bool = False

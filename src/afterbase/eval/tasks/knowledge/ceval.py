@@ -22,7 +22,7 @@ _PROMPT = """下面是中国考试中的一道单项选择题。请先逐步分�
 
 
 class Row(BaseModel):
-    """A row of the creators' files, with its subject; their ids begin anew in each subject."""
+    """A row of the creators' files, with its subject; their ids begin again in each subject."""
 
     id: int | str
     question: str

@@ -1,10 +1,15 @@
 """The pages of the documentation: the files that they name exist, links lead somewhere, lines are short."""
 
+import importlib
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from afterbase.cli.main import app
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")])
@@ -96,3 +101,41 @@ def test_architecture_has_the_layers_that_the_linter_holds():
     line = re.search(r"^    (core < .*)$", (ROOT / "docs/architecture.md").read_text(), flags=re.MULTILINE)
     assert line is not None
     assert [set(re.findall(r"\w+", layer)) for layer in line[1].split("<")] == layers
+
+
+@pages
+def test_imports_in_examples_work(page: Path):
+    lines = re.findall(r"^ *from (afterbase[\w.]*) import ([\w, ]+)$", page.read_text(), flags=re.MULTILINE)
+    lost = [
+        f"{module}.{name}"
+        for module, names in lines
+        for name in names.split(", ")
+        if not hasattr(importlib.import_module(module), name)
+    ]
+    assert lost == []
+
+
+def commands(group: Any) -> dict[str, Any]:
+    """The commands of the program by name, subcommands as `data clean`."""
+    found = dict(group.commands)
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found |= {f"{name} {inner}": deeper for inner, deeper in commands(command).items()}
+    return found
+
+
+COMMANDS = commands(typer.main.get_command(app))
+OPTIONS = {option for command in COMMANDS.values() for part in command.params for option in part.opts}
+
+
+@pages
+def test_commands_that_a_page_names_exist(page: Path):
+    named = set(re.findall(r"(?:`|^ {4}|-m )afterbase ([a-z][\w-]*)", page.read_text(), flags=re.MULTILINE))
+    assert named - set(COMMANDS) == set()
+
+
+@pages
+def test_options_of_commands_that_a_page_shows_exist(page: Path):
+    shown = re.findall(r"(?:`|^ {4}|-m )afterbase [a-z][^`\n]*", page.read_text(), flags=re.MULTILINE)
+    named = {option for line in shown for option in re.findall(r"(?<![\w-])(--[a-z][\w-]*)", line)}
+    assert named - OPTIONS == set()

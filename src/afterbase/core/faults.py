@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a user's value, in words of our own: one function for every place that tells of it."""
+"""pydantic's errors about a user's value, in our own words: one function for all places that report them."""
 
 import re
 from typing import Any, get_args

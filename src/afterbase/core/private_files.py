@@ -1,4 +1,4 @@
-"""Files that nobody else on the machine reads, and a server's made token in one of them.
+"""Files that no other user of the machine can read, and the token that a server makes in one of them.
 
 Modes are mended where a file is there already: an earlier version, a copy or another umask may have left it open.
 """

@@ -1,4 +1,4 @@
-"""Untrusted text made fit to be shown: nothing in it may disguise itself or the text around it."""
+"""Untrusted text made safe to show: nothing in it can disguise itself or the text around it."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Folders for a while, each locked by the process that made it: what a killed process left goes at the next start.
+"""Temporary folders, each locked by the process that made it; the next start removes what a killed process left.
 
 The lock is on the folder itself (flock(2)), so it ends with its owner however that ends, and a folder that can be
 locked is nobody's. The first folder that a process makes is preceded by a look for such.

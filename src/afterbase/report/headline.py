@@ -1,4 +1,4 @@
-"""What the run shows, in a few sentences that are written from its numbers, whichever way they went."""
+"""The run's result in a few sentences that follow from its numbers, good or bad."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

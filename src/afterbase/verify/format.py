@@ -1,4 +1,4 @@
-"""Whether a response has the form that its domain asks for, right or wrong, and what it thinks and finally says."""
+"""Whether a response has the form that its domain asks for, right or wrong, and its thought and answer."""
 
 import re
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Lines of code that no fence announces, known by their shape."""
+"""Lines of code without a fence, recognised by their shape."""
 
 import re
 

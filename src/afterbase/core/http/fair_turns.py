@@ -1,4 +1,4 @@
-"""Who may work next where clients share a machine: they take turns, however much each has waiting."""
+"""Which client works next on a shared machine: clients take turns, however much each has waiting."""
 
 import asyncio
 from collections import OrderedDict, deque

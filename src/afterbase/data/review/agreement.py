@@ -1,4 +1,4 @@
-"""How far reviewers agree beyond chance: Krippendorff's alpha and Cohen's kappa, for categories without an order.
+"""How much reviewers agree beyond chance: Krippendorff's alpha and Cohen's kappa, for categories without an order.
 
 A *unit* is what one draft got: {reviewer: category}. Both measures are 1 for perfect agreement and 0 for what chance
 would give; where nobody ever used a second category, chance explains everything and neither is defined (None).

@@ -1,4 +1,4 @@
-"""How far a review is: a domain's as a whole, and one person's part of it."""
+"""The progress of a review: of a domain as a whole, and of one person's part."""
 
 from sqlalchemy import Connection, Row, and_, func, select
 

@@ -1,4 +1,4 @@
-"""Which questions of benchmarks a model was trained on, as far as it is known: from its lineage and from named files.
+"""Which questions of benchmarks a model was trained on, as far as known: from its lineage and from named files.
 
 A question counts where a row holds it as `data/clean/decontaminate.py` says. Of a checkpoint that a run made, the rows
 are all samples in its lineage that were not dropped, and the problems that reinforcement learning asked.

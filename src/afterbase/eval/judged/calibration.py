@@ -1,4 +1,4 @@
-"""How far a judge can be trusted: what its verdicts follow besides quality, each with a 95 % interval.
+"""How much a judge can be trusted: what its verdicts depend on besides quality, each with a 95 % interval.
 
 Every battle is judged in both orders. A judge without position bias gives the same verdict twice; one without length
 bias prefers the longer answer as often as it is better, so that this share alone convicts nobody: compare it with the

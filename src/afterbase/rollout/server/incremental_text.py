@@ -1,4 +1,4 @@
-"""The text of an answer while it grows: whole characters, cut before the first stop string. And a token's bytes.
+"""The text of an answer while it grows: whole characters, cut before the first stop string. Also the bytes of a token.
 
 A text is the UTF-8 of its tokens' bytes, so that it costs the same for each token and is the same however it is cut:
 a byte that begins no character shows as U+FFFD. An id that the tokenizer does not know, as models with a padded

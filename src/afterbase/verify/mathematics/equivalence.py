@@ -1,4 +1,4 @@
-r"""Whether two answers are worth the same, decided exactly, without evaluating text and without another program.
+r"""Whether two answers have the same value, decided exactly, without evaluating text and without another program.
 
 Both are brought to one spelling (spelling.py), taken apart (forms.py) and compared by value (algebra.py). Decimals are
 what they say: 0.333 is not 1/3, and 1.6e-19 is not 1.7e-19. What is equal only as far as numbers can tell (\sqrt{3 +

@@ -1,4 +1,4 @@
-r"""What signs alone say: "not", "and" and "or", and letters whose order counts (ABC is not ACB)."""
+r"""The meaning of signs alone: "not", "and" and "or", and letters whose order counts (ABC is not ACB)."""
 
 import re
 

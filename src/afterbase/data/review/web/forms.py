@@ -1,4 +1,4 @@
-"""What the forms of the app say, checked: nothing that a browser sends is taken as it comes."""
+"""The fields of the app's forms, each checked before it is used."""
 
 from starlette.exceptions import HTTPException
 

@@ -8,7 +8,7 @@ Notation: N positions, H hidden, V vocabulary.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,7 +38,17 @@ def token_logps(
     if torch.is_autocast_enabled(device):
         lower = torch.get_autocast_dtype(device)
         hidden_NH, weight_VH = hidden_NH.to(lower), weight_VH.to(lower)
-    return _TokenLogps.apply(hidden_NH, weight_VH, head.bias, targets_N, temperature, kept_NB, head.scale, head.cap)
+    after = _After(temperature, head.scale, head.cap, kept_NB)
+    return _TokenLogps.apply(hidden_NH, weight_VH, head.bias, targets_N, after)
+
+
+class _After(NamedTuple):
+    """What follows the linear layer: a scale, a cap, the temperature, and which tokens are kept."""
+
+    temperature: float
+    scale: float
+    cap: float | None
+    kept_NB: Tensor | None
 
 
 class _TokenLogps(torch.autograd.Function):
@@ -49,44 +59,40 @@ class _TokenLogps(torch.autograd.Function):
         weight_VH: Tensor,
         bias_V: Tensor | None,
         targets_N: Tensor,
-        temperature: float,
-        kept_NB: Tensor | None,
-        scale: float,
-        cap: float | None,
+        after: _After,
     ) -> Tensor:
-        ctx.temperature = temperature
-        ctx.scale, ctx.cap = scale, cap
-        ctx.masks = kept_NB
+        ctx.after = after
         ctx.rows = max(1, _CHUNK_BYTES // (weight_VH.shape[0] * _wide(weight_VH).itemsize))
         ctx.save_for_backward(hidden_NH, weight_VH, bias_V, targets_N)
         parts, ctx.kept = [], None
         chunks = zip(hidden_NH.split(ctx.rows), targets_N.split(ctx.rows), _masks(ctx, len(targets_N)), strict=True)
         for hidden, targets, kept in chunks:
-            logits = _mask(_logits(ctx, hidden, weight_VH, bias_V), kept)
+            logits = _mask(_logits(after, hidden, weight_VH, bias_V), kept)
             chosen = logits.gather(1, targets[:, None])[:, 0]
             largest, total = _exponentiate(logits)
             parts.append(chosen - (largest + total.log()))
-            if len(targets) == len(targets_N) and any(ctx.needs_input_grad) and cap is None:
+            if len(targets) == len(targets_N) and any(ctx.needs_input_grad) and after.cap is None:
                 ctx.kept = logits, total
         return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         hidden_NH, weight_VH, bias_V, targets_N = ctx.saved_tensors
+        after: _After = ctx.after
         hidden_grads, weight_grad = [], None
         bias_grad = torch.zeros_like(bias_V) if ctx.needs_input_grad[2] else None
         chunks = (x.split(ctx.rows) for x in (hidden_NH, targets_N, gradients[0]))
         for hidden, targets, gradient, kept in zip(*chunks, _masks(ctx, len(targets_N)), strict=True):
             steepness = None
             if ctx.kept is None:
-                powers = _logits(ctx, hidden, weight_VH, bias_V)
-                if ctx.cap is not None:  # d cap tanh(u / cap) / d u = 1 - tanh^2
-                    steepness = (powers * (ctx.temperature / ctx.cap)).square_().neg_().add_(1)
+                powers = _logits(after, hidden, weight_VH, bias_V)
+                if after.cap is not None:  # d cap tanh(u / cap) / d u = 1 - tanh^2
+                    steepness = (powers * (after.temperature / after.cap)).square_().neg_().add_(1)
                 _, total = _exponentiate(_mask(powers, kept))
             else:
                 powers, total = ctx.kept
             # d log p(target) / d logits = (onehot - p) / T
-            scaled = gradient[:, None] / (ctx.temperature / ctx.scale)
+            scaled = gradient[:, None] / (after.temperature / after.scale)
             slope = powers.mul_(-scaled / total[:, None]).scatter_add_(1, targets[:, None], scaled)
             slope = (slope if steepness is None else slope.mul_(steepness)).to(weight_VH.dtype)
             hidden_grads.append(slope @ weight_VH)
@@ -102,7 +108,7 @@ class _TokenLogps(torch.autograd.Function):
                 weight_grad += slope.T @ hidden
         ctx.kept = None
         weight_grad = None if weight_grad is None else weight_grad.to(weight_VH.dtype)
-        return torch.cat(hidden_grads), weight_grad, bias_grad, None, None, None, None, None
+        return torch.cat(hidden_grads), weight_grad, bias_grad, None, None
 
 
 def _exponentiate(logits_NV: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,24 +119,25 @@ def _exponentiate(logits_NV: Tensor) -> tuple[Tensor, Tensor]:
 
 def _masks(ctx: Any, count: int) -> Sequence[Tensor | None]:
     """The packed masks of each chunk of positions, or nothing for each."""
-    return [None] * max(1, -(-count // ctx.rows)) if ctx.masks is None else ctx.masks.split(ctx.rows)
+    masks = ctx.after.kept_NB
+    return [None] * max(1, -(-count // ctx.rows)) if masks is None else masks.split(ctx.rows)
 
 
-def _logits(ctx: Any, hidden: Tensor, weight_VH: Tensor, bias_V: Tensor | None) -> Tensor:
+def _logits(after: _After, hidden: Tensor, weight_VH: Tensor, bias_V: Tensor | None) -> Tensor:
     """logits / T in float32 or wider.
 
     Without bias and cap the states are scaled, which is the same as scaling the far larger logits.
     """
-    if bias_V is None and ctx.cap is None:
-        factor = ctx.temperature / ctx.scale
+    if bias_V is None and after.cap is None:
+        factor = after.temperature / after.scale
         scaled = hidden if factor == 1.0 else hidden / factor
         return (scaled @ weight_VH.T).to(_wide(weight_VH))
     logits = (hidden @ weight_VH.T).to(_wide(weight_VH))
     if bias_V is not None:
         logits.add_(bias_V)
-    if ctx.cap is None:
-        return logits.mul_(ctx.scale / ctx.temperature)
-    return logits.mul_(ctx.scale / ctx.cap).tanh_().mul_(ctx.cap / ctx.temperature)
+    if after.cap is None:
+        return logits.mul_(after.scale / after.temperature)
+    return logits.mul_(after.scale / after.cap).tanh_().mul_(after.cap / after.temperature)
 
 
 def _mask(logits_NV: Tensor, kept_NB: Tensor | None) -> Tensor:

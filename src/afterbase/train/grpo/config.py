@@ -1,8 +1,8 @@
 """The settings of a GRPO run."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from afterbase.core.config import How
 from afterbase.core.errors import UserError
@@ -56,31 +56,45 @@ class Grpo(Training):
     checkpoint_every: How[int] = Field(default=5, ge=1)
     """Rollouts between checkpoints."""
 
-    @model_validator(mode="after")
-    def _consistent(self) -> "Grpo":
-        if self.top_p < 1 and not self.objective.keep_sampling_mask:
+    @field_validator("hacking_window")
+    @classmethod
+    def _two_steps_or_none(cls, window: int) -> int:
+        if window == 1:
             raise UserError(
-                "top_p below 1 biases the ratio unless the sampling mask is replayed in training",
-                got=f"top_p = {self.top_p}",
-                remedy="set `objective.keep_sampling_mask = true`, or leave top_p at 1",
+                "a change is told from chance by two steps and more",
+                got="hacking_window = 1",
+                remedy="set hacking_window to 2 or more, or to 0 to never stop",
             )
+        return window
+
+    @model_validator(mode="after")
+    def _one_price_of_length(self) -> Self:
         if self.rewards is not None and self.rewards.length is not None and self.length_weight > 0:
             raise UserError(
                 "length has one price",
                 got=f"length_weight = {self.length_weight} and a table `rewards.length`",
                 remedy="set length_weight to 0, or leave the table out",
             )
-        if self.hacking_window == 1:
-            raise UserError(
-                "a change is told from chance by two steps and more",
-                got="hacking_window = 1",
-                remedy="set hacking_window to 2 or more, or to 0 for no watch",
-            )
+        return self
+
+    @model_validator(mode="after")
+    def _even_minibatches(self) -> Self:
         if self.prompts % self.minibatches:
             raise UserError(
                 "the groups of a rollout are shared out evenly over its minibatches",
                 got=f"prompts = {self.prompts}, minibatches = {self.minibatches}",
                 remedy="make prompts a multiple of minibatches",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_policy_or_corrected(self) -> Self:
+        """What samples is the policy that is trained, or the objective makes up for the difference."""
+        if self.top_p < 1 and not self.objective.keep_sampling_mask:
+            raise UserError(
+                "top_p below 1 biases the ratio unless the sampling mask is replayed in training",
+                got=f"top_p = {self.top_p}",
+                remedy="set `objective.keep_sampling_mask = true`, or leave top_p at 1",
             )
         if (self.overlap or self.int8) and self.objective.importance == "none":
             raise UserError(
@@ -88,6 +102,10 @@ class Grpo(Training):
                 got=f"{'overlap' if self.overlap else 'int8'} = true with objective.importance = none",
                 remedy='set `objective.importance = "truncate"` or "mask"',
             )
+        return self
+
+    @model_validator(mode="after")
+    def _within_the_engine(self) -> Self:
         if self.engine == "vllm" and (self.int8 or self.top_p < 1):
             raise UserError(
                 "8 bits and top_p with its mask are the local engine's",
@@ -95,6 +113,10 @@ class Grpo(Training):
                 remedy='use `engine = "local"`, or neither of them',
             )
         return self
+
+    def replaces_reference(self, update: int) -> bool:
+        """Whether the reference becomes the present policy after this 0-based update."""
+        return self.reference_every is not None and (update + 1) % (self.reference_every * self.updates) == 0
 
     @property
     def updates(self) -> int:

@@ -63,7 +63,7 @@ def ours(model: Path, texts: list[str], threads: int) -> Run:
     from afterbase.train.grpo.config import Grpo
     from afterbase.train.grpo.groups import Group
     from afterbase.train.grpo.objective import Objective
-    from afterbase.train.grpo.update import accumulate, experience
+    from afterbase.train.grpo.policy_gradient import accumulate, experience
     from afterbase.train.memory import kept_memory
     from afterbase.train.optimizer import Optimisation, adamw, update
 
@@ -91,7 +91,7 @@ def ours(model: Path, texts: list[str], threads: int) -> Run:
                     prompt_ids=prompt,
                     completions=group,
                     texts=[lm.tokenizer.decode(c.token_ids) for c in group],
-                    judged=[Reward(rng.random(), None) for _ in group],
+                    rewards=[Reward(rng.random(), None) for _ in group],
                 )
                 for prompt, group in zip(ids, completions, strict=True)
             ]

@@ -22,7 +22,7 @@ from afterbase.model.load import LanguageModel, load
 from afterbase.rollout.engine import Completion, FinishReason
 from afterbase.train.grpo.config import Grpo
 from afterbase.train.grpo.objective import Objective
-from afterbase.train.grpo.update import Answer, accumulate
+from afterbase.train.grpo.policy_gradient import Answer, accumulate
 from afterbase.train.optimizer import Optimisation
 from afterbase.train.preference import dpo, kto
 from afterbase.train.preference.preference_pairs import Pair, answer_logps, read_pairs

@@ -19,7 +19,7 @@ from afterbase.train.grpo.config import Grpo
 from afterbase.train.grpo.groups import Group
 from afterbase.train.grpo.loss import group_advantages
 from afterbase.train.grpo.objective import Objective
-from afterbase.train.grpo.update import accumulate, experience
+from afterbase.train.grpo.policy_gradient import accumulate, experience
 from afterbase.train.optimizer import Optimisation, adamw, update
 
 CONFIG = Grpo(
@@ -52,9 +52,9 @@ def alone(lm: LanguageModel, prompt: list[int], answer: list[int], temperature: 
 
 
 def group_of(prompt: list[int], completions: list[Completion], rewards: list[float]) -> Group:
-    judged = [Reward(None if math.isnan(r) else r, None) for r in rewards]
+    given = [Reward(None if math.isnan(r) else r, None) for r in rewards]
     texts = ["" for _ in completions]
-    return Group(problem=PROBLEM, prompt_ids=prompt, completions=completions, texts=texts, judged=judged)
+    return Group(problem=PROBLEM, prompt_ids=prompt, completions=completions, texts=texts, rewards=given)
 
 
 def drawn(lm: LanguageModel, temperature: float, rewards: list[list[float]] = REWARDS) -> list[Group]:
@@ -174,7 +174,7 @@ def test_the_kl_in_the_reward_is_taken_off_before_the_group_is_compared(exact_lm
     accumulate(exact_lm, known.groups, config)
     plain = gradients(exact_lm)
     for group, values in zip(groups, (torch.tensor(REWARDS) - 0.3 * costs).tolist(), strict=True):
-        group.judged[:] = [Reward(value, None) for value in values]
+        group.rewards[:] = [Reward(value, None) for value in values]
     step(exact_lm, None, groups, CONFIG)
     for name_, gradient in gradients(exact_lm).items():
         torch.testing.assert_close(gradient, plain[name_], rtol=0, atol=1e-6)
@@ -240,7 +240,7 @@ def test_a_bandit_is_learnt(toy_lm):
         groups = of_parity(sampled(toy_lm, 1.0, samples=32, tokens=1, seed=seed))
         step(toy_lm, None, groups, config)
         update(optimizer, 1e-2, CONFIG.optimisation)
-        means.append(torch.cat([group.rewards for group in groups]).mean().item())
+        means.append(torch.cat([group.values for group in groups]).mean().item())
     assert means[0] < 0.7
     assert means[-1] > 0.95
 

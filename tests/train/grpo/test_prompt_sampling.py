@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from afterbase.core.sample import Problem
-from afterbase.train.grpo.prompt_sampling import middling, shuffled
+from afterbase.train.grpo.prompt_sampling import difficulty_weighted, shuffled
 
 
 def toy_problems(count: int) -> list[Problem]:
@@ -40,15 +40,15 @@ def test_epochs_and_seeds_have_orders_of_their_own():
 @settings(deadline=None)
 def test_a_draw_repeats_a_problem_only_where_there_are_too_few(count, prompts, cursor):
     problems = toy_problems(count)
-    drawn = Counter(p.id for p in middling(problems, cursor, prompts, 0, {}))
+    drawn = Counter(p.id for p in difficulty_weighted(problems, cursor, prompts, 0, {}))
     assert sum(drawn.values()) == prompts
     assert max(drawn.values()) == -(-prompts // count)
 
 
-def test_middling_problems_come_most_often():
+def test_problems_of_middle_difficulty_come_most_often():
     """One of three, 2,000 draws: weights 0.1, 1.1 and 0.1 + 4 * 0.9 * 0.1 = 0.46."""
     problems = toy_problems(3)
     rates = {problems[0].id: 1.0, problems[1].id: 0.5, problems[2].id: 0.9}
-    drawn = Counter(middling(problems, cursor, 1, 7, rates)[0].id for cursor in range(2000))
+    drawn = Counter(difficulty_weighted(problems, cursor, 1, 7, rates)[0].id for cursor in range(2000))
     for problem, weight in zip(problems, (0.1, 1.1, 0.46), strict=True):
         assert drawn[problem.id] / 2000 == pytest.approx(weight / 1.66, abs=0.04)

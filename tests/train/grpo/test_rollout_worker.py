@@ -1,4 +1,6 @@
-"""Rollouts in order: the cursor and solve rates that notes carry, the probe, weights that lag behind under overlap."""
+"""Rollouts in order: the cursor that notes carry, the probe, a rollout model one step older under overlap."""
+
+from functools import partial
 
 import pytest
 import torch
@@ -7,8 +9,11 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem
 from afterbase.reward.route import Reward
 from afterbase.train.grpo.config import Grpo
+from afterbase.train.grpo.groups import Rollout
 from afterbase.train.grpo.objective import Objective
-from afterbase.train.grpo.rollout_order import Sampler
+from afterbase.train.grpo.rollout_metrics import note_of, rollout_metrics
+from afterbase.train.grpo.rollout_worker import RolloutWorker
+from afterbase.train.grpo.stage import Run, probe, roll_out
 from afterbase.train.optimizer import Optimisation
 
 CONFIG = Grpo(
@@ -19,14 +24,34 @@ CONFIG = Grpo(
 PROBLEMS = [Problem(domain="toy", prompt=f"{i}?", gold=None, verifier="rubric", spec={}) for i in range(5)]
 
 
-def judge(answers, tokens) -> list[Reward]:
+class Sampler(RolloutWorker):
+    """A worker with the stage's own rollouts and notes on them."""
+
+    def __init__(self, lm, config: Grpo) -> None:
+        super().__init__(lm, config)
+        self.notes = []
+        self.run = Run(
+            lm=lm, reference=None, problems=PROBLEMS, reward=reward, config=config, seed=3, notes=self.notes
+        )  # fmt: skip
+
+    def rollout(self, index: int) -> Rollout:
+        rollout = self.take(index, partial(roll_out, self.run))
+        seen = probe(self.run, self.engine, rollout) if index == 0 else None
+        self.notes.append(note_of(index, rollout, rollout_metrics(rollout.sampled), seen))
+        return rollout
+
+    def start(self, index: int) -> None:
+        self.begin(index, partial(roll_out, self.run))
+
+
+def reward(answers, tokens) -> list[Reward]:
     return [Reward(float(i % 2), None) for i, _ in enumerate(answers)]
 
 
 @pytest.fixture
 def make(toy_lm):
     def sampler(**changes) -> Sampler:
-        return Sampler(toy_lm, PROBLEMS, judge, CONFIG.model_copy(update=changes), seed=3)
+        return Sampler(toy_lm, CONFIG.model_copy(update=changes))
 
     return sampler
 

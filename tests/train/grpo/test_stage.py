@@ -14,9 +14,15 @@ from afterbase.model.load import load, save
 from afterbase.reward.compose import FormatRule, LengthRule, Rewards, Rule
 from afterbase.reward.route import Reward
 from afterbase.reward.scalar import new_reward_model, save_reward_model
+from afterbase.rollout.engine import Completion, FinishReason
+from afterbase.rollout.local.local_engine import LocalEngine
+from afterbase.train.grpo import prompt_sampling, reward_function
 from afterbase.train.grpo import stage as grpo
-from afterbase.train.grpo.objective import PRESETS, Objective
-from afterbase.train.grpo.stage import Grpo, minibatch, train_grpo
+from afterbase.train.grpo.config import Grpo
+from afterbase.train.grpo.groups import Rollout
+from afterbase.train.grpo.objective import PRESETS, Objective, PresetName
+from afterbase.train.grpo.policy_gradient import minibatch
+from afterbase.train.grpo.stage import Run, roll_out, train_grpo
 from afterbase.train.optimizer import Optimisation
 
 CONFIG = Grpo(
@@ -99,10 +105,10 @@ def failing(share: float):
 def test_verifiers_that_fail_are_counted_and_above_a_share_stop_the_run(model, artifact, toy_store, monkeypatch):
     problems = [problem_set(artifact, "maths", toy_problems(2, verifier="maths"))]
     config = settings(steps=1)
-    monkeypatch.setattr(grpo, "rewards", failing(1 / 8))
+    monkeypatch.setattr(reward_function, "rewards", failing(1 / 8))
     trained = train_grpo(toy_store, "grpo", model, problems, config, seed=0)
     assert trained.metrics()[0]["verifier_failed"] == 0.125
-    monkeypatch.setattr(grpo, "rewards", failing(2 / 8))
+    monkeypatch.setattr(reward_function, "rewards", failing(2 / 8))
     with pytest.raises(UserError, match="at most 20%") as raised:
         train_grpo(toy_store, "grpo", model, problems, config, seed=1)
     assert raised.value.got == "25%: verifier_error 2 times"
@@ -189,7 +195,7 @@ def test_prompts_that_do_not_fit_are_left_out_and_counted_at_the_start(model, ar
         asked.extend(problem.prompt for problem, _ in answers)
         return [Reward(float(i % 2), None) for i in range(len(answers))]
 
-    monkeypatch.setattr(grpo, "rewards", judge)
+    monkeypatch.setattr(reward_function, "rewards", judge)
     trained = train_grpo(toy_store, "grpo", model, sets, settings(steps=2), seed=0)
     told = json.loads((trained.payload / "data.json").read_text())
     tokens = len(user_prompt_ids(load(model.payload).tokenizer, long.prompt))
@@ -202,8 +208,8 @@ def test_prompts_that_do_not_fit_are_left_out_and_counted_at_the_start(model, ar
 def test_a_window_bounds_prompts_as_the_context_does(toy_lm, monkeypatch):
     """The longest that fits with its answer is kept; one token more is not."""
     problems = [Problem(domain="toy", prompt="1 " * n, gold=None, verifier="maths", spec={}) for n in range(1, 60)]
-    monkeypatch.setattr(grpo, "attention_window", lambda config: 40)
-    kept, told = grpo.fitting(toy_lm, problems, CONFIG)
+    monkeypatch.setattr(prompt_sampling, "attention_window", lambda config: 40)
+    kept, told = prompt_sampling.fitting(toy_lm, problems, max_new_tokens=CONFIG.max_new_tokens)
     lengths = [len(user_prompt_ids(toy_lm.tokenizer, p.prompt)) for p in problems]
     assert kept == [p for p, n in zip(problems, lengths, strict=True) if n + CONFIG.max_new_tokens <= 40]
     assert 0 < len(kept) < len(problems)
@@ -219,7 +225,9 @@ def test_a_run_without_a_prompt_that_fits_is_refused_before_anything_is_sampled(
 
 def test_a_reward_that_is_not_a_number_stops_the_run(model, artifact, toy_store, monkeypatch):
     problems = [problem_set(artifact, "maths", toy_problems(2, verifier="maths"))]
-    monkeypatch.setattr(grpo, "rewards", lambda answers, **_settings: [Reward(float("nan"), None) for _ in answers])
+    monkeypatch.setattr(
+        reward_function, "rewards", lambda answers, **_settings: [Reward(float("nan"), None) for _ in answers]
+    )
     with pytest.raises(UserError, match="finite number"):
         train_grpo(toy_store, "grpo", model, problems, CONFIG, seed=0)
 
@@ -294,11 +302,11 @@ def test_a_reward_model_that_parts_from_the_rule_stops_the_run(model, judge, art
     problems = [Problem(domain="toy", prompt=f"{i}?", gold=None, verifier="rubric", spec=spec) for i in range(4)]
     seen = []
 
-    def parted(proxy, held_out, *, window):
+    def parting(proxy, held_out, *, window):
         seen.append((list(proxy), list(held_out), window))
         return "they part" if len(proxy) == 3 else None
 
-    monkeypatch.setattr(grpo, "parted", parted)
+    monkeypatch.setattr(grpo, "reward_hacking", parting)
     trained = train_grpo(
         toy_store, "watched", model, [problem_set(artifact, "open", problems)], settings(hacking_window=2), seed=0,
         reward_model=judge,
@@ -310,12 +318,52 @@ def test_a_reward_model_that_parts_from_the_rule_stops_the_run(model, judge, art
     assert window == 2
 
 
-def test_without_a_window_nothing_is_watched():
-    assert grpo.hacked([{"proxy": float(i), "held_out": -float(i)} for i in range(9)], 0) is None
-    assert grpo.hacked([{"proxy": float(i), "held_out": -float(i)} for i in range(9)], 2) is not None
-    assert grpo.hacked([{"step": 1}], 2) is None
-
-
 def test_a_window_of_one_is_refused():
     with pytest.raises((UserError, ValidationError), match="told from chance"):
         settings(hacking_window=1)
+
+
+class Even(LocalEngine):
+    """Answers each prompt alike; only every third problem's answers will have rewards that differ."""
+
+    def generate(self, prompts, *, samples, sampling, on_finished=None):
+        return [
+            [
+                Completion(token_ids=[7], logps=[-1.0], finish=FinishReason.STOP, prompt_index=p, sample_index=i)
+                for i in range(samples)
+            ]
+            for p in range(len(prompts))
+        ]
+
+
+def test_dynamic_sampling_goes_on_until_enough_groups_have_a_signal(toy_lm):
+    """Only every third problem has rewards that differ: 2 wanted of 6 problems, in two rounds."""
+    problems = [Problem(domain="toy", prompt=str(i), gold=None, verifier="rubric", spec={}) for i in range(9)]
+    asked: list[str] = []
+
+    def reward(answers, tokens) -> list[Reward]:
+        asked.extend(problem.prompt for problem, _ in answers[::2])
+        return [Reward(float(i % 2 and int(p.prompt) % 3 == 0), None) for i, (p, _) in enumerate(answers)]
+
+    def rolled(cursor: int, preset: PresetName) -> Rollout:
+        config = settings(samples=2, objective=Objective(preset=preset))
+        notes = [{"cursor": cursor, "solve_rates": {}}]
+        run = Run(
+            lm=toy_lm, reference=None, problems=problems, reward=reward, config=config, seed=0, notes=notes,
+        )  # fmt: skip
+        return roll_out(run, Even(toy_lm.model), 1)
+
+    order = [p.prompt for p in prompt_sampling.shuffled(problems, 0, 9, 0)]
+    for cursor in range(4):
+        asked.clear()
+        rollout = rolled(cursor, "dapo")
+        signals, rounds = [], 0
+        while sum(signals) < 2 and rounds < 3:
+            upto = cursor + len(signals) + 2 - sum(signals)
+            signals = [int(p) % 3 == 0 for p in order[cursor:upto]]
+            rounds += 1
+        assert asked == [g.problem.prompt for g in rollout.sampled] == order[cursor : cursor + len(signals)]
+        assert [g.has_signal for g in rollout.groups] == sorted(signals, reverse=True)[:2]
+        assert rollout.cursor == cursor + len(signals)
+        plain = rolled(cursor, "dr_grpo")
+        assert [g.problem.prompt for g in plain.groups] == order[cursor : cursor + 2]

@@ -1,13 +1,14 @@
 """From groups of answers to gradients: the policy's log-probabilities beside the engine's and the reference's.
 
-Answers share one pass over their prompt, see `prefix_packing.py`. What differs between engine and trainer is measured
-in every step, may be corrected, and above a limit stops the run. Notation: N tokens of S answers.
+Answers share one pass over their prompt (`prefix_packing.py`). What differs between engine and trainer is measured in
+every step, may be corrected, and above a limit stops the run. Notation: N tokens of S answers.
 """
 
 import contextlib
+import random
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -27,9 +28,9 @@ from afterbase.train.grpo.prefix_packing import Row, rows
 from afterbase.train.logprobs import token_logps
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One completion with its advantage; the log-probabilities are filled in where they are needed."""
+    """One completion with its advantage; the log-probabilities are there where they are needed."""
 
     prompt_ids: list[int]
     completion: Completion
@@ -42,12 +43,12 @@ class Answer:
         return torch.tensor(self.completion.logps)
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Experience:
     """The answers of each group; one whose verifier failed is None: out of the loss, of the KL too."""
 
     groups: list[list[Answer | None]]
-    numbers: dict[str, float] = field(default_factory=dict)
+    numbers: dict[str, float]
 
 
 def experience(
@@ -61,35 +62,43 @@ def experience(
 
     With the KL in the reward, beta times the answer's estimate is taken off each reward first.
     """
-    objective = config.objective
-    rewards_PG = torch.stack([g.rewards for g in groups])
+    objective, numbers = config.objective, {}
+    rewards_PG = torch.stack([g.values for g in groups])
     valid_PG = ~rewards_PG.isnan()
-    answers = [[Answer(prompt_ids=g.prompt_ids, completion=c) for c in g.completions] for g in groups]
-    known = [answers[p][i] for p, i in valid_PG.nonzero().tolist()]
-    out = Experience(groups=[])
-    in_reward = objective.beta > 0 and objective.kl_in == "reward"
-    if config.updates > 1 or in_reward:
-        for answer, logps in zip(known, _measure(lm, known, config, forward, routed=True), strict=True):
-            answer.old_logps = logps
+    places = valid_PG.nonzero().tolist()
+    answers = [Answer(prompt_ids=groups[p].prompt_ids, completion=groups[p].completions[i]) for p, i in places]
+    kl_in_reward = objective.beta > 0 and objective.kl_in == "reward"
+    if config.updates > 1 or kl_in_reward:
+        logps = _measure(lm, answers, config, forward, routed=True)
+        answers = [replace(a, old_logps=known) for a, known in zip(answers, logps, strict=True)]
     if reference is not None:
-        for answer, logps in zip(known, _measure(reference, known, config, forward, routed=False), strict=True):
-            answer.reference_logps = logps
-    if in_reward:
-        kls = [_kl_of_answer(a, objective) if a.reference_logps is not None else 0.0 for g in answers for a in g]
-        rewards_PG = rewards_PG - objective.beta * torch.tensor(kls).view_as(rewards_PG)
-        out.numbers["kl/in reward"] = round(sum(kls) / len(known), 5)
-    advantages = group_advantages(rewards_PG.nan_to_num(0.0), valid_PG, standardise=objective.standardise).tolist()
-    for group, of_group, valid in zip(answers, advantages, valid_PG.tolist(), strict=True):
-        for answer, advantage in zip(group, of_group, strict=True):
-            answer.advantage = advantage
-        out.groups.append([a if v else None for a, v in zip(group, valid, strict=True)])
-    return out
+        logps = _measure(reference, answers, config, forward, routed=False)
+        answers = [replace(a, reference_logps=known) for a, known in zip(answers, logps, strict=True)]
+    if kl_in_reward:
+        kls = [_kl_of_answer(a, objective) for a in answers]
+        rewards_PG[valid_PG] -= objective.beta * torch.tensor(kls)
+        numbers["kl/in reward"] = round(sum(kls) / len(kls), 5)
+    advantages_PG = group_advantages(rewards_PG.nan_to_num(0.0), valid_PG, standardise=objective.standardise)
+    out: list[list[Answer | None]] = [[None] * len(g.completions) for g in groups]
+    for (p, i), answer in zip(places, answers, strict=True):
+        out[p][i] = replace(answer, advantage=float(advantages_PG[p, i]))
+    return Experience(groups=out, numbers=numbers)
+
+
+def minibatch(config: Grpo, index: int, update: int, seed: int) -> list[int]:
+    """Which groups of rollout `index` its `update`-th update learns from: each once an epoch, in a seeded order."""
+    epoch, part = divmod(update, config.minibatches)
+    order = list(range(config.prompts))
+    if config.minibatches > 1:
+        random.Random(f"{seed}/{index}/{epoch}").shuffle(order)
+    size = config.prompts // config.minibatches
+    return sorted(order[part * size : (part + 1) * size])
 
 
 def accumulate(
     lm: LanguageModel, groups: Sequence[Sequence[Answer | None]], config: Grpo, forward: Forward = direct
 ) -> dict[str, float]:
-    """Add the gradient of these groups' objective; returns what was measured, nothing where none flows.
+    """Add the gradient of these groups' objective; returns what was measured on the way, nothing where none flows.
 
     Answers that are left out still count in the normaliser. Raises UserError where the engine's log-probabilities are
     not the trainer's.

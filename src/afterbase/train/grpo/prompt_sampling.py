@@ -6,9 +6,23 @@ The state is one integer, and of the draw the solve rates seen so far; both stan
 import random
 from collections.abc import Mapping, Sequence
 
+from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem
+from afterbase.core.tokens import user_prompt_ids
+from afterbase.model.families import attention_window, context_length
+from afterbase.model.load import LanguageModel
+from afterbase.model.probe import refuse_other_lengths
 
 _FLOOR = 0.1  # of a weight: what was solved always, or never, comes back now and then
+
+
+def draw_prompts(
+    problems: Sequence[Problem], cursor: int, count: int, seed: int, *, solve_rates: Mapping[str, float] | None
+) -> list[Problem]:
+    """`count` problems from position `cursor` on, weighted by their difficulty where solve rates are given."""
+    if solve_rates is None:
+        return shuffled(problems, cursor, count, seed)
+    return difficulty_weighted(problems, cursor, count, seed, solve_rates)
 
 
 def shuffled(problems: Sequence[Problem], cursor: int, count: int, seed: int) -> list[Problem]:
@@ -24,7 +38,7 @@ def shuffled(problems: Sequence[Problem], cursor: int, count: int, seed: int) ->
     return out
 
 
-def middling(
+def difficulty_weighted(
     problems: Sequence[Problem], cursor: int, count: int, seed: int, solve_rates: Mapping[str, float]
 ) -> list[Problem]:
     """`count` problems, distinct while there are enough, drawn with weight 0.1 + 4 p (1 - p).
@@ -37,3 +51,29 @@ def middling(
     keys = [rng.random() ** (1 / (_FLOOR + 4 * p * (1 - p))) for p in rates]
     best = sorted(range(len(problems)), key=lambda i: -keys[i])
     return [problems[best[i % len(best)]] for i in range(count)]
+
+
+def fitting(
+    lm: LanguageModel, problems: Sequence[Problem], *, max_new_tokens: int
+) -> tuple[list[Problem], dict[str, object]]:
+    """The problems whose prompt fits with its answer in the model's context and window, and which were left out.
+
+    Raises UserError where none fits.
+    """
+    context = int(min(context_length(lm.model.config), attention_window(lm.model.config)))
+    kept, lengths, dropped = [], [], []
+    for problem in problems:
+        tokens = len(user_prompt_ids(lm.tokenizer, problem.prompt))
+        if tokens + max_new_tokens > context:
+            dropped.append({"id": problem.id, "reason": "too long", "tokens": tokens})
+        else:
+            kept.append(problem)
+            lengths.append(tokens)
+    if not kept:
+        raise UserError(
+            "a prompt and its answer fit in the model's context",
+            got=f"none of {len(problems)} prompts: context or window of {context}, max_new_tokens {max_new_tokens}",
+            remedy="lower max_new_tokens, or take shorter problems",
+        )
+    refuse_other_lengths(lm, max(lengths) + max_new_tokens, min(lengths))
+    return kept, {"problems": len(kept), "too_long": len(dropped), "dropped": dropped}

@@ -1,4 +1,4 @@
-"""Whether a reward is being hacked: it still rises while what it stands for falls (Gao et al., arXiv 2210.10760).
+"""Reward hacking: a reward still rises while what it stands for falls (Gao et al., arXiv 2210.10760).
 
 Proxy is what is trained on, held out is a rule or a judge that is not. Both are means of a step.
 """
@@ -16,12 +16,12 @@ def change(values: Sequence[float], window: int) -> tuple[float, float]:
     return statistics.fmean(last) - statistics.fmean(first), error
 
 
-def parted(proxy: Sequence[float], held_out: Sequence[float], *, window: int) -> str | None:
+def reward_hacking(proxy: Sequence[float], held_out: Sequence[float], *, window: int) -> str | None:
     """What to tell where the proxy has risen and the held-out value has fallen, each by more than two standard errors.
 
-    None before there are two windows of steps.
+    None before there are two windows of steps, and for a window of 0.
     """
-    if len(proxy) < 2 * window:
+    if window == 0 or len(proxy) < 2 * window:
         return None
     (up, up_error), (down, down_error) = change(proxy, window), change(held_out, window)
     if up > _Z * up_error and down < -_Z * down_error:

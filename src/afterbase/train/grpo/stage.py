@@ -1,44 +1,48 @@
-"""GRPO on the dual-track reward (V3 report sections 5.1 and 5.2): sample groups, judge, compare within the group.
+"""GRPO on the dual-track reward (V3 report sections 5.1 and 5.2): sample groups, reward them, compare within the group.
 
 Kept: groups instead of a critic, high-temperature sampling, no system prompt at RL time, rules where a rule decides
 and a model where not, KL to a reference. What is optimised is one of several published objectives, as the report
-prints the equation and no settings; see `objective.py`. Ours: a price on length (see `reward.rules`), and by default
+prints the equation and no settings; see `objective.py`. Ours: a price on length (see `reward/rules.py`), and by default
 one update a rollout, strictly on-policy.
 
 Notation: P prompts a step, G samples a prompt, S answers, N tokens of answers.
 """
 
+import itertools
 import json
-import random
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from afterbase.core.config import what
-from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, read_problems
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.core.tokens import user_prompt_ids
-from afterbase.data.domains import style_of
-from afterbase.model.families import attention_window, context_length
 from afterbase.model.load import LanguageModel, load, save
-from afterbase.model.probe import refuse_other_lengths
+from afterbase.model.parallel import Forward
+from afterbase.model.stop import stop_token_ids
 from afterbase.reward.build_judge import JudgeConfig, load_rewarder
-from afterbase.reward.compose import compose
-from afterbase.reward.route import AnswerModel, Reward, refuse_unowned, rewards
-from afterbase.reward.rules import overlong_penalty
+from afterbase.reward.route import refuse_unowned
+from afterbase.rollout.engine import Engine, Sampling
+from afterbase.rollout.producer import text_of
 from afterbase.train.grpo.config import Grpo
-from afterbase.train.grpo.groups import Judge
-from afterbase.train.grpo.reward_hacking import parted
-from afterbase.train.grpo.rollout_order import Sampler
-from afterbase.train.grpo.update import Experience, accumulate, experience
+from afterbase.train.grpo.groups import Group, Rollout, refuse_without_logps
+from afterbase.train.grpo.policy_gradient import accumulate, experience, minibatch
+from afterbase.train.grpo.prompt_sampling import draw_prompts, fitting
+from afterbase.train.grpo.reward_function import RewardFunction, reward_function
+from afterbase.train.grpo.reward_hacking import reward_hacking
+from afterbase.train.grpo.rollout_metrics import note_of, refuse_without_signal, rollout_metrics
+from afterbase.train.grpo.rollout_worker import RolloutWorker
 from afterbase.train.loop import TrainingLoop, prepare
 
 VERSION = 14
+_ROUNDS = 3  # of sampling further prompts in place of groups whose rewards are all equal
 
 
 def train_grpo(
@@ -74,123 +78,151 @@ def train_grpo(
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What every step needs. `notes` has an entry a rollout and is kept with checkpoints: a resumed run goes on by it.
+
+    What decides about a rollout is the seed, its index, the weights, and the notes on those before it.
+    """
+
+    lm: LanguageModel
+    reference: LanguageModel | None
+    problems: Sequence[Problem]
+    reward: RewardFunction
+    config: Grpo
+    seed: int
+    notes: list[dict[str, Any]]
+
+
 def _train(
     work: Workspace,
     model: Artifact,
-    problem_artifacts: Sequence[Artifact],
+    problem_sets: Sequence[Artifact],
     config: Grpo,
     seed: int,
-    reward_artifact: Artifact | None,
-    asked: JudgeConfig | None,
+    reward_model: Artifact | None,
+    judge: JudgeConfig | None,
 ) -> None:
     lm = load(model.payload)
-    problems = [p for a in problem_artifacts for p in read_problems(a.payload / "train.parquet")]
-    refuse_unowned(problems, model=reward_artifact is not None)
-    problems, report = fitting(lm, problems, config)
+    problems = [p for a in problem_sets for p in read_problems(a.payload / "train.parquet")]
+    refuse_unowned(problems, model=reward_model is not None)
+    problems, report = fitting(lm, problems, max_new_tokens=config.max_new_tokens)
     (work.payload / "data.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
     reference = load(model.payload) if config.objective.beta > 0 else None
-    judge = _judge(config, load_rewarder(reward_artifact, asked, seed=seed) if reward_artifact else None)
+    reward = reward_function(config, load_rewarder(reward_model, judge, seed=seed) if reward_model else None)
+    worker = RolloutWorker(lm, config)
     modules = lm.modules()
     if reference is not None and config.reference_every is not None:
         modules["reference"] = reference.model
-    sampler = Sampler(lm, problems, judge, config, seed=seed)
-    if sampler.behind is not None:
-        modules["behind"] = sampler.behind  # what sampled the rollout that is under way, to sample it again
+    if worker.rollout_model is not None:  # what sampled the rollout that is under way, to sample it again
+        modules["behind"] = worker.rollout_model  # as checkpoints name it
     forward = prepare(lm.model, modules, config, cpu=True)  # where the engine is
-    known: Experience | None = None
 
     def export(folder: Path, state: Mapping[str, Tensor]) -> None:
         save(lm, folder, state=state)
 
-    training = config.model_copy(update={"checkpoint_every": config.checkpoint_every * config.updates})
+    updates = config.model_copy(update={"checkpoint_every": config.checkpoint_every * config.updates})
     # Of the modules the model alone: the MTP module is a draft, and RL leaves it alone.
-    loop = TrainingLoop(work, training, modules, lm.model, config.steps * config.updates, export=export)
-    with sampler, loop:
-        sampler.notes = loop.notes
-        for step in loop:
-            index, update = divmod(step, config.updates)
-            if update == 0:
-                rollout = sampler.rollout(index)
-                if config.overlap and index + 1 < config.steps:
-                    sampler.start(index + 1)
-                known = experience(lm, reference, rollout.groups, config, forward)
-            assert known is not None
-            started = time.monotonic()
-            part = minibatch(config, index, update, seed)
-            measured = accumulate(lm, [known.groups[g] for g in part], config, forward)
-            numbers = {
-                **sampler.numbers,
-                **known.numbers,
-                **measured,
-                "seconds/train": round(time.monotonic() - started, 2),
-                "tokens": sum(len(a.completion.token_ids) for g in part for a in known.groups[g] if a is not None),
-            }
-            loop.update(numbers, sampler.latest)
-            every = config.reference_every
-            if reference is not None and every is not None and (step + 1) % (every * config.updates) == 0:
-                reference.model.load_state_dict(lm.model.state_dict())
-            if (reason := hacked(sampler.notes, config.hacking_window)) is not None:
-                loop.stop(reason)
+    loop = TrainingLoop(work, updates, modules, lm.model, config.steps * config.updates, export=export)
+    run = Run(lm=lm, reference=reference, problems=problems, reward=reward, config=config, seed=seed, notes=loop.notes)
+    with worker, loop:
+        _learn(run, worker, loop, forward)
     save(lm, work.payload)
-    lines = [json.dumps(note, ensure_ascii=False) + "\n" for note in sampler.notes]
+    lines = [json.dumps(note, ensure_ascii=False) + "\n" for note in loop.notes]
     (work.payload / "samples.jsonl").write_text("".join(lines))
 
 
-def hacked(notes: Sequence[dict[str, Any]], window: int) -> str | None:
-    """Why no step should follow: see `reward_hacking.py`."""
-    watched = [note for note in notes if "proxy" in note]
-    if window == 0:
-        return None
-    return parted([n["proxy"] for n in watched], [n["held_out"] for n in watched], window=window)
+def _learn(run: Run, worker: RolloutWorker, loop: TrainingLoop, forward: Forward) -> None:
+    """Every step of the algorithm: sample from pi_old, compare within groups, then `updates` updates of pi_theta."""
+    config, lm, reference = run.config, run.lm, run.reference
+    sample = partial(roll_out, run)
+    for index, updates in itertools.groupby(loop, lambda update: update // config.updates):
+        rollout = worker.take(index, sample)  # sync of the weights, pi_old; then `roll_out`, below
+        metrics = rollout_metrics(rollout.sampled)
+        probed = probe(run, worker.engine, rollout) if index == 0 and config.probe_groups else None
+        run.notes.append(note_of(index, rollout, metrics, probed))
+        if config.overlap and index + 1 < config.steps:
+            worker.begin(index + 1, sample)  # one step off-policy: with the weights before these updates
+        known = experience(lm, reference, rollout.groups, config, forward)  # A, log pi_old, log pi_ref
+        metrics |= known.numbers | {f"seconds/{phase}": round(spent, 2) for phase, spent in rollout.seconds.items()}
+        texts = [{"prompt": g.problem.prompt, "answers": g.texts} for g in rollout.groups]
+        del rollout  # passed-over answers have masks and routing too, which are large
+        for update in updates:
+            started = time.monotonic()
+            answers = [known.groups[g] for g in minibatch(config, index, update % config.updates, run.seed)]
+            measured = accumulate(lm, answers, config, forward)  # log pi_theta, loss, gradients
+            measured["seconds/train"] = round(time.monotonic() - started, 2)
+            tokens = sum(len(a.completion.token_ids) for group in answers for a in group if a is not None)
+            loop.update({**metrics, **measured, "tokens": tokens}, texts)
+            if reference is not None and config.replaces_reference(update):
+                reference.model.load_state_dict(lm.model.state_dict())
+            watched = [note for note in run.notes if "proxy" in note]
+            proxy, held_out = [n["proxy"] for n in watched], [n["held_out"] for n in watched]
+            if (reason := reward_hacking(proxy, held_out, window=config.hacking_window)) is not None:
+                loop.stop(reason)
 
 
-def minibatch(config: Grpo, index: int, update: int, seed: int) -> list[int]:
-    """Which groups of rollout `index` its `update`-th update learns from: each once an epoch, in a seeded order."""
-    epoch, part = divmod(update, config.minibatches)
-    order = list(range(config.prompts))
-    if config.minibatches > 1:
-        random.Random(f"{seed}/{index}/{epoch}").shuffle(order)
-    size = config.prompts // config.minibatches
-    return sorted(order[part * size : (part + 1) * size])
+def roll_out(run: Run, engine: Engine, index: int) -> Rollout:
+    """Draw prompts, sample G answers to each, reward them.
 
-
-def _judge(config: Grpo, model: AnswerModel | None) -> Judge:
-    budget, share = config.max_new_tokens, config.objective.overlong_buffer
-
-    def judge(answers: Sequence[tuple[Problem, str]], tokens: Sequence[int]) -> list[Reward]:
-        judged = rewards(answers, tokens=tokens, budget=budget, length_weight=config.length_weight, model=model)
-        if config.rewards is not None:
-            judged = compose(judged, answers, tokens=tokens, budget=budget, config=config.rewards, style=style_of)
-        if share == 0.0:
-            return judged
-        costs = [overlong_penalty(n, budget=budget, buffer=share * budget) for n in tokens]
-        return [
-            replace(r, value=None if r.value is None else r.value + cost) for r, cost in zip(judged, costs, strict=True)
-        ]
-
-    return judge
-
-
-def fitting(lm: LanguageModel, problems: Sequence[Problem], config: Grpo) -> tuple[list[Problem], dict[str, object]]:
-    """The problems whose prompt fits with its answer in the model's context and window, and which were left out.
-
-    Raises UserError where none fits.
+    Dynamic sampling (DAPO, arXiv 2503.14476, equation 11) goes on until P groups have a signal, for three rounds at
+    most; what is missing then is made up of groups without gradient.
     """
-    context = int(min(context_length(lm.model.config), attention_window(lm.model.config)))
-    kept, lengths, dropped = [], [], []
-    for problem in problems:
-        tokens = len(user_prompt_ids(lm.tokenizer, problem.prompt))
-        if tokens + config.max_new_tokens > context:
-            dropped.append({"id": problem.id, "reason": "too long", "tokens": tokens})
-        else:
-            kept.append(problem)
-            lengths.append(tokens)
-    if not kept:
-        raise UserError(
-            "a prompt and its answer fit in the model's context",
-            got=f"none of {len(problems)} prompts: context or window of {context}, max_new_tokens "
-            f"{config.max_new_tokens}",
-            remedy="lower max_new_tokens, or take shorter problems",
-        )
-    refuse_other_lengths(lm, max(lengths) + config.max_new_tokens, min(lengths))
-    return kept, {"problems": len(kept), "too_long": len(dropped), "dropped": dropped}
+    dynamic, prompts = run.config.objective.dynamic_sampling, run.config.prompts
+    cursor = run.notes[-1]["cursor"] if run.notes else 0
+    sampled: list[Group] = []
+    seconds: dict[str, float] = defaultdict(float)
+    for _ in range(_ROUNDS if dynamic else 1):
+        missing = prompts - sum(g.has_signal for g in sampled)
+        if missing == 0:
+            break
+        groups, took = sample_groups(run, engine, _draw(run, cursor, missing), index)
+        cursor += missing
+        sampled += groups
+        for phase, spent in took.items():
+            seconds[phase] += spent
+    best = sorted(sampled, key=lambda g: not g.has_signal) if dynamic else sampled
+    return Rollout(groups=best[:prompts], sampled=sampled, cursor=cursor, seconds=dict(seconds))
+
+
+def _draw(run: Run, cursor: int, count: int) -> list[Problem]:
+    rates = {problem: rate for note in run.notes for problem, rate in note["solve_rates"].items()}
+    return draw_prompts(
+        run.problems, cursor, count, run.seed, solve_rates=rates if run.config.difficulty_weighted else None
+    )
+
+
+def sample_groups(
+    run: Run, engine: Engine, problems: Sequence[Problem], index: int
+) -> tuple[list[Group], dict[str, float]]:
+    """A group of G rewarded answers for each problem, and how long sampling and verifying took."""
+    config, lm = run.config, run.lm
+    sampling = Sampling(
+        temperature=config.temperature,
+        max_new_tokens=config.max_new_tokens,
+        stop_token_ids=stop_token_ids(lm),
+        seed=run.seed * 1_000_003 + index,
+        top_p=config.top_p,
+    )
+    started = time.monotonic()
+    prompts = [user_prompt_ids(lm.tokenizer, p.prompt) for p in problems]
+    completions = engine.generate(prompts, samples=config.samples, sampling=sampling)
+    refuse_without_logps(completions)
+    sampled = time.monotonic()
+    texts = [[text_of(lm, c) for c in group] for group in completions]
+    answers = [(p, text) for p, group in zip(problems, texts, strict=True) for text in group]
+    rewards = iter(run.reward(answers, [len(c.token_ids) for group in completions for c in group]))
+    groups = [
+        Group(problem=p, prompt_ids=ids, completions=c, texts=t, rewards=list(itertools.islice(rewards, len(c))))
+        for p, ids, c, t in zip(problems, prompts, completions, texts, strict=True)
+    ]
+    return groups, {"rollout": sampled - started, "verify": time.monotonic() - sampled}
+
+
+def probe(run: Run, engine: Engine, rollout: Rollout) -> dict[str, float]:
+    """What the first model's groups say, so many that something could be learnt; UserError where nothing could."""
+    groups = rollout.sampled
+    missing = run.config.probe_groups - len(groups)
+    if missing > 0:
+        groups = groups + sample_groups(run, engine, _draw(run, rollout.cursor, missing), 0)[0]
+    return refuse_without_signal(groups, max_new_tokens=run.config.max_new_tokens)

@@ -128,7 +128,12 @@ class StageRecord:
 
 @dataclass
 class Store:
-    """Artifacts below one folder. With `plan_only`, stages are recorded and nothing is made."""
+    """Artifacts below one folder. With `plan_only`, stages are recorded and nothing is made.
+
+    >>> store = Store(Path("work"))
+    >>> store.stages  # none made yet
+    []
+    """
 
     root: Path
     progress: Progress = field(default_factory=Silent)

@@ -9,7 +9,13 @@ VERSION = 1
 
 
 def import_base(store: Store, folder: Path) -> Artifact:
-    """The base model as an artifact, keyed by its content."""
+    """The base model as an artifact, keyed by its content.
+
+    >>> from afterbase.model.load import find
+    >>> base = import_base(store, find("tiny-v3"))
+    >>> base.name
+    'base model'
+    """
 
     def make(work: Workspace) -> None:
         shutil.copytree(folder, work.payload, dirs_exist_ok=True)

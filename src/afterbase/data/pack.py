@@ -27,6 +27,9 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
 
     The tightest room is found in a number whose bit r is set where a row has r tokens free: a few words of memory,
     however many rows there are.
+
+    >>> best_fit_decreasing([5, 4, 3, 2], 7)
+    [[0, 3], [1, 2]]
     """
     assert not lengths or 0 < min(lengths) <= max(lengths) <= capacity, "longer samples are dropped before packing"
     rows: list[list[int]] = []

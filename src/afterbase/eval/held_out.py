@@ -47,6 +47,11 @@ def evaluate(
     """answers.parquet: one row an answer, in the form that `eval.summarise` reads, with the text and its verdict.
 
     With `system_prompt` the checkpoint is asked under `system`, or under the domain's own if that is None.
+
+    >>> config = Evaluation(problems=2, samples=2, temperature=0.7, max_new_tokens=16)
+    >>> answers = evaluate(store, "expert", expert, "arithmetic", problems, config, seed=0)
+    >>> answers.manifest["stage"]
+    'evaluate'
     """
 
     def make(work: Workspace) -> None:

@@ -84,7 +84,13 @@ class Examples:
 def train_sft(
     store: Store, name: str, model: Artifact, data: Artifact, config: Sft, *, seed: int, expected_tokens: int = 0
 ) -> Artifact:
-    """A model folder, fine-tuned on the samples of `data` that were not dropped; data.json says which those are."""
+    """A model folder, fine-tuned on the samples of `data` that were not dropped; data.json says which those are.
+
+    >>> config = Sft(epochs=1, optimisation={"learning_rate": 1e-4, "floor": 1e-5})
+    >>> sft = train_sft(store, "SFT", base, drafts, config, seed=0)
+    >>> load(sft.payload).model.config.model_type
+    'deepseek_v3'
+    """
     return store.produce(
         name,
         "sft",

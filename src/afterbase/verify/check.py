@@ -33,7 +33,13 @@ Answers = Sequence[tuple[dict[str, Any], str]]
 
 
 def check(problem: Problem, response: str) -> Verdict:
-    """The verdict on one response; see `check_many`."""
+    """The verdict on one response; see `check_many`.
+
+    >>> problem = Problem(domain="toy", prompt="A or B?", gold="Answer: B", verifier="choice", spec={"answer": "B"})
+    >>> verdict = check(problem, "A is wrong. Answer: B")
+    >>> str(verdict.status), verdict.value, verdict.reason
+    ('ok', 1.0, 'match')
+    """
     return check_many([(problem, response)])[0]
 
 
@@ -42,6 +48,10 @@ def check_many(pairs: Iterable[tuple[Problem, str]]) -> list[Verdict]:
 
     What is judged is the answer; a response whose thought never ends has none, and is wrong (`core/reasoning.py`).
     Raises UserError for a verifier that does not exist, and where programs cannot be isolated: nothing is run then.
+
+    >>> problem = Problem(domain="toy", prompt="A or B?", gold="Answer: B", verifier="choice", spec={"answer": "B"})
+    >>> [str(verdict.status) for verdict in check_many([(problem, "Answer: B"), (problem, "Answer: A")])]
+    ['ok', 'wrong']
     """
     pairs = list(pairs)
     places = defaultdict(list)
@@ -72,7 +82,12 @@ def _safely(verifier: str, answers: Answers) -> list[Verdict]:
 
 
 def audit(problems: Iterable[Problem]) -> list[tuple[Problem, Verdict]]:
-    """The problems whose own gold response is not accepted, with the verdict; those without a gold are left out."""
+    """The problems whose own gold response is not accepted, with the verdict; those without a gold are left out.
+
+    >>> problem = Problem(domain="toy", prompt="A or B?", gold="Answer: A", verifier="choice", spec={"answer": "B"})
+    >>> [(rejected.gold, verdict.reason) for rejected, verdict in audit([problem])]
+    [('Answer: A', 'mismatch')]
+    """
     golds = [(problem, problem.gold) for problem in problems if problem.gold is not None]
     verdicts = check_many(golds)
     return [

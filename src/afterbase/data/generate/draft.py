@@ -69,6 +69,11 @@ def draft(
     """samples.parquet: samples of each problem and kind, each verified; wrong ones are kept as dropped rows.
 
     One a problem and kind by the procedural teacher, or as many as `teacher` says, paid from `account`.
+
+    >>> from afterbase.core.sample import read_samples
+    >>> drafts = draft(store, "arithmetic", problems, ["original", "reflective"], seed=0)
+    >>> [drafted.kind for drafted in read_samples(drafts.payload / "samples.parquet")].count("reflective")
+    8
     """
     cache = store.root / "requests.sqlite"
 

@@ -15,7 +15,12 @@ VERSION = 1
 
 
 def review_open(store: Store, domain: str) -> Artifact:
-    """samples.parquet: every draft of the domain with the reviewer's decision applied."""
+    """samples.parquet: every draft of the domain with the reviewer's decision applied.
+
+    >>> reviewed = review_open(store, "chat")
+    >>> reviewed.name
+    'chat review'
+    """
 
     def make(work: Workspace) -> None:
         decisions = recorded_decisions(REVIEWED[domain])

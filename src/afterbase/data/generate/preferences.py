@@ -36,7 +36,15 @@ class Preferences(Config):
 def make_preferences(
     store: Store, sft: Artifact, problems: Artifact, reviewed: Artifact, config: Preferences, *, seed: int
 ) -> Artifact:
-    """pairs.parquet: rows {prompt, chosen, rejected, source} with source `sampled` or `edit`."""
+    """pairs.parquet: rows {prompt, chosen, rejected, source} with source `sampled` or `edit`.
+
+    >>> from afterbase.data.problems.problems import Problems, make_problems
+    >>> chat = make_problems(store, "chat", Problems(train=8, test=2), seed=0)
+    >>> config = Preferences(samples=2, temperature=1.0, max_new_tokens=16)
+    >>> pairs = make_preferences(store, sft, chat, reviewed, config, seed=0)
+    >>> (pairs.payload / "pairs.parquet").exists()
+    True
+    """
 
     def make(work: Workspace) -> None:
         batch = train_problems(problems)

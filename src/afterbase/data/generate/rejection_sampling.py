@@ -43,7 +43,13 @@ class Rejection(Config):
 def curate(
     store: Store, domain: str, expert: Artifact, problems: Artifact, config: Rejection, *, seed: int
 ) -> Artifact:
-    """samples.parquet: every sampled answer, kept or dropped."""
+    """samples.parquet: every sampled answer, kept or dropped.
+
+    >>> config = Rejection(samples=2, temperature=1.0, max_new_tokens=32)
+    >>> curated = curate(store, "arithmetic", expert, problems, config, seed=0)
+    >>> (curated.payload / "samples.parquet").exists()
+    True
+    """
 
     def make(work: Workspace) -> None:
         batch = train_problems(problems)

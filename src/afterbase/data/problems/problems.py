@@ -32,7 +32,12 @@ class Problems(Config):
 
 
 def make_problems(store: Store, domain: str, config: Problems, *, seed: int) -> Artifact:
-    """train.parquet and test.parquet of one domain."""
+    """train.parquet and test.parquet of one domain.
+
+    >>> problems = make_problems(store, "arithmetic", Problems(train=8, test=2), seed=0)
+    >>> len(train_problems(problems)), len(test_problems(problems))
+    (8, 2)
+    """
 
     taken = {row["prompt"] for row in reviewed_rows(domain)} if domain in REVIEWED else set()
 

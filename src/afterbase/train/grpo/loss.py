@@ -23,6 +23,10 @@ def group_advantages(rewards_PG: Tensor, valid_PG: Tensor, *, standardise: bool 
     """(r - mean) / std within each group, over its valid entries only; std with ddof 1, as TRL has it.
 
     Invalid entries (the verifier failed), groups with fewer than two valid ones and groups of equal rewards get 0.
+
+    >>> rewards_PG = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    >>> group_advantages(rewards_PG, rewards_PG.isfinite(), standardise=False).tolist()
+    [[0.5, -0.5], [0.0, 0.0]]
     """
     count = valid_PG.sum(1, keepdim=True).to(rewards_PG.dtype)
     mean = torch.where(valid_PG, rewards_PG, 0.0).sum(1, keepdim=True) / count.clamp(min=1)
@@ -92,6 +96,9 @@ def kl_estimate(estimator: str, log_r: Tensor, log_rho: Tensor) -> Tensor:
     k1 = -log r, k2 = (log r)^2 / 2, k3 = r - 1 - log r (Schulman, "Approximating KL divergence", 2020). As a loss, k1
     has an expected gradient of 0, k2 that of the reverse KL, k3 that of the forward KL; rho k3, with rho bearing
     gradient, that of the reverse KL off-policy too (DeepSeek-V3.2, equation 7).
+
+    >>> kl_estimate("k3", log_r=torch.tensor([0.0, 0.5]).log1p(), log_rho=torch.zeros(2)).tolist()[0]
+    0.0
     """
     if estimator == "k1":
         return -log_r

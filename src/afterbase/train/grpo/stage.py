@@ -61,6 +61,14 @@ def train_grpo(
     Prompts that do not fit with their answer are left out; data.json says which.
 
     `judge` says how `reward_model` is asked; None for a scalar one.
+
+    >>> config = Grpo(
+    ...     steps=1, prompts=2, samples=2, temperature=1.0, max_new_tokens=16, length_weight=0.1, probe_groups=0,
+    ...     optimisation={"learning_rate": 1e-4, "floor": 1e-5},
+    ... )
+    >>> expert = train_grpo(store, "GRPO", sft, [problems], config, seed=0)
+    >>> len(expert.metrics())  # a row for each step
+    1
     """
     inputs = {"model": model, **{f"problems_{i}": p for i, p in enumerate(problems)}}
     if reward_model is not None:

@@ -24,7 +24,13 @@ class Dpo(PreferenceTraining):
 def train_dpo(
     store: Store, name: str, model: Artifact, preferences: Artifact, reference: Artifact, config: Dpo, *, seed: int
 ) -> Artifact:
-    """A model folder and accuracy.json, see `train_on_preferences`."""
+    """A model folder and accuracy.json, see `train_on_preferences`.
+
+    >>> config = Dpo(epochs=1, pairs_per_step=16, held_out=0.25, optimisation={"learning_rate": 1e-4, "floor": 1e-5})
+    >>> dpo = train_dpo(store, "DPO", sft, pairs, reference, config, seed=0)
+    >>> (dpo.payload / "accuracy.json").exists()
+    True
+    """
     return train_on_preferences(store, name, "dpo", (model, preferences, reference), config, accumulate, seed=seed)
 
 

@@ -30,7 +30,13 @@ class Kto(PreferenceTraining):
 def train_kto(
     store: Store, name: str, model: Artifact, preferences: Artifact, reference: Artifact, config: Kto, *, seed: int
 ) -> Artifact:
-    """A model folder and accuracy.json, see `train_on_preferences`."""
+    """A model folder and accuracy.json, see `train_on_preferences`.
+
+    >>> config = Kto(epochs=1, pairs_per_step=16, held_out=0.25, optimisation={"learning_rate": 1e-4, "floor": 1e-5})
+    >>> kto = train_kto(store, "KTO", sft, pairs, reference, config, seed=0)
+    >>> (kto.payload / "accuracy.json").exists()
+    True
+    """
     return train_on_preferences(store, name, "kto", (model, preferences, reference), config, accumulate, seed=seed)
 
 

@@ -175,7 +175,12 @@ def answer_logps(lm: LanguageModel, answers: Sequence[Tokenized]) -> Tensor:
 
 
 def make_reference_logps(store: Store, model: Artifact, preferences: Artifact) -> Artifact:
-    """logps.parquet: for every pair the log-probabilities of `chosen`, `rejected` and both `others` under `model`."""
+    """logps.parquet: for every pair the log-probabilities of `chosen`, `rejected` and both `others` under `model`.
+
+    >>> reference = make_reference_logps(store, sft, pairs)
+    >>> (reference.payload / "logps.parquet").exists()
+    True
+    """
 
     def make(work: Workspace) -> None:
         lm = load(model.payload)

@@ -44,7 +44,15 @@ class RewardModelTraining(PairTraining):
 def train_reward_model(
     store: Store, name: str, sft: Artifact, preferences: Artifact, config: RewardModelTraining, *, seed: int
 ) -> Artifact:
-    """A reward model folder, and accuracy.json with its held-out accuracy."""
+    """A reward model folder, and accuracy.json with its held-out accuracy.
+
+    >>> config = RewardModelTraining(
+    ...     epochs=1, pairs_per_step=16, held_out=0.25, optimisation={"learning_rate": 1e-4, "floor": 1e-5}
+    ... )
+    >>> reward = train_reward_model(store, "reward model", sft, pairs, config, seed=0)
+    >>> (reward.payload / "accuracy.json").exists()
+    True
+    """
     return store.produce(
         name,
         "reward_model",

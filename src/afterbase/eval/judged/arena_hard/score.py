@@ -67,6 +67,9 @@ def verdict(judgment: str, version: Version) -> str | None:
     """The label a judge's text ends in, its thought aside; None if there is none.
 
     0.1: what stands in [[ ]], if all that does is the same. 2.0: the last in [[ ]], else in [ ], in capitals or not.
+
+    >>> verdict("Both are right, A says why. My final verdict is: [[A>B]]", "0.1")
+    'A>B'
     """
     judgment = answer_of(judgment) or ""
     if version == "0.1":
@@ -101,7 +104,16 @@ def known_label(label: str, version: Version) -> bool:
 
 
 def score(battles: Battles, version: Version) -> dict[str, Score]:
-    """Each model's score and interval, and the baseline's 50. Each model is in one battle or more."""
+    """Each model's score and interval, and the baseline's 50. Each model is in one battle or more.
+
+    >>> games = np.zeros(4, dtype=int)
+    >>> battles = Battles(
+    ...     baseline="gpt-4-0314", models=["ours"], questions=["q"], model_B=games, question_B=games,
+    ...     outcome_B=np.array([1.0, 1.0, 0.0, 0.5]),
+    ... )
+    >>> score(battles, "2.0")["ours"].score
+    62.5
+    """
     models = len(battles.models)
     counts_M = np.bincount(battles.model_B, minlength=models)
     mean_M = np.bincount(battles.model_B, battles.outcome_B, models) / counts_M

@@ -48,7 +48,11 @@ class Question:
 
 
 def score(subsets: dict[str, list[Question]]) -> dict[str, float]:
-    """Each subset in percent, and `average`. UserError where Ties has a question that is no half of a pair."""
+    """Each subset in percent, and `average`. UserError where Ties has a question that is no half of a pair.
+
+    >>> score({"Math": [Question(id="1", right=[0.9], wrong=[0.1, 0.9, 0.2])]})
+    {'Math': 50.0, 'average': 50.0}
+    """
     scores = {
         name: 100 * (ties(questions) if name == "Ties" else fmean(q.credit for q in questions))
         for name, questions in subsets.items()

@@ -128,7 +128,11 @@ class LanguageModel:
 
 
 def find(name: str) -> Path:
-    """The folder of a shipped model or a path; refuses one that is not a model folder."""
+    """The folder of a shipped model or a path; refuses one that is not a model folder.
+
+    >>> find("tiny-v3").name
+    'tiny-v3'
+    """
     folder = SHIPPED.get(name, Path(name))
     if not (folder / "config.json").is_file():
         raise UserError(
@@ -153,6 +157,9 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> LanguageModel:
     Raises UserError for a model that cannot be trained here (families.py), whose folder lacks weights, whose vocabulary
     is smaller than its tokenizer's, and, in float32 and wider, for one whose packed samples do not have the
     log-probabilities that the family gives to each alone.
+
+    >>> load(find("tiny-v3")).model.config.model_type
+    'deepseek_v3'
     """
     config = read_config(folder)
     model, unused = _load_trunk(folder, dtype, config)

@@ -70,6 +70,16 @@ def score(
 
     `folds_R` numbers the fold of each regulariser row and then of each of the model's rows; without it and without `C`,
     the reference's own partition is used. UserError for fewer than two preferences, or lengths that never differ.
+
+    >>> index_N = np.arange(100)
+    >>> longer_N, easier_N = 10.0 * (index_N % 7 - 3), index_N % 5 - 2.0
+    >>> answers = Answers(
+    ...     model="ours", is_baseline=False, index_N=index_N, difficulty_N=easier_N, length_difference_N=longer_N,
+    ...     y_N=(index_N % 3 > 0).astype(float),
+    ... )
+    >>> even = Regulariser(length_difference_G=longer_N / longer_N.std(), difficulty_G=easier_N, y_G=np.full(100, 0.5))
+    >>> round(score(answers, even, C=1.0).win_rate)
+    66
     """
     rated_N = ~np.isnan(answers.y_N)
     if rated_N.sum() < 2:

@@ -23,7 +23,8 @@ from afterbase.rollout.local.local_engine import LocalEngine
 from afterbase.rollout.server.app import create_app
 from afterbase.rollout.server.completions import Answering
 from afterbase.rollout.server.request_tokens import Preparing
-from afterbase.rollout.server.serving_engine import Event, LiveEngine, Wanted
+from afterbase.rollout.server.sample_request import Event, SampleRequest
+from afterbase.rollout.server.serving_engine import ServingEngine
 from fuzz_requests import RAW_CHATS, RAW_COMPLETIONS, in_form
 from loopback import served
 from tokenizer_kinds import padded
@@ -179,21 +180,21 @@ def test_many_clients_at_once_get_what_each_gets_alone(client):
 def test_a_client_that_goes_takes_its_samples_along(url, monkeypatch, stream):
     ended: list[Event] = []
     begun, gone, over = threading.Event(), threading.Event(), threading.Event()
-    submit = LiveEngine.submit
+    submit = ServingEngine.submit
 
-    def watch(live: LiveEngine, wanted: Wanted) -> None:
+    def watch(engine: ServingEngine, request: SampleRequest) -> None:
         def send(sample: int, event: Event) -> None:
             begun.set()
             gone.wait(SECONDS)  # the engine stands still meanwhile
             if isinstance(event, FinishReason):
                 ended.append(event)
-            wanted.send(sample, event)
-            if len(ended) == wanted.samples:
+            request.send(sample, event)
+            if len(ended) == request.samples:
                 over.set()
 
-        submit(live, replace(wanted, send=send))
+        submit(engine, replace(request, send=send))
 
-    monkeypatch.setattr(LiveEngine, "submit", watch)
+    monkeypatch.setattr(ServingEngine, "submit", watch)
     body = json.dumps({"prompt": [3, 4], "max_tokens": 500, "n": 60, "stream": stream}).encode()
     host, port = url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
@@ -334,12 +335,14 @@ def test_a_fault_of_ours_is_told_by_the_name_of_its_entry(url, monkeypatch, capl
 @pytest.mark.parametrize("error", [ArithmeticError("no numbers"), None])
 def test_a_stream_that_fails_midway_ends_in_an_error(url, monkeypatch, error):
     """By the engine, as an event, or by a fault of ours."""
-    submit, chunk = LiveEngine.submit, Answering._chunk
-    monkeypatch.setattr(LiveEngine, "submit", lambda live, wanted: submit(live, replace(wanted, send=failing(wanted))))
+    submit, chunk = ServingEngine.submit, Answering._chunk
+    monkeypatch.setattr(
+        ServingEngine, "submit", lambda engine, request: submit(engine, replace(request, send=failing(request)))
+    )
 
-    def failing(wanted: Wanted) -> Any:
+    def failing(request: SampleRequest) -> Any:
         def send(sample: int, event: Event) -> None:
-            wanted.send(sample, error if error is not None and not isinstance(event, FinishReason) else event)
+            request.send(sample, error if error is not None and not isinstance(event, FinishReason) else event)
 
         return send
 

@@ -9,7 +9,7 @@ from afterbase.rollout.engine import FinishReason, Sampling
 from afterbase.rollout.server.completions import Answering
 from afterbase.rollout.server.incremental_text import Spelling
 from afterbase.rollout.server.openai_api import ApiError, ChatRequest, CompletionRequest
-from afterbase.rollout.server.serving_engine import Token
+from afterbase.rollout.server.sample_request import Token
 
 SAMPLING = Sampling(temperature=1.0, max_new_tokens=9, stop_token_ids=(0,), seed=0)
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "?"}]}
@@ -21,7 +21,7 @@ def encode(toy_tokenizer):
 
 
 def token(token_id: int) -> Token:
-    return Token(id=token_id, logp=-0.5, top=((token_id, -0.5),))
+    return Token(id=token_id, logp=-0.5, top_logprobs=((token_id, -0.5),))
 
 
 @pytest.fixture(scope="module")
@@ -101,17 +101,17 @@ def test_an_engine_that_fails_ends_the_answer_in_an_error(spelling) -> None:
     assert raised.value.status == 500
 
 
-def test_samples_are_unwanted_once_finished_or_once_nobody_reads(spelling, encode) -> None:
+def test_samples_are_cancelled_once_finished_or_once_nobody_reads(spelling, encode) -> None:
     async def run() -> list[bool]:
         answering = Answering(spelling, ChatRequest(**CHAT, n=2), [[1]], name="toy", stop_ids=(0,))
         asked = answering.ask(0, SAMPLING)
-        seen = [asked.unwanted(0)]
+        seen = [asked.cancelled(0)]
         asked.send(0, FinishReason.STOP)
         asked.send(1, FinishReason.STOP)
         await answering.whole()
-        seen.append(asked.unwanted(0))
+        seen.append(asked.cancelled(0))
         later = answering.ask(0, SAMPLING)
         answering.abort()
-        return [*seen, later.unwanted(1)]
+        return [*seen, later.cancelled(1)]
 
     assert asyncio.run(run()) == [False, True, True]

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from afterbase.rollout.server.incremental_text import Spelling
 from afterbase.rollout.server.openai_api import MOST, ChatRequest, CompletionRequest, chat_logprobs, completion_logprobs
-from afterbase.rollout.server.scheduler import Token
+from afterbase.rollout.server.sample_request import Token
 from tokenizer_kinds import byte_fallback, padded
 
 USER = {"role": "user", "content": "x"}
@@ -115,7 +115,7 @@ def test_a_prompt_is_of_one_kind(prompt):
 
 
 def token(token_id: int, *top: int) -> Token:
-    return Token(id=token_id, logp=-0.5, top=tuple((i, -1.0) for i in top))
+    return Token(id=token_id, logp=-0.5, top_logprobs=tuple((i, -1.0) for i in top))
 
 
 def test_ids_beyond_the_tokenizer_are_entries_without_text():

@@ -11,7 +11,8 @@ from afterbase.core.errors import UserError
 from afterbase.model.attention import Segments
 from afterbase.rollout.engine import FinishReason, Sampling
 from afterbase.rollout.local.local_engine import LocalEngine
-from afterbase.rollout.server.serving_engine import Event, LiveEngine, Token, Wanted
+from afterbase.rollout.server.sample_request import Event, SampleRequest, Token
+from afterbase.rollout.server.serving_engine import ServingEngine
 
 PROMPTS = [tuple(range(20, 20 + n)) for n in (9, 3, 14, 1)]
 SAMPLING = Sampling(temperature=1.0, max_new_tokens=12, stop_token_ids=(5,), seed=3)
@@ -19,7 +20,7 @@ SECONDS = 60  # until a test gives up; a step takes milliseconds
 
 
 class Reader:
-    """Collects what a request is sent; `leave_after` tokens of sample 0 it no longer wants any sample."""
+    """Collects what a request is sent; `leave_after` tokens of sample 0 it cancels all samples."""
 
     def __init__(
         self, prompt: tuple[int, ...], samples: int, sampling: Sampling, *, top: int = 0, leave_after: int = 0
@@ -29,8 +30,13 @@ class Reader:
         self._events: queue.Queue[tuple[int, Event]] = queue.Queue()
         self._left = False
         self._leave_after = leave_after
-        self.wanted = Wanted(
-            prompt=prompt, samples=samples, sampling=sampling, top=top, send=self._send, unwanted=lambda _: self._left
+        self.request = SampleRequest(
+            prompt=prompt,
+            samples=samples,
+            sampling=sampling,
+            top_logprobs=top,
+            send=self._send,
+            cancelled=lambda _: self._left,
         )
 
     def _send(self, sample: int, event: Event) -> None:
@@ -40,7 +46,7 @@ class Reader:
             self._left = bool(self._leave_after) and len(self.tokens[0]) >= self._leave_after
 
     def wait(self) -> "Reader":
-        while len(self.ends) < self.wanted.samples:
+        while len(self.ends) < self.request.samples:
             sample, event = self._events.get(timeout=SECONDS)
             if not isinstance(event, Token):
                 self.ends[sample] = event
@@ -52,25 +58,25 @@ class Reader:
 
 
 @pytest.fixture
-def live(toy_lm) -> Iterator[LiveEngine]:
-    engine = LiveEngine(toy_lm.model, max_rows=7, token_budget=100_000)
+def engine(toy_lm) -> Iterator[ServingEngine]:
+    engine = ServingEngine(toy_lm.model, max_rows=7, token_budget=100_000)
     engine.start()
     yield engine
     engine.stop()
 
 
-def answered(live: LiveEngine, readers: list[Reader]) -> list[Reader]:
+def answered(engine: ServingEngine, readers: list[Reader]) -> list[Reader]:
     for reader in readers:
-        live.submit(reader.wanted)
+        engine.submit(reader.request)
     return [reader.wait() for reader in readers]
 
 
-def test_each_gets_what_the_local_engine_samples_under_its_own_settings(live, toy_lm):
+def test_each_gets_what_the_local_engine_samples_under_its_own_settings(engine, toy_lm):
     settings = [
         replace(SAMPLING, temperature=t, seed=s, max_new_tokens=m)
         for t, s, m in ((1.0, 3, 12), (0.0, 1, 5), (0.7, 9, 20), (1.0, 2, 3))
     ]
-    readers = answered(live, [Reader(p, 3, s) for p, s in zip(PROMPTS, settings, strict=True)])
+    readers = answered(engine, [Reader(p, 3, s) for p, s in zip(PROMPTS, settings, strict=True)])
     for prompt, sampling, reader in zip(PROMPTS, settings, readers, strict=True):
         [expected] = LocalEngine(toy_lm.model).generate([prompt], samples=3, sampling=sampling)
         assert reader.ids == [completion.token_ids for completion in expected]
@@ -80,8 +86,8 @@ def test_each_gets_what_the_local_engine_samples_under_its_own_settings(live, to
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
-def test_log_probabilities_are_those_of_a_training_forward(live, toy_lm, temperature):
-    [reader] = answered(live, [Reader(PROMPTS[0], 2, replace(SAMPLING, temperature=temperature), top=4)])
+def test_log_probabilities_are_those_of_a_training_forward(engine, toy_lm, temperature):
+    [reader] = answered(engine, [Reader(PROMPTS[0], 2, replace(SAMPLING, temperature=temperature), top=4)])
     for tokens, ids in zip(reader.tokens, reader.ids, strict=True):
         with torch.no_grad():
             whole = torch.tensor([*PROMPTS[0], *ids])
@@ -89,11 +95,12 @@ def test_log_probabilities_are_those_of_a_training_forward(live, toy_lm, tempera
         logps = torch.log_softmax(logits[len(PROMPTS[0]) - 1 : -1] / (temperature or 1.0), -1)
         for place, token in enumerate(tokens):
             assert token.logp == pytest.approx(logps[place, token.id].item(), abs=1e-4)
-            assert [i for i, _ in token.top] == logps[place].topk(4).indices.tolist()
-            assert [logp for _, logp in token.top] == pytest.approx(logps[place].topk(4).values.tolist(), abs=1e-4)
+            expected, ids_by_logp = logps[place].topk(4)
+            assert [i for i, _ in token.top_logprobs] == ids_by_logp.tolist()
+            assert [logp for _, logp in token.top_logprobs] == pytest.approx(expected.tolist(), abs=1e-4)
 
 
-def test_who_comes_later_joins_the_running_batch(live):
+def test_who_comes_later_joins_the_running_batch(engine):
     """The second request is sent once the first one has begun, and ends long before it."""
     order: list[str] = []
     long = Reader(PROMPTS[0], 1, replace(SAMPLING, max_new_tokens=400, stop_token_ids=()))
@@ -102,26 +109,26 @@ def test_who_comes_later_joins_the_running_batch(live):
     def submit_short(sample: int, event: Event) -> None:
         if not order:
             order.append("begun")
-            live.submit(replace(short.wanted, send=note_short))
+            engine.submit(replace(short.request, send=note_short))
         if isinstance(event, FinishReason):
             order.append("long")
-        long.wanted.send(sample, event)
+        long.request.send(sample, event)
 
     def note_short(sample: int, event: Event) -> None:
         if isinstance(event, FinishReason):
             order.append("short")
-        short.wanted.send(sample, event)
+        short.request.send(sample, event)
 
-    live.submit(replace(long.wanted, send=submit_short))
+    engine.submit(replace(long.request, send=submit_short))
     long.wait()
     short.wait()
     assert order == ["begun", "short", "long"]
 
 
-def test_who_leaves_frees_the_rows_and_disturbs_nobody(live, toy_lm):
+def test_who_leaves_frees_the_rows_and_disturbs_nobody(engine, toy_lm):
     staying = Reader(PROMPTS[1], 3, SAMPLING)
     leaving = Reader(PROMPTS[0], 20, replace(SAMPLING, max_new_tokens=400, stop_token_ids=()), leave_after=2)
-    answered(live, [leaving, staying])
+    answered(engine, [leaving, staying])
     assert set(leaving.ends.values()) == {FinishReason.ABORT}
     assert max(map(len, leaving.tokens)) == 2
     assert any(not tokens for tokens in leaving.tokens), "more samples than rows: some never started"
@@ -129,19 +136,19 @@ def test_who_leaves_frees_the_rows_and_disturbs_nobody(live, toy_lm):
     assert staying.ids == [completion.token_ids for completion in expected]
 
 
-def test_a_failure_is_told_to_all_who_wait_and_the_next_are_served(live, toy_lm):
+def test_a_failure_is_told_to_all_who_wait_and_the_next_are_served(engine, toy_lm):
     kept = toy_lm.model.lm_head.weight.detach().clone()
     with torch.no_grad():
         toy_lm.model.lm_head.weight[3, 4] = torch.nan
-    [first, second] = answered(live, [Reader(PROMPTS[0], 9, SAMPLING), Reader(PROMPTS[1], 1, SAMPLING)])
+    [first, second] = answered(engine, [Reader(PROMPTS[0], 9, SAMPLING), Reader(PROMPTS[1], 1, SAMPLING)])
     assert all("not-a-number" in str(end) for reader in (first, second) for end in reader.ends.values())
     with torch.no_grad():
         toy_lm.model.lm_head.weight.copy_(kept)
-    [third] = answered(live, [Reader(PROMPTS[0], 1, SAMPLING)])
+    [third] = answered(engine, [Reader(PROMPTS[0], 1, SAMPLING)])
     assert isinstance(third.ends[0], FinishReason)
 
 
 def test_a_budget_below_one_request_is_refused(toy_lm):
     with pytest.raises(UserError, match="room for one prompt") as raised:
-        LiveEngine(toy_lm.model, max_rows=8, token_budget=3)
+        ServingEngine(toy_lm.model, max_rows=8, token_budget=3)
     assert "1024 for the whole context" in raised.value.remedy

@@ -6,7 +6,9 @@ given several times is sampled once, and a greedy answer is computed once howeve
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
+import torch
 from transformers import PreTrainedModel
 
 from afterbase.core.errors import UserError
@@ -15,7 +17,9 @@ from afterbase.model.decoding.decode_mtp import MtpDecoder
 from afterbase.model.decoding.decoder import decoder_for
 from afterbase.model.mtp import MtpModule
 from afterbase.rollout.engine import Completion, Engine, Sampling
-from afterbase.rollout.local.batch import Batch
+from afterbase.rollout.local.batch import Batch, Ended, Row
+from afterbase.rollout.local.prefill import prefill
+from afterbase.rollout.local.prompt_queue import PromptQueue, Reader
 from afterbase.rollout.local.recorded_routing import Routing
 from afterbase.rollout.local.speculative import Drafts, Speculation
 
@@ -104,35 +108,49 @@ class LocalEngine(Engine):
         distinct = sorted(places, key=len, reverse=True)
         computed = 1 if sampling.temperature == 0.0 else samples
         rows = min(self.max_rows, len(distinct) * computed, self._most_rows(distinct, sampling))
+        batch, read = self._new_batch(rows, prompt_width=len(distinct[0]), sampling=sampling)
+        waiting = PromptQueue(distinct, samples=computed, sampling=sampling, read=read, most=rows)
+        for ended in _run(batch, waiting, abort):
+            copies = range(samples) if computed < samples else [ended.row.sample]
+            for prompt_index, sample_index in itertools.product(places[ended.row.prompt], copies):
+                yield self._completion(ended, prompt_index, sample_index)
+
+    def _new_batch(self, rows: int, *, prompt_width: int, sampling: Sampling) -> tuple[Batch[Row], Reader]:
+        """A batch, and the reading of prompts for it."""
         if self._draft_decoder is not None:
-            self._drafts = Drafts(self._draft_decoder, rows=rows, prompt_width=len(distinct[0]), sampling=sampling)
+            self._drafts = Drafts(self._draft_decoder, rows=rows, prompt_width=prompt_width, sampling=sampling)
         routing = None
         if self._record_routing:
             assert isinstance(self._decoder, LatentDecoder)
             routing = Routing(self._decoder.model.config, rows=rows, new_tokens=sampling.max_new_tokens)
-        batch = Batch(
+        batch: Batch[Row] = Batch(
             self._decoder,
-            distinct,
-            samples=computed,
-            sampling=sampling,
             rows=rows,
+            prompt_width=prompt_width,
+            own_width=sampling.max_new_tokens,
+            top_p=sampling.top_p if sampling.keeps_part else 1.0,
             drafts=self._drafts,
             routing=routing,
         )
-        for ended in batch.run(abort):
-            copies = range(samples) if computed < samples else [ended.sample]
-            for prompt_index in places[distinct[ended.prompt]]:
-                for sample_index in copies:
-                    yield Completion(
-                        token_ids=ended.token_ids.tolist(),
-                        logps=ended.logps.tolist(),
-                        finish=ended.finish,
-                        prompt_index=prompt_index,
-                        sample_index=sample_index,
-                        weight_version=self._version,
-                        routed_experts=ended.routed_experts,
-                        kept_tokens=None if ended.kept_tokens is None else ended.kept_tokens.copy(),
-                    )
+        return batch, partial(prefill, self._decoder, drafts=self._drafts, routing=routing)
+
+    def _completion(self, ended: Ended[Row], prompt_index: int, sample_index: int) -> Completion:
+        if isinstance(ended.finish, ArithmeticError):
+            raise UserError(
+                "a policy has finite logits",
+                got="infinite or not-a-number logits from the model",
+                remedy="go back to an earlier checkpoint, with a lower learning rate",
+            )
+        return Completion(
+            token_ids=ended.token_ids.tolist(),
+            logps=ended.logps.tolist(),
+            finish=ended.finish,
+            prompt_index=prompt_index,
+            sample_index=sample_index,
+            weight_version=self._version,
+            routed_experts=ended.routed_experts,
+            kept_tokens=None if ended.kept_tokens is None else ended.kept_tokens.copy(),
+        )
 
     def _most_rows(self, distinct: list[tuple[int, ...]], sampling: Sampling) -> int:
         if not distinct[-1]:
@@ -153,3 +171,18 @@ class LocalEngine(Engine):
         """A number that grows with every write to the weights: torch counts them for autograd."""
         draft = () if self._draft is None else self._draft.parameters()
         return sum(weight._version for weight in itertools.chain(self._model.parameters(), draft))
+
+
+@torch.inference_mode()
+def _run(batch: Batch[Row], waiting: PromptQueue, abort: Callable[[], bool] | None) -> Iterator[Ended[Row]]:
+    """Every row as it ends; when `abort` says so all others end, those that never started too."""
+    while waiting or batch.rows:
+        if abort is not None and abort():
+            yield from batch.abort(waiting.rest())
+            return
+        while waiting and batch.free:
+            batch.begin(waiting.take(batch.free))
+            yield from batch.retire()
+        if batch.rows:
+            batch.step()
+            yield from batch.retire()

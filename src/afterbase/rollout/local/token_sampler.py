@@ -28,8 +28,7 @@ def sample(logits_NV: Tensor, uniforms_N: Tensor, *, temperature: float) -> tupl
 
     `uniforms_N` is float64 in (0, 1].
     """
-    # At temperature 1 a pass over a large vocabulary less.
-    probability_NV = torch.softmax(logits_NV if temperature == 1.0 else logits_NV / temperature, dim=-1)
+    probability_NV = _softmax(logits_NV, temperature)
     token_N1 = _draw(probability_NV, uniforms_N)
     return token_N1[:, 0], probability_NV.gather(1, token_N1)[:, 0].log()
 
@@ -41,7 +40,7 @@ def sample_top_p(
 
     Probabilities are shares of the set's mass. Of equally probable tokens those with lower ids come first.
     """
-    probability_NV = torch.softmax(logits_NV / temperature, dim=-1)
+    probability_NV = _softmax(logits_NV, temperature)
     falling_NV, order_NV = probability_NV.sort(dim=-1, descending=True, stable=True)
     before_NV = F.pad(falling_NV.cumsum(dim=-1, dtype=torch.float64)[:, :-1], (1, 0))
     kept_NV = torch.zeros_like(order_NV, dtype=torch.bool).scatter_(1, order_NV, before_NV < top_p)
@@ -49,6 +48,11 @@ def sample_top_p(
     token_N1 = _draw(mass_NV, uniforms_N)
     logp_N1 = (mass_NV.gather(1, token_N1) / mass_NV.sum(dim=-1, keepdim=True)).log()
     return token_N1[:, 0], logp_N1[:, 0], kept_NV
+
+
+def _softmax(logits_NV: Tensor, temperature: float) -> Tensor:
+    # At temperature 1 a pass over a large vocabulary less.
+    return torch.softmax(logits_NV if temperature == 1.0 else logits_NV / temperature, dim=-1)
 
 
 def _draw(mass_NV: Tensor, uniforms_N: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ from afterbase.rollout.server.completions import Answering
 from afterbase.rollout.server.incremental_text import Spelling
 from afterbase.rollout.server.openai_api import AnyRequest, ApiError, ChatRequest, CompletionRequest
 from afterbase.rollout.server.request_tokens import Prepared, Preparing
-from afterbase.rollout.server.serving_engine import LiveEngine
+from afterbase.rollout.server.serving_engine import ServingEngine
 
 _SEEDS = 2**63
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def create_app(
 
     Raises UserError where the local engine cannot run the model.
     """
-    live = LiveEngine(lm.model, max_rows=max_rows, token_budget=token_budget)
+    live = ServingEngine(lm.model, max_rows=max_rows, token_budget=token_budget)
     preparing = Preparing(lm, name=name, context=live.context, prompt_tokens=token_budget)
     spelling, stop_ids = Spelling(lm.tokenizer), stop_token_ids(lm)
     created = int(time.time())

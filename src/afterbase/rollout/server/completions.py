@@ -21,7 +21,7 @@ from afterbase.rollout.server.openai_api import (
     completion_logprobs,
     usage,
 )
-from afterbase.rollout.server.serving_engine import Event, Token, Wanted
+from afterbase.rollout.server.sample_request import Event, SampleRequest, Token
 
 _FAR_BEHIND, _CAUGHT_UP = 4096, 1024  # events that a reader has not taken; below the latter the engine goes on
 _AT_ONCE = 32  # events between two turns of others on the event loop
@@ -79,7 +79,7 @@ class Answering:
         self._behind = False
         self._aborted = False
 
-    def ask(self, prompt_index: int, sampling: Sampling) -> Wanted:
+    def ask(self, prompt_index: int, sampling: Sampling) -> SampleRequest:
         """What to submit to the engine for one of the prompts."""
         first = prompt_index * self._wanted.n
 
@@ -87,15 +87,15 @@ class Answering:
             self._sent += 1
             self._loop.call_soon_threadsafe(self._events.put_nowait, (first + sample, event))
 
-        return Wanted(
+        return SampleRequest(
             prompt=tuple(self._prompts[prompt_index]),
             samples=self._wanted.n,
             sampling=sampling,
-            top=self._wanted.top or 0,
+            top_logprobs=self._wanted.top or 0,
             send=send,
-            unwanted=lambda sample: self._aborted or self._choices[first + sample].finish is not None,
-            behind=self._far_behind,
-            request=self,
+            cancelled=lambda sample: self._aborted or self._choices[first + sample].finish is not None,
+            backlogged=self._far_behind,
+            group=self,
         )
 
     def _far_behind(self) -> bool:

@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from afterbase.rollout.engine import COOLEST
 from afterbase.rollout.server.incremental_text import Spelling
-from afterbase.rollout.server.serving_engine import Token
+from afterbase.rollout.server.sample_request import Token
 
 MOST = 2048  # messages of a chat, prompts of a request, choices of an answer: as many as OpenAI takes messages
 
@@ -299,7 +299,7 @@ def chat_logprobs(spelling: Spelling, tokens: Sequence[Token]) -> dict[str, Any]
 
     return {
         "content": [
-            {**entry(t.id, t.logp), "top_logprobs": [entry(*candidate) for candidate in t.top]} for t in tokens
+            {**entry(t.id, t.logp), "top_logprobs": [entry(*candidate) for candidate in t.top_logprobs]} for t in tokens
         ],
         "refusal": None,
     }
@@ -314,6 +314,6 @@ def completion_logprobs(spelling: Spelling, tokens: Sequence[Token], offsets: Se
     return {
         "tokens": [spelt(t.id) for t in tokens],
         "token_logprobs": [t.logp for t in tokens],
-        "top_logprobs": [{spelt(i): logp for i, logp in reversed(t.top)} for t in tokens],
+        "top_logprobs": [{spelt(i): logp for i, logp in reversed(t.top_logprobs)} for t in tokens],
         "text_offset": list(offsets),
     }

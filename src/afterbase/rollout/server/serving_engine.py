@@ -13,15 +13,14 @@ from transformers import PreTrainedModel
 from afterbase.core.errors import UserError
 from afterbase.model.decoding.decoder import decoder_for
 from afterbase.model.families import context_length
-from afterbase.rollout.server.scheduler import Event, Lane, Row, Token, Waiting, Wanted
+from afterbase.rollout.server.sample_request import SampleRequest
+from afterbase.rollout.server.scheduler import Scheduler, ServedRow, WaitingPrompt
 
-__all__ = ["Event", "LiveEngine", "Token", "Wanted"]
-
-_NARROWEST, _WIDER = 1024, 8  # tokens of a sample in the first lane, and how much wider each next one is
+_NARROWEST, _WIDER = 1024, 8  # tokens of a sample for the first scheduler, and times as many for each next one
 _LOOK_SECONDS = 0.05  # between two looks at readers who are far behind, while nobody else is there
 
 
-class LiveEngine:
+class ServingEngine:
     """Continuous batching of a model that `LocalEngine` takes, for requests that come one by one.
 
     A sequence has up to `context` tokens, prompt and answer: the model's context or window, and at most half of
@@ -43,11 +42,16 @@ class LiveEngine:
         while widths[-1] < self.context:
             widths.append(widths[-1] * _WIDER)
         widths[-1] = self.context
-        self._lanes = [
-            Lane(decoder, width=width, rows=min(max_rows, token_budget // (2 * width)), kept=width == widths[0])
+        self._schedulers = [
+            Scheduler(
+                decoder,
+                width=width,
+                rows=min(max_rows, token_budget // (2 * width)),
+                keep_memory=width == widths[0],
+            )
             for width in widths
         ]
-        self._inbox: queue.SimpleQueue[Wanted | None] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[SampleRequest | None] = queue.SimpleQueue()
         self._thread = Thread(target=self._serve, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -58,36 +62,36 @@ class LiveEngine:
         self._inbox.put(None)
         self._thread.join()
 
-    def submit(self, wanted: Wanted) -> None:
+    def submit(self, request: SampleRequest) -> None:
         """Queue a request; from any thread. Prompt and answer have to fit in the context."""
-        assert 0 < len(wanted.prompt) <= self.context - wanted.sampling.max_new_tokens
-        self._inbox.put(wanted)
+        assert 0 < len(request.prompt) <= self.context - request.sampling.max_new_tokens
+        self._inbox.put(request)
 
     def _serve(self) -> None:
         while self._take():
-            for lane in self._lanes:
-                outgrown: list[Row] = []
+            for scheduler in self._schedulers:
+                outgrown: list[ServedRow] = []
                 try:
-                    if lane.busy:
-                        outgrown = lane.step()
+                    if scheduler.busy:
+                        outgrown = scheduler.step()
                 except Exception as error:
-                    lane.fail(error)
+                    scheduler.fail(error)
                 for row in outgrown:
-                    self._place(Waiting(row.wanted, row))
+                    self._place(WaitingPrompt(row.request, row))
 
-    def _place(self, waiting: Waiting) -> None:
-        next(lane for lane in self._lanes if len(waiting.tokens) < lane.width).add(waiting)
+    def _place(self, waiting: WaitingPrompt) -> None:
+        next(scheduler for scheduler in self._schedulers if len(waiting.tokens) < scheduler.width).add(waiting)
 
     def _take(self) -> bool:
         """Take what has come in, waiting for it where there is nothing else to do; False once it is time to go."""
-        idle = not any(lane.ready for lane in self._lanes)
-        timeout = _LOOK_SECONDS if any(lane.busy for lane in self._lanes) else None
+        idle = not any(scheduler.ready for scheduler in self._schedulers)
+        timeout = _LOOK_SECONDS if any(scheduler.busy for scheduler in self._schedulers) else None
         while True:
             try:
-                wanted = self._inbox.get(block=idle, timeout=timeout)
+                request = self._inbox.get(block=idle, timeout=timeout)
             except queue.Empty:
                 return True
-            if wanted is None:
+            if request is None:
                 return False
-            self._place(Waiting(wanted))
+            self._place(WaitingPrompt(request))
             idle = False

@@ -41,7 +41,7 @@ R = TypeVar("R", bound=Row)
 class Drawn:
     """The tokens drawn for the rows from `first` on, T for each, out of the logits_MV over the temperature.
 
-    Rows that are not `finite`, for want of finite logits, have none that means anything, and end.
+    Rows without finite logits are not `finite`: their tokens mean nothing, and they end.
     """
 
     first: int

@@ -25,7 +25,7 @@ class SampleRequest:
     """`samples` answers to a prompt, with the `top_logprobs` most probable tokens at each place.
 
     `send` is called in the computing thread with a sample's index and its next event, and must not block. Between steps
-    it is asked whether a sample is `cancelled`, for want of a reader, and whether the reader is so far behind
+    it is asked whether a sample is `cancelled`, as nobody reads it, and whether the reader is so far behind
     (`backlogged`) that it should get no more for now. Requests of one `group` have one turn together.
     """
 

@@ -64,7 +64,7 @@ class Running(Server):
     def __init__(self, sampler: ToySampler, *, port: int = 0, token: str | None = None) -> None:
         super().__init__(sampler, token)
         self.toy = sampler
-        self._listener = bind("127.0.0.1", port)
+        self._listener = bind("127.0.0.1", port, token=None)
         self._listener.listen()
         self.server_port = self._listener.getsockname()[1]
         self._uvicorn = server(self.app, say=say, header_seconds=2.0, linger_seconds=1.0)

@@ -32,7 +32,7 @@ main()
 """
 
 
-def test_an_open_door_is_refused() -> None:
+def test_an_address_that_others_reach_needs_a_token() -> None:
     with pytest.raises(UserError, match="wants a token"):
         serve(host="0.0.0.0", port=0, token=None)
 

@@ -21,7 +21,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.faults import first_fault
 from afterbase.core.http.fair_turns import Turns
 from afterbase.core.http.host_names import LOOPBACK, Names, names_of
-from afterbase.core.http.http_server import bind, refuse_open_door, run, url_of
+from afterbase.core.http.http_server import bind, run, url_of
 from afterbase.core.http.request_guard import Body, Guard, Refusal, Refused, Rules
 from afterbase.sandbox.isolation import find_confinement
 from afterbase.sandbox.programs import Case, CaseRow, Program, ProgramRunner, worker_count
@@ -196,10 +196,10 @@ def say(refusal: Refusal) -> tuple[str, bytes]:
 def serve(*, host: str, port: int, token: str | None, names: Sequence[str] = ()) -> None:
     """Serve this machine's sandboxes until Ctrl-C; `names` are further ones that clients reach it under.
 
-    Raises UserError for an open door, a port that cannot be had, and where programs cannot be isolated.
+    Raises UserError for an address that others can reach without a token, a port that is not available, and where
+    programs cannot be isolated.
     """
-    refuse_open_door(host, token)
-    with bind(host, port) as listener:
+    with bind(host, port, token=token) as listener:
         judge = ProgramRunner(confinement=find_confinement(unsafe=False), workers=1)
         missing = missing_isolation()
         if missing is not None:

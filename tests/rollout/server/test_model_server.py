@@ -33,7 +33,7 @@ def no_model(monkeypatch):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org"])
-def test_an_open_door_is_refused(no_model, host):
+def test_an_address_that_others_reach_needs_a_token(no_model, host):
     with pytest.raises(UserError, match="wants a token") as raised:
         serve("tiny-v3", host=host, port=0, token=None, **SETTINGS)
     assert host in raised.value.got

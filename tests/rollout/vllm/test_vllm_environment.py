@@ -10,7 +10,7 @@ import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.rollout.vllm import vllm_environment
-from afterbase.rollout.vllm.vllm_environment import check, prepare, refuse_mla, refuse_open_door, refuse_taken
+from afterbase.rollout.vllm.vllm_environment import check, prepare, refuse_mla, serve
 
 
 def environment(folder: Path, script: str) -> Path:
@@ -57,22 +57,22 @@ def test_other_attention_is_not_looked_at():
     refuse_mla({"model_type": "llama"}, Path("model"))
 
 
-def test_port_that_is_taken_is_refused():
+def test_port_that_is_taken_is_refused(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(UserError, match="an address that is free") as error:
-            refuse_taken("127.0.0.1", port)
+        with pytest.raises(UserError, match="an address and a port of its own") as error:
+            serve("tiny-v3", tmp_path, host="127.0.0.1", port=port, dtype="float32")
         assert str(port) in error.value.got
-    refuse_taken("127.0.0.1", port)
 
 
-def test_address_that_others_reach_wants_a_token(monkeypatch):
-    monkeypatch.delenv("AFTERBASE_ROLLOUT_TOKEN", raising=False)
-    refuse_open_door("127.0.0.1")
-    with pytest.raises(UserError, match="wants to be shown a token"):
-        refuse_open_door("0.0.0.0")
+def test_address_that_others_reach_wants_a_token(tmp_path, monkeypatch):
+    monkeypatch.setenv("AFTERBASE_ROLLOUT_TOKEN", "")
+    with pytest.raises(UserError, match="wants a token") as error:
+        serve("tiny-v3", tmp_path, host="0.0.0.0", port=0, dtype="float32")
+    assert "AFTERBASE_ROLLOUT_TOKEN" in error.value.remedy
     monkeypatch.setenv("AFTERBASE_ROLLOUT_TOKEN", "long and random")
-    refuse_open_door("0.0.0.0")
+    with pytest.raises(UserError, match="an environment of its own"):
+        serve("tiny-v3", tmp_path, host="0.0.0.0", port=0, dtype="float32")
 
 
 def test_prepare_leaves_what_is_there_alone(tmp_path):

@@ -1,4 +1,4 @@
-"""What all servers of ours share: a bound socket, no door open to others without a token, and an end by Ctrl-C."""
+"""What all servers of ours share: a bound socket, closed to other machines without a token, and an end by Ctrl-C."""
 
 import functools
 import gc
@@ -16,10 +16,17 @@ if TYPE_CHECKING:
 _GRACE_SECONDS = 3  # what running requests get after Ctrl-C
 _HEADER_BYTES = 16 << 10
 _SWITCH_SECONDS = 0.0005
+_ADD_TOKEN = "add --token TOKEN (or set the variable that --help names)"
+
+TOKEN_OF_EACH_CLIENT = "each client has its own"  # for `bind`, where an application knows its clients apart
 
 
-def refuse_open_door(host: str, token: str | None) -> None:
-    """UserError for any other than a loopback address without a token, and for an empty token."""
+def bind(host: str, port: int, *, token: str | None, remedy: str = _ADD_TOKEN) -> socket.socket:
+    """A bound socket, not listening yet; port 0 takes a free one. `token` is what clients must send.
+
+    Raises UserError where the address is not available, for any but a loopback address without a token (`remedy` says
+    how to give one), and for an empty token.
+    """
     if token == "":
         raise UserError(
             "a token has one character or more", got="an empty one", remedy="leave --token out, or give one"
@@ -27,13 +34,9 @@ def refuse_open_door(host: str, token: str | None) -> None:
     if not is_loopback(host) and token is None:
         raise UserError(
             "a server that others can reach wants a token of them",
-            got=f"--host {host} without --token",
-            remedy="add --token TOKEN (or set the variable that --help names), or serve on 127.0.0.1",
+            got=f"--host {host} without a token",
+            remedy=f"{remedy}, or serve on 127.0.0.1",
         )
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A bound socket, not listening yet; port 0 takes a free one. Raises UserError where it is not available."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

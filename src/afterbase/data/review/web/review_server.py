@@ -9,7 +9,7 @@ from pathlib import Path
 
 from afterbase.core.errors import UserError
 from afterbase.core.http.host_names import names_of
-from afterbase.core.http.http_server import bind, url_of
+from afterbase.core.http.http_server import TOKEN_OF_EACH_CLIENT, bind, url_of
 from afterbase.core.http.http_server import run as run_until_interrupted
 from afterbase.core.sanitize import sanitized
 from afterbase.data.review.review_store import ReviewStore, open_reviews, review_folder
@@ -38,7 +38,7 @@ def serve(
     """
     store = waiting_run(run, root)
     add_people(store, reviewers, adjudicators)
-    with bind(host, port) as listener:
+    with bind(host, port, token=TOKEN_OF_EACH_CLIENT) as listener:
         listener.listen()  # whoever follows a link at once is kept waiting, not turned away
         print(sanitized(greeting(store, listener)), flush=True)
         app, say = create_app(store, names_of(host, names)), say_as(Pages(store, secret_of(store.engine)))

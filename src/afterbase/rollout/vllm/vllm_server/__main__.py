@@ -29,6 +29,7 @@ from afterbase.core.http.http_server import bind, server, url_of
 from afterbase.core.private_files import kept_token, make_token
 from afterbase.rollout.vllm.vllm_server.serving import RefusedError, Server, say
 
+_MADE = "made, where none is set"
 _LEAST_TEMPERATURE = 0.01  # vLLM raises what is below to this, and 0 means greedy
 _DEFAULTS = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # one process: a kill leaves nothing behind, and weights need no copy
@@ -163,7 +164,7 @@ def main() -> None:
     parser.add_argument("--name", action="append", default=[])
     arguments = parser.parse_args()
     os.environ.update({name: value for name, value in _DEFAULTS.items() if name not in os.environ})
-    with bind(arguments.host, arguments.port) as listener:
+    with bind(arguments.host, arguments.port, token=_MADE) as listener:
         port = listener.getsockname()[1]
         token = _token(port)
         sampler = VllmSampler(arguments.model, dtype=arguments.dtype)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from afterbase.cli import launch
+from afterbase.cli import run_recipe
 from afterbase.core.errors import UserError
 from afterbase.core.store import Store
 from afterbase.recipe import RlRecipe, load_recipe
@@ -26,7 +26,7 @@ def rl(toy_folder, tmp_path) -> Path:
 
 def test_a_run_ends_with_every_variant_before_and_after(rl, tmp_path, capsys):
     threads = torch.get_num_threads()
-    launch.run(rl, tmp_path / "root")
+    run_recipe.run(rl, tmp_path / "root")
     torch.set_num_threads(threads)
     summary = json.loads((tmp_path / "root/runs/rl/run.json").read_text())
     assert {row["checkpoint"] for row in summary["evaluations"]} == {"base", "SFT", "plain", "hot"}
@@ -35,7 +35,7 @@ def test_a_run_ends_with_every_variant_before_and_after(rl, tmp_path, capsys):
     assert {series["name"] for curve in shared for series in curve["series"]} == {"plain", "hot"}
     assert "report.html" in capsys.readouterr().out
     assert (tmp_path / "root/runs/rl/report.html").stat().st_size > 10_000
-    launch.plan(rl, tmp_path / "root")
+    run_recipe.plan(rl, tmp_path / "root")
     assert "0 minutes" in capsys.readouterr().out
 
 
@@ -94,9 +94,9 @@ def test_two_reward_models_are_examined_and_steer_a_run_each(rl, tmp_path):
     threads = torch.get_num_threads()
     with answering(by_rule) as server:
         open_recipe(rl, server.url)
-        launch.run(rl, tmp_path / "root")
+        run_recipe.run(rl, tmp_path / "root")
         asked = len(server.requests)
-        launch.run(rl, tmp_path / "root")
+        run_recipe.run(rl, tmp_path / "root")
         assert len(server.requests) == asked, "what is done is not asked again"
     torch.set_num_threads(threads)
     summary = json.loads((tmp_path / "root/runs/rl/run.json").read_text())
@@ -119,7 +119,7 @@ def test_a_judge_that_refuses_is_refused_before_reinforcement_learning(rl, tmp_p
     with answering(lambda _: reply(200, completion("I cannot judge this."))) as server:
         open_recipe(rl, server.url)
         with pytest.raises(UserError, match="examined before it may steer") as raised:
-            launch.run(rl, tmp_path / "root")
+            run_recipe.run(rl, tmp_path / "root")
     torch.set_num_threads(threads)
     assert "max_failed = 0.1, measured 1.000" in raised.value.got
     stages = [json.loads(m.read_text())["name"] for m in (tmp_path / "root/store").glob("*/manifest.json")]
@@ -132,7 +132,7 @@ def test_a_judge_without_its_token_is_refused_before_anything_is_made(rl, tmp_pa
     open_recipe(rl, "http://127.0.0.1:9/v1")
     rl.write_text(rl.read_text().replace('model = "toy"', 'model = "toy", token_variable = "NO_SUCH_TOKEN"'))
     with pytest.raises(UserError, match="holds the endpoint's token"):
-        launch.run(rl, tmp_path / "root")
+        run_recipe.run(rl, tmp_path / "root")
     assert not (tmp_path / "root/store").exists()
 
 

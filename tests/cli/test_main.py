@@ -43,7 +43,7 @@ def _run_that_raises(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> i
     def run(path: Path, root: Path) -> None:
         raise error
 
-    monkeypatch.setattr("afterbase.cli.launch.run", run)
+    monkeypatch.setattr("afterbase.cli.run_recipe.run", run)
     return _call(monkeypatch, "run", "recipe.toml")
 
 

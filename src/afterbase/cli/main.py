@@ -44,10 +44,10 @@ _INTERRUPTED = 130  # the exit status after Ctrl-C, by the shells' convention
 @app.command()
 def run(recipe: RecipeFile, root: Root = Path()) -> None:
     """Run a recipe, or go on where it stopped; ends with a table and a report, or where people have to review first."""
-    from afterbase.cli import launch
+    from afterbase.cli import run_recipe
 
     try:
-        launch.run(recipe, root)
+        run_recipe.run(recipe, root)
     except Waiting as waiting:
         print(sanitized(f"{waiting.rule}\n  {waiting.got}\n  next: {waiting.remedy}"), flush=True)
         raise typer.Exit(_WAITING) from None
@@ -56,9 +56,9 @@ def run(recipe: RecipeFile, root: Root = Path()) -> None:
 @app.command()
 def plan(recipe: RecipeFile, root: Root = Path()) -> None:
     """Show the stages of a recipe: what is cached, and what each will cost."""
-    from afterbase.cli import launch
+    from afterbase.cli import run_recipe
 
-    launch.plan(recipe, root)
+    run_recipe.plan(recipe, root)
 
 
 @app.command()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from afterbase.cli import launch
+from afterbase.cli import run_recipe
 from afterbase.core.errors import UserError
 from afterbase.core.sample import read_samples
 from afterbase.core.store import Store
@@ -59,15 +59,15 @@ def test_a_run_asks_the_teacher_once(micro, tmp_path, capsys, monkeypatch):
     root = tmp_path / "root"
     with answering(answer) as server:
         recipe = taught(micro, server.url)
-        launch.plan(recipe, root)
+        run_recipe.plan(recipe, root)
         assert "The teacher gets 6 requests: about 600 tokens of prompts, at most 96 of answers" in (
             told := capsys.readouterr().out
         )
         assert "at most 0.00 USD; the run stops at 1 in all (`max_cost`)" in told
-        launch.run(recipe, root)
+        run_recipe.run(recipe, root)
         assert len([body for body in server.requests if body]) == 6
-    launch.run(recipe, root)  # all is there, and the teacher is gone
-    launch.plan(recipe, root)
+    run_recipe.run(recipe, root)  # all is there, and the teacher is gone
+    run_recipe.plan(recipe, root)
     assert "The teacher gets 0 requests" in capsys.readouterr().out
     summary = json.loads((root / "runs/micro/run.json").read_text())
     assert {entry["domain"] for entry in summary["evaluations"]} == {"sums", "chat"}
@@ -88,7 +88,7 @@ def test_a_broken_row_is_told_before_anything_is_asked_or_trained(micro, tmp_pat
         with micro.with_name("t.jsonl").open("a") as table:
             table.write('{"q": "1 + 3?"}\n')
         with pytest.raises(UserError, match="every row of a table") as raised:
-            launch.run(recipe, tmp_path / "root")
+            run_recipe.run(recipe, tmp_path / "root")
         assert server.requests == []
     assert "line 40" in raised.value.got
     assert not list((tmp_path / "root").glob("store/*/manifest.json"))
@@ -97,11 +97,11 @@ def test_a_broken_row_is_told_before_anything_is_asked_or_trained(micro, tmp_pat
 def test_a_teacher_that_is_not_there_is_told_before_anything_is_trained(micro, tmp_path):
     recipe = taught(micro, "http://127.0.0.1:9/v1")
     with pytest.raises(UserError, match="answers before a run"):
-        launch.run(recipe, tmp_path / "root")
+        run_recipe.run(recipe, tmp_path / "root")
     made = [json.loads(path.read_text())["stage"] for path in (tmp_path / "root").glob("store/*/manifest.json")]
     assert made == ["sources"]
 
 
 def test_the_audit_counts_tables_too(micro):
-    audited = launch.audit(taught(micro, "http://127.0.0.1:9/v1"))
+    audited = run_recipe.audit(taught(micro, "http://127.0.0.1:9/v1"))
     assert (audited["sums"]["n"], audited["sums"]["rejected"]) == (4, 0)

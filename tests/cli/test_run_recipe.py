@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from afterbase.cli import launch
 from afterbase.cli import main as cli
+from afterbase.cli import run_recipe
 from afterbase.core.store import Store, folder_digest
 from afterbase.report.summary import Summary
 
@@ -37,7 +37,7 @@ def finished(_made: dict[str, Path], micro: Path, tmp_path_factory: pytest.TempP
     """The root of an undisturbed run, made once: the toy model is the same in every test."""
     if not _made:
         _made["root"] = tmp_path_factory.mktemp("micro") / "root"
-        launch.run(micro, _made["root"])
+        run_recipe.run(micro, _made["root"])
     return _made["root"]
 
 
@@ -100,7 +100,7 @@ def test_preference_pairs_come_from_the_reviewers_edits(finished):
 def test_second_run_finds_everything_and_says_the_same(finished, micro, tmp_path, capsys):
     shutil.copytree(finished, tmp_path / "root")
     before = _summary(finished)
-    launch.run(micro, tmp_path / "root")
+    run_recipe.run(micro, tmp_path / "root")
     after = _summary(tmp_path / "root")
     assert all(stage["cached"] for stage in after["stages"])
     assert _digests(tmp_path / "root") == _digests(finished)
@@ -144,7 +144,7 @@ def _call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
 @pytest.mark.slow
 def test_two_processes_make_the_same_bytes_as_one(finished, micro, tmp_path, capsys):
     micro.write_text(micro.read_text().replace("threads = 1", "threads = 1\nprocesses = 2"))
-    launch.run(micro, tmp_path / "root")
+    run_recipe.run(micro, tmp_path / "root")
     assert _digests(tmp_path / "root") == _digests(finished)
     assert not any(stage["cached"] for stage in _summary(tmp_path / "root")["stages"])
     told = capsys.readouterr().err  # the experts' lines are their processes' own
@@ -163,7 +163,7 @@ def _planned(out: str) -> dict[str, str]:
 
 def test_plan_lists_what_the_run_makes_and_makes_nothing(finished, micro, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
-    launch.plan(micro, tmp_path / "root")
+    run_recipe.plan(micro, tmp_path / "root")
     planned = _planned(capsys.readouterr().out)
     assert list(planned) == list(_digests(finished))
     assert "cached" not in planned.values()
@@ -172,7 +172,7 @@ def test_plan_lists_what_the_run_makes_and_makes_nothing(finished, micro, tmp_pa
 
 def test_plan_after_the_run_finds_all_of_it(finished, micro, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
-    launch.plan(micro, finished)
+    run_recipe.plan(micro, finished)
     out = capsys.readouterr().out
     assert set(_planned(out).values()) == {"cached"}
     count = len(_digests(finished))
@@ -181,13 +181,13 @@ def test_plan_after_the_run_finds_all_of_it(finished, micro, monkeypatch, capsys
 
 def test_plan_of_several_processes_says_that_they_share_the_work(micro, tmp_path, capsys):
     micro.write_text(micro.read_text().replace("threads = 1", "threads = 1\nprocesses = 2"))
-    launch.plan(micro, tmp_path / "root")
+    run_recipe.plan(micro, tmp_path / "root")
     assert "minutes to run, shared by up to 2 processes." in capsys.readouterr().out
 
 
 def test_plan_of_a_base_recipe(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
-    launch.plan(Path(__file__).parents[2] / "recipes/tiny-base.toml", tmp_path)
+    run_recipe.plan(Path(__file__).parents[2] / "recipes/tiny-base.toml", tmp_path)
     planned = _planned(capsys.readouterr().out)
     assert planned.keys() >= {"corpus", "tokenizer", "base", "base model facts"}
     assert float(planned["first phase"]) > float(planned["control, balanced"]) > 0
@@ -237,7 +237,7 @@ def test_run_killed_within_sft_goes_on_to_the_same_bytes(finished, micro, tmp_pa
     whole = [path.parent.name for path in (tmp_path / "root/store/.work").glob("*/scratch/step-*/.metadata")]
     assert whole, "the first checkpoint is whole before the second begins"
     assert set(whole) <= {"step-00000001", "step-00000002"}
-    launch.run(micro, tmp_path / "root")
+    run_recipe.run(micro, tmp_path / "root")
     assert _digests(tmp_path / "root") == _digests(finished)
     assert [row["step"] for row in _artifact(tmp_path / "root", "SFT").metrics()] == [
         row["step"] for row in _artifact(finished, "SFT").metrics()
@@ -273,5 +273,5 @@ def test_run_killed_again_and_again_goes_on_to_the_same_bytes(finished, micro, t
         ("evaluate GRPO on chat", 1),
     ]:
         _killed(micro, tmp_path / "root", name, step)
-    launch.run(micro, tmp_path / "root")
+    run_recipe.run(micro, tmp_path / "root")
     assert _digests(tmp_path / "root") == _digests(finished)

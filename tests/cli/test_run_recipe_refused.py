@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from afterbase.cli import launch
+from afterbase.cli import run_recipe
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem
 from afterbase.data.domains import DOMAINS
 
-SMOKE = (Path(__file__).parent.parent / "recipes/smoke.toml").read_text()
+SMOKE = (Path(__file__).parents[2] / "recipes/smoke.toml").read_text()
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def _change(recipe: Path, old: str, new: str) -> None:
 def test_missing_base_is_refused_before_anything_is_made(recipe, tmp_path):
     _change(recipe, str(tmp_path / "toy-model"), "no-such-model")
     with pytest.raises(UserError, match="a model is a shipped name or a Hugging Face folder"):
-        launch.run(recipe, tmp_path / "root")
+        run_recipe.run(recipe, tmp_path / "root")
     assert not (tmp_path / "root/store").exists()
 
 
@@ -43,7 +43,7 @@ def test_domain_whose_verifier_rejects_its_own_gold_is_refused(recipe, tmp_path,
     domain = SimpleNamespace(NAME="arithmetic", problem=problem, REFLECTIVE_SYSTEM_PROMPT="Think.")
     monkeypatch.setitem(DOMAINS, "arithmetic", domain)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="every verifier must accept its own gold answer") as caught:
-        launch.run(recipe, tmp_path / "root")
+        run_recipe.run(recipe, tmp_path / "root")
     assert "20 of 20 rejected" in caught.value.got
     assert not (tmp_path / "root/store").exists()
 
@@ -53,7 +53,7 @@ def test_a_rollout_server_that_is_not_there_is_told_before_anything_is_trained(r
     recipe.write_text(text.replace("[grpo]\n", '[grpo]\nengine = "vllm"\nengine_url = "http://127.0.0.1:9"\n'))
     assert text != recipe.read_text()
     with pytest.raises(UserError, match="a rollout server must be running before the run") as caught:
-        launch.run(recipe, tmp_path / "root")
+        run_recipe.run(recipe, tmp_path / "root")
     assert "127.0.0.1:9" in caught.value.got
     assert not list((tmp_path / "root/store").glob("*/manifest.json"))
 
@@ -61,14 +61,14 @@ def test_a_rollout_server_that_is_not_there_is_told_before_anything_is_trained(r
 def test_full_disk_is_refused(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 30))
     with pytest.raises(UserError, match="2 GiB of free disk") as caught:
-        launch.run(recipe, tmp_path / "root")
+        run_recipe.run(recipe, tmp_path / "root")
     assert caught.value.got == f"1.0 GiB free in {tmp_path / 'root'}"
 
 
 def test_root_that_cannot_be_written_is_refused(recipe, tmp_path):
     (tmp_path / "root").write_text("a file")
     with pytest.raises(UserError, match="below a folder of its own") as caught:
-        launch.run(recipe, tmp_path / "root")
+        run_recipe.run(recipe, tmp_path / "root")
     assert str(tmp_path / "root") in caught.value.got
 
 
@@ -77,6 +77,6 @@ def test_answers_that_leave_no_room_for_a_prompt_are_refused(recipe, tmp_path):
     at = text.index("max_new_tokens = ", text.index("[grpo]"))
     recipe.write_text(text[:at] + "max_new_tokens = 100000" + text[text.index("\n", at) :])
     with pytest.raises(UserError, match="fit in the model's context") as caught:
-        launch.run(recipe, tmp_path / "root")
+        run_recipe.run(recipe, tmp_path / "root")
     assert caught.value.got.startswith("`grpo.max_new_tokens` = 100000, and a context of ")
     assert not (tmp_path / "root/store").exists()

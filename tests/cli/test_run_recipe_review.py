@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from afterbase.cli import launch
+from afterbase.cli import run_recipe
 from afterbase.core.errors import UserError, Waiting
 from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.review_store import open_reviews, review_folder
@@ -40,7 +40,7 @@ def _stages(root: Path) -> dict[str, float]:
 def test_the_run_waits_for_people_and_goes_on_where_it_was(reviewed, tmp_path, capsys):
     root = tmp_path / "root"
     with pytest.raises(Waiting) as waiting:
-        launch.run(reviewed, root)
+        run_recipe.run(reviewed, root)
     assert "People review 12 of 300 chat drafts, 6 of them twice" in capsys.readouterr().out
     assert "12 drafts to review" in waiting.value.got
     assert f"afterbase review micro --root {root}" in waiting.value.remedy
@@ -58,18 +58,18 @@ def test_the_run_waits_for_people_and_goes_on_where_it_was(reviewed, tmp_path, c
                 reviews.give(item.id, name, Outcome.EDIT, reason="slip", edited=f"{draft} Indeed.")
     reviews.engine.dispose()
 
-    launch.run(reviewed, root)
+    run_recipe.run(reviewed, root)
     after = _stages(root)
     assert {name: after[name] for name in before} == before, "nothing was done again"
     summary = json.loads((root / "runs/micro/run.json").read_text())
     assert [stage["name"] for stage in summary["stages"]].count("chat review") == 1
     assert summary["evaluations"]
-    launch.run(reviewed, root)
+    run_recipe.run(reviewed, root)
     assert _stages(root) == after
 
 
 def test_the_plan_tells_of_people_and_asks_nobody(reviewed, tmp_path, capsys):
-    launch.plan(reviewed, tmp_path / "root")
+    run_recipe.plan(reviewed, tmp_path / "root")
     out = capsys.readouterr().out
     assert "the run waits for them" in out
     assert "chat review" in out
@@ -79,5 +79,5 @@ def test_the_plan_tells_of_people_and_asks_nobody(reviewed, tmp_path, capsys):
 def test_a_missing_guideline_is_told_before_anything_is_trained(reviewed, tmp_path):
     reviewed.write_text(reviewed.read_text() + 'guideline = "nowhere.md"\n')
     with pytest.raises(UserError, match="a guideline is a Markdown file"):
-        launch.run(reviewed, tmp_path / "root")
+        run_recipe.run(reviewed, tmp_path / "root")
     assert not (tmp_path / "root" / "store").exists()

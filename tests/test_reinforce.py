@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from afterbase.cli import run_recipe
+from afterbase.cli import plan_recipe, run_recipe
 from afterbase.core.errors import UserError
 from afterbase.core.store import Store
 from afterbase.recipe import RlRecipe, load_recipe
@@ -35,7 +35,7 @@ def test_a_run_ends_with_every_variant_before_and_after(rl, tmp_path, capsys):
     assert {series["name"] for curve in shared for series in curve["series"]} == {"plain", "hot"}
     assert "report.html" in capsys.readouterr().out
     assert (tmp_path / "root/runs/rl/report.html").stat().st_size > 10_000
-    run_recipe.plan(rl, tmp_path / "root")
+    plan_recipe.plan(rl, tmp_path / "root")
     assert "0 minutes" in capsys.readouterr().out
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from afterbase.cli import main as cli
-from afterbase.cli import run_recipe
+from afterbase.cli import plan_recipe, run_recipe
 from afterbase.core.store import Store, folder_digest
 from afterbase.report.summary import Summary
 
@@ -163,7 +163,7 @@ def _planned(out: str) -> dict[str, str]:
 
 def test_plan_lists_what_the_run_makes_and_makes_nothing(finished, micro, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
-    run_recipe.plan(micro, tmp_path / "root")
+    plan_recipe.plan(micro, tmp_path / "root")
     planned = _planned(capsys.readouterr().out)
     assert list(planned) == list(_digests(finished))
     assert "cached" not in planned.values()
@@ -172,7 +172,7 @@ def test_plan_lists_what_the_run_makes_and_makes_nothing(finished, micro, tmp_pa
 
 def test_plan_after_the_run_finds_all_of_it(finished, micro, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
-    run_recipe.plan(micro, finished)
+    plan_recipe.plan(micro, finished)
     out = capsys.readouterr().out
     assert set(_planned(out).values()) == {"cached"}
     count = len(_digests(finished))
@@ -181,13 +181,13 @@ def test_plan_after_the_run_finds_all_of_it(finished, micro, monkeypatch, capsys
 
 def test_plan_of_several_processes_says_that_they_share_the_work(micro, tmp_path, capsys):
     micro.write_text(micro.read_text().replace("threads = 1", "threads = 1\nprocesses = 2"))
-    run_recipe.plan(micro, tmp_path / "root")
+    plan_recipe.plan(micro, tmp_path / "root")
     assert "minutes to run, shared by up to 2 processes." in capsys.readouterr().out
 
 
 def test_plan_of_a_base_recipe(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
-    run_recipe.plan(Path(__file__).parents[2] / "recipes/tiny-base.toml", tmp_path)
+    plan_recipe.plan(Path(__file__).parents[2] / "recipes/tiny-base.toml", tmp_path)
     planned = _planned(capsys.readouterr().out)
     assert planned.keys() >= {"corpus", "tokenizer", "base", "base model facts"}
     assert float(planned["first phase"]) > float(planned["control, balanced"]) > 0

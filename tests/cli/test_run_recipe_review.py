@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from afterbase.cli import run_recipe
+from afterbase.cli import plan_recipe, run_recipe
 from afterbase.core.errors import UserError, Waiting
 from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.review_store import open_reviews, review_folder
@@ -69,7 +69,7 @@ def test_the_run_waits_for_people_and_goes_on_where_it_was(reviewed, tmp_path, c
 
 
 def test_the_plan_tells_of_people_and_asks_nobody(reviewed, tmp_path, capsys):
-    run_recipe.plan(reviewed, tmp_path / "root")
+    plan_recipe.plan(reviewed, tmp_path / "root")
     out = capsys.readouterr().out
     assert "the run waits for them" in out
     assert "chat review" in out

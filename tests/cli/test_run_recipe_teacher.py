@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from afterbase.cli import run_recipe
+from afterbase.cli import audit, plan_recipe, run_recipe
 from afterbase.core.errors import UserError
 from afterbase.core.sample import read_samples
 from afterbase.core.store import Store
@@ -59,7 +59,7 @@ def test_a_run_asks_the_teacher_once(micro, tmp_path, capsys, monkeypatch):
     root = tmp_path / "root"
     with answering(answer) as server:
         recipe = taught(micro, server.url)
-        run_recipe.plan(recipe, root)
+        plan_recipe.plan(recipe, root)
         assert "The teacher gets 6 requests: about 600 tokens of prompts, at most 96 of answers" in (
             told := capsys.readouterr().out
         )
@@ -67,7 +67,7 @@ def test_a_run_asks_the_teacher_once(micro, tmp_path, capsys, monkeypatch):
         run_recipe.run(recipe, root)
         assert len([body for body in server.requests if body]) == 6
     run_recipe.run(recipe, root)  # all is there, and the teacher is gone
-    run_recipe.plan(recipe, root)
+    plan_recipe.plan(recipe, root)
     assert "The teacher gets 0 requests" in capsys.readouterr().out
     summary = json.loads((root / "runs/micro/run.json").read_text())
     assert {entry["domain"] for entry in summary["evaluations"]} == {"sums", "chat"}
@@ -103,5 +103,5 @@ def test_a_teacher_that_is_not_there_is_told_before_anything_is_trained(micro, t
 
 
 def test_the_audit_counts_tables_too(micro):
-    audited = run_recipe.audit(taught(micro, "http://127.0.0.1:9/v1"))
+    audited = audit.audit(taught(micro, "http://127.0.0.1:9/v1"))
     assert (audited["sums"]["n"], audited["sums"]["rejected"]) == (4, 0)

@@ -63,7 +63,7 @@ def test_an_unknown_verifier_is_refused() -> None:
 
 
 def test_without_isolation_no_program_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "available", lambda: "no Landlock here")
+    monkeypatch.setattr(module, "missing_isolation", lambda: "no Landlock here")
     module._shared_sandbox.cache_clear()
     try:
         with pytest.raises(UserError, match="no Landlock here"):

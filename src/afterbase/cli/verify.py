@@ -60,7 +60,7 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Every verifier of a recipe against its own right answers: how many it refuses."""
-    from afterbase.cli.run_recipe import audit as audited
+    from afterbase.cli.audit import audit as audited
 
     _tell(audited(recipe), as_json)
 

@@ -1,0 +1,70 @@
+"""`afterbase run`, `plan`, `show` and `trace`: a recipe's run, and what is known of it."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from afterbase.cli.parameters import RecipeFile, Root, RunName
+from afterbase.core.errors import UserError, Waiting
+from afterbase.core.sanitize import sanitized
+
+_WAITING = 75  # the exit status of a run that waits for people: try again later, by sysexits.h
+
+
+def run(recipe: RecipeFile, root: Root = Path()) -> None:
+    """Run a recipe, or go on where it stopped; ends with a table and a report, or where people have to review first."""
+    from afterbase.cli import run_recipe
+
+    try:
+        run_recipe.run(recipe, root)
+    except Waiting as waiting:
+        print(sanitized(f"{waiting.rule}\n  {waiting.got}\n  next: {waiting.remedy}"), flush=True)
+        raise typer.Exit(_WAITING) from None
+
+
+def plan(recipe: RecipeFile, root: Root = Path()) -> None:
+    """Show the stages of a recipe: what is cached, and what each will cost."""
+    from afterbase.cli import plan_recipe
+
+    plan_recipe.plan(recipe, root)
+
+
+def show(
+    run: RunName, root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
+) -> None:
+    """Show the final table of a run."""
+    summary = _summary(run, root)
+    if as_json:
+        keys = ("run", "stages", "evaluations", "comparisons")
+        print(json.dumps({key: summary[key] for key in keys}, indent=2))
+        return
+    from rich.console import Console
+
+    from afterbase.report.table import final_table
+
+    Console().print(final_table(summary["evaluations"]))
+    print(sanitized(f"report: {root / 'runs' / run / 'report.html'}"))
+
+
+def trace(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="An answer's or a sample's id.")],
+    root: Root = Path(),
+) -> None:
+    """Walk from an answer or a sample back to its problem, its teacher and the base model."""
+    from rich.console import Console
+
+    from afterbase.core.store import Store
+    from afterbase.report.trace import trace as lineage
+
+    Console().print(lineage(identifier, store=Store(root / "store"), runs=root / "runs"))
+
+
+def _summary(run: str, root: Path) -> dict[str, Any]:
+    path = root / "runs" / run / "run.json"
+    if not path.is_file():
+        runs = sorted(p.parent.name for p in (root / "runs").glob("*/run.json"))
+        known = f"use one of {', '.join(runs)}" if runs else "run a recipe first: afterbase run recipes/quickstart.toml"
+        raise UserError("`show` takes the name of a finished run", got=f"`{run}`, and no {path}", remedy=known)
+    return json.loads(path.read_text())

@@ -1,6 +1,6 @@
 """Continuous batching: rows that share a cache and its steps, enter when there is room, and leave as they finish.
 
-Who enters next is for others to say: `PromptQueue` for a list of prompts, `server/scheduler.py` for requests that come
+Who enters next is for others to say: `PromptQueue` for a list of prompts, `scheduler.py` for requests that come
 and go. Shape suffixes as in `decode_deepseek_v3.py`.
 """
 

@@ -24,7 +24,7 @@ reward = st.sampled_from([None, 0.0, 0.25, 0.5, 0.83, 1.0])
 
 
 def naive_advantages(group: list[float | None]) -> list[float]:
-    """(r - mean) / std over what was judged; statistics.stdev divides by n - 1."""
+    """(r - mean) / std over what was verified; statistics.stdev divides by n - 1."""
     valid = [r for r in group if r is not None]
     if len(valid) < 2 or len(set(valid)) == 1:
         return [0.0] * len(group)
@@ -63,7 +63,7 @@ def test_what_a_failed_verifier_left_behind_has_no_influence(masked):
     )
 
 
-def test_a_single_judged_answer_has_no_baseline():
+def test_a_single_verified_answer_has_no_baseline():
     values, valid = tensors([[1.0, None, None], [None, None, None]], torch.float32)
     assert group_advantages(values, valid).abs().sum() == 0.0
 

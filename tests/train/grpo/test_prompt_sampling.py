@@ -1,4 +1,4 @@
-"""Which prompts come when: all of them once an epoch, or those of middling solve rate more often."""
+"""Which prompts come when: all of them once an epoch, or those of middle difficulty more often."""
 
 from collections import Counter
 

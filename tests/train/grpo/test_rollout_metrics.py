@@ -39,7 +39,7 @@ def group(rewards: list[Reward], lengths: list[int], *, domain: str = "toy") -> 
 
 
 def test_numbers_of_a_step_leave_failed_verdicts_out():
-    """Lengths apart for right and wrong; an answer that nobody could judge is neither."""
+    """Lengths apart for right and wrong; an answer whose verifier failed is neither."""
     groups = [
         group([OK, WRONG, WRONG, FAILED], [4, 6, 8, 100]),
         group([Reward(0.5, None)] * 4, [10, 10, 10, 12], domain="chat"),

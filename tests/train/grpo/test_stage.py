@@ -57,18 +57,18 @@ def model(toy_lm, artifact):
 
 
 @pytest.fixture
-def judge(toy_folder, artifact):
+def reward_model(toy_folder, artifact):
     """A reward model of no merit, but one that tells answers apart."""
     rm = new_reward_model(load(toy_folder))
     torch.nn.init.normal_(rm.head.weight, generator=torch.Generator().manual_seed(0))
-    return artifact("judge", lambda folder: save_reward_model(rm, folder))
+    return artifact("reward model", lambda folder: save_reward_model(rm, folder))
 
 
 def problem_set(artifact, name: str, problems: list[Problem]):
     return artifact(name, lambda folder: write_problems(folder / "train.parquet", problems))
 
 
-def test_an_interrupted_run_goes_on_bit_for_bit(model, judge, artifact, assert_resumes):
+def test_an_interrupted_run_goes_on_bit_for_bit(model, reward_model, artifact, assert_resumes):
     """With both tracks of reward, the KL to a reference, and an optimizer that is in full swing."""
     sets = [
         problem_set(artifact, "chat", toy_problems(3)),
@@ -76,7 +76,7 @@ def test_an_interrupted_run_goes_on_bit_for_bit(model, judge, artifact, assert_r
     ]
     config = settings(objective=Objective(preset="dr_grpo", beta=0.05))
     whole = assert_resumes(
-        lambda store: train_grpo(store, "grpo", model, sets, config, seed=1, reward_model=judge), cut=5, saved=4
+        lambda store: train_grpo(store, "grpo", model, sets, config, seed=1, reward_model=reward_model), cut=5, saved=4
     )
     rows = whole.metrics()
     assert len(rows) == 6
@@ -96,10 +96,10 @@ def failing(share: float):
     """In place of `rewards`: of each eight answers the verifier fails at `share`, and the others differ."""
     failed = Reward(None, Verdict(verifier="maths", status=Status.FAILED, value=0.0, reason="verifier_error"))
 
-    def judge(answers, **_settings) -> list[Reward]:
+    def rewards(answers, **_settings) -> list[Reward]:
         return [failed if i < share * len(answers) else Reward(float(i % 2), None) for i in range(len(answers))]
 
-    return judge
+    return rewards
 
 
 def test_verifiers_that_fail_are_counted_and_above_a_share_stop_the_run(model, artifact, toy_store, monkeypatch):
@@ -134,13 +134,13 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_goes_on_bit_for_bit(model, judge, artifact, assert_resumes, form):
+def test_every_form_goes_on_bit_for_bit(model, reward_model, artifact, assert_resumes, form):
     """Interrupted in the middle, with what it has in flight: more prompts, old weights, another reference."""
     problems = [problem_set(artifact, "chat", toy_problems(5))]
     config = settings(steps=4, **FORMS[form])
     updates = config.updates
     whole = assert_resumes(
-        lambda store: train_grpo(store, "grpo", model, problems, config, seed=1, reward_model=judge),
+        lambda store: train_grpo(store, "grpo", model, problems, config, seed=1, reward_model=reward_model),
         cut=3 * updates,
         saved=2 * updates,
     )
@@ -155,10 +155,10 @@ def test_every_form_goes_on_bit_for_bit(model, judge, artifact, assert_resumes, 
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_every_preset_trains(model, judge, artifact, toy_store, preset):
+def test_every_preset_trains(model, reward_model, artifact, toy_store, preset):
     problems = [problem_set(artifact, "chat", toy_problems(3))]
     config = settings(steps=2, objective=Objective(preset=preset))
-    trained = train_grpo(toy_store, "grpo", model, problems, config, seed=0, reward_model=judge)
+    trained = train_grpo(toy_store, "grpo", model, problems, config, seed=0, reward_model=reward_model)
     assert all(row["grad_norm"] > 0 and row["mismatch"] < 1e-4 for row in trained.metrics())
 
 
@@ -191,11 +191,11 @@ def test_prompts_that_do_not_fit_are_left_out_and_counted_at_the_start(model, ar
     sets = [problem_set(artifact, "maths", [short[0], long, short[1]])]
     asked = []
 
-    def judge(answers, **_settings) -> list[Reward]:
+    def rewards(answers, **_settings) -> list[Reward]:
         asked.extend(problem.prompt for problem, _ in answers)
         return [Reward(float(i % 2), None) for i in range(len(answers))]
 
-    monkeypatch.setattr(reward_function, "rewards", judge)
+    monkeypatch.setattr(reward_function, "rewards", rewards)
     trained = train_grpo(toy_store, "grpo", model, sets, settings(steps=2), seed=0)
     told = json.loads((trained.payload / "data.json").read_text())
     tokens = len(user_prompt_ids(load(model.payload).tokenizer, long.prompt))
@@ -232,14 +232,14 @@ def test_a_reward_that_is_not_a_number_stops_the_run(model, artifact, toy_store,
         train_grpo(toy_store, "grpo", model, problems, CONFIG, seed=0)
 
 
-def test_long_answers_cost_what_the_buffer_says(model, judge, artifact, toy_store):
+def test_long_answers_cost_what_the_buffer_says(model, reward_model, artifact, toy_store):
     """The same answers with and without DAPO's penalty, of which the second half of the budget bears some."""
     problems = [problem_set(artifact, "chat", toy_problems(3))]
     plain, dear = (
         train_grpo(
             toy_store, "grpo", model, problems,
             settings(steps=1, objective=Objective(preset="dr_grpo", overlong_buffer=share)),
-            seed=0, reward_model=judge,
+            seed=0, reward_model=reward_model,
         ).metrics()[0]
         for share in (0.0, 0.5)
     )  # fmt: skip
@@ -248,14 +248,14 @@ def test_long_answers_cost_what_the_buffer_says(model, judge, artifact, toy_stor
     assert plain["reward"] - 1 < dear["reward"] < plain["reward"] - 0.5
 
 
-def test_rules_of_the_recipe_make_the_reward_and_are_told_apart(model, judge, artifact, toy_store):
+def test_rules_of_the_recipe_make_the_reward_and_are_told_apart(model, reward_model, artifact, toy_store):
     """The same answers with and without a gate that none of them passes."""
     problems = [problem_set(artifact, "chat", toy_problems(3))]
     shut = Rewards(format=FormatRule(weight=0.0, gate=1.0, think=True, answer=False, stop=False), floor=-0.5)
     half = Rewards(correct=Rule(weight=0.5), repetition=Rule(weight=0.25))
     plain, halved = (
         train_grpo(
-            toy_store, "grpo", model, problems, settings(steps=1, rewards=rules), seed=0, reward_model=judge
+            toy_store, "grpo", model, problems, settings(steps=1, rewards=rules), seed=0, reward_model=reward_model
         ).metrics()[0]
         for rules in (None, half)
     )
@@ -270,7 +270,7 @@ def test_rules_of_the_recipe_make_the_reward_and_are_told_apart(model, judge, ar
             problems,
             settings(steps=1, rewards=shut, probe_groups=2),
             seed=0,
-            reward_model=judge,
+            reward_model=reward_model,
         )
 
 
@@ -297,7 +297,7 @@ def test_settings_that_contradict_each_other_are_refused(changes, rule):
         settings(**changes)
 
 
-def test_a_reward_model_that_parts_from_the_rule_stops_the_run(model, judge, artifact, toy_store, monkeypatch):
+def test_a_reward_model_that_parts_from_the_rule_stops_the_run(model, reward_model, artifact, toy_store, monkeypatch):
     spec = {"words": [0, 99], "sentences": [0, 9], "must_not": [], "must_mention": [["x"]], "persona_marks": []}
     problems = [Problem(domain="toy", prompt=f"{i}?", gold=None, verifier="rubric", spec=spec) for i in range(4)]
     seen = []
@@ -308,8 +308,8 @@ def test_a_reward_model_that_parts_from_the_rule_stops_the_run(model, judge, art
 
     monkeypatch.setattr(grpo, "reward_hacking", parting)
     trained = train_grpo(
-        toy_store, "watched", model, [problem_set(artifact, "open", problems)], settings(hacking_window=2), seed=0,
-        reward_model=judge,
+        toy_store, "hacked", model, [problem_set(artifact, "open", problems)], settings(hacking_window=2), seed=0,
+        reward_model=reward_model,
     )  # fmt: skip
     rows = trained.metrics()
     assert [row.get("stopped") for row in rows] == [None, None, "they part"]

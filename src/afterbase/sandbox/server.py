@@ -75,21 +75,9 @@ def _refuse(rule: str, got: int, most: int, what: str) -> None:
         raise Refused(413, "too_large", f"{rule} {most:,} {what} at most", f"these are {got:,}")
 
 
-def create_app(judge: ProgramRunner, sandbox: CallRunner, *, token: str | None, names: Names = LOOPBACK) -> FastAPI:
+def create_app(runner: ProgramRunner, sandbox: CallRunner, *, token: str | None, names: Names = LOOPBACK) -> FastAPI:
     """The application; `token` is what clients have to bear, `names` what the server is known as."""
-
-    async def refuse(_: Request, error: Exception) -> Response:
-        assert isinstance(error, UserError)
-        return JSONResponse({"error": {"rule": error.rule, "got": error.got, "remedy": error.remedy}}, status_code=400)
-
-    async def refuse_path(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        rule, remedy = f"{request.method} {request.url.path[:200]}: {error.detail}", "see docs/sandbox.md"
-        kind, body = say(Refusal(status=error.status_code, code="not_found", rule=rule, remedy=remedy))
-        return Response(body, error.status_code, media_type=kind)
-
-    turns = Turns(worker_count(), most_waiting=_MOST_WAITING)  # more programs at once would only make each other late
-    threads = ThreadPoolExecutor(worker_count())
+    work_of = _WorkInTurn(worker_count())  # more programs at once would only make each other late
     rules = Rules(
         say=say,
         names=names,
@@ -103,12 +91,12 @@ def create_app(judge: ProgramRunner, sandbox: CallRunner, *, token: str | None, 
     )
     app = FastAPI(title="afterbase sandbox", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]  # ASGI's types are written in several ways
-    app.add_exception_handler(UserError, refuse)
-    app.add_exception_handler(HTTPException, refuse_path)
+    app.add_exception_handler(UserError, _refuse_request)
+    app.add_exception_handler(HTTPException, _refuse_path)
 
     @app.get("/health")
     async def health() -> dict[str, Any]:
-        return {"sandbox": PROTOCOL, "walls": judge.confinement.name}
+        return {"sandbox": PROTOCOL, "walls": runner.confinement.name}
 
     @app.post("/programs")
     async def programs(request: Request) -> dict[str, Any]:
@@ -117,10 +105,10 @@ def create_app(judge: ProgramRunner, sandbox: CallRunner, *, token: str | None, 
         asked = [Program(wanted.language, wanted.program, [Case(test.stdin, test.stdout) for test in wanted.tests])]
 
         def work(left: threading.Event) -> dict[str, Any]:
-            (verdict,) = judge.verdicts(asked, scoring=wanted.scoring, unwanted=left.is_set)
+            (verdict,) = runner.verdicts(asked, scoring=wanted.scoring, unwanted=left.is_set)
             return {"status": str(verdict.status), "value": verdict.value, "reason": verdict.reason}
 
-        return await in_turn(request, work)
+        return await work_of.client(request, work)
 
     @app.post("/calls")
     async def calls(request: Request) -> Response:
@@ -132,17 +120,27 @@ def create_app(judge: ProgramRunner, sandbox: CallRunner, *, token: str | None, 
             (result,) = sandbox.run_many(asked)
             return _text_of(result)
 
-        return Response(await in_turn(request, work), media_type="application/json")
+        return Response(await work_of.client(request, work), media_type="application/json")
 
-    async def in_turn(request: Request, work: Callable[[threading.Event], T]) -> T:
+    return app
+
+
+class _WorkInTurn:
+    """What is done for clients: so many pieces at once, each client's in its turn."""
+
+    def __init__(self, count: int) -> None:
+        self._turns = Turns(count, most_waiting=_MOST_WAITING)
+        self._threads = ThreadPoolExecutor(count)
+
+    async def client(self, request: Request, work: Callable[[threading.Event], T]) -> T:
         """What comes of the work once it is the client's turn; nothing is begun for one that has left."""
         left, begun = threading.Event(), False
 
         async def turn() -> T:
             nonlocal begun
-            async with turns.turn(request.client.host if request.client else ""):
+            async with self._turns.turn(request.client.host if request.client else ""):
                 begun = True
-                return await asyncio.get_running_loop().run_in_executor(threads, work, left)
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work, left)
 
         working = asyncio.ensure_future(turn())
         leaving = asyncio.ensure_future(_has_left(request))
@@ -158,7 +156,17 @@ def create_app(judge: ProgramRunner, sandbox: CallRunner, *, token: str | None, 
             left.set()
             leaving.cancel()
 
-    return app
+
+async def _refuse_request(_: Request, error: Exception) -> Response:
+    assert isinstance(error, UserError)
+    return JSONResponse({"error": {"rule": error.rule, "got": error.got, "remedy": error.remedy}}, status_code=400)
+
+
+async def _refuse_path(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    rule, remedy = f"{request.method} {request.url.path[:200]}: {error.detail}", "see docs/sandbox.md"
+    kind, body = say(Refusal(status=error.status_code, code="not_found", rule=rule, remedy=remedy))
+    return Response(body, error.status_code, media_type=kind)
 
 
 def _text_of(result: RunResult) -> str:
@@ -200,13 +208,13 @@ def serve(*, host: str, port: int, token: str | None, names: Sequence[str] = ())
     programs cannot be isolated.
     """
     with bind(host, port, token=token) as listener:
-        judge = ProgramRunner(confinement=find_confinement(unsafe=False), workers=1)
+        runner = ProgramRunner(confinement=find_confinement(unsafe=False), workers=1)
         missing = missing_isolation()
         if missing is not None:
             raise UserError("programs are run in isolation or not at all", got=missing, remedy="use another machine")
         with CallRunner(workers=worker_count()) as sandbox:
-            app = create_app(judge, sandbox, token=token, names=names_of(host, names))
+            app = create_app(runner, sandbox, token=token, names=names_of(host, names))
             listener.listen()  # whoever asks at once is kept waiting, not turned away
-            print(f"sandbox ({judge.confinement.name}) at {url_of(listener)} (Ctrl-C ends it)\n", flush=True)
+            print(f"sandbox ({runner.confinement.name}) at {url_of(listener)} (Ctrl-C ends it)\n", flush=True)
             print(f"  {URL}={url_of(listener)} afterbase verify code FILE", flush=True)
             run(app, listener, say=say)

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from afterbase.rollout.endpoint.chat_request import Answer, ChatRequest
-from afterbase.rollout.endpoint.endpoint_client import EndpointConfig, Result
+from afterbase.rollout.chat_model import ChatRequest, Failure, Reply
+from afterbase.rollout.endpoint.endpoint_client import EndpointConfig
 from misbehaving import completion, reply
 
 SECONDS = 60.0
@@ -39,6 +39,10 @@ def first_then(bad: bytes, then: Callable[[dict[str, Any]], bytes] = echo) -> Ca
     return answer
 
 
-def texts(results: list[Result]) -> list[str]:
-    assert all(isinstance(result, Answer) for result in results), results
-    return [result.text for result in results if isinstance(result, Answer)]
+def texts(replies: list[Reply]) -> list[str]:
+    assert all(reply.failure is None for reply in replies), replies
+    return [reply.text for reply in replies]
+
+
+def failures(replies: list[Reply]) -> list[Failure]:
+    return [reply.failure for reply in replies if reply.failure is not None]

@@ -11,7 +11,7 @@ from afterbase.data.problems.problems import Problems, make_problems
 from afterbase.eval.held_out import Evaluation, evaluate, judged_rows, read_answers
 from afterbase.eval.summarise import Row, summarise
 from afterbase.model.load import save
-from afterbase.rollout.producer import Response
+from afterbase.rollout.chat_model import Reply
 
 CONFIG = Evaluation(problems=3, samples=2, temperature=1.0, max_new_tokens=6)
 
@@ -22,12 +22,12 @@ def answers(store: Store, toy_lm, domain: str, config: Evaluation = CONFIG, *, s
     return evaluate(store, "toy", model, domain, problems, config, seed=0, system_prompt=system_prompt)
 
 
-def rows_of(problem: Problem, *responses: Response, model: str = "key") -> list[dict]:
+def rows_of(problem: Problem, *responses: Reply, model: str = "key") -> list[dict]:
     return judged_rows([problem], [responses], checkpoint="toy", model=model, decoding="sampled", system_prompt=False)
 
 
-def response(text: str, *, truncated: bool = False) -> Response:
-    return Response(text=text, tokens=7, truncated=truncated)
+def response(text: str, *, truncated: bool = False) -> Reply:
+    return Reply(text=text, tokens=7, finish="length" if truncated else "stop")
 
 
 @pytest.fixture(scope="module")

@@ -28,11 +28,11 @@ from afterbase.eval.reward_model_exam import (
 )
 from afterbase.reward.build_judge import JudgeConfig, make_judge
 from afterbase.reward.generative import GenerativeReward
-from afterbase.reward.judge import Failed, Reply
+from afterbase.reward.judge import Failed
 from afterbase.reward.scalar import new_reward_model, save_reward_model
-from afterbase.reward.writers import Writer
 from afterbase.rollout.endpoint.endpoint_client import EndpointConfig
 from misbehaving import answering, completion, reply
+from scripted_judge import ScriptedJudge
 
 
 def problem(n: int) -> Problem:
@@ -50,23 +50,11 @@ PAIRS = [
 ]
 
 
-class Scripted(Writer):
-    """Says `say(texts, seed, sample)`: a score for one answer, A, B or tie for two."""
-
-    def __init__(self, say) -> None:
-        self.say = say
-
-    def write(self, prompts, *, samples, seed):
-        return [[self._reply(user["content"], seed, n) for n in range(samples)] for _, user in prompts]
-
-    def _reply(self, prompt: str, seed: int, sample: int) -> Reply:
-        mark = prompt.splitlines()[-1].split("`")[1].split()[1].rstrip(":")
-        said = self.say(prompt.split(f"\n{mark}\n")[1::2][1:], seed, sample)
-        return Reply(text="", failed=said) if isinstance(said, Failed) else Reply(text=f"Verdict {mark}: {said}")
-
-
 def examine(say, votes: int = 2) -> dict:
-    return examined(GenerativeReward(Scripted(say), "- Be kind.", votes, seed=0), PAIRS)
+    return examined(
+        GenerativeReward(ScriptedJudge(lambda texts, *which: say(texts[1:], *which)), "- Be kind.", votes, seed=0),
+        PAIRS,
+    )
 
 
 def by_points(points):

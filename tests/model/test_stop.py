@@ -5,13 +5,12 @@ import json
 import pytest
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from afterbase.core.sample import Problem
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.stop import stop_token_ids
-from afterbase.reward.writers import ModelWriter
+from afterbase.rollout.chat_model import ChatRequest
 from afterbase.rollout.engine import FinishReason, Sampling
+from afterbase.rollout.engine_model import EngineModel
 from afterbase.rollout.local.local_engine import LocalEngine
-from afterbase.rollout.producer import ModelProducer
 from foreign import tokenizer
 
 
@@ -66,13 +65,10 @@ def _always(lm: LanguageModel, token: int) -> None:
 @pytest.mark.parametrize("token", [2, 4, 5])
 def test_everybody_stops_there(foreign_lm, token):
     _always(foreign_lm, token)
-    problem = Problem(domain="x", prompt="Hi", gold=None, verifier="none", spec={})
-    producer = ModelProducer(foreign_lm, checkpoint="k", temperature=0.0, max_new_tokens=8)
-    ((response,),) = producer.respond([problem], system=None, samples=1, seed=0)
-    assert (response.text, response.tokens, response.truncated) == ("", 1, False)
-    writer = ModelWriter(foreign_lm, temperature=0.0, max_new_tokens=8)
-    ((reply,),) = writer.write([[{"role": "user", "content": "Hi"}]], samples=1, seed=0)
-    assert (reply.text, reply.failed) == ("", None)
+    request = ChatRequest(messages=[{"role": "user", "content": "Hi"}], temperature=0.0, max_tokens=8)
+    for as_served in (False, True):
+        (reply,) = EngineModel(foreign_lm, name="k", as_served=as_served).complete([request])
+        assert (reply.text, reply.tokens, reply.truncated, reply.failure) == ("", 1, False, None)
 
 
 def test_another_token_stops_nobody(foreign_lm):

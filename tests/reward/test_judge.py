@@ -9,13 +9,13 @@ from afterbase.reward.judge import (
     PRINCIPLES,
     Case,
     Failed,
-    Reply,
     mark_of,
     prompt_of,
     read,
     read_principles,
     verdict_line,
 )
+from afterbase.rollout.chat_model import Failure, Reason, Reply
 
 SCORE = Case(kind="score", question="Say hello.", answers=("Hello.",))
 COMPARE = Case(kind="compare", question="Say hello.", answers=("Hello.", "No."))
@@ -71,9 +71,22 @@ def test_a_verdict_counts_though_the_thought_mentions_a_refusal():
     assert reading(SCORE, f"The answer says: I cannot do that.\n{verdict_line(SCORE, 2)}") == 2
 
 
-@pytest.mark.parametrize("failed", [Failed.CUT_OFF, Failed.TOO_LONG, Failed.NO_REPLY])
-def test_a_reply_that_failed_is_not_read(failed):
-    judgement = read(SCORE, Reply(text=verdict_line(SCORE, 10), failed=failed))
+def _failure(reason: Reason) -> Reply:
+    return Reply(failure=Failure(reason=reason, detail="?"))
+
+
+@pytest.mark.parametrize(
+    ("reply", "failed"),
+    [
+        (Reply(text=verdict_line(SCORE, 10), finish="length"), Failed.CUT_OFF),
+        (_failure(Reason.REFUSED), Failed.REFUSED),
+        (_failure(Reason.TOO_LONG), Failed.TOO_LONG),
+        (_failure(Reason.NOT_RENDERED), Failed.NOT_RENDERED),
+        (_failure(Reason.TIMEOUT), Failed.NO_REPLY),
+    ],
+)
+def test_a_reply_that_failed_is_not_read(reply, failed):
+    judgement = read(SCORE, reply)
     assert (judgement.verdict, judgement.failed) == (None, failed)
 
 

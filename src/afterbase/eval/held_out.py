@@ -14,7 +14,9 @@ from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.domains import DOMAINS, style_of
 from afterbase.data.problems.problems import test_problems
 from afterbase.model.load import load
-from afterbase.rollout.producer import ModelProducer, Response
+from afterbase.rollout.chat_model import Reply
+from afterbase.rollout.engine_model import EngineModel
+from afterbase.rollout.problem_replies import problem_requests, replies_to
 from afterbase.verify.check import check_many
 from afterbase.verify.format import final_answer, well_formed
 
@@ -55,7 +57,7 @@ def evaluate(
     """
 
     def make(work: Workspace) -> None:
-        lm = load(model.payload)
+        asking = EngineModel(load(model.payload), name=model.key)
         batch = test_problems(problems)[: config.problems]
         total, finished = len(batch) * (1 + config.samples), itertools.count(1)
         asked = (system or DOMAINS[domain].REFLECTIVE_SYSTEM_PROMPT) if system_prompt else None
@@ -63,14 +65,15 @@ def evaluate(
         for decoding, temperature, samples in (("greedy", 0.0, 1), ("sampled", config.temperature, config.samples)):
             if samples == 0:
                 continue
-            producer = ModelProducer(lm, model.key, temperature, config.max_new_tokens)
-            groups = producer.respond(
+            requests = problem_requests(
                 batch,
                 system=asked,
                 samples=samples,
+                temperature=temperature,
+                max_new_tokens=config.max_new_tokens,
                 seed=seed,
-                on_finished=lambda: work.show(next(finished), total),
             )
+            groups = replies_to(asking, requests, on_finished=lambda: work.show(next(finished), total))
             rows += judged_rows(
                 batch, groups, checkpoint=checkpoint, model=model.key, decoding=decoding, system_prompt=system_prompt
             )
@@ -98,7 +101,7 @@ def evaluate(
 
 def judged_rows(
     problems: Sequence[Problem],
-    groups: Sequence[Sequence[Response]],
+    groups: Sequence[Sequence[Reply]],
     *,
     checkpoint: str,
     model: str,

@@ -9,13 +9,15 @@ from pydantic import Field
 
 from afterbase.core.config import Config, How, what
 from afterbase.core.store import Artifact, Store, Workspace, write_atomically
+from afterbase.model.families import context_length
 from afterbase.model.load import load
 from afterbase.reward.generative import GenerativeReward
 from afterbase.reward.judge import PRINCIPLES, read_principles
 from afterbase.reward.scalar import RewardModel, load_reward_model
-from afterbase.reward.writers import EndpointWriter, ModelWriter, Writer
+from afterbase.rollout.chat_model import ChatModel
 from afterbase.rollout.endpoint.budget import Budget, Limits
 from afterbase.rollout.endpoint.endpoint_client import Endpoint, EndpointConfig
+from afterbase.rollout.engine_model import EngineModel
 
 VERSION = 1
 _FILE = "judge.json"
@@ -70,14 +72,16 @@ def load_judge(judge: Artifact, config: JudgeConfig, *, seed: int) -> Generative
     Raises UserError where the endpoint's token is not set.
     """
     settings = json.loads((judge.payload / _FILE).read_text())
-    sampled = {"temperature": config.temperature, "max_new_tokens": config.max_new_tokens}
-    writer: Writer
+    model: ChatModel
     if config.endpoint is None:
-        writer = ModelWriter(load(judge.payload), **sampled)
+        lm = load(judge.payload)
+        model = EngineModel(lm, name=judge.key, context=context_length(lm.model.config))
     else:
         cache = judge.folder.parent / ".requests" / f"{judge.key}.sqlite"
-        writer = EndpointWriter(Endpoint(config.endpoint, cache=cache, budget=Budget(config.budget)), **sampled)
-    return GenerativeReward(writer, settings["principles"], config.votes, seed)
+        model = Endpoint(config.endpoint, cache=cache, budget=Budget(config.budget))
+    return GenerativeReward(
+        model, settings["principles"], config.votes, seed, config.temperature, config.max_new_tokens
+    )
 
 
 def load_rewarder(reward: Artifact, judge: JudgeConfig | None, *, seed: int) -> RewardModel | GenerativeReward:

@@ -9,10 +9,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.reward.judge import HIGHEST, LOWEST, Case, Failed, Judgement, prompt_of, read
 from afterbase.reward.votes import Majority, as_given, majority, mean, reversed_order
-from afterbase.reward.writers import Writer
+from afterbase.rollout.chat_model import ChatModel, Reason, Reply
+from afterbase.rollout.problem_replies import by_prompt, failure_counts, sampled_requests
 
 VERIFIER = "judge"
 
@@ -21,10 +23,13 @@ VERIFIER = "judge"
 class GenerativeReward:
     """A reward for answers, and comparisons of two; the same seed gives the same judgements."""
 
-    writer: Writer
+    model: ChatModel
     principles: str
     votes: int
     seed: int
+    temperature: float = 1.0
+    max_new_tokens: int = 160
+    """Of a judgement with its chain of thought."""
 
     def judge(self, answers: Sequence[tuple[Problem, str]]) -> list[tuple[float | None, Verdict | None]]:
         """The reward in [0, 1] of each answer; None, with a verdict `failed` that says why, where the judge fails."""
@@ -49,10 +54,21 @@ class GenerativeReward:
         return [majority(of_pair) for of_pair in votes]
 
     def judgements(self, cases: Sequence[Case], samples: int) -> list[list[Judgement]]:
-        """`samples` judgements of each case."""
-        prompts = [prompt_of(case, self.principles) for case in cases]
-        replies = self.writer.write(prompts, samples=samples, seed=self.seed)
-        return [[read(case, reply) for reply in group] for case, group in zip(cases, replies, strict=True)]
+        """`samples` judgements of each case.
+
+        Raises UserError, once nothing is under way any more, where the budget is spent or most requests failed.
+        """
+        requests = sampled_requests(
+            [prompt_of(case, self.principles) for case in cases],
+            samples=samples,
+            temperature=self.temperature,
+            max_new_tokens=self.max_new_tokens,
+            seed=self.seed,
+        )
+        replies = self.model.complete(requests)
+        _refuse_silence(replies)
+        groups = by_prompt(requests, replies)
+        return [[read(case, reply) for reply in group] for case, group in zip(cases, groups, strict=True)]
 
 
 def comparison(question: str, first: str, second: str, *, flip: bool) -> Case:
@@ -82,3 +98,23 @@ def reward_of(case: Case, judgements: Sequence[Judgement]) -> tuple[float | None
     why = Counter(str(j.failed) for j in judgements if j.failed is not None)
     reason = str(Failed.UNDECIDED) if undecided else why.most_common(1)[0][0]
     return None, Verdict(verifier=VERIFIER, status=Status.FAILED, value=0.0, reason=reason)
+
+
+def _refuse_silence(replies: Sequence[Reply]) -> None:
+    """A single failure is an abstention; a spent budget is none, nor a server that is down."""
+    failures = [reply.failure for reply in replies if reply.failure is not None]
+    unsent = [failure for failure in failures if failure.reason is Reason.BUDGET]
+    if unsent:
+        raise UserError(
+            "a judge stays within its budget",
+            got=f"{len(unsent)} of {len(replies)} requests not sent; {unsent[-1].detail}",
+            remedy="raise the budget and run again: with a request cache only what is missing is asked",
+        )
+    down = [failure for failure in failures if not failure.reason.is_about_request]
+    if 2 * len(down) > len(replies):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in failure_counts(down))
+        raise UserError(
+            "a judge answers most of what it is asked",
+            got=f"{len(down)} of {len(replies)} requests without an answer ({reasons}); the last: {down[-1].detail}",
+            remedy="see to the endpoint and run again: with a request cache only what is missing is asked",
+        )

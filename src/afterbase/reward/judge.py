@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from afterbase.core.errors import UserError
-from afterbase.core.reasoning import answer_of
+from afterbase.rollout.chat_model import Reason, Reply
 
 PRINCIPLES = Path(__file__).with_name("principles.txt")
 LOWEST, HIGHEST = 1, 10
@@ -60,6 +60,13 @@ class Failed(StrEnum):
     UNDECIDED = "undecided"
 
 
+_FAILED = {
+    Reason.REFUSED: Failed.REFUSED,
+    Reason.TOO_LONG: Failed.TOO_LONG,
+    Reason.NOT_RENDERED: Failed.NOT_RENDERED,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """What is to be judged: one answer, two to be compared, or one that may match the right one (`gold`)."""
@@ -81,14 +88,6 @@ class Case:
             named["Right answer"] = self.gold
         names = ("Answer A", "Answer B") if self.kind == "compare" else ("Answer",)
         return named | dict(zip(names, self.answers, strict=True))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """What a judge wrote; `failed` where it wrote nothing or was cut off."""
-
-    text: str
-    failed: Failed | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,10 +129,10 @@ def verdict_line(case: Case, value: Word) -> str:
 
 def read(case: Case, reply: Reply) -> Judgement:
     """The verdict on the last line of a reply that holds more than white space; nothing else of it counts."""
-    if reply.failed is not None:
-        return Judgement(verdict=None, failed=reply.failed, text=reply.text)
-    said = answer_of(reply.text)
-    if said is None:
+    if reply.failure is not None:
+        return Judgement(verdict=None, failed=_FAILED.get(reply.failure.reason, Failed.NO_REPLY), text="")
+    said = reply.answer
+    if said is None or reply.truncated:
         return Judgement(verdict=None, failed=Failed.CUT_OFF, text=reply.text)
     lines = said.rstrip().splitlines()
     found = re.fullmatch(

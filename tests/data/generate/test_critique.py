@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from afterbase.core.sample import Status
 from afterbase.data.domains import chat
 from afterbase.data.generate.critique import critique, judge_by_rule
-from afterbase.reward.judge import Case, Reply, read
+from afterbase.reward.judge import Case, read
+from afterbase.rollout.chat_model import Reply
 from afterbase.verify.rubric import check_rubric, failed_items
 
 SEEDS = st.integers(0, 10_000)

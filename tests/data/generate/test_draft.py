@@ -6,7 +6,7 @@ import pytest
 from afterbase.core.sample import Drop, Status, read_samples
 from afterbase.core.store import Store
 from afterbase.data.domains import DOMAINS, REASONING
-from afterbase.data.generate.draft import Kind, ProceduralTeacher, draft, drafts
+from afterbase.data.generate.draft import Kind, draft, drafts, written_by_rule
 from afterbase.data.problems.problems import Problems, make_problems, split_problems
 
 TEACHER = "procedural teacher"
@@ -88,12 +88,8 @@ def test_what_a_wrong_teacher_writes_is_dropped_with_the_reason(monkeypatch, tmp
     assert all(s.dropped is None for s in drafts("arithmetic", problems, "reflective", seed=0))
 
 
-def test_the_teacher_answers_in_the_form_of_any_producer():
-    problems, _ = split_problems(DOMAINS["arithmetic"], Problems(train=3, test=1), 0)
-    ended = []
-    teacher = ProceduralTeacher("reflective")
-    groups = teacher.respond(problems, system=None, samples=4, seed=0, on_finished=lambda: ended.append(1))
-    assert [len(group) for group in groups] == [4, 4, 4]
-    assert len(ended) == 12
-    assert all(r.tokens == len(r.text.split()) and not r.truncated for group in groups for r in group)
-    assert all(len({r.text for r in group}) > 1 for group in groups)  # several samples are several answers
+def test_the_teacher_by_rule_replies_as_a_model_does():
+    (problem, *_), _ = split_problems(DOMAINS["arithmetic"], Problems(train=3, test=1), 0)
+    replies = [written_by_rule(problem, "reflective", seed=seed) for seed in range(4)]
+    assert all(r.tokens == len(r.text.split()) and not r.truncated and r.failure is None for r in replies)
+    assert len({r.text for r in replies}) > 1

@@ -7,7 +7,7 @@ from afterbase.data.generate.draft_pairs import DraftPairs, drafted, make_draft_
 from afterbase.data.problems import problems as problem_sets
 from afterbase.data.problems.problems import Problems, make_problems, train_problems
 from afterbase.model.load import save
-from afterbase.rollout.producer import Response
+from afterbase.rollout.chat_model import Reply
 from afterbase.verify.check import check
 
 CONFIG = DraftPairs(drafts=2, samples=2, temperature=1.0, max_new_tokens=4)
@@ -45,5 +45,5 @@ def test_drafts_are_the_same_for_the_same_seed(tmp_path):
 
 def test_a_problem_without_both_makes_no_pair(tmp_path):
     (problem,) = train_problems(make_problems(Store(tmp_path), "chat", Problems(train=1, test=1), seed=0))
-    same = [Response(text="No.", tokens=2, truncated=False)] * 2
+    same = [Reply(text="No.", tokens=2)] * 2
     assert pairs_of([problem], [same], "draft") == []

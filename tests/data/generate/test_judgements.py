@@ -21,9 +21,9 @@ from afterbase.data.generate.judgements import (
 )
 from afterbase.data.problems.problems import Problems, make_problems, train_problems
 from afterbase.reward.build_judge import JudgeConfig, make_judge
-from afterbase.reward.judge import Failed, Judgement, Reply, read, verdict_line
+from afterbase.reward.judge import Failed, Judgement, read, verdict_line
+from afterbase.rollout.chat_model import Reply
 from afterbase.rollout.endpoint.endpoint_client import EndpointConfig
-from afterbase.rollout.producer import Response
 from misbehaving import answering, completion, reply
 
 ROW = {"prompt": "Say hello.", "chosen": "good", "rejected": "weak", "source": "draft"}
@@ -164,7 +164,7 @@ def store(tmp_path) -> Store:
 def chat_pairs(store: Store, before: str = "") -> tuple[Artifact, Artifact]:
     problems = make_problems(store, "chat", Problems(train=12, test=1), seed=0)
     batch = train_problems(problems)
-    groups = [[Response(text=t, tokens=len(t), truncated=False) for t in drafted(p, 3, seed=0)] for p in batch]
+    groups = [[Reply(text=t, tokens=len(t)) for t in drafted(p, 3, seed=0)] for p in batch]
     rows = [{**row, "chosen": before + row["chosen"]} for row in pairs_of(batch, groups, "draft")]
     pairs = store.produce(
         "pairs", "toy", 1, what={"before": before}, inputs={},

@@ -9,16 +9,16 @@ from afterbase.core.store import Artifact, Store
 from afterbase.data.generate.preferences import Preferences, closest_pair, edit_pairs, make_preferences
 from afterbase.data.problems.problems import Problems, make_problems
 from afterbase.model.load import save
-from afterbase.rollout.producer import Response
+from afterbase.rollout.chat_model import Reply
 
 PROBLEM = Problem(domain="chat", prompt="Say hello.", gold=None, verifier="rubric", spec={})
 LETTERS = {"+": Status.OK, "-": Status.WRONG, "?": Status.FAILED}
 CONFIG = Preferences(samples=2, temperature=1.0, max_new_tokens=6)
 
 
-def judged(*answers: tuple[int, str]) -> tuple[list[Response], list[Verdict]]:
+def judged(*answers: tuple[int, str]) -> tuple[list[Reply], list[Verdict]]:
     """Answers given by their tokens and `+` (passes), `-` (fails) or `?` (no verdict); the texts are their places."""
-    responses = [Response(text=str(i), tokens=n, truncated=False) for i, (n, _) in enumerate(answers)]
+    responses = [Reply(text=str(i), tokens=n) for i, (n, _) in enumerate(answers)]
     verdicts = [Verdict(verifier="rubric", status=LETTERS[word], value=0.5, reason="toy") for _, word in answers]
     return responses, verdicts
 

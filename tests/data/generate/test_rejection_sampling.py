@@ -8,7 +8,9 @@ from afterbase.data.generate.rejection_sampling import VERSION, Rejection, balan
 from afterbase.data.generate.selection import Rules
 from afterbase.data.problems.problems import Problems, make_problems, train_problems
 from afterbase.model.load import save
-from afterbase.rollout.producer import ModelProducer, Response
+from afterbase.rollout.chat_model import Reply
+from afterbase.rollout.engine_model import EngineModel
+from afterbase.rollout.problem_replies import problem_requests
 
 PROBLEM = Problem(domain="arithmetic", prompt="1 + 1 =", gold="\\boxed{2}", verifier="maths", spec={"answer": "2"})
 RIGHT = Verdict(verifier="maths", status=Status.OK, value=1.0, reason="match")
@@ -17,17 +19,17 @@ FAILED = Verdict(verifier="maths", status=Status.FAILED, value=0.0, reason="veri
 PRODUCER = {"name": "model", "checkpoint": "abc"}
 
 
-def answer(text: str = "2 = \\boxed{2}", *, tokens: int = 10, truncated: bool = False) -> Response:
-    return Response(text=text, tokens=tokens, truncated=truncated)
+def answer(text: str = "2 = \\boxed{2}", *, tokens: int = 10, truncated: bool = False) -> Reply:
+    return Reply(text=text, tokens=tokens, finish="length" if truncated else "stop")
 
 
-def decided(*judged: tuple[Response, Verdict], keep: int = 1, rules: Rules | None = None) -> list[Sample]:
+def decided(*judged: tuple[Reply, Verdict], keep: int = 1, rules: Rules | None = None) -> list[Sample]:
     responses, verdicts = zip(*judged, strict=True)
     config = Rejection(samples=len(responses), keep=keep, temperature=1.0, max_new_tokens=400, rules=rules)
     return decide(PROBLEM, responses, verdicts, PRODUCER, config)
 
 
-def drops(*judged: tuple[Response, Verdict], keep: int = 1) -> list[Drop | None]:
+def drops(*judged: tuple[Reply, Verdict], keep: int = 1) -> list[Drop | None]:
     return [s.dropped for s in decided(*judged, keep=keep)]
 
 
@@ -60,7 +62,7 @@ def test_a_right_answer_is_kept_with_its_lineage():
     ],
     ids=["truncated", "truncated and wrong", "wrong", "failed", "malformed"],
 )
-def test_a_faulty_answer_is_dropped_under_its_rule(response: Response, verdict: Verdict, drop: Drop):
+def test_a_faulty_answer_is_dropped_under_its_rule(response: Reply, verdict: Verdict, drop: Drop):
     assert drops((response, verdict)) == [drop]
 
 
@@ -87,7 +89,7 @@ def test_short_wrong_answers_do_not_push_out_a_long_right_one():
 
 JUDGED = st.tuples(
     st.builds(
-        Response,
+        answer,
         text=st.sampled_from(["a \\boxed{2}", "b \\boxed{2}", "c \\boxed{2}", "no box"]),
         tokens=st.integers(1, 50),
         truncated=st.booleans(),
@@ -98,7 +100,7 @@ JUDGED = st.tuples(
 
 @given(st.lists(JUDGED, min_size=1, max_size=12), st.integers(1, 4))
 @settings(deadline=None)
-def test_nothing_is_lost_and_only_the_shortest_faultless_answers_stay(group: list[tuple[Response, Verdict]], keep: int):
+def test_nothing_is_lost_and_only_the_shortest_faultless_answers_stay(group: list[tuple[Reply, Verdict]], keep: int):
     samples = decided(*group, keep=keep)
     assert [(s.response, s.verdicts[0], s.producer["sample_index"]) for s in samples] == [
         (response.text, verdict, i) for i, (response, verdict) in enumerate(group)
@@ -128,8 +130,9 @@ def test_the_stage_samples_every_training_problem_and_keeps_every_row(toy_lm, tm
     assert [s.problem_id for s in samples] == [p.id for p in train_problems(problems) for _ in range(2)]
     assert all(s.producer["checkpoint"] == expert.key for s in samples)
     # The expert writes without the system prompt: reinforcement learning has made it do without.
-    groups = ModelProducer(toy_lm, expert.key, 1.0, 6).respond(train_problems(problems), system=None, samples=2, seed=0)
-    assert [s.response for s in samples] == [r.text for group in groups for r in group]
+    requests = problem_requests(train_problems(problems), samples=2, temperature=1.0, max_new_tokens=6, seed=0)
+    replies = EngineModel(toy_lm, name=expert.key).complete(requests)
+    assert [s.response for s in samples] == [reply.text for reply in replies]
     assert all([m["role"] for m in s.messages] == ["user", "assistant"] for s in samples)
     [numbers] = artifact.metrics()
     assert (numbers["sampled"], numbers["kept"], numbers["failed"]) == (6, 0, 0)  # random weights know no arithmetic

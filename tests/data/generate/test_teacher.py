@@ -171,7 +171,8 @@ def test_a_plan_counts_what_is_missing(tmp_path):
     assert (known.requests, known.prompt_tokens) == (4, prompts)
     with answering(lambda _: reply(200, completion("4"))) as server:
         asked = teacher(server.url, price=price, samples=2)
-        asked.producer(tmp_path / "c", account="p").respond(problems, system=None, samples=2, seed=0)
+        requests = asked.requests(problems, system=None, seed=0)
+        asked.model_asked(tmp_path / "c", account="p").complete(requests)
     assert config.cost(kinds, 1, problems, tmp_path / "c", seed=0).requests == 2
 
 

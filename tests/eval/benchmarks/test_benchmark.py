@@ -18,9 +18,8 @@ from afterbase.eval.tasks.benchmark_rows import Folder
 from afterbase.eval.tasks.knowledge import judged_answers as judged
 from afterbase.eval.tasks.task import Task
 from afterbase.model.load import load
-from afterbase.rollout.endpoint.chat_request import Answer, ChatRequest
-from afterbase.rollout.endpoint.endpoint_client import Result
-from afterbase.rollout.local.in_process import InProcess
+from afterbase.rollout.chat_model import ChatRequest, Reply
+from afterbase.rollout.engine_model import EngineModel
 from afterbase.rollout.server.app import create_app
 from loopback import served
 
@@ -70,7 +69,7 @@ def test_a_stopped_run_goes_on(toy_folder, data, tmp_path, monkeypatch):
     class StoppedError(Exception):
         pass
 
-    complete, computed = InProcess.complete, []
+    complete, computed = EngineModel.complete, []
 
     def stopping(self, requests, *, on_finished=None):
         def count(index, result):
@@ -82,11 +81,11 @@ def test_a_stopped_run_goes_on(toy_folder, data, tmp_path, monkeypatch):
 
         return complete(self, requests, on_finished=count)
 
-    monkeypatch.setattr(InProcess, "complete", stopping)
+    monkeypatch.setattr(EngineModel, "complete", stopping)
     with pytest.raises(StoppedError):
         _evaluate(str(toy_folder), data, tmp_path / "out", max_tokens=8)
     assert not list((tmp_path / "out").glob("*.json"))
-    monkeypatch.setattr(InProcess, "complete", complete)
+    monkeypatch.setattr(EngineModel, "complete", complete)
     resumed, _ = _evaluate(str(toy_folder), data, tmp_path / "out", max_tokens=8)
     fresh, _ = _evaluate(str(toy_folder), data, tmp_path / "fresh", max_tokens=8)
     assert resumed == fresh
@@ -160,11 +159,14 @@ def test_what_is_judged_is_the_answer_and_a_verdict_that_is_cut_off_is_none():
         def __init__(self, say: Callable[[str], tuple[str, str]]) -> None:
             self.say = say
 
+        def describe(self) -> dict[str, str]:
+            return {"name": "says"}
+
         def complete(
-            self, requests: Sequence[ChatRequest], *, on_finished: Callable[[int, Result], None] | None = None
-        ) -> list[Result]:
+            self, requests: Sequence[ChatRequest], *, on_finished: Callable[[int, Reply], None] | None = None
+        ) -> list[Reply]:
             replies = [self.say(request.messages[-1]["content"]) for request in requests]
-            return [Answer(text=text, reasoning=None, tokens=1, finish=end, logps=None) for text, end in replies]
+            return [Reply(text=text, tokens=1, finish=end) for text, end in replies]
 
     def judge(prompt: str) -> tuple[str, str]:
         shown.append(prompt)

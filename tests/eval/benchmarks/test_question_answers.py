@@ -8,8 +8,7 @@ import pytest
 from afterbase.core.errors import UserError
 from afterbase.eval.benchmarks.question_answers import Question, answers
 from afterbase.eval.benchmarks.subject import Subject
-from afterbase.rollout.endpoint.chat_request import Answer, ChatRequest, Failure, Reason
-from afterbase.rollout.endpoint.endpoint_client import Result
+from afterbase.rollout.chat_model import ChatRequest, Failure, Reason, Reply
 
 
 class Server:
@@ -18,9 +17,12 @@ class Server:
     def __init__(self) -> None:
         self.asked: list[ChatRequest] = []
 
+    def describe(self) -> dict[str, str]:
+        return {"name": "server"}
+
     def complete(
-        self, requests: Sequence[ChatRequest], *, on_finished: Callable[[int, Result], None] | None = None
-    ) -> list[Result]:
+        self, requests: Sequence[ChatRequest], *, on_finished: Callable[[int, Reply], None] | None = None
+    ) -> list[Reply]:
         self.asked += requests
         results = [self._answer(request) for request in requests]
         for index, result in enumerate(results):
@@ -28,12 +30,12 @@ class Server:
                 on_finished(index, result)
         return results
 
-    def _answer(self, request: ChatRequest) -> Result:
+    def _answer(self, request: ChatRequest) -> Reply:
         prompt = len(request.messages[0]["content"])
         limit = request.max_tokens or max(1, 100 - prompt)
         if prompt + limit > 100:
-            return Failure(reason=Reason.REFUSED, detail="HTTP 400: context_length_exceeded")
-        return Answer(text=str(limit), reasoning=None, tokens=limit, finish="length", logps=None)
+            return Reply(failure=Failure(reason=Reason.REFUSED, detail="HTTP 400: context_length_exceeded"))
+        return Reply(text=str(limit), tokens=limit, finish="length")
 
 
 def _subject(*, context: int | None, plain: bool = False) -> Subject:
@@ -61,7 +63,7 @@ def _asked(lengths: Sequence[int], *, context: int | None, max_tokens: int, plai
 @pytest.mark.parametrize("context", [None, 100])
 def test_a_crowded_prompt_gets_what_is_left_and_a_longer_one_no_answer(context):
     got, done, _ = _asked([10, 50, 100], context=context, max_tokens=60)
-    assert [(r.tokens, r.too_long) for r in got] == [(60, False), (50, False), (0, True)]
+    assert [(r.tokens, r.failure is not None) for r in got] == [(60, False), (50, False), (0, True)]
     assert done == [1, 2]
 
 
@@ -73,7 +75,7 @@ def test_a_limit_above_the_context_asks_for_all_that_fits():
 
 def test_a_plain_model_answers_in_half_its_context():
     got, _, server = _asked([10, 51], context=100, max_tokens=8192, plain=True)
-    assert [(r.tokens, r.too_long) for r in got] == [(50, False), (0, True)]
+    assert [(r.tokens, r.failure is not None) for r in got] == [(50, False), (0, True)]
     assert all(request.plain for request in server.asked)
 
 
@@ -89,8 +91,8 @@ def test_sampled_runs_carry_a_seed_and_greedy_ones_none():
 )
 def test_a_missing_answer_is_no_answer(detail, remedy):
     class Broken(Server):
-        def _answer(self, request: ChatRequest) -> Result:
-            return Failure(reason=Reason.OVERLOADED, detail=detail)
+        def _answer(self, request: ChatRequest) -> Reply:
+            return Reply(failure=Failure(reason=Reason.OVERLOADED, detail=detail))
 
     with pytest.raises(UserError, match="1 of 1 without one") as raised:
         answers(_subject(context=None), Broken(), [Question(prompt="x", temperature=0.0)], max_tokens=5, seed=0)

@@ -1,7 +1,7 @@
 """A folder is served while it judges, an endpoint is taken as it is."""
 
 from afterbase.eval.judged.reach import reachable
-from afterbase.rollout.endpoint.chat_request import Answer, ChatRequest
+from afterbase.rollout.chat_model import ChatRequest
 from chatting import chatting
 
 
@@ -12,7 +12,6 @@ def test_a_folder_answers_with_log_probabilities_and_is_gone_afterwards(toy_fold
     with reachable(str(toy_folder)) as judge:
         assert judge.name == toy_folder.name
         (answer,) = judge.open(tmp_path / "cache").complete([request])
-        assert isinstance(answer, Answer)
         assert answer.logps is not None
         assert len(answer.logps[0].top) == 5
     (kept,) = judge.open(tmp_path / "cache").complete([request])

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 
 from afterbase.core.progress import Progress
-from afterbase.eval.benchmarks.question_answers import Response
 from afterbase.eval.benchmarks.subject import find_subject
 from afterbase.eval.judged.judged_plan import Plan
 from afterbase.eval.judged.questions import ArenaQuestion, Asked, Instruction, Pair
 from afterbase.eval.judged.session import Model, Session
+from afterbase.rollout.chat_model import Reply
 from chatting import chatting
 
 
-def response(text: str) -> Response:
-    return Response(text=text, tokens=1, truncated=False)
+def response(text: str) -> Reply:
+    return Reply(text=text, tokens=1)
 
 
 MINE = Model(name="mine", arena=[response("good")], alpaca=[response("good"), response("same")])

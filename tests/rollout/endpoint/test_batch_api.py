@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from afterbase.core.errors import UserError
+from afterbase.rollout.chat_model import ChatRequest, Reply
 from afterbase.rollout.endpoint import batch_api
 from afterbase.rollout.endpoint.budget import Budget, Limits
-from afterbase.rollout.endpoint.chat_request import Answer, ChatRequest, Failure
 from afterbase.rollout.endpoint.endpoint_client import Endpoint, EndpointConfig
 from afterbase.rollout.endpoint.request_cache import RequestCache
 from batch_server import BatchServer
@@ -37,8 +37,8 @@ def endpoint(url: str, cache: Path, budget: Budget | None = None, **settings: An
     return Endpoint(config, cache=cache, budget=budget)
 
 
-def texts(results: list[Answer | Failure]) -> list[str]:
-    return [result.text if isinstance(result, Answer) else str(result.reason) for result in results]
+def texts(results: list[Reply]) -> list[str]:
+    return [result.text if result.failure is None else str(result.failure.reason) for result in results]
 
 
 def expected(count: int) -> list[str]:

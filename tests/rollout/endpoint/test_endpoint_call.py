@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from afterbase.core.errors import UserError
+from afterbase.rollout.chat_model import ChatRequest, Failure, Reason
 from afterbase.rollout.endpoint.budget import Budget, Limits, Spent
-from afterbase.rollout.endpoint.chat_request import ChatRequest, Failure, Reason
 from afterbase.rollout.endpoint.endpoint_client import Endpoint
 from afterbase.rollout.endpoint.request_cache import RequestCache
-from asking import SECONDS, config, echo, first_then, requests, texts
+from asking import SECONDS, config, echo, failures, first_then, requests, texts
 from misbehaving import HANG, RESET, answering, completion, reply
 
 
@@ -56,8 +56,7 @@ def test_what_passes_is_tried_again(bad):
 def test_one_that_goes_on_failing_fails_alone(bad, reason):
     with answering(lambda body: bad if body["messages"][-1]["content"] == "2" else echo(body)) as server:
         results = Endpoint(config(server.url, retries=2)).complete(requests(6))
-    failure = results.pop(2)
-    assert isinstance(failure, Failure)
+    [failure] = failures([results.pop(2)])
     assert failure.reason is reason
     assert texts(results) == [f"answer {number}" for number in (0, 1, 3, 4, 5)]
     attempts = [body["messages"][-1]["content"] for body in server.requests].count("2")
@@ -86,8 +85,7 @@ def answered_by(content: Any, **message: Any) -> bytes:
 )
 def test_what_would_come_so_again_is_asked_once(bad, reason):
     with answering(lambda _: bad) as server:
-        [failure] = Endpoint(config(server.url, retries=3)).complete(requests(1))
-    assert isinstance(failure, Failure)
+        [failure] = failures(Endpoint(config(server.url, retries=3)).complete(requests(1)))
     assert failure.reason is reason
     assert len(server.requests) == 1
 
@@ -134,7 +132,7 @@ def test_a_request_that_hangs_is_given_up_and_tried_again():
         results = Endpoint(config(server.url, request_timeout=0.2, retries=8)).complete(requests(1))
     assert texts(results) == ["answer 0"]
     with answering(lambda _: HANG) as server:
-        [failure] = Endpoint(config(server.url, request_timeout=0.05, retries=1)).complete(requests(1))
+        [failure] = failures(Endpoint(config(server.url, request_timeout=0.05, retries=1)).complete(requests(1)))
     assert failure == Failure(reason=Reason.TIMEOUT, detail="no answer in 0.05 s")
 
 
@@ -145,13 +143,13 @@ def test_what_is_left_at_the_deadline_is_a_failure(tmp_path):
     with answering(lambda _: HANG) as server:
         results = Endpoint(config(server.url, deadline=0.2), cache=path).complete(requests(30))
     assert texts(results[:3]) == ["answer 0", "answer 1", "answer 2"]
-    assert results[3:] == [Failure(reason=Reason.DEADLINE, detail="after 0.2 s in all")] * 27
+    assert failures(results) == [Failure(reason=Reason.DEADLINE, detail="after 0.2 s in all")] * 27
 
 
 def test_a_long_retry_after_ends_at_the_deadline():
     with answering(lambda _: reply(429, {}, headers=["Retry-After: 3600"])) as server:
         results = Endpoint(config(server.url, deadline=0.5)).complete(requests(9))
-    assert {result.reason for result in results if isinstance(result, Failure)} == {Reason.DEADLINE}
+    assert {failure.reason for failure in failures(results)} == {Reason.DEADLINE}
     assert len(server.requests) <= 4, "nobody asks again before it is time"
 
 
@@ -189,10 +187,10 @@ def test_what_fails_all_stops_early_and_keeps_what_came(tmp_path, monkeypatch, s
 def test_the_rest_is_given_up_where_nothing_comes_of_many(bad, said):
     with answering(lambda _: bad) as server:
         results = Endpoint(config(server.url, retries=1, max_concurrent=4)).complete(requests(2000))
-    failures = [result for result in results if isinstance(result, Failure)]
-    assert len(failures) == 2000
-    assert failures[-1].reason is Reason.ABANDONED
-    assert said in failures[-1].detail
+    failed = failures(results)
+    assert len(failed) == 2000
+    assert failed[-1].reason is Reason.ABANDONED
+    assert said in failed[-1].detail
     assert len(server.requests) <= 2 * (32 + 4)
 
 
@@ -202,7 +200,7 @@ def test_refusals_of_some_give_up_nothing():
 
     with answering(answer) as server:
         results = Endpoint(config(server.url, max_concurrent=1)).complete(requests(60))
-    assert sum(isinstance(result, Failure) for result in results) == 49
+    assert len(failures(results)) == 49
     assert len(texts(results[50:])) == 10
 
 
@@ -242,11 +240,11 @@ def test_a_budget_stops_before_it_is_passed_and_goes_on_with_a_higher_one(tmp_pa
     path = tmp_path / "c.sqlite"
     with answering(echo) as server:
         results = budgeted(server.url, path, 35.0, max_concurrent=at_once).complete(requests(20))
-        failures = [result for result in results if isinstance(result, Failure)]
-        assert {failure.reason for failure in failures} == {Reason.BUDGET}
-        assert len(server.requests) == 20 - len(failures) == 11
+        failed = failures(results)
+        assert {failure.reason for failure in failed} == {Reason.BUDGET}
+        assert len(server.requests) == 20 - len(failed) == 11
         assert account(path) == Spent(requests=11, tokens=44, money=33.0)
-        assert "11 requests, 44 tokens and 33.00 of money spent" in failures[0].detail
+        assert "11 requests, 44 tokens and 33.00 of money spent" in failed[0].detail
         again = budgeted(server.url, path, 35.0).complete(requests(20))
         assert [type(result) for result in again] == [type(result) for result in results]
         assert len(server.requests) == 11
@@ -271,7 +269,7 @@ def test_a_budget_bounds_prompts_as_well(tmp_path):
     with answering(echo) as server:
         budget = Budget(Limits(money=1000.0, prompt_price=1e6))
         [result] = Endpoint(config(server.url), cache=tmp_path / "c.sqlite", budget=budget).complete(long)
-    assert isinstance(result, Failure)
+    assert len(failures([result])) == 1
     assert server.requests == []
 
 
@@ -306,4 +304,4 @@ def test_concurrency_grows_up_to_the_most_and_not_beyond():
 
 def test_nobody_there_is_a_failure_of_each():
     results = Endpoint(config("http://127.0.0.1:9/v1", retries=1)).complete(requests(2))
-    assert [result.reason for result in results if isinstance(result, Failure)] == [Reason.CONNECTION] * 2
+    assert [failure.reason for failure in failures(results)] == [Reason.CONNECTION] * 2

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from afterbase.core.errors import UserError
-from afterbase.rollout.endpoint.chat_request import ChatRequest
-from afterbase.rollout.endpoint.endpoint_client import Endpoint, Result
+from afterbase.rollout.chat_model import ChatRequest, Reply
+from afterbase.rollout.endpoint.endpoint_client import Endpoint
 from afterbase.rollout.endpoint.request_cache import RequestCache
 from asking import SECONDS, config, echo, requests, texts
 from misbehaving import RESET, answering, reply
 
 
 def test_results_are_in_order_and_told_as_they_come():
-    told: dict[int, Result] = {}
+    told: dict[int, Reply] = {}
     with answering(echo) as server:
         results = Endpoint(config(server.url)).complete(requests(40), on_finished=told.__setitem__)
     assert texts(results) == [f"answer {number}" for number in range(40)]
@@ -57,7 +57,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     program = """
 import sys
 from pathlib import Path
-from afterbase.rollout.endpoint.chat_request import ChatRequest
+from afterbase.rollout.chat_model import ChatRequest
 from afterbase.rollout.endpoint.endpoint_client import Endpoint, EndpointConfig
 endpoint = Endpoint(EndpointConfig(url=sys.argv[1], model="m", max_concurrent=1), cache=Path(sys.argv[2]))
 endpoint.complete([
@@ -104,7 +104,7 @@ def test_two_runs_on_one_cache_pay_once(tmp_path):
         together.wait(SECONDS)
         return echo(body)
 
-    results: dict[str, list[Result]] = {}
+    results: dict[str, list[Reply]] = {}
 
     def run(name: str, url: str) -> None:
         endpoint = Endpoint(config(url, max_concurrent=1), cache=tmp_path / "c.sqlite")
@@ -169,7 +169,7 @@ def test_an_endpoint_that_may_help_passes(answer):
 
 
 def test_it_works_inside_a_running_loop():
-    async def notebook(url: str) -> list[Result]:
+    async def notebook(url: str) -> list[Reply]:
         return Endpoint(config(url)).complete(requests(2))
 
     with answering(echo) as server:
@@ -177,7 +177,7 @@ def test_it_works_inside_a_running_loop():
 
 
 def test_an_error_of_the_caller_is_the_callers():
-    def stop(index: int, result: Result) -> None:
+    def stop(index: int, result: Reply) -> None:
         raise KeyError(index)
 
     with answering(echo) as server, pytest.raises(KeyError):

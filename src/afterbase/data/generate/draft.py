@@ -1,14 +1,13 @@
 """Both kinds of SFT samples for an expert (V3 report section 5.1).
 
 For each problem one <problem, original response> and one <system prompt, problem, R1 response>. R1's part is played by
-a procedural teacher behind the interface of any other producer of answers, or by the recipe's own (`teacher.py`).
+a procedural teacher, or by the recipe's own (`teacher.py`).
 """
 
 import itertools
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from afterbase.core.errors import UserError
@@ -18,42 +17,11 @@ from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.domains import DOMAINS
 from afterbase.data.generate.teacher import Kind, Teacher
 from afterbase.data.problems.problems import train_count, train_problems
-from afterbase.rollout.producer import Producer, Response
+from afterbase.rollout.chat_model import ChatModel, Reply
+from afterbase.rollout.problem_replies import replies_to
 from afterbase.verify.check import check_many
 
 VERSION = 6
-
-
-@dataclass(frozen=True)
-class ProceduralTeacher:
-    """Writes a domain's original or reflective responses by rule; tokens are counted as words, having no tokenizer."""
-
-    kind: Kind
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": f"procedural teacher, {self.kind}"}
-
-    def respond(
-        self,
-        problems: Sequence[Problem],
-        *,
-        system: str | None,
-        samples: int,
-        seed: int,
-        on_finished: Callable[[], None] | None = None,
-    ) -> list[list[Response]]:
-        groups = []
-        for problem in problems:
-            domain = DOMAINS[problem.domain]
-            write = domain.original_response if self.kind == "original" else domain.teacher_response
-            group = []
-            for index in range(samples):
-                text = write(problem, random.Random(f"{seed}/{problem.id}/{self.kind}/{index}"))
-                group.append(Response(text=text, tokens=len(text.split()), truncated=False))
-                if on_finished is not None:
-                    on_finished()
-            groups.append(group)
-        return groups
 
 
 def draft(
@@ -82,7 +50,9 @@ def draft(
         if teacher is None:
             samples = [s for kind in kinds for s in drafts(domain, batch, kind, seed=seed)]
         else:
-            samples = taught(batch, kinds, teacher, teacher.producer(cache, account=account), seed=seed, show=work.show)
+            samples = taught(
+                batch, kinds, teacher, teacher.model_asked(cache, account=account), seed=seed, show=work.show
+            )
         work.log(1, 1, drafts=len(samples), kept=sum(s.dropped is None for s in samples))
         write_samples(work.payload / "samples.parquet", samples)
 
@@ -97,18 +67,25 @@ def draft(
 
 
 def drafts(domain: str, problems: Sequence[Problem], kind: Kind, *, seed: int) -> list[Sample]:
-    """One sample a problem; the reflective kind carries the domain's system prompt; what is not right is dropped."""
-    teacher = ProceduralTeacher(kind)
+    """One sample a problem, by rule; the reflective kind carries the domain's system prompt; wrong ones are dropped."""
     system = DOMAINS[domain].REFLECTIVE_SYSTEM_PROMPT if kind == "reflective" else None
-    groups = teacher.respond(problems, system=system, samples=1, seed=seed)
-    return judged(problems, groups, kind, teacher.describe(), system=system)
+    groups = [[written_by_rule(problem, kind, seed=seed)] for problem in problems]
+    return judged(problems, groups, kind, {"name": f"procedural teacher, {kind}"}, system=system)
+
+
+def written_by_rule(problem: Problem, kind: Kind, *, seed: int) -> Reply:
+    """The procedural teacher's response; tokens are counted as words, as there is no tokenizer."""
+    domain = DOMAINS[problem.domain]
+    write = domain.original_response if kind == "original" else domain.teacher_response
+    text = write(problem, random.Random(f"{seed}/{problem.id}/{kind}/0"))
+    return Reply(text=text, tokens=len(text.split()))
 
 
 def taught(
     problems: Sequence[Problem],
     kinds: Sequence[Kind],
     teacher: Teacher,
-    producer: Producer,
+    model: ChatModel,
     *,
     seed: int,
     show: Callable[[int, int], None],
@@ -119,11 +96,14 @@ def taught(
     samples = []
     for kind in kinds:
         if kind in asked:
-            groups = producer.respond(
-                problems, system=asked[kind], samples=teacher.samples, seed=seed,
+            system = asked[kind]
+            groups = replies_to(
+                model,
+                teacher.requests(problems, system=system, seed=seed),
+                most_failed=teacher.most_failed,
                 on_finished=lambda: show(next(finished), total),
-            )  # fmt: skip
-            who, system = producer.describe(), asked[kind]
+            )
+            who = teacher.lineage(model)
         else:
             groups, who, system = _golds(problems), {"name": "gold"}, None
         samples += judged(problems, groups, kind, who, system=system, form=teacher.reasoning)
@@ -138,14 +118,14 @@ def taught(
     return samples
 
 
-def _golds(problems: Sequence[Problem]) -> list[list[Response]]:
+def _golds(problems: Sequence[Problem]) -> list[list[Reply]]:
     golds = [problem.gold or "" for problem in problems]
-    return [[Response(text=gold, tokens=len(gold.split()), truncated=False)] for gold in golds]
+    return [[Reply(text=gold, tokens=len(gold.split()))] for gold in golds]
 
 
 def judged(
     problems: Sequence[Problem],
-    groups: Sequence[Sequence[Response]],
+    groups: Sequence[Sequence[Reply]],
     kind: Kind,
     producer: dict[str, Any],
     *,
@@ -170,13 +150,13 @@ def judged(
             producer=producer if index is None else {**producer, "sample_index": index},
             verdicts=[] if verdict is None else [verdict],
         )
-        if verdict is None:
-            sample = sample.drop("draft", f"no answer: {response.failure}")
+        if response.failure is not None:
+            sample = sample.drop("draft", f"no answer: {response.failure.reason}")
         elif response.truncated:
             sample = sample.drop("draft", "truncated", response.tokens)
         elif not answer:
             sample = sample.drop("draft", "empty")
-        elif verdict.status is not Status.OK:
+        elif verdict is not None and verdict.status is not Status.OK:
             sample = sample.drop("draft", f"{verdict.status}: {verdict.reason}", verdict.value)
         samples.append(sample)
     return samples

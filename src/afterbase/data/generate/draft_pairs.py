@@ -22,7 +22,9 @@ from afterbase.data.domains import DOMAINS
 from afterbase.data.generate.preferences import closest_pair
 from afterbase.data.problems.problems import test_problems, train_problems
 from afterbase.model.load import load
-from afterbase.rollout.producer import ModelProducer, Response
+from afterbase.rollout.chat_model import Reply
+from afterbase.rollout.engine_model import EngineModel
+from afterbase.rollout.problem_replies import problem_requests, replies_to
 from afterbase.verify.check import check_many
 
 VERSION = 4
@@ -51,14 +53,18 @@ def make_draft_pairs(
         groups = [drafted(p, config.drafts, seed=seed) for p in batch]
         rows = pairs_of(batch, [[_counted(lm.tokenizer, text) for text in group] for group in groups], "draft")
         if config.samples:
-            finished, total = itertools.count(1), len(batch) * config.samples
-            producer = ModelProducer(lm, model.key, config.temperature, config.max_new_tokens)
-            sampled = producer.respond(
+            requests = problem_requests(
                 batch,
-                system=None,
                 samples=config.samples,
+                temperature=config.temperature,
+                max_new_tokens=config.max_new_tokens,
                 seed=seed,
-                on_finished=lambda: work.show(next(finished), total),
+            )
+            finished = itertools.count(1)
+            sampled = replies_to(
+                EngineModel(lm, name=model.key),
+                requests,
+                on_finished=lambda: work.show(next(finished), len(requests)),
             )
             rows += pairs_of(batch, sampled, "sampled")
         if not rows:
@@ -90,7 +96,7 @@ def drafted(problem: Problem, count: int, *, seed: int) -> list[str]:
     return good + [domain.flawed_response(problem, rng)[0] for _ in range(count)]
 
 
-def pairs_of(problems: Sequence[Problem], groups: Sequence[Sequence[Response]], source: str) -> list[dict[str, str]]:
+def pairs_of(problems: Sequence[Problem], groups: Sequence[Sequence[Reply]], source: str) -> list[dict[str, str]]:
     """At most one pair a problem, of the two answers that the rubric tells apart and whose lengths are closest."""
     verdicts = iter(check_many([(p, r.text) for p, group in zip(problems, groups, strict=True) for r in group]))
     rows = []
@@ -101,5 +107,5 @@ def pairs_of(problems: Sequence[Problem], groups: Sequence[Sequence[Response]], 
     return rows
 
 
-def _counted(tokenizer, text: str) -> Response:
-    return Response(text=text, tokens=len(tokenizer(text)["input_ids"]), truncated=False)
+def _counted(tokenizer, text: str) -> Reply:
+    return Reply(text=text, tokens=len(tokenizer(text)["input_ids"]))

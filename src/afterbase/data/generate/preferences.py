@@ -19,7 +19,9 @@ from afterbase.core.sample import Problem, Sample, Status, Verdict, read_samples
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.problems.problems import train_count, train_problems
 from afterbase.model.load import load
-from afterbase.rollout.producer import ModelProducer, Response
+from afterbase.rollout.chat_model import Reply
+from afterbase.rollout.engine_model import EngineModel
+from afterbase.rollout.problem_replies import problem_requests, replies_to
 from afterbase.verify.check import check_many
 
 VERSION = 3
@@ -48,14 +50,18 @@ def make_preferences(
 
     def make(work: Workspace) -> None:
         batch = train_problems(problems)
-        producer = ModelProducer(load(sft.payload), sft.key, config.temperature, config.max_new_tokens)
-        finished = itertools.count(1)
-        groups = producer.respond(
+        requests = problem_requests(
             batch,
-            system=None,
             samples=config.samples,
+            temperature=config.temperature,
+            max_new_tokens=config.max_new_tokens,
             seed=seed,
-            on_finished=lambda: work.show(next(finished), len(batch) * config.samples),
+        )
+        finished = itertools.count(1)
+        groups = replies_to(
+            EngineModel(load(sft.payload), name=sft.key),
+            requests,
+            on_finished=lambda: work.show(next(finished), len(requests)),
         )
         verdicts = iter(check_many([(p, r.text) for p, group in zip(batch, groups, strict=True) for r in group]))
         rows = edit_pairs(read_samples(reviewed.payload / "samples.parquet"))
@@ -85,7 +91,7 @@ def make_preferences(
     )
 
 
-def closest_pair(problem: Problem, group: Sequence[Response], verdicts: Sequence[Verdict]) -> dict[str, str] | None:
+def closest_pair(problem: Problem, group: Sequence[Reply], verdicts: Sequence[Verdict]) -> dict[str, str] | None:
     """The passing and the failing answer whose lengths in tokens are closest, the first of equals; None without both.
 
     An answer that the verifier could not judge is neither.

@@ -20,7 +20,9 @@ from afterbase.data.domains import style_of
 from afterbase.data.generate.selection import Candidate, Rules, by_difficulty, chosen, faults, too_easy
 from afterbase.data.problems.problems import train_count, train_problems
 from afterbase.model.load import load
-from afterbase.rollout.producer import ModelProducer, Response
+from afterbase.rollout.chat_model import Reply
+from afterbase.rollout.engine_model import EngineModel
+from afterbase.rollout.problem_replies import problem_requests, replies_to
 from afterbase.verify.check import check_many
 from afterbase.verify.extract import last_boxed
 from afterbase.verify.format import well_formed
@@ -53,19 +55,15 @@ def curate(
 
     def make(work: Workspace) -> None:
         batch = train_problems(problems)
-        producer = ModelProducer(load(expert.payload), expert.key, config.temperature, config.max_new_tokens)
+        model = EngineModel(load(expert.payload), name=expert.key)
+        sampled = {"temperature": config.temperature, "max_new_tokens": config.max_new_tokens}
+        requests = problem_requests(batch, samples=config.samples, seed=seed, **sampled)
         finished = itertools.count(1)
-        groups = producer.respond(
-            batch,
-            system=None,
-            samples=config.samples,
-            seed=seed,
-            on_finished=lambda: work.show(next(finished), len(batch) * config.samples),
-        )
+        groups = replies_to(model, requests, on_finished=lambda: work.show(next(finished), len(requests)))
         verdicts = iter(check_many([(p, r.text) for p, group in zip(batch, groups, strict=True) for r in group]))
         samples = []
         for problem, group in zip(batch, groups, strict=True):
-            samples += decide(problem, group, [next(verdicts) for _ in group], producer.describe(), config)
+            samples += decide(problem, group, [next(verdicts) for _ in group], {**model.describe(), **sampled}, config)
         samples, spread = balanced(samples, config.rules)
         kept = [s for s in samples if s.dropped is None]
         work.log(
@@ -96,7 +94,7 @@ def curate(
 
 def decide(
     problem: Problem,
-    group: Sequence[Response],
+    group: Sequence[Reply],
     verdicts: Sequence[Verdict],
     producer: dict[str, Any],
     config: Rejection,

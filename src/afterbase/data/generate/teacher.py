@@ -13,11 +13,11 @@ from afterbase.core.sample import Problem
 from afterbase.core.store import Cost, folder_digest
 from afterbase.data.system_prompts import system_prompt
 from afterbase.model.load import find, load
+from afterbase.rollout.chat_model import ChatModel, ChatRequest
 from afterbase.rollout.endpoint.budget import Budget, Limits, prompt_estimate
-from afterbase.rollout.endpoint.chat_request import ChatRequest
 from afterbase.rollout.endpoint.endpoint_client import Endpoint, EndpointConfig
-from afterbase.rollout.endpoint.endpoint_producer import EndpointProducer
-from afterbase.rollout.producer import ModelProducer, Producer
+from afterbase.rollout.engine_model import EngineModel
+from afterbase.rollout.problem_replies import problem_requests
 
 Kind = Literal["original", "reflective"]
 _PROMPT_TOKENS = 100  # for plans, where the problems are not made yet
@@ -89,18 +89,26 @@ class Teacher(Config):
         prompts: dict[Kind, str | None] = {"original": None, "reflective": system_prompt(self.system)}
         return {kind: prompts[kind] for kind in kinds if kind == "reflective" or self.originals == "teacher"}
 
-    def producer(self, cache: Path, *, account: str) -> Producer:
-        """The teacher as a producer; `cache` is where answers are kept unless the recipe says else."""
+    def model_asked(self, cache: Path, *, account: str) -> ChatModel:
+        """Who is asked; `cache` is where an endpoint's answers are kept unless the recipe says else."""
         if self.endpoint is None:
             folder = find(str(self.model))
-            return ModelProducer(
-                load(folder), folder_digest(folder), self.temperature, self.max_new_tokens, self.engine_url
-            )
-        return self._endpoint_producer(self.endpoint, cache, account)
+            return EngineModel(load(folder), name=folder_digest(folder), engine_url=self.engine_url)
+        return self._endpoint(self.endpoint, cache, account)
 
-    def _endpoint_producer(self, config: EndpointConfig, cache: Path, account: str) -> EndpointProducer:
-        endpoint = Endpoint(config, cache=self.cache or cache, budget=Budget(self._limits(), account=account))
-        return EndpointProducer(endpoint, self.temperature, self.max_new_tokens, self.most_failed)
+    def requests(self, problems: Sequence[Problem], *, system: str | None, seed: int) -> list[ChatRequest]:
+        """What the teacher is asked, problem by problem."""
+        return problem_requests(problems, system=system, samples=self.samples, seed=seed, **self._sampling())
+
+    def lineage(self, model: ChatModel) -> dict[str, Any]:
+        """Who wrote a draft, and how it was sampled."""
+        return {**model.describe(), **self._sampling()}
+
+    def _sampling(self) -> dict[str, Any]:
+        return {"temperature": self.temperature, "max_new_tokens": self.max_new_tokens}
+
+    def _endpoint(self, config: EndpointConfig, cache: Path, account: str) -> Endpoint:
+        return Endpoint(config, cache=self.cache or cache, budget=Budget(self._limits(), account=account))
 
     def _limits(self) -> Limits:
         if self.price is None:
@@ -128,10 +136,9 @@ class Teacher(Config):
     def _missing(
         self, config: EndpointConfig, kinds: Sequence[Kind], problems: Sequence[Problem], cache: Path, seed: int
     ) -> list[ChatRequest]:
-        producer = self._endpoint_producer(config, cache, "")
         requests = [
             request
             for system in self.asks(kinds).values()
-            for request in producer.requests(problems, system=system, samples=self.samples, seed=seed)
+            for request in self.requests(problems, system=system, seed=seed)
         ]
-        return producer.endpoint.missing(requests)
+        return self._endpoint(config, cache, "").missing(requests)

@@ -14,14 +14,15 @@ from afterbase.core.progress import Progress
 from afterbase.core.reasoning import UNFINISHED
 from afterbase.core.sample import content_id
 from afterbase.eval.benchmarks.contamination import Training, contaminated
-from afterbase.eval.benchmarks.question_answers import Question, Response, answers
+from afterbase.eval.benchmarks.question_answers import Question, answers
 from afterbase.eval.benchmarks.results import Evaluated, Judged, Result, Row, gap, summarise, summarise_harness, write
 from afterbase.eval.benchmarks.settings import Settings
-from afterbase.eval.benchmarks.subject import Answering, Subject
+from afterbase.eval.benchmarks.subject import Subject
 from afterbase.eval.tasks import TASKS
 from afterbase.eval.tasks.benchmark_rows import Folder
 from afterbase.eval.tasks.code.harness import Harness
 from afterbase.eval.tasks.task import Item, Judging, Mark, Task, refuse_repeated
+from afterbase.rollout.chat_model import ChatModel, Reply
 
 _CACHE, _JUDGE_CACHE = "answers.sqlite", "judgements.sqlite"
 _JUDGE_TOKENS = 1024
@@ -45,9 +46,9 @@ class Asked:
     """The model and the judge, open, with what they are asked under."""
 
     subject: Subject
-    answering: Answering
+    answering: ChatModel
     judge: Subject | None
-    judging: Answering | None
+    judging: ChatModel | None
     settings: Settings
     seen: set[str] | None
     """Questions that the model was trained on; None where nothing is known of that."""
@@ -206,8 +207,8 @@ def _by_judge(name: str, judging: Judging, answered: Sequence[tuple[Item, str]],
     return [_SILENT if reply.truncated else judging.mark(reply.text) for reply in replies]
 
 
-def _row(item: Item, run: int, response: Response, mark: Mark, seen: set[str] | None) -> Judged:
-    if response.too_long:
+def _row(item: Item, run: int, response: Reply, mark: Mark, seen: set[str] | None) -> Judged:
+    if response.failure is not None:  # its prompt did not fit
         mark = Mark(0.0, None, "too_long")
     row = Row(
         id=item.id,
@@ -219,7 +220,7 @@ def _row(item: Item, run: int, response: Response, mark: Mark, seen: set[str] | 
         failed=mark.failed,
         tokens=response.tokens,
         truncated=response.truncated,
-        too_long=response.too_long,
+        too_long=response.failure is not None,
         text=response.text,
         contaminated=None if seen is None else item.question in seen,
     )

@@ -5,28 +5,20 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urldefrag, urlsplit
 
 import httpx
 
 from afterbase.core.errors import UserError
-from afterbase.rollout.endpoint.chat_request import ChatRequest
-from afterbase.rollout.endpoint.endpoint_client import Endpoint, EndpointConfig, Result
+from afterbase.rollout.chat_model import ChatModel
+from afterbase.rollout.endpoint.endpoint_client import Endpoint, EndpointConfig
 
 _SECONDS = 3600.0  # one answer of thousands of tokens from a server on a CPU, behind others
 _PROBE_SECONDS = 30.0
-
-
-class Answering(Protocol):
-    """What a model in this process and an endpoint have in common."""
-
-    def complete(
-        self, requests: Sequence[ChatRequest], *, on_finished: Callable[[int, Result], None] | None = None
-    ) -> list[Result]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +32,7 @@ class Subject:
     digest: str | None
     context: int | None
     plain: bool
-    open: Callable[[Path], Answering]
+    open: Callable[[Path], ChatModel]
     """Given the file for its answers."""
     url: str | None = None
     folder: Path | None = None
@@ -73,19 +65,20 @@ def _local(spec: str, *, plain: bool) -> Subject:
 
     folder = find(spec)
     digest = folder_digest(folder)
-    config = read_config(folder)
     template = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).chat_template
 
-    def opened(cache: Path) -> Answering:
-        from afterbase.model.load import load
-        from afterbase.rollout.local.in_process import InProcess
+    context = longest_sequence(read_config(folder))
 
-        return InProcess(load(folder), name=digest, cache=cache)
+    def opened(cache: Path) -> ChatModel:
+        from afterbase.model.load import load
+        from afterbase.rollout.engine_model import EngineModel
+
+        return EngineModel(load(folder), name=digest, context=context, as_served=True, cache=cache)
 
     return Subject(
         name=folder.resolve().name,
         digest=digest,
-        context=longest_sequence(config),
+        context=context,
         plain=plain or not template,
         open=opened,
         folder=folder,

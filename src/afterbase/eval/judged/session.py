@@ -10,8 +10,8 @@ import numpy as np
 
 from afterbase.core.progress import Progress
 from afterbase.core.store import write_atomically
-from afterbase.eval.benchmarks.question_answers import Response
-from afterbase.eval.benchmarks.subject import Answering, Subject
+from afterbase.eval.benchmarks.question_answers import shown
+from afterbase.eval.benchmarks.subject import Subject
 from afterbase.eval.judged import calibration
 from afterbase.eval.judged.alpaca_eval import annotator as preferences
 from afterbase.eval.judged.alpaca_eval import files as alpaca_eval_files
@@ -25,6 +25,7 @@ from afterbase.eval.judged.questions import DIFFICULTY, REGULARISER, Asked
 from afterbase.eval.judged.reward_bench import files as reward_bench_files
 from afterbase.eval.judged.reward_bench import pair_verdicts as pairs
 from afterbase.eval.judged.reward_bench.score import Vote, majority, score, winner
+from afterbase.rollout.chat_model import ChatModel, Reply
 
 Scores = dict[str, Any]
 
@@ -34,8 +35,8 @@ class Model:
     """One whose answers are judged: to Arena-Hard's questions and to AlpacaEval's instructions, in their order."""
 
     name: str
-    arena: Sequence[Response]
-    alpaca: Sequence[Response]
+    arena: Sequence[Reply]
+    alpaca: Sequence[Reply]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ class Session:
     plan: Plan
     asked: Asked
     judge: Subject
-    asking: Answering
+    asking: ChatModel
     progress: Progress
 
     def fight(self, model: Model, baseline: Model) -> list[Battle]:
@@ -78,7 +79,7 @@ class Session:
 
     def alpaca_score(self, model: Model) -> Scores:
         """Win rates, also in the public pair of files; length-controlled where the folder of data has what it takes."""
-        outputs = [response.shown for response in model.alpaca]
+        outputs = [shown(response) for response in model.alpaca]
         with self.progress.stage(f"AlpacaEval: {model.name}, judged by {self.judge.name}") as line:
             rows = preferences.annotate(
                 self.asking, self.asked.alpaca, outputs, model=model.name,

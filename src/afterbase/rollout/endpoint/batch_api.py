@@ -16,11 +16,11 @@ from typing import Any
 import httpx
 
 from afterbase.core.errors import UserError
+from afterbase.rollout.chat_model import ChatRequest, Failure, Reason, Reply
 from afterbase.rollout.endpoint.budget import Budget
-from afterbase.rollout.endpoint.chat_request import ChatRequest, Failure, Reason, UnreadableError, answer_of, outcome_of
 from afterbase.rollout.endpoint.config import SHOWN, EndpointConfig, refusal
-from afterbase.rollout.endpoint.endpoint_call import Result
-from afterbase.rollout.endpoint.http_reply import Reply, UnfitError
+from afterbase.rollout.endpoint.http_reply import HttpReply, UnfitError
+from afterbase.rollout.endpoint.reply_body import UnreadableError, reply_of
 from afterbase.rollout.endpoint.request_cache import RequestCache, canonical, request_key
 
 _PATH = "/v1/chat/completions"
@@ -40,7 +40,7 @@ class BatchCall:
         config: EndpointConfig,
         headers: dict[str, str],
         requests: Sequence[ChatRequest],
-        on_finished: Callable[[int, Result], None] | None,
+        on_finished: Callable[[int, Reply], None] | None,
         budget: Budget | None,
         *,
         pause: Callable[[float], None] = time.sleep,
@@ -51,13 +51,13 @@ class BatchCall:
         self._budget = budget
         self._pause = pause
         self._held: dict[str, tuple[int, int]] = {}
-        self._results: dict[int, Result] = {}
+        self._replies: dict[int, Reply] = {}
         self._places: dict[str, list[int]] = {}
         token = {name: value for name, value in headers.items() if name != "Content-Type"}
         self._client = httpx.Client(base_url=config.url, headers=token, timeout=config.request_timeout)
         self._ends = None if config.deadline is None else time.monotonic() + config.deadline
 
-    def run(self, cache: RequestCache) -> list[Result]:
+    def run(self, cache: RequestCache) -> list[Reply]:
         """As `Endpoint.complete`. Raises UserError where a batch as a whole is refused."""
         for index, request in enumerate(self._requests):
             assert not request.plain, "batches are of chats"
@@ -67,7 +67,7 @@ class BatchCall:
                 self._run(cache)
             except TimeoutError:
                 self._fail(list(self._places), Reason.DEADLINE, f"after {self._config.deadline} s in all")
-        return [self._results[index] for index in range(len(self._requests))]
+        return [self._replies[index] for index in range(len(self._requests))]
 
     def _run(self, cache: RequestCache) -> None:
         if not self._take_known(cache):
@@ -93,10 +93,10 @@ class BatchCall:
     def _take_known(self, cache: RequestCache) -> list[str]:
         """Answer what is in the cache; gives the keys that have no result."""
         for key, indices in self._places.items():
-            kept = cache.get(key) if indices[0] not in self._results else None
+            kept = cache.get(key) if indices[0] not in self._replies else None
             if kept is not None:
-                self._finish(key, outcome_of(kept.body))
-        return [key for key, indices in self._places.items() if indices[0] not in self._results]
+                self._finish(key, reply_of(kept.body))
+        return [key for key, indices in self._places.items() if indices[0] not in self._replies]
 
     def _afford(self, keys: list[str]) -> list[str]:
         """Those that the budget has room for, whatever they will cost; the others fail."""
@@ -201,7 +201,7 @@ class BatchCall:
             self._fail([key], reason, f"HTTP {status}: {said}")
             return
         try:
-            answer = answer_of(body)
+            reply = reply_of(body)
         except UnreadableError as error:
             self._fail([key], Reason.MALFORMED, f"{error}: {json.dumps(body)[:SHOWN]}")
             return
@@ -213,23 +213,23 @@ class BatchCall:
                 held = self._held.pop(key, None)
                 spent = self._budget.settle(held, body) if held is not None else self._budget.price(body)
                 account = self._budget.account
-            kept = cache.put(key, body, tokens=answer.tokens, account=account, spent=spent)
-        self._finish(key, outcome_of(kept.body))
+            kept = cache.put(key, body, tokens=reply.tokens, account=account, spent=spent)
+        self._finish(key, reply_of(kept.body))
 
     def _fail(self, keys: Sequence[str], reason: Reason, detail: str) -> None:
         for key in keys:
             held = self._held.pop(key, None)
             if held is not None and self._budget is not None:
                 self._budget.settle(held, None)
-            self._finish(key, Failure(reason=reason, detail=detail))
+            self._finish(key, Reply(failure=Failure(reason=reason, detail=detail)))
 
-    def _finish(self, key: str, result: Result) -> None:
+    def _finish(self, key: str, reply: Reply) -> None:
         """Where the key is one of this call's, and has no result yet."""
         for index in self._places.get(key, ()):
-            if index not in self._results:
-                self._results[index] = result
+            if index not in self._replies:
+                self._replies[index] = reply
                 if self._on_finished is not None:
-                    self._on_finished(index, result)
+                    self._on_finished(index, reply)
 
     def _wait(self) -> None:
         if self._ends is not None and time.monotonic() + self._config.poll_seconds > self._ends:
@@ -255,7 +255,7 @@ class BatchCall:
                 return done
             try:
                 with self._client.stream(method, path, **content) as response:
-                    reply = Reply(response, most=_MOST_RESULTS)
+                    reply = HttpReply(response, most=_MOST_RESULTS)
                     for piece in response.iter_raw():
                         reply.add(piece)
                 if response.status_code == 404 and path.startswith("/batches/"):

@@ -10,22 +10,14 @@ from typing import Any
 
 import httpx
 
+from afterbase.rollout.chat_model import ChatRequest, Failure, Reason, Reply
 from afterbase.rollout.endpoint.budget import Budget
-from afterbase.rollout.endpoint.chat_request import (
-    Answer,
-    ChatRequest,
-    Failure,
-    Reason,
-    UnreadableError,
-    answer_of,
-    outcome_of,
-)
 from afterbase.rollout.endpoint.concurrency import Concurrency, backoff, retry_after
 from afterbase.rollout.endpoint.config import SHOWN, EndpointConfig, refusal
-from afterbase.rollout.endpoint.http_reply import Reply, UnfitError, read
+from afterbase.rollout.endpoint.http_reply import HttpReply, UnfitError, read
+from afterbase.rollout.endpoint.reply_body import UnreadableError, reply_of
 from afterbase.rollout.endpoint.request_cache import RequestCache, canonical, request_key
 
-Result = Answer | Failure
 _RETRIED = (408, 409, 425, 429)  # and every 5xx
 _LONGEST_RETRY_AFTER = 3600.0  # seconds
 _MOST_IN_A_ROW = 32  # requests that fail one after the other, retries and all, before the rest is given up
@@ -48,7 +40,7 @@ class Call:
         config: EndpointConfig,
         headers: dict[str, str],
         requests: Sequence[ChatRequest],
-        on_finished: Callable[[int, Result], None] | None,
+        on_finished: Callable[[int, Reply], None] | None,
         budget: Budget | None,
     ) -> None:
         self._config = config
@@ -56,14 +48,14 @@ class Call:
         self._requests = requests
         self._on_finished = on_finished
         self._budget = budget
-        self._results: dict[int, Result] = {}
+        self._replies: dict[int, Reply] = {}
         self._given_back = asyncio.Condition()
         self._rest: Failure | None = None
         """Once set, nothing more is sent, and what is left fails with this; what is under way may end."""
         self._succeeded = False
         self._failed_in_a_row = 0
 
-    async def run(self, cache: RequestCache | None) -> list[Result]:
+    async def run(self, cache: RequestCache | None) -> list[Reply]:
         places: dict[str, list[int]] = {}
         for index, request in enumerate(self._requests):
             places.setdefault(request_key(request.body(self._config.model), request.sample), []).append(index)
@@ -72,14 +64,14 @@ class Call:
             await self._ask_all(pending, cache)
         rest = self._rest or Failure(reason=Reason.DEADLINE, detail=f"after {self._config.deadline} s in all")
         for indices in pending.values():
-            if indices[0] not in self._results:
-                self._finish(indices, rest)
-        return [self._results[index] for index in range(len(self._requests))]
+            if indices[0] not in self._replies:
+                self._finish(indices, Reply(failure=rest))
+        return [self._replies[index] for index in range(len(self._requests))]
 
     def _known(self, key: str, indices: list[int], cache: RequestCache | None) -> bool:
         kept = cache.get(key) if cache is not None else None
         if kept is not None:
-            self._finish(indices, outcome_of(kept.body))
+            self._finish(indices, reply_of(kept.body))
         return kept is not None
 
     async def _ask_all(self, pending: dict[str, list[int]], cache: RequestCache | None) -> None:
@@ -142,13 +134,13 @@ class Call:
             spent = None if budget is None or held is None else budget.settle(held, got)
             if cache is not None:
                 account = "" if budget is None else budget.account
-                got = cache.put(key, got, tokens=answer_of(got).tokens, account=account, spent=spent).body
+                got = cache.put(key, got, tokens=reply_of(got).tokens, account=account, spent=spent).body
             await self._tell()
         if isinstance(got, dict):
             self._succeeded, self._failed_in_a_row = True, 0
-            self._finish(indices, outcome_of(got))
+            self._finish(indices, reply_of(got))
             return
-        self._finish(indices, got)
+        self._finish(indices, Reply(failure=got))
         # Refusals are about a request each, unless none was ever answered.
         if got.reason is not Reason.REFUSED or not self._succeeded:
             self._failed_in_a_row += 1
@@ -156,11 +148,11 @@ class Call:
             said = f"{self._failed_in_a_row} requests in a row failed, the last as {got.reason}: {got.detail}"
             self._rest = self._rest or Failure(reason=Reason.ABANDONED, detail=said)
 
-    def _finish(self, indices: list[int], result: Result) -> None:
+    def _finish(self, indices: list[int], reply: Reply) -> None:
         for index in indices:
-            self._results[index] = result
+            self._replies[index] = reply
             if self._on_finished is not None:
-                self._on_finished(index, result)
+                self._on_finished(index, reply)
 
     async def _ask(
         self, client: httpx.AsyncClient, concurrency: Concurrency, body: dict[str, Any], key: str
@@ -250,13 +242,13 @@ class Call:
             return _Again(failure, asked)
         return Failure(reason=Reason.REFUSED, detail=f"HTTP {status}: {said}")
 
-    def _read(self, reply: Reply, said: str) -> dict[str, Any] | Failure | _Again:
+    def _read(self, reply: HttpReply, said: str) -> dict[str, Any] | Failure | _Again:
         """What comes with status 200: a completion, or an error all the same. What was paid is not asked again."""
         try:
             answered = reply.json()
             if isinstance(answered, dict) and answered.get("error") and not answered.get("choices"):
                 return self._refused(_status(answered["error"]), said)
-            outcome_of(answered)
+            reply_of(answered)
         except UnfitError as error:
             return Failure(reason=Reason.MALFORMED, detail=f"{error}: {said}")
         except UnreadableError as error:

@@ -1,6 +1,6 @@
 """The client of OpenAI-compatible endpoints, for teachers and judges: many requests together, each answer kept.
 
-A request that fails is a result with its reason; only what would fail them all (a wrong token, a wrong model) raises.
+A request that fails is a reply with its reason; only what would fail them all (a wrong token, a wrong model) raises.
 """
 
 import asyncio
@@ -8,16 +8,17 @@ import concurrent.futures
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 
 from afterbase.core.errors import UserError
+from afterbase.rollout.chat_model import ChatRequest, Reply
 from afterbase.rollout.endpoint.batch_api import BatchCall
 from afterbase.rollout.endpoint.budget import Budget
-from afterbase.rollout.endpoint.chat_request import ChatRequest
 from afterbase.rollout.endpoint.config import SHOWN, EndpointConfig, headers, refusal
-from afterbase.rollout.endpoint.endpoint_call import Call, Result
-from afterbase.rollout.endpoint.http_reply import Reply, UnfitError
+from afterbase.rollout.endpoint.endpoint_call import Call
+from afterbase.rollout.endpoint.http_reply import HttpReply, UnfitError
 from afterbase.rollout.endpoint.request_cache import RequestCache, is_there, request_key
 
 _GREETING_SECONDS = 10.0
@@ -39,10 +40,14 @@ class Endpoint:
         self._budget = budget
         self._headers = headers(config)
 
+    def describe(self) -> dict[str, Any]:
+        """Who this is, for a sample's lineage: not where."""
+        return {"name": "endpoint", "model": self.config.model}
+
     def complete(
-        self, requests: Sequence[ChatRequest], *, on_finished: Callable[[int, Result], None] | None = None
-    ) -> list[Result]:
-        """A result for each request, in their order; `on_finished` sees each with its index as it comes.
+        self, requests: Sequence[ChatRequest], *, on_finished: Callable[[int, Reply], None] | None = None
+    ) -> list[Reply]:
+        """A reply to each request, in their order; `on_finished` sees each with its index as it comes.
 
         Equal requests of one `sample` are sent once. Raises UserError where the endpoint refuses the token (401) or
         does not know the model or the path (404); what has come before is in the cache.
@@ -73,7 +78,7 @@ class Endpoint:
         try:
             url, wait = f"{self.config.url}/models", _GREETING_SECONDS
             with httpx.stream("GET", url, headers=self._headers, timeout=wait) as response:
-                reply = Reply(response)
+                reply = HttpReply(response)
                 for piece in response.iter_raw():
                     reply.add(piece)
         except (httpx.HTTPError, UnfitError) as error:
@@ -96,7 +101,7 @@ class Endpoint:
             )
 
 
-def _run(call: "Call", cache: RequestCache | None) -> list[Result]:
+def _run(call: "Call", cache: RequestCache | None) -> list[Reply]:
     try:
         asyncio.get_running_loop()
     except RuntimeError:

@@ -14,7 +14,7 @@ class UnfitError(Exception):
     """A reply that is too large, or compressed as nobody asked for; it would be so again."""
 
 
-class Reply:
+class HttpReply:
     """The body of a response; to be opened with the client's `stream`, and added to with its raw pieces."""
 
     def __init__(self, response: httpx.Response, *, most: int = MOST_BYTES) -> None:
@@ -51,9 +51,9 @@ class Reply:
             raise UnfitError(f"JSON is UTF-8: {error}") from None
 
 
-async def read(response: httpx.Response) -> Reply:
-    """All of it. Raises as `Reply` does."""
-    reply = Reply(response)
+async def read(response: httpx.Response) -> HttpReply:
+    """All of it. Raises as `HttpReply` does."""
+    reply = HttpReply(response)
     async for raw in response.aiter_raw():
         reply.add(raw)
     return reply

@@ -30,7 +30,7 @@ from afterbase.model.stop import stop_token_ids
 from afterbase.reward.build_judge import JudgeConfig, load_rewarder
 from afterbase.reward.route import refuse_unowned
 from afterbase.rollout.engine import Engine, Sampling
-from afterbase.rollout.producer import text_of
+from afterbase.rollout.engine_model import text_of
 from afterbase.train.grpo.config import Grpo
 from afterbase.train.grpo.groups import Group, Rollout, refuse_without_logps
 from afterbase.train.grpo.policy_gradient import accumulate, experience, minibatch

@@ -4,19 +4,19 @@ import re
 
 import pytest
 
-from afterbase.eval.benchmarks.question_answers import Response
 from afterbase.eval.benchmarks.subject import find_subject
 from afterbase.eval.judged.arena_hard.battles import battle_of, judge, prompt_of, row_of
 from afterbase.eval.judged.arena_hard.score import Version
 from afterbase.eval.judged.questions import ArenaQuestion
+from afterbase.rollout.chat_model import Reply
 from chatting import chatting
 
 QUESTION = ArenaQuestion(uid="q1", prompt="What is up?", subcategory="qa")  # type: ignore[call-arg]
 POEM = ArenaQuestion(uid="q2", prompt="A poem.", category="creative_writing")
 
 
-def response(text: str) -> Response:
-    return Response(text=text, tokens=1, truncated=False)
+def response(text: str) -> Reply:
+    return Reply(text=text, tokens=1)
 
 
 def games_of(answer, *, version: Version = "2.0", ours: str = "good", theirs: str = "bad!"):

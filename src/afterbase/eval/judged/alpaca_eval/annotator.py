@@ -11,10 +11,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from afterbase.eval.benchmarks.subject import Answering
 from afterbase.eval.judged.questions import Instruction
-from afterbase.rollout.endpoint.chat_request import Answer, ChatRequest
-from afterbase.rollout.endpoint.endpoint_client import Result
+from afterbase.rollout.chat_model import ChatModel, ChatRequest, Reply
 
 _SYSTEM = """You put language models in order by how well people like what they write. You are given an instruction \
 and the outputs of two models, and you name the model whose output people would prefer."""
@@ -56,18 +54,18 @@ def probability_of_m(top: Mapping[str, float]) -> float | None:
     return math.exp(m - highest) / (math.exp(m - highest) + math.exp(other - highest))
 
 
-def preference(instruction: str, answer: Result) -> float | None:
+def preference(instruction: str, reply: Reply) -> float | None:
     """In [1, 2]: 1 the baseline's output, 2 the model's; None where the judge names neither, or does not answer."""
-    if not isinstance(answer, Answer) or not answer.logps:
+    if not reply.logps:
         return None
-    p = probability_of_m(answer.logps[0].top)
+    p = probability_of_m(reply.logps[0].top)
     if p is None:
         return None
     return 1 + p if shows_model_first(instruction) else 2 - p
 
 
 def annotate(
-    asked: Answering,
+    asked: ChatModel,
     instructions: Sequence[Instruction],
     outputs: Sequence[str],
     *,

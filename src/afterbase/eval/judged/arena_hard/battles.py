@@ -8,11 +8,12 @@ what lmarena/arena-hard-auto's asks for: an answer of the judge's own (not for c
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from afterbase.eval.benchmarks.question_answers import Question, Response, answers
-from afterbase.eval.benchmarks.subject import Answering, Subject
+from afterbase.eval.benchmarks.question_answers import Question, answers, shown
+from afterbase.eval.benchmarks.subject import Subject
 from afterbase.eval.judged.arena_hard.score import Version, first_share, verdict
 from afterbase.eval.judged.calibration import Battle
 from afterbase.eval.judged.questions import ArenaQuestion
+from afterbase.rollout.chat_model import ChatModel, Reply
 
 CREATIVE = "creative_writing"
 
@@ -42,11 +43,11 @@ _AGAIN = (
 
 def judge(
     judging: Subject,
-    asked: Answering,
+    asked: ChatModel,
     questions: Sequence[ArenaQuestion],
     *,
-    contestant: Sequence[Response],
-    baseline: Sequence[Response],
+    contestant: Sequence[Reply],
+    baseline: Sequence[Reply],
     version: Version,
     max_tokens: int,
     on_answered: Callable[[int], None] | None = None,
@@ -54,20 +55,20 @@ def judge(
     """For each question its two games, {score, judgment}: greedy; in 0.1 a judge without label is asked again."""
     prompts = []
     for question, ours, theirs in zip(questions, contestant, baseline, strict=True):
-        prompts += [prompt_of(question, theirs.shown, ours.shown), prompt_of(question, ours.shown, theirs.shown)]
+        prompts += [prompt_of(question, shown(theirs), shown(ours)), prompt_of(question, shown(ours), shown(theirs))]
     replies = _replies(judging, asked, prompts, max_tokens, on_answered)
     texts = [reply.text for reply in replies]
     labels = [_label(reply, reply.text, version) for reply in replies]
-    again = [i for i, r in enumerate(replies) if version == "0.1" and labels[i] is None and "[[" not in r.shown]
-    more = [prompts[i] + _AGAIN.format(judgement=replies[i].shown) for i in again]
+    again = [i for i, r in enumerate(replies) if version == "0.1" and labels[i] is None and "[[" not in shown(r)]
+    more = [prompts[i] + _AGAIN.format(judgement=shown(replies[i])) for i in again]
     for i, reply in zip(again, _replies(judging, asked, more, max_tokens, None), strict=True):
         texts[i] = f"{texts[i]}\n{reply.text}"
-        labels[i] = _label(reply, f"{replies[i].shown}\n{reply.text}", version)
+        labels[i] = _label(reply, f"{shown(replies[i])}\n{reply.text}", version)
     games = [{"score": label, "judgment": text} for label, text in zip(labels, texts, strict=True)]
     return [games[i : i + 2] for i in range(0, len(games), 2)]
 
 
-def _label(last: Response, text: str, version: Version) -> str | None:
+def _label(last: Reply, text: str, version: Version) -> str | None:
     """The label that a judge's text ends in; none of a text whose last reply was cut off."""
     return None if last.truncated else verdict(text, version)
 
@@ -88,8 +89,8 @@ def battle_of(
     question: ArenaQuestion,
     games: Sequence[dict[str, Any]],
     *,
-    contestant: Response,
-    baseline: Response,
+    contestant: Reply,
+    baseline: Reply,
     version: Version,
 ) -> Battle:
     """The two games as calibration sees them."""
@@ -99,16 +100,16 @@ def battle_of(
         task=question.kind,
         shown_first=first,
         shown_second=None if second is None else 1 - second,
-        longer=len(contestant.shown) - len(baseline.shown),
+        longer=len(shown(contestant)) - len(shown(baseline)),
     )
 
 
 def _replies(
     judging: Subject,
-    asked: Answering,
+    asked: ChatModel,
     prompts: Sequence[str],
     max_tokens: int,
     on_answered: Callable[[int], None] | None,
-) -> list[Response]:
+) -> list[Reply]:
     questions = [Question(prompt=prompt, temperature=0.0) for prompt in prompts]
     return answers(judging, asked, questions, max_tokens=max_tokens, seed=0, on_answered=on_answered)

@@ -7,10 +7,11 @@ voting of the V3 report's section 5.4. The prompt asks in our words for what all
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from afterbase.eval.benchmarks.question_answers import Question, Response, answers
-from afterbase.eval.benchmarks.subject import Answering, Subject
+from afterbase.eval.benchmarks.question_answers import Question, answers
+from afterbase.eval.benchmarks.subject import Subject
 from afterbase.eval.judged.questions import Pair
 from afterbase.reward.votes import reversed_order
+from afterbase.rollout.chat_model import ChatModel, Reply
 
 _TEMPERATURE = 0.7  # of several votes; one alone is greedy
 _TASK = """Two assistants have answered a user. Judge which answer is better: does it follow the instructions, is it \
@@ -40,7 +41,7 @@ def prompt_of(pair: Pair, *, chosen_first: bool) -> str:
     return _TASK.format(prompt=pair.prompt, a=a, b=b)
 
 
-def _vote(reply: Response, *, chosen_first: bool) -> dict[str, Any]:
+def _vote(reply: Reply, *, chosen_first: bool) -> dict[str, Any]:
     """One row; a reply that was cut off is kept apart, and is no judgement."""
     said = {"judgement": None, "cut_off": reply.text} if reply.truncated else {"judgement": reply.text}
     return {**said, "chosen_shown_as": "A" if chosen_first else "B"}
@@ -48,7 +49,7 @@ def _vote(reply: Response, *, chosen_first: bool) -> dict[str, Any]:
 
 def votes(
     judging: Subject,
-    asked: Answering,
+    asked: ChatModel,
     pairs: Sequence[Pair],
     *,
     k: int,

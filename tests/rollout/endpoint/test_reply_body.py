@@ -1,50 +1,24 @@
-"""What is sent for a chat request, and what is read from an answer."""
+"""What is read from an answer of a server."""
 
 import pytest
 from hypothesis import given
 
-from afterbase.rollout.endpoint.chat_request import (
-    Answer,
-    ChatRequest,
-    Failure,
-    Reason,
-    UnreadableError,
-    answer_of,
-    outcome_of,
-)
+from afterbase.rollout.chat_model import Reason, Reply
+from afterbase.rollout.endpoint.reply_body import UnreadableError, reply_of
 from fuzz_requests import JSON
 from misbehaving import completion
-
-MESSAGES = [{"role": "user", "content": "1+1?"}]
-
-
-def test_only_what_was_asked_is_sent():
-    request = ChatRequest(messages=MESSAGES, temperature=1, max_tokens=None)
-    assert request.body("m") == {"model": "m", "messages": MESSAGES, "temperature": 1.0}
-    body = ChatRequest(messages=MESSAGES, temperature=0.5, max_tokens=9, stop=("x",), top_logprobs=0).body("m")
-    assert (body["max_tokens"], body["stop"], body["logprobs"], body["top_logprobs"]) == (9, ["x"], True, 0)
-
-
-def test_equal_requests_are_sent_with_seeds_of_their_own():
-    seeds = [
-        ChatRequest(messages=MESSAGES, temperature=1, max_tokens=None, seed=seed, sample=sample).body("m")["seed"]
-        for seed in (0, 1)
-        for sample in range(50)
-    ]
-    assert len(set(seeds)) == 100
-    assert all(0 <= seed < 2**31 for seed in seeds)
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_reasoning_is_kept_apart(field):
-    answer = answer_of(completion("2", **{field: "one and one"}))
+    answer = reply_of(completion("2", **{field: "one and one"}))
     assert (answer.text, answer.reasoning, answer.tokens, answer.truncated) == ("2", "one and one", 3, False)
 
 
 def test_an_answer_cut_within_its_reasoning_is_empty_and_truncated():
     body = completion(None, reasoning_content="one and")
     body["choices"][0]["finish_reason"] = "length"
-    answer = answer_of(body)
+    answer = reply_of(body)
     assert (answer.text, answer.truncated) == ("", True)
 
 
@@ -52,7 +26,7 @@ def test_log_probabilities_are_read_with_the_most_probable_of_equal_spellings():
     body = completion("2")
     top = [{"token": "2", "logprob": -0.5}, {"token": "�", "logprob": -1}, {"token": "�", "logprob": -2}]
     body["choices"][0]["logprobs"] = {"content": [{"token": "2", "logprob": -0.5, "top_logprobs": top}]}
-    logps = answer_of(body).logps
+    logps = reply_of(body).logps
     assert logps is not None
     [token] = logps
     assert (token.token, token.logp, token.top) == ("2", -0.5, {"2": -0.5, "�": -1.0})
@@ -85,8 +59,8 @@ PARTS = [
 def test_text_and_thought_are_read_from_parts(message, text, reasoning):
     body = completion(None)
     body["choices"][0]["message"] = {"role": "assistant", **message}
-    answer = outcome_of(body)
-    assert isinstance(answer, Answer)
+    answer = reply_of(body)
+    assert answer.failure is None
     assert (answer.text, answer.reasoning) == (text, reasoning)
 
 
@@ -104,8 +78,8 @@ def test_text_and_thought_are_read_from_parts(message, text, reasoning):
     ids=str,
 )
 def test_tokens_that_a_server_does_not_count_are_estimated(usage, tokens):
-    assert answer_of({**completion("It is 4"), "usage": usage}).tokens == tokens
-    assert answer_of({"choices": completion("It is 4")["choices"]}).tokens == 2
+    assert reply_of({**completion("It is 4"), "usage": usage}).tokens == tokens
+    assert reply_of({"choices": completion("It is 4")["choices"]}).tokens == 2
 
 
 @pytest.mark.parametrize(
@@ -115,9 +89,9 @@ def test_tokens_that_a_server_does_not_count_are_estimated(usage, tokens):
 def test_an_end_may_be_spelt_in_several_ways(finish, truncated):
     body = completion("4")
     body["choices"][0]["finish_reason"] = finish
-    assert answer_of(body).truncated == truncated
+    assert reply_of(body).truncated == truncated
     del body["choices"][0]["finish_reason"]
-    assert answer_of(body).finish == "unknown"
+    assert reply_of(body).finish == "unknown"
 
 
 @pytest.mark.parametrize(
@@ -131,10 +105,11 @@ def test_an_end_may_be_spelt_in_several_ways(finish, truncated):
 )
 def test_an_answer_without_a_text_is_refused(message, finish, said):
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish}
-    outcome = outcome_of({"choices": [choice], "usage": {"completion_tokens": 3}})
-    assert isinstance(outcome, Failure)
-    assert outcome.reason is Reason.REFUSED
-    assert said in outcome.detail
+    outcome = reply_of({"choices": [choice], "usage": {"completion_tokens": 3}})
+    assert outcome.failure is not None
+    assert outcome.failure.reason is Reason.REFUSED
+    assert said in outcome.failure.detail
+    assert (outcome.text, outcome.tokens) == ("", 3), "what was paid counts"
 
 
 @pytest.mark.parametrize(
@@ -158,7 +133,7 @@ def test_an_answer_without_a_text_is_refused(message, finish, said):
 )
 def test_anything_else_is_unreadable_and_it_is_told_whether_it_was_paid(body, worked):
     with pytest.raises(UnreadableError) as raised:
-        answer_of(body)
+        reply_of(body)
     assert raised.value.worked == worked
 
 
@@ -166,7 +141,7 @@ def test_anything_else_is_unreadable_and_it_is_told_whether_it_was_paid(body, wo
 def test_no_body_raises_anything_else(body, message):
     for sent in (body, {"choices": [body]}, {"choices": [{"message": message}]}, completion(message)):
         try:
-            outcome = outcome_of(sent)
+            outcome = reply_of(sent)
         except UnreadableError:
             continue
-        assert isinstance(outcome, Answer | Failure)
+        assert isinstance(outcome, Reply)

@@ -8,6 +8,7 @@ own kernel for samples of different lengths is called as its documentation says;
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -123,52 +124,65 @@ def packed_attention(
     *,
     segments: Segments,
     scaling: float,
-    dropout: float = 0.0,
-    softcap: float | None = None,
-    sliding_window: int | None = None,
-    **_: object,
+    **of_family: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each sample of one packed row, and to what it continues, as `transformers` expects it.
 
-    Raises UserError for capped scores, and for a window that is shorter than a sample.
+    Raises UserError for capped scores, and for a window that is shorter than a sample, which `of_family` may hold.
 
     query, key, value: (1, heads, tokens, dimension), with fewer key heads under grouped-query attention; returns
     (1, tokens, heads, dimension).
     """
-    assert query.shape[0] == 1 and attention_mask is None and dropout == 0.0, "a mask or dropout of the family's own"
-    longest = int(segments.position_ids.max()) + 1
-    if softcap is not None or (sliding_window is not None and longest > sliding_window):
-        raise UserError(
-            "packed attention is plain and causal within a sample",
-            got=f"scores capped at {softcap}" if softcap is not None else f"{longest} tokens, window {sliding_window}",
-            remedy="use a model without capped scores, or samples no longer than the window",
-        )
+    assert query.shape[0] == 1 and attention_mask is None, "a mask of the family's own"
+    _refuse_peculiar(segments, of_family)
     width = value.shape[-1]
     # MLA's values are narrower than its keys; only at one width has the CPU a kernel without the table of scores.
     value = F.pad(value, (0, query.shape[-1] - width))
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    grouped = q.shape[1] != k.shape[1]
     if q.is_cuda:
-        if torch.is_autocast_enabled("cuda"):  # the kernel has no rule of its own for it
-            q, k, v = (x.to(torch.get_autocast_dtype("cuda")) for x in (q, k, v))
-        if q.dtype == torch.float32:
-            raise UserError(
-                "attention on CUDA is computed in bfloat16",
-                got="float32",
-                remedy='set `compute = "bfloat16"`; weights stay in float32',
-            )
-        seen, counts = segments.keys()
-        q_ends, k_ends = (
-            F.pad(torch.tensor(n, device=q.device), (1, 0)).cumsum(0, dtype=torch.int32)
-            for n in (segments.lengths, counts)
+        return _varlen_attention(q, k, v, segments, scaling)[..., :width][None], None
+    in_buckets = _bucketed_attention(q, k, v, segments, scaling)[..., :width]
+    return in_buckets.index_select(0, segments.scatter)[None], None
+
+
+def _refuse_peculiar(segments: Segments, of_family: dict[str, Any]) -> None:
+    assert of_family.get("dropout", 0.0) == 0.0, "a dropout of the family's own"
+    longest = int(segments.position_ids.max()) + 1
+    softcap, window = of_family.get("softcap"), of_family.get("sliding_window")
+    if softcap is not None or (window is not None and longest > window):
+        raise UserError(
+            "packed attention is plain and causal within a sample",
+            got=f"scores capped at {softcap}" if softcap is not None else f"{longest} tokens, window {window}",
+            remedy="use a model without capped scores, or samples no longer than the window",
         )
-        # Where there are more keys than queries the kernel aligns their ends, as FlashAttention does since 2.1.
-        out = varlen_attn(
-            q, k[seen], v[seen], q_ends, k_ends, longest, max(counts),
-            scale=scaling, window_size=(-1, 0), enable_gqa=grouped,
-        )  # fmt: skip
-        assert isinstance(out, Tensor)
-        return out[..., :width][None], None
+
+
+def _varlen_attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments, scaling: float) -> Tensor:
+    """On CUDA: (tokens, heads, dimension) in and out."""
+    if torch.is_autocast_enabled("cuda"):  # the kernel has no rule of its own for it
+        q, k, v = (x.to(torch.get_autocast_dtype("cuda")) for x in (q, k, v))
+    if q.dtype == torch.float32:
+        raise UserError(
+            "attention on CUDA is computed in bfloat16",
+            got="float32",
+            remedy='set `compute = "bfloat16"`; weights stay in float32',
+        )
+    seen, counts = segments.keys()
+    q_ends, k_ends = (
+        F.pad(torch.tensor(n, device=q.device), (1, 0)).cumsum(0, dtype=torch.int32) for n in (segments.lengths, counts)
+    )
+    longest = int(segments.position_ids.max()) + 1
+    # Where there are more keys than queries the kernel aligns their ends, as FlashAttention does since 2.1.
+    out = varlen_attn(
+        q, k[seen], v[seen], q_ends, k_ends, longest, max(counts),
+        scale=scaling, window_size=(-1, 0), enable_gqa=q.shape[1] != k.shape[1],
+    )  # fmt: skip
+    assert isinstance(out, Tensor)
+    return out
+
+
+def _bucketed_attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments, scaling: float) -> Tensor:
+    """On the CPU, samples of similar length at once: (tokens, heads, dimension) in, and out in the buckets' order."""
     outputs = []
     for bucket in segments.buckets:
         rows, longest = bucket.gather.shape
@@ -183,10 +197,10 @@ def packed_attention(
             )
         out = F.scaled_dot_product_attention(
             *(x.transpose(1, 2) for x in (padded_q, padded_k, padded_v)),
-            attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=grouped,
+            attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=q.shape[1] != k.shape[1],
         )  # fmt: skip
         outputs.append(out.transpose(1, 2).flatten(0, 1))
-    return torch.cat(outputs)[..., :width].index_select(0, segments.scatter)[None], None
+    return torch.cat(outputs)
 
 
 def _after(prompt: int, longest: int) -> Tensor:

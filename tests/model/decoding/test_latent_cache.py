@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from afterbase.model.decoding.latent_cache import LatentCache
+from afterbase.model.decoding.latent_cache import LatentCache, Layout
 
 LAYERS, HEADS, KEY, VALUE = 2, 3, 5, 4  # a cached token is its latent, whose first part is the value, as in MLA
 LATENT = {"shares": 1, "share_dim": KEY, "key": slice(0, KEY), "value": slice(0, VALUE)}
@@ -35,7 +35,7 @@ class Plain:
 
 
 def cache_of(heads: int = HEADS, layout=LATENT, *, rows: int = 8, own: int = 16) -> LatentCache:
-    return LatentCache(layers=LAYERS, heads=heads, rows=rows, prompt_width=6, own_width=own, **layout)
+    return LatentCache(Layout(layers=LAYERS, heads=heads, **layout), rows=rows, prompt_width=6, own_width=own)
 
 
 def add(cache: LatentCache, plain: Plain, key: int, prompt_LWD: Tensor, count: int) -> None:
@@ -151,7 +151,7 @@ def test_memory_follows_what_is_written_and_not_what_could_be():
         return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
     rows = 64
-    cache = LatentCache(layers=2, heads=1, rows=rows, prompt_width=1, own_width=1 << 17, **LATENT)
+    cache = LatentCache(Layout(layers=2, heads=1, **LATENT), rows=rows, prompt_width=1, own_width=1 << 17)
     cache.add_rows(rows, key=0, cached_LWD=torch.ones(2, 1, KEY))
     before = resident()
     _, attend = cache.begin_step()

@@ -19,7 +19,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from afterbase.core.errors import UserError
 from afterbase.model.decoding.decode_deepseek_v3 import States
-from afterbase.model.decoding.decode_llama import attention_behind, causal_attention, key_value_cache
+from afterbase.model.decoding.decode_llama import attention_behind, causal_attention, key_value_layout
 from afterbase.model.decoding.latent_cache import Attend, LatentCache
 from afterbase.model.families import attention_window, rope_turn
 from afterbase.model.head import Head, measure_head, output_layer, trunk
@@ -58,15 +58,8 @@ class AnyDecoder:
                 remedy="lower max_new_tokens or the prompts' length, or roll out with vLLM",
             )
         layers, heads, key_heads, head_dim = self._shape
-        return key_value_cache(
-            layers=layers,
-            heads=heads,
-            key_heads=key_heads,
-            head_dim=head_dim,
-            rows=rows,
-            prompt_width=prompt_width,
-            own_width=own_width,
-        )
+        layout = key_value_layout(layers=layers, heads=heads, key_heads=key_heads, head_dim=head_dim)
+        return LatentCache(layout, rows=rows, prompt_width=prompt_width, own_width=own_width)
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[Sequence[int]]) -> tuple[list[Tensor], States]:

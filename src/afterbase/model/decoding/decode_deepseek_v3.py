@@ -22,7 +22,7 @@ from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3DecoderLayer
 
 from afterbase.model.decoding.feed_forward import Norm, feed_forward_of, norm_of, rms_norm
-from afterbase.model.decoding.latent_cache import Attend, LatentCache
+from afterbase.model.decoding.latent_cache import Attend, LatentCache, Layout
 
 # Queries of a prompt that attend in one product: bounds the memory of prefill.
 QUERY_BLOCK = 256
@@ -83,17 +83,15 @@ class LatentLayers:
         """An empty cache: `rows` rows, prompts of up to `prompt_width` tokens, `own_width` further tokens a row, and
         together no more than `longest`."""
         self._extend_rotation(longest or prompt_width + own_width)
-        return LatentCache(
+        layout = Layout(
             layers=len(self._layers),
             heads=self.heads,
-            rows=rows,
-            prompt_width=prompt_width,
-            own_width=own_width,
             shares=1,
             share_dim=self.cached_dim,
             key=slice(0, self.cached_dim),
             value=slice(0, self.latent_dim),
         )
+        return LatentCache(layout, rows=rows, prompt_width=prompt_width, own_width=own_width)
 
     def read(self, x_MX: Tensor, lengths: list[int]) -> tuple[list[Tensor], States]:
         """Sequences from their start, one after another, that do not see each other: each one's latents_LWD, and the

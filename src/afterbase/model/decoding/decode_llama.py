@@ -24,7 +24,7 @@ from transformers import LlamaForCausalLM, MistralForCausalLM, PreTrainedModel, 
 
 from afterbase.model.decoding.decode_deepseek_v3 import States
 from afterbase.model.decoding.feed_forward import Norm, norm_of, rms_norm
-from afterbase.model.decoding.latent_cache import Attend, LatentCache
+from afterbase.model.decoding.latent_cache import Attend, LatentCache, Layout
 
 Product = Callable[[Tensor], Tensor]
 _PACKED_ROWS = 64  # the number of rows that the layout of a packed weight is made for; any number may come
@@ -114,15 +114,10 @@ class LlamaDecoder:
     def new_cache(self, *, rows: int, prompt_width: int, own_width: int, longest: int | None = None) -> LatentCache:
         """As `LatentLayers.new_cache`."""
         self._extend_rotation(longest or prompt_width + own_width)
-        return key_value_cache(
-            layers=len(self._layers),
-            heads=self._heads,
-            key_heads=self._key_heads,
-            head_dim=self._head_dim,
-            rows=rows,
-            prompt_width=prompt_width,
-            own_width=own_width,
+        layout = key_value_layout(
+            layers=len(self._layers), heads=self._heads, key_heads=self._key_heads, head_dim=self._head_dim
         )
+        return LatentCache(layout, rows=rows, prompt_width=prompt_width, own_width=own_width)
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[Sequence[int]]) -> tuple[list[Tensor], States]:
@@ -213,16 +208,11 @@ def int8_product(weight: Tensor, bias: Tensor | None) -> Product:
     return product
 
 
-def key_value_cache(
-    *, layers: int, heads: int, key_heads: int, head_dim: int, rows: int, prompt_width: int, own_width: int
-) -> LatentCache:
-    """A cache whose tokens are key and value of one key head after another."""
-    return LatentCache(
+def key_value_layout(*, layers: int, heads: int, key_heads: int, head_dim: int) -> Layout:
+    """Tokens that are key and value of one key head after another."""
+    return Layout(
         layers=layers,
         heads=heads,
-        rows=rows,
-        prompt_width=prompt_width,
-        own_width=own_width,
         shares=key_heads,
         share_dim=2 * head_dim,
         key=slice(0, head_dim),
@@ -231,7 +221,7 @@ def key_value_cache(
 
 
 def causal_attention(query_MHD: Tensor, cached_MD: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Attention of each sequence to itself, (M, H, D); queries are scaled, `cached_MD` as `key_value_cache` has it."""
+    """Attention of each sequence to itself, (M, H, D); queries are scaled, `cached_MD` as `key_value_layout` has it."""
     key_MGD, value_MGD = cached_MD.view(len(cached_MD), -1, 2, query_MHD.shape[-1]).unbind(2)
     outputs = []
     for sequence in zip(query_MHD.split(lengths), key_MGD.split(lengths), value_MGD.split(lengths), strict=True):

@@ -27,6 +27,19 @@ SPAN_ROWS = 32
 SHORTER = 0.75
 
 
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What is cached of a token in each of `layers` layers: `shares` shares, each of `share_dim` numbers, among which
+    `key` and `value` lie."""
+
+    layers: int
+    heads: int
+    shares: int
+    share_dim: int
+    key: slice
+    value: slice
+
+
 class LatentCache:
     """What live rows attend to: each prompt's tokens once, and each row's own tokens in a strip of its own.
 
@@ -34,24 +47,13 @@ class LatentCache:
     prompt, and the strips' lengths, the better the more they are in descending order.
     """
 
-    def __init__(
-        self,
-        *,
-        layers: int,
-        heads: int,
-        rows: int,
-        prompt_width: int,
-        own_width: int,
-        shares: int,
-        share_dim: int,
-        key: slice,
-        value: slice,
-    ) -> None:
-        """`key` and `value`: where they lie in one of the `shares` shares, each `share_dim` wide, of a cached token."""
+    def __init__(self, layout: Layout, *, rows: int, prompt_width: int, own_width: int) -> None:
+        """Prompts have up to `prompt_width` tokens, rows up to `own_width` of their own."""
+        shares, key, value = layout.shares, layout.key, layout.value
         self._prompts_LPGWE, self._own_LNGWE = (
-            _zeros(layers, rows, shares, width, share_dim) for width in (max(prompt_width, 1), own_width)
+            _zeros(layout.layers, rows, shares, width, layout.share_dim) for width in (max(prompt_width, 1), own_width)
         )
-        self._heads = heads // shares
+        self._heads = layout.heads // shares
         self._shares = shares
         self._key, self._value = key, value
         own_LBWE = self._own_LNGWE.flatten(1, 2)

@@ -23,7 +23,7 @@ from afterbase.rollout.endpoint.reply_body import reply_of
 from afterbase.rollout.endpoint.request_cache import RequestCache, request_key
 from afterbase.rollout.engine import Completion, Engine, FinishReason, Sampling
 from afterbase.rollout.local.local_engine import LocalEngine
-from afterbase.rollout.server.incremental_text import IncrementalText, Spelling
+from afterbase.rollout.server.incremental_text import IncrementalText, TokenBytes
 from afterbase.rollout.vllm.vllm_engine import VllmEngine
 
 Finish = Callable[[int, Reply], None]
@@ -63,7 +63,7 @@ class EngineModel:
         self._engine = LocalEngine(lm.model) if engine_url is None else None
         self._stop_ids = stop_token_ids(lm)
         self._context = context
-        self._spelling = Spelling(lm.tokenizer) if as_served else None
+        self._token_bytes = TokenBytes(lm.tokenizer) if as_served else None
         self._cache = cache
 
     def describe(self) -> dict[str, Any]:
@@ -119,12 +119,12 @@ class EngineModel:
                 for place in places:
                     finish(place, asked)
                 continue
-            seed = request.body("")["seed"] if self._spelling and request.seed is not None else request.seed or 0
+            seed = request.body("")["seed"] if self._token_bytes and request.seed is not None else request.seed or 0
             batches[(request.temperature, seed, len(places))].append(asked)
         return batches
 
     def _samples_of_prompts(self, requests: Sequence[ChatRequest]) -> list[list[int]]:
-        if self._spelling is not None:
+        if self._token_bytes is not None:
             return [[place] for place in range(len(requests))]
         groups: list[list[int]] = []
         for place, request in enumerate(requests):
@@ -155,10 +155,10 @@ class EngineModel:
         if len(completion.token_ids) > limit:
             completion = replace(completion, token_ids=completion.token_ids[:limit], finish=FinishReason.LENGTH)
         ids = completion.token_ids
-        if self._spelling is None:
+        if self._token_bytes is None:
             text = text_of(self._lm, completion)
         else:
-            spelt = IncrementalText(self._spelling, continues=request.plain)
+            spelt = IncrementalText(self._token_bytes, continues=request.plain)
             text = spelt.add(*(i for i in ids if i not in self._stop_ids)) + spelt.end()
         return Reply(text=text, tokens=len(ids), finish=str(completion.finish), token_ids=tuple(ids))
 

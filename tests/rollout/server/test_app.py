@@ -21,8 +21,8 @@ from afterbase.model.load import LanguageModel
 from afterbase.rollout.engine import FinishReason, Sampling
 from afterbase.rollout.local.local_engine import LocalEngine
 from afterbase.rollout.server.app import create_app
-from afterbase.rollout.server.completions import Answering
-from afterbase.rollout.server.request_tokens import Preparing
+from afterbase.rollout.server.completions import CompletionResponse
+from afterbase.rollout.server.request_tokens import RequestValidator
 from afterbase.rollout.server.sample_request import Event, SampleRequest
 from afterbase.rollout.server.serving_engine import ServingEngine
 from fuzz_requests import RAW_CHATS, RAW_COMPLETIONS, in_form
@@ -323,7 +323,7 @@ def test_other_paths_and_methods_are_refused_in_form(asked, method, path, status
 
 
 def test_a_fault_of_ours_is_told_by_the_name_of_its_entry(url, monkeypatch, caplog):
-    monkeypatch.setattr(Preparing, "_prepare", lambda *_: 1 // 0)
+    monkeypatch.setattr(RequestValidator, "_validate", lambda *_: 1 // 0)
     answer = httpx.post(f"{url}/v1/completions", json={"prompt": "x"})
     error = answer.json()["error"]
     assert (answer.status_code, error["type"], error["code"]) == (500, "server_error", "internal_error")
@@ -335,7 +335,7 @@ def test_a_fault_of_ours_is_told_by_the_name_of_its_entry(url, monkeypatch, capl
 @pytest.mark.parametrize("error", [ArithmeticError("no numbers"), None])
 def test_a_stream_that_fails_midway_ends_in_an_error(url, monkeypatch, error):
     """By the engine, as an event, or by a fault of ours."""
-    submit, chunk = ServingEngine.submit, Answering._chunk
+    submit, chunk = ServingEngine.submit, CompletionResponse._chunk
     monkeypatch.setattr(
         ServingEngine, "submit", lambda engine, request: submit(engine, replace(request, send=failing(request)))
     )
@@ -346,11 +346,11 @@ def test_a_stream_that_fails_midway_ends_in_an_error(url, monkeypatch, error):
 
         return send
 
-    def broken(self: Answering, choice: Any, content: Any, tokens: Any, offsets: Any) -> Any:
+    def broken(self: CompletionResponse, choice: Any, content: Any, tokens: Any, offsets: Any) -> Any:
         return chunk(self, choice, content, tokens, offsets) if not tokens else 1 // 0
 
     if error is None:
-        monkeypatch.setattr(Answering, "_chunk", broken)
+        monkeypatch.setattr(CompletionResponse, "_chunk", broken)
     answer = httpx.post(f"{url}/v1/completions", json={"prompt": "x", "stream": True, "logprobs": 0})
     events = answer.text.strip().split("\n\n")
     assert answer.status_code == 200

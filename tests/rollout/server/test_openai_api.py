@@ -5,8 +5,14 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from afterbase.rollout.server.incremental_text import Spelling
-from afterbase.rollout.server.openai_api import MOST, ChatRequest, CompletionRequest, chat_logprobs, completion_logprobs
+from afterbase.rollout.server.incremental_text import TokenBytes
+from afterbase.rollout.server.openai_api import (
+    MAX_ITEMS,
+    ChatRequest,
+    CompletionRequest,
+    chat_logprobs,
+    completion_logprobs,
+)
 from afterbase.rollout.server.sample_request import Token
 from tokenizer_kinds import byte_fallback, padded
 
@@ -95,7 +101,7 @@ def test_turns_that_cannot_be_honoured_are_refused(turn):
         {"stop": ""}, {"stop": ["a", ""]}, {"stop": "x" * 1025}, {"stream": 1}, {"stream_options": {}},
         {"logprobs": 1}, {"logprobs": True, "top_logprobs": 21}, {"top_logprobs": 1}, {"logit_bias": {"1": 5}},
         {"tools": [{}]}, {"tool_choice": "required"}, {"response_format": {"type": "json_object"}},
-        {"messages": [USER] * (MOST + 1)}, {"reasoning_effort": "low"}, {"temprature": 1},
+        {"messages": [USER] * (MAX_ITEMS + 1)}, {"reasoning_effort": "low"}, {"temprature": 1},
     ],
     ids=lambda changed: str(changed)[:40],
 )  # fmt: skip
@@ -106,7 +112,7 @@ def test_types_and_ranges_are_looked_at_before_anything_is_done(changed):
 
 @pytest.mark.parametrize(
     "prompt",
-    [[], "", [True], [1.0], [1, "a"], ["a", 1], [[1], ["a"]], [[1], "a"], [None], {}, [{}], [[1]] * (MOST + 1)],
+    [[], "", [True], [1.0], [1, "a"], ["a", 1], [[1], ["a"]], [[1], "a"], [None], {}, [{}], [[1]] * (MAX_ITEMS + 1)],
     ids=lambda prompt: str(prompt)[:20],
 )
 def test_a_prompt_is_of_one_kind(prompt):
@@ -121,16 +127,16 @@ def token(token_id: int, *top: int) -> Token:
 def test_ids_beyond_the_tokenizer_are_entries_without_text():
     tokenizer = padded()
     beyond = len(tokenizer) + 5
-    [entry] = chat_logprobs(Spelling(tokenizer), [token(beyond, beyond, beyond + 1)])["content"]
+    [entry] = chat_logprobs(TokenBytes(tokenizer), [token(beyond, beyond, beyond + 1)])["content"]
     assert (entry["token"], entry["bytes"]) == ("", [])
     assert [(top["token"], top["bytes"]) for top in entry["top_logprobs"]] == [("", [])] * 2
-    assert completion_logprobs(Spelling(tokenizer), [token(beyond, beyond)], [0])["tokens"] == [""]
+    assert completion_logprobs(TokenBytes(tokenizer), [token(beyond, beyond)], [0])["tokens"] == [""]
 
 
 def test_entries_have_true_bytes_and_leading_spaces():
     tokenizer = byte_fallback()
     ids: Any = tokenizer.convert_tokens_to_ids(["<0x0A>", "▁the", "<0xE4>", "<0xBD>"])
-    content = chat_logprobs(Spelling(tokenizer), [token(i) for i in ids])["content"]
+    content = chat_logprobs(TokenBytes(tokenizer), [token(i) for i in ids])["content"]
     assert [entry["bytes"] for entry in content] == [[10], [32, 116, 104, 101], [0xE4], [0xBD]]
     assert [entry["token"] for entry in content] == ["\n", " the", "\ufffd", "\ufffd"]
 

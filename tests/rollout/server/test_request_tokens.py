@@ -9,26 +9,26 @@ import pytest
 from hypothesis import given
 
 from afterbase.rollout.server.openai_api import AnyRequest, ApiError, ChatRequest, CompletionRequest
-from afterbase.rollout.server.request_tokens import MOST_KEPT, Prepared, Preparing, read_request
+from afterbase.rollout.server.request_tokens import MAX_KEPT, RequestValidator, ValidatedRequest, read_request
 from fuzz_requests import RAW_CHATS, RAW_COMPLETIONS, in_form
 
 CONTEXT = 512
 
 
 @pytest.fixture
-def preparing(toy_lm):
-    made = Preparing(toy_lm, name="toy", context=CONTEXT, prompt_tokens=4 * CONTEXT)
+def validator(toy_lm):
+    made = RequestValidator(toy_lm, name="toy", context=CONTEXT, prompt_tokens=4 * CONTEXT)
     yield made
     made.close()
 
 
-def prepared(preparing: Preparing, body: dict[str, Any] | bytes, *, left: bool = False) -> Prepared:
+def validated(validator: RequestValidator, body: dict[str, Any] | bytes, *, left: bool = False) -> ValidatedRequest:
     sent = body if isinstance(body, bytes) else json.dumps(body).encode()
     gone = threading.Event()
     if left:
         gone.set()
     kind = CompletionRequest if b'"prompt"' in sent else ChatRequest
-    return asyncio.run(preparing.run(kind, sent, gone))
+    return asyncio.run(validator.validate(kind, sent, gone))
 
 
 def chat(*contents: str, **settings: Any) -> dict[str, Any]:
@@ -75,9 +75,9 @@ def test_what_is_no_json_is_told_so(body):
 
 def test_a_pair_of_surrogates_is_one_character():
     body = b'{"messages": [{"role": "user", "content": "\\ud83d\\ude00"}]}'
-    wanted = read_request(ChatRequest, body)
-    assert isinstance(wanted, ChatRequest)
-    assert wanted.messages[0].content == "😀"
+    request = read_request(ChatRequest, body)
+    assert isinstance(request, ChatRequest)
+    assert request.messages[0].content == "😀"
 
 
 @pytest.mark.parametrize(
@@ -97,19 +97,22 @@ def test_a_pair_of_surrogates_is_one_character():
     ],
     ids=lambda value: str(value)[:40],
 )
-def test_work_is_bounded_before_it_is_begun(preparing, body, param, said):
+def test_work_is_bounded_before_it_is_begun(validator, body, param, said):
     with pytest.raises(ApiError, match=said) as raised:
-        prepared(preparing, body)
+        validated(validator, body)
     assert (raised.value.status, raised.value.body["error"]["param"]) == (400, param)
 
 
-def test_without_a_limit_all_choices_share_what_may_be_kept(preparing):
-    alone, many = prepared(preparing, chat("x")), prepared(preparing, chat("x", n=128, logprobs=True, top_logprobs=20))
-    assert alone.limit == CONTEXT - len(alone.prompts[0])
-    assert many.limit == MOST_KEPT // (128 * 21)
+def test_without_a_limit_all_choices_share_what_may_be_kept(validator):
+    alone, many = (
+        validated(validator, chat("x")),
+        validated(validator, chat("x", n=128, logprobs=True, top_logprobs=20)),
+    )
+    assert alone.max_new_tokens == CONTEXT - len(alone.prompts[0])
+    assert many.max_new_tokens == MAX_KEPT // (128 * 21)
 
 
-def test_a_template_that_refuses_is_quoted(preparing, toy_lm, monkeypatch):
+def test_a_template_that_refuses_is_quoted(validator, toy_lm, monkeypatch):
     for template, said in (
         ("{{ raise_exception('Only users here!') }}", "Only users here!"),
         ("{{ messages[0].content.nothing() }}", "nothing"),
@@ -118,11 +121,11 @@ def test_a_template_that_refuses_is_quoted(preparing, toy_lm, monkeypatch):
     ):
         monkeypatch.setattr(toy_lm.tokenizer, "chat_template", template)
         with pytest.raises(ApiError, match=said) as raised:
-            prepared(preparing, chat("x"))
+            validated(validator, chat("x"))
         assert (raised.value.status, raised.value.body["error"]["param"]) == (400, "messages")
 
 
-def test_a_client_that_has_left_is_not_worked_for(preparing):
+def test_a_client_that_has_left_is_not_worked_for(validator):
     with pytest.raises(ApiError) as raised:
-        prepared(preparing, {"prompt": ["x"] * 2000}, left=True)
+        validated(validator, {"prompt": ["x"] * 2000}, left=True)
     assert raised.value.status == 499

@@ -28,10 +28,10 @@ from afterbase.core.secret_masking import masked
 from afterbase.model.load import LanguageModel
 from afterbase.model.stop import stop_token_ids
 from afterbase.rollout.engine import Sampling
-from afterbase.rollout.server.completions import Answering
-from afterbase.rollout.server.incremental_text import Spelling
+from afterbase.rollout.server.completions import CompletionResponse
+from afterbase.rollout.server.incremental_text import TokenBytes
 from afterbase.rollout.server.openai_api import AnyRequest, ApiError, ChatRequest, CompletionRequest
-from afterbase.rollout.server.request_tokens import Prepared, Preparing
+from afterbase.rollout.server.request_tokens import RequestValidator, ValidatedRequest
 from afterbase.rollout.server.serving_engine import ServingEngine
 
 _SEEDS = 2**63
@@ -56,17 +56,14 @@ def create_app(
 
     Raises UserError where the local engine cannot run the model.
     """
-    live = ServingEngine(lm.model, max_rows=max_rows, token_budget=token_budget)
-    preparing = Preparing(lm, name=name, context=live.context, prompt_tokens=token_budget)
-    spelling, stop_ids = Spelling(lm.tokenizer), stop_token_ids(lm)
-    created = int(time.time())
+    api = _Api(lm, name=name, max_rows=max_rows, token_budget=token_budget, digest=digest)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        live.start()
+        api.engine.start()
         yield
-        live.stop()
-        preparing.close()
+        api.engine.stop()
+        api.validator.close()
 
     rules = Rules(
         say=say,
@@ -80,8 +77,6 @@ def create_app(
     app.add_exception_handler(ApiError, _say)
     app.add_exception_handler(HTTPException, _say_http)
     app.add_exception_handler(Exception, _say_fault)
-    model = {"id": name, "object": "model", "created": created, "owned_by": "afterbase"}
-    model = {**model, "max_model_len": live.context, "digest": digest}
 
     @app.get("/health")
     async def health() -> dict[str, str]:
@@ -89,35 +84,52 @@ def create_app(
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [model]}
+        return {"object": "list", "data": [api.model]}
 
-    @app.get("/v1/models/{wanted:path}")
-    async def one_model(wanted: str) -> dict[str, Any]:
-        if wanted != name:
-            raise ApiError(404, f"no model `{wanted[:80]}` here, only `{name}`", code="model_not_found")
-        return model
+    @app.get("/v1/models/{asked:path}")
+    async def one_model(asked: str) -> dict[str, Any]:
+        if asked != name:
+            raise ApiError(404, f"no model `{asked[:80]}` here, only `{name}`", code="model_not_found")
+        return api.model
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request) -> Response:
-        return await answer(request, ChatRequest)
+        return await api.answer(request, ChatRequest)
 
     @app.post("/v1/completions")
     async def completions(request: Request) -> Response:
-        return await answer(request, CompletionRequest)
+        return await api.answer(request, CompletionRequest)
 
-    async def answer(request: Request, kind: type[AnyRequest]) -> Response:
+    return app
+
+
+class _Api:
+    """One model's engine, and the way of a request through it."""
+
+    def __init__(self, lm: LanguageModel, *, name: str, max_rows: int, token_budget: int, digest: str | None) -> None:
+        self.engine = ServingEngine(lm.model, max_rows=max_rows, token_budget=token_budget)
+        context = self.engine.context
+        self.validator = RequestValidator(lm, name=name, context=context, prompt_tokens=token_budget)
+        model = {"id": name, "object": "model", "created": int(time.time()), "owned_by": "afterbase"}
+        self.model = {**model, "max_model_len": context, "digest": digest}
+        self._name = name
+        self._token_bytes, self._stop_ids = TokenBytes(lm.tokenizer), stop_token_ids(lm)
+
+    async def answer(self, request: Request, kind: type[AnyRequest]) -> Response:
         gone = threading.Event()
         try:
             body = await request.body()
-            prepared = await _unless_gone(request, preparing.run(kind, body, gone), gone.set)
-            answering = Answering(spelling, prepared.wanted, prepared.prompts, name=name, stop_ids=stop_ids)
-            _submit(prepared, answering)
-            if prepared.wanted.stream:
-                return StreamingResponse(_server_sent(answering), media_type="text/event-stream")
+            validated = await _unless_gone(request, self.validator.validate(kind, body, gone), gone.set)
+            response = CompletionResponse(
+                self._token_bytes, validated.request, validated.prompts, name=self._name, stop_ids=self._stop_ids
+            )
+            self._submit(validated, response)
+            if validated.request.stream:
+                return StreamingResponse(_server_sent(response), media_type="text/event-stream")
             try:
-                whole = await _unless_gone(request, answering.whole(), answering.abort)
+                whole = await _unless_gone(request, response.whole(), response.abort)
             finally:
-                answering.abort()
+                response.abort()
             return Response(await asyncio.to_thread(json_text, whole), media_type="application/json")
         except ClientDisconnect:
             raise _gone() from None
@@ -126,16 +138,16 @@ def create_app(
         except Exception as error:
             raise _fault(error) from error
 
-    def _submit(prepared: Prepared, answering: Answering) -> None:
-        wanted = prepared.wanted
-        for index in range(len(prepared.prompts)):
-            seed = secrets.randbelow(_SEEDS) if wanted.seed is None else wanted.seed
+    def _submit(self, validated: ValidatedRequest, response: CompletionResponse) -> None:
+        asked = validated.request
+        for index in range(len(validated.prompts)):
             sampling = Sampling(
-                temperature=wanted.temperature, max_new_tokens=prepared.limit, stop_token_ids=stop_ids, seed=seed
+                temperature=asked.temperature,
+                max_new_tokens=validated.max_new_tokens,
+                stop_token_ids=self._stop_ids,
+                seed=secrets.randbelow(_SEEDS) if asked.seed is None else asked.seed,
             )
-            live.submit(answering.ask(index, sampling))
-
-    return app
+            self.engine.submit(response.sample_request(index, sampling))
 
 
 def say(refusal: Refusal) -> tuple[str, bytes]:
@@ -144,10 +156,10 @@ def say(refusal: Refusal) -> tuple[str, bytes]:
     return "application/json", json.dumps(error.body).encode()
 
 
-async def _server_sent(answering: Answering) -> AsyncIterator[str]:
+async def _server_sent(response: CompletionResponse) -> AsyncIterator[str]:
     """Server-sent events; a client that goes away ends this in the middle, and with it the answers."""
     try:
-        async for chunk in answering.chunks():
+        async for chunk in response.chunks():
             yield f"data: {json.dumps(chunk, separators=(',', ':'), allow_nan=False)}\n\n"
         yield "data: [DONE]\n\n"
     except ApiError as error:
@@ -155,7 +167,7 @@ async def _server_sent(answering: Answering) -> AsyncIterator[str]:
     except Exception as error:
         yield f"data: {json.dumps(_fault(error).body)}\n\n"
     finally:
-        answering.abort()
+        response.abort()
 
 
 async def _unless_gone(request: Request, work: Awaitable[T], let_go: Callable[[], None]) -> T:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from afterbase.rollout.engine import FinishReason, Sampling
-from afterbase.rollout.server.incremental_text import IncrementalText, Spelling
+from afterbase.rollout.server.incremental_text import IncrementalText, TokenBytes
 from afterbase.rollout.server.openai_api import (
     AnyRequest,
     ApiError,
@@ -23,8 +23,8 @@ from afterbase.rollout.server.openai_api import (
 )
 from afterbase.rollout.server.sample_request import Event, SampleRequest, Token
 
-_FAR_BEHIND, _CAUGHT_UP = 4096, 1024  # events that a reader has not taken; below the latter the engine goes on
-_AT_ONCE = 32  # events between two turns of others on the event loop
+_HIGH_WATER, _LOW_WATER = 4096, 1024  # events that a reader has not taken; below the latter the engine goes on
+_EVENTS_PER_TURN = 32  # events between two turns of others on the event loop
 
 
 class _Form(StrEnum):
@@ -46,22 +46,22 @@ class _Choice:
     finish: FinishReason | None = None
 
 
-class Answering:
+class CompletionResponse:
     """`n` choices for each prompt, in the order of the prompts. To be used within one event loop."""
 
     def __init__(
         self,
-        spelling: Spelling,
-        wanted: AnyRequest,
+        token_bytes: TokenBytes,
+        request: AnyRequest,
         prompts: list[list[int]],
         *,
         name: str,
         stop_ids: tuple[int, ...],
     ) -> None:
-        self._spelling = spelling
-        self._wanted = wanted
+        self._token_bytes = token_bytes
+        self._request = request
         self._prompts = prompts
-        self._form = _Form.CHAT if isinstance(wanted, ChatRequest) else _Form.COMPLETION
+        self._form = _Form.CHAT if isinstance(request, ChatRequest) else _Form.COMPLETION
         self._stop_ids = stop_ids
         self._head = {
             "id": ("chatcmpl-" if self._form is _Form.CHAT else "cmpl-") + secrets.token_hex(12),
@@ -70,18 +70,18 @@ class Answering:
         }
         continues = self._form is _Form.COMPLETION
         self._choices = [
-            _Choice(place, prompt, IncrementalText(spelling, wanted.stop_strings, continues=continues))
-            for place, prompt in enumerate(prompt for prompt in prompts for _ in range(wanted.n))
+            _Choice(place, prompt, IncrementalText(token_bytes, request.stop_strings, continues=continues))
+            for place, prompt in enumerate(prompt for prompt in prompts for _ in range(request.n))
         ]
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[tuple[int, Event]] = asyncio.Queue()
         self._sent = self._taken = 0
-        self._behind = False
+        self._is_backlogged = False
         self._aborted = False
 
-    def ask(self, prompt_index: int, sampling: Sampling) -> SampleRequest:
+    def sample_request(self, prompt_index: int, sampling: Sampling) -> SampleRequest:
         """What to submit to the engine for one of the prompts."""
-        first = prompt_index * self._wanted.n
+        first = prompt_index * self._request.n
 
         def send(sample: int, event: Event) -> None:
             self._sent += 1
@@ -89,19 +89,19 @@ class Answering:
 
         return SampleRequest(
             prompt=tuple(self._prompts[prompt_index]),
-            samples=self._wanted.n,
+            samples=self._request.n,
             sampling=sampling,
-            top_logprobs=self._wanted.top or 0,
+            top_logprobs=self._request.top or 0,
             send=send,
             cancelled=lambda sample: self._aborted or self._choices[first + sample].finish is not None,
-            backlogged=self._far_behind,
+            backlogged=self._backlogged,
             group=self,
         )
 
-    def _far_behind(self) -> bool:
+    def _backlogged(self) -> bool:
         waiting = self._sent - self._taken
-        self._behind = waiting > (_CAUGHT_UP if self._behind else _FAR_BEHIND)
-        return self._behind and not self._aborted
+        self._is_backlogged = waiting > (_LOW_WATER if self._is_backlogged else _HIGH_WATER)
+        return self._is_backlogged and not self._aborted
 
     def abort(self) -> None:
         """Nobody reads on: what still runs ends at the engine's next step."""
@@ -109,14 +109,14 @@ class Answering:
 
     async def whole(self) -> dict[str, Any]:
         """The JSON of the answer in one piece."""
-        async for choice, piece, tokens in self._advances():
+        async for choice, piece, tokens in self._increments():
             choice.pieces.append(piece)
             choice.tokens += tokens
         return await asyncio.to_thread(self._whole)
 
     def _whole(self) -> dict[str, Any]:
         body = {**self._head, "object": str(self._form), "usage": self._usage()}
-        if self._form is _Form.CHAT and self._wanted.return_token_ids:
+        if self._form is _Form.CHAT and self._request.return_token_ids:
             body["prompt_token_ids"] = self._prompts[0]
         return {**body, "choices": [self._whole_choice(choice) for choice in self._choices]}
 
@@ -125,31 +125,31 @@ class Answering:
         if self._form is _Form.CHAT:
             for choice in self._choices:
                 yield self._chunk(choice, {"delta": {"role": "assistant", "content": ""}}, [], [])
-        async for choice, piece, tokens in self._advances():
+        async for choice, piece, tokens in self._increments():
             offsets, choice.offsets = choice.offsets, []
             finished = choice.finish is not None
-            if piece or finished or (tokens and (self._wanted.top is not None or self._wanted.return_token_ids)):
+            if piece or finished or (tokens and (self._request.top is not None or self._request.return_token_ids)):
                 chat = {"delta": {"content": piece} if piece or not finished else {}}
                 yield self._chunk(choice, chat if self._form is _Form.CHAT else {"text": piece}, tokens, offsets)
-        if self._wanted.stream_options is not None and self._wanted.stream_options.include_usage:
+        if self._request.stream_options is not None and self._request.stream_options.include_usage:
             yield {**self._chunk_head(), "choices": [], "usage": self._usage()}
 
-    async def _advances(self) -> AsyncIterator[tuple[_Choice, str, list[Token]]]:
+    async def _increments(self) -> AsyncIterator[tuple[_Choice, str, list[Token]]]:
         """What each event adds to its choice: certain text, and the token if there is one."""
         running = len(self._choices)
         while running:
             index, event = await self._events.get()
             self._taken += 1
-            if self._taken % _AT_ONCE == 0:
+            if self._taken % _EVENTS_PER_TURN == 0:
                 await asyncio.sleep(0)
             choice = self._choices[index]
             if choice.finish is not None:
                 continue  # sampled after a stop string, before the engine knew
-            piece, tokens = self._advance(choice, event)
+            piece, tokens = self._increment(choice, event)
             running -= choice.finish is not None
             yield choice, piece, tokens
 
-    def _advance(self, choice: _Choice, event: Event) -> tuple[str, list[Token]]:
+    def _increment(self, choice: _Choice, event: Event) -> tuple[str, list[Token]]:
         match event:
             case Exception():
                 raise ApiError(500, f"the engine failed: {event}")
@@ -186,13 +186,13 @@ class Answering:
 
     def _common(self, choice: _Choice, tokens: Sequence[Token], offsets: Sequence[int]) -> dict[str, Any]:
         common: dict[str, Any] = {"index": choice.index, "finish_reason": choice.finish, "logprobs": None}
-        if self._wanted.top is not None:
+        if self._request.top is not None:
             common["logprobs"] = (
-                chat_logprobs(self._spelling, tokens)
+                chat_logprobs(self._token_bytes, tokens)
                 if self._form is _Form.CHAT
-                else completion_logprobs(self._spelling, tokens, offsets)
+                else completion_logprobs(self._token_bytes, tokens, offsets)
             )
-        if self._wanted.return_token_ids:
+        if self._request.return_token_ids:
             common["token_ids"] = [token.id for token in tokens]
             if self._form is _Form.COMPLETION:
                 common["prompt_token_ids"] = choice.prompt

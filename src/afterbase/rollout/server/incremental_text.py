@@ -18,7 +18,7 @@ _BYTES = {character: byte for byte, character in bytes_to_unicode().items()}
 _BYTE_TOKEN = re.compile("<0x([0-9A-F]{2})>")  # SentencePiece's spelling of a byte that no other token holds
 
 
-class Spelling:
+class TokenBytes:
     """What each token of a tokenizer adds to a text, in bytes, which need not be whole characters."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -28,20 +28,20 @@ class Spelling:
         kinds = set(_kinds(json.loads(decoder.__getstate__()))) if decoder is not None else set()
         self._by_byte, self._byte_tokens = "ByteLevel" in kinds, "ByteFallback" in kinds
         self._anchor = next((i for i in map(tokenizer.convert_tokens_to_ids, "aeA1.") if isinstance(i, int)), 0)
-        self._behind: dict[int, bytes] = {}
+        self._continuing: dict[int, bytes] = {}
 
-    def behind(self, token_id: int) -> bytes:
+    def continuing(self, token_id: int) -> bytes:
         """Its bytes behind another token, a leading space among them."""
-        spelt = self._behind.get(token_id)
+        spelt = self._continuing.get(token_id)
         if spelt is None:
-            spelt = self._behind[token_id] = self._spell(token_id, behind=True)
+            spelt = self._continuing[token_id] = self._spell(token_id, continuing=True)
         return spelt
 
     def first(self, token_id: int) -> bytes:
         """Its bytes at the beginning of a text, where some tokenizers show no leading space."""
-        return self.behind(token_id) if self._by_byte else self._spell(token_id, behind=False)
+        return self.continuing(token_id) if self._by_byte else self._spell(token_id, continuing=False)
 
-    def _spell(self, token_id: int, *, behind: bool) -> bytes:
+    def _spell(self, token_id: int, *, continuing: bool) -> bytes:
         name = self._tokenizer.convert_ids_to_tokens(token_id)
         if not isinstance(name, str):
             return b""
@@ -51,7 +51,7 @@ class Spelling:
         byte = _BYTE_TOKEN.fullmatch(name) if self._byte_tokens else None
         if byte is not None:
             return bytes.fromhex(byte[1])
-        if not behind:
+        if not continuing:
             return self._decode(token_id).encode()
         anchor, both = self._decode(self._anchor), self._decode(self._anchor, token_id)
         return (both.removeprefix(anchor) if both.startswith(anchor) else self._decode(token_id)).encode()
@@ -77,8 +77,8 @@ class IncrementalText:
     characters known so far.
     """
 
-    def __init__(self, spelling: Spelling, stop: Sequence[str] = (), *, continues: bool = False) -> None:
-        self._spelling = spelling
+    def __init__(self, token_bytes: TokenBytes, stop: Sequence[str] = (), *, continues: bool = False) -> None:
+        self._token_bytes = token_bytes
         self._stop = stop
         self._begun = continues
         self._characters = codecs.getincrementaldecoder("utf-8")("replace")
@@ -94,7 +94,7 @@ class IncrementalText:
         """What is certain after these tokens and was not before, often nothing."""
         spelt = []
         for token_id in token_ids:
-            spelt.append((self._spelling.behind if self._begun else self._spelling.first)(token_id))
+            spelt.append((self._token_bytes.continuing if self._begun else self._token_bytes.first)(token_id))
             self._begun = True
         return self._release(self._characters.decode(b"".join(spelt)))
 

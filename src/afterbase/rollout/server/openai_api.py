@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from pydantic_core import PydanticCustomError
 
 from afterbase.rollout.engine import COOLEST
-from afterbase.rollout.server.incremental_text import Spelling
+from afterbase.rollout.server.incremental_text import TokenBytes
 from afterbase.rollout.server.sample_request import Token
 
-MOST = 2048  # messages of a chat, prompts of a request, choices of an answer: as many as OpenAI takes messages
+MAX_ITEMS = 2048  # messages of a chat, prompts of a request, choices of an answer: as many as OpenAI takes messages
 
 # Fields that would change the answer, with the values beside null under which they don't.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
@@ -200,7 +200,7 @@ class GenerationRequest(_Table):
 class ChatRequest(GenerationRequest):
     """POST /v1/chat/completions."""
 
-    messages: Annotated[list[Message], Len(1, MOST)]
+    messages: Annotated[list[Message], Len(1, MAX_ITEMS)]
     max_completion_tokens: Length | None = None
     logprobs: bool = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
@@ -248,9 +248,9 @@ class CompletionRequest(GenerationRequest):
             raise PydanticCustomError(
                 "prompt", "{name} is a text, token ids, or a list of texts or of token ids", {"name": "prompt"}
             )
-        if not isinstance(prompt[0], int) and not isinstance(prompt, str) and len(prompt) > MOST:
+        if not isinstance(prompt[0], int) and not isinstance(prompt, str) and len(prompt) > MAX_ITEMS:
             raise PydanticCustomError(
-                "too_many", "a {name} has {most} texts or lists of ids at most", {"name": "prompt", "most": MOST}
+                "too_many", "a {name} has {most} texts or lists of ids at most", {"name": "prompt", "most": MAX_ITEMS}
             )
         return prompt
 
@@ -290,11 +290,11 @@ def usage(prompt_tokens: int, completion_tokens: int) -> dict[str, int]:
     }
 
 
-def chat_logprobs(spelling: Spelling, tokens: Sequence[Token]) -> dict[str, Any]:
+def chat_logprobs(token_bytes: TokenBytes, tokens: Sequence[Token]) -> dict[str, Any]:
     """`choices[].logprobs` of chat completions."""
 
     def entry(token_id: int, logp: float) -> dict[str, Any]:
-        spelt = spelling.behind(token_id)
+        spelt = token_bytes.continuing(token_id)
         return {"token": spelt.decode(errors="replace"), "logprob": logp, "bytes": list(spelt)}
 
     return {
@@ -305,11 +305,11 @@ def chat_logprobs(spelling: Spelling, tokens: Sequence[Token]) -> dict[str, Any]
     }
 
 
-def completion_logprobs(spelling: Spelling, tokens: Sequence[Token], offsets: Sequence[int]) -> dict[str, Any]:
+def completion_logprobs(token_bytes: TokenBytes, tokens: Sequence[Token], offsets: Sequence[int]) -> dict[str, Any]:
     """`choices[].logprobs` of completions; candidates that are spelt the same show once, the most probable one."""
 
     def spelt(token_id: int) -> str:
-        return spelling.behind(token_id).decode(errors="replace")
+        return token_bytes.continuing(token_id).decode(errors="replace")
 
     return {
         "tokens": [spelt(t.id) for t in tokens],

@@ -17,25 +17,28 @@ from pydantic_core import from_json
 from afterbase.core.faults import fault
 from afterbase.core.tokens import prompt_ids
 from afterbase.model.load import LanguageModel
-from afterbase.rollout.server.openai_api import MOST, AnyRequest, ApiError, ChatRequest, CompletionRequest, Message
+from afterbase.rollout.server.openai_api import MAX_ITEMS, AnyRequest, ApiError, ChatRequest, CompletionRequest, Message
 
 COMPLETION_TOKENS = 16  # OpenAI's default for completions
-MOST_KEPT = 1 << 19  # tokens, and candidates beside them, of all choices of a request
+MAX_KEPT = 1 << 19  # tokens, and candidates beside them, of all choices of a request
 _SHORT_BYTES = 64 << 10
 _SHORT_THREADS, _LONG_THREADS = 2, 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Prepared:
+class ValidatedRequest:
     """A request that fits: its prompts, and the most tokens of each choice."""
 
-    wanted: AnyRequest
+    request: AnyRequest
     prompts: list[list[int]]
-    limit: int
+    max_new_tokens: int
 
 
-class Preparing:
-    """Prepares requests to the model called `name`, for an engine of that `context` and room for `prompt_tokens`."""
+class RequestValidator:
+    """Validates and tokenises requests to the model called `name`, for an engine of that `context`.
+
+    The prompts of a request have `prompt_tokens` tokens at most.
+    """
 
     def __init__(self, lm: LanguageModel, *, name: str, context: int, prompt_tokens: int) -> None:
         self._lm = lm
@@ -45,40 +48,40 @@ class Preparing:
         embeddings: Any = lm.model.get_input_embeddings()
         self._vocabulary: int = embeddings.num_embeddings
         self._longest_token = max(map(len, lm.tokenizer.get_vocab()))
-        self._short = ThreadPoolExecutor(_SHORT_THREADS, "prepare")
-        self._long = ThreadPoolExecutor(_LONG_THREADS, "prepare-long")
+        self._short = ThreadPoolExecutor(_SHORT_THREADS, "validate")
+        self._long = ThreadPoolExecutor(_LONG_THREADS, "validate-long")
 
-    async def run(self, kind: type[AnyRequest], body: bytes, gone: Event) -> Prepared:
+    async def validate(self, kind: type[AnyRequest], body: bytes, gone: Event) -> ValidatedRequest:
         """The request in a body. Raises ApiError for what is none, does not fit, or has lost its client."""
         pool = self._short if len(body) <= _SHORT_BYTES else self._long
-        return await asyncio.get_running_loop().run_in_executor(pool, self._prepare, kind, body, gone)
+        return await asyncio.get_running_loop().run_in_executor(pool, self._validate, kind, body, gone)
 
     def close(self) -> None:
         self._short.shutdown(cancel_futures=True)
         self._long.shutdown(cancel_futures=True)
 
-    def _prepare(self, kind: type[AnyRequest], body: bytes, gone: Event) -> Prepared:
-        wanted = read_request(kind, body)
-        if wanted.model not in (None, self._name):
-            said = f"no model `{wanted.model[:80]}` here, only `{self._name}`"
+    def _validate(self, kind: type[AnyRequest], body: bytes, gone: Event) -> ValidatedRequest:
+        request = read_request(kind, body)
+        if request.model not in (None, self._name):
+            said = f"no model `{request.model[:80]}` here, only `{self._name}`"
             raise ApiError(404, said, param="model", code="model_not_found")
-        if isinstance(wanted, ChatRequest):
-            prompts = [self._chat(wanted)]
-            asked = wanted.max_completion_tokens or wanted.max_tokens
+        if isinstance(request, ChatRequest):
+            prompts = [self._chat(request)]
+            asked = request.max_completion_tokens or request.max_tokens
         else:
-            self._refuse_many(wanted)
-            prompts = [self._completion(prompt) for prompt in wanted.prompts if not _left(gone)]
-            asked = wanted.max_tokens or COMPLETION_TOKENS
+            self._refuse_many(request)
+            prompts = [self._completion(prompt) for prompt in request.prompts if not _left(gone)]
+            asked = request.max_tokens or COMPLETION_TOKENS
         tokens = sum(map(len, prompts))
         if tokens > self._prompt_tokens:
             rule = f"the prompts of a request have {self._prompt_tokens} tokens at most, not {tokens}"
             raise ApiError(400, rule, param="prompt", code="context_length_exceeded")
-        return Prepared(wanted=wanted, prompts=prompts, limit=self._limit(wanted, prompts, asked))
+        return ValidatedRequest(request=request, prompts=prompts, max_new_tokens=self._limit(request, prompts, asked))
 
-    def _chat(self, wanted: ChatRequest) -> list[int]:
-        self._refuse_text(sum(len(message.content) for message in wanted.messages), "messages")
+    def _chat(self, request: ChatRequest) -> list[int]:
+        self._refuse_text(sum(len(message.content) for message in request.messages), "messages")
         try:
-            ids = prompt_ids(self._lm.tokenizer, [message.plain() for message in wanted.messages])
+            ids = prompt_ids(self._lm.tokenizer, [message.plain() for message in request.messages])
         except Exception as error:  # a template is a program of the model's author, and may raise anything
             said = str(error) or type(error).__name__
             raise ApiError(400, f"the model's chat template refuses: {said[:2000]}", param="messages") from None
@@ -94,11 +97,11 @@ class Preparing:
         self._refuse_ids(prompt, "prompt")
         return prompt
 
-    def _refuse_many(self, wanted: CompletionRequest) -> None:
-        choices = len(wanted.prompts) * wanted.n
-        if choices > MOST:
-            rule = f"a request has {MOST} choices at most: {len(wanted.prompts)} prompts and n {wanted.n} are {choices}"
-            raise ApiError(400, rule, param="n")
+    def _refuse_many(self, request: CompletionRequest) -> None:
+        choices = len(request.prompts) * request.n
+        if choices > MAX_ITEMS:
+            asked = f"{len(request.prompts)} prompts and n {request.n} are {choices}"
+            raise ApiError(400, f"a request has {MAX_ITEMS} choices at most: {asked}", param="n")
 
     def _refuse_text(self, characters: int, param: str) -> None:
         if characters > self._context * self._longest_token:
@@ -115,16 +118,16 @@ class Preparing:
         rule = f"this server's context is {self._context} tokens: {said}"
         return ApiError(400, rule, param=param, code="context_length_exceeded")
 
-    def _limit(self, wanted: AnyRequest, prompts: list[list[int]], asked: int | None) -> int:
+    def _limit(self, request: AnyRequest, prompts: list[list[int]], asked: int | None) -> int:
         """Tokens of each choice: as asked, where all of it fits; by default what is left."""
-        kept = MOST_KEPT // (len(prompts) * wanted.n * (1 + (wanted.top or 0)))
+        kept = MAX_KEPT // (len(prompts) * request.n * (1 + (request.top or 0)))
         longest = max(map(len, prompts))
         if asked is None:
             return min(self._context - longest, kept)
         if longest + asked > self._context:
             raise self._too_long(f"a prompt of {longest} leaves no room for max_tokens {asked}", "max_tokens")
         if asked > kept:
-            said = f"all choices of a request have {MOST_KEPT} tokens and top log-probabilities at most"
+            said = f"all choices of a request have {MAX_KEPT} tokens and top log-probabilities at most"
             raise ApiError(400, f"{said}: that leaves max_tokens {kept} for each, not {asked}", param="max_tokens")
         return asked
 

@@ -29,9 +29,10 @@ def files(text: str) -> list[str]:
 THEIRS = {"rules.toml", "math_equivalence.py", "lcb_runner/evaluation/testing_util.py"}
 
 
-def missing(text: str) -> list[str]:
-    """The names of files that are not there: by their path, or by their bare name anywhere."""
-    return [name for name in files(text) if name not in BARE and not any((root / name).is_file() for root in ROOTS)]
+def missing(text: str, *nearby: Path) -> list[str]:
+    """The names of files that are not there: by their path, from a folder `nearby`, or by their bare name anywhere."""
+    roots = (*ROOTS, *nearby)
+    return [name for name in files(text) if name not in BARE and not any((root / name).is_file() for root in roots)]
 
 
 @pages
@@ -40,7 +41,7 @@ def test_files_that_a_page_names_exist(page: Path):
 
 
 def test_files_that_docstrings_and_comments_name_exist():
-    lost = {str(path): missing(path.read_text()) for path in (ROOT / "src/afterbase").rglob("*.py")}
+    lost = {str(path): missing(path.read_text(), path.parent) for path in (ROOT / "src/afterbase").rglob("*.py")}
     assert {path: names for path, names in lost.items() if names} == {}
 
 

@@ -45,13 +45,13 @@ def test_rows_of_others_get_what_they_lack(tmp_path):
         (b'{"messages": "\xff"}', "line 2 .*no UTF-8: .* at byte 15"),
         ("{", "line 2 .*no JSON"),
         ("[1]", "line 2 .*list and no object"),
-        ("{}", "row 2 .*neither `messages` nor"),
-        ('{"messages": [{"role": "user"}]}', "row 2 .*no `content`"),
-        ('{"messages": [{"role": "user", "content": null}]}', "row 2 .*both strings"),
-        ('{"messages": 3}', "row 2 .*no list of turns"),
-        ('{"messages": []}', "row 2 .*`messages` has no turns"),
-        (GOOD.replace('"b"', '"\\ud800"'), "row 2 .*surrogate"),
-        (GOOD[:-1] + ', "extra": 3}', "row 2 .*`extra` is an object"),
+        ("{}", "line 2 .*neither `messages` nor"),
+        ('{"messages": [{"role": "user"}]}', "line 2 .*no `content`"),
+        ('{"messages": [{"role": "user", "content": null}]}', "line 2 .*both strings"),
+        ('{"messages": 3}', "line 2 .*no list of turns"),
+        ('{"messages": []}', "line 2 .*`messages` has no turns"),
+        (GOOD.replace('"b"', '"\\ud800"'), "line 2 .*surrogate"),
+        (GOOD[:-1] + ', "extra": 3}', "line 2 .*`extra` is an object"),
     ],
 )
 def test_what_is_no_row_is_named_with_its_line(tmp_path, line, what):
@@ -117,7 +117,7 @@ def test_what_a_row_says_of_its_turns_is_kept(tmp_path):
     ],
 )
 def test_fields_of_other_forms_are_named(tmp_path, field, why):
-    with pytest.raises(UserError, match=f"row 1 of .*{why}"):
+    with pytest.raises(UserError, match=f"line 1 of .*{why}"):
         as_read(jsonl(tmp_path, json.dumps({"messages": MESSAGES, **field})))
 
 

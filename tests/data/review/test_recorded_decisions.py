@@ -98,7 +98,7 @@ def test_decisions_are_read_by_prompt_and_response(tmp_path: Path):
 def test_a_line_that_is_no_decision_is_refused_with_its_place(bad: Any, tmp_path: Path):
     with pytest.raises(UserError) as refused:
         recorded_decisions(write(tmp_path / "d.jsonl", row(response="Hi."), bad))
-    assert "d.jsonl, line 2" in refused.value.got
+    assert f"line 2 of {tmp_path / 'd.jsonl'}" in refused.value.got
 
 
 def test_two_decisions_on_one_draft_are_refused(tmp_path: Path):

@@ -109,9 +109,9 @@ def test_puzzles_that_were_written_as_json_accept_their_own_answer(dataset: str,
         (row("maths", {"answer": "4"}, "", id=None), "id"),
         (row("maths", {"answer": "4"}, "", id=True), "id"),
         (row("maths", ["answer"], ""), "spec"),
-        ("[" * 100_000 + "\n", "the line"),
-        ("1" * 5000 + "\n", "the line"),
-        ("nonsense\n", "the line"),
+        ("[" * 100_000 + "\n", "nested too deeply"),
+        ("1" * 5000 + "\n", "more than 4,300 digits"),
+        ("nonsense\n", "no JSON from character 1 on"),
     ],
 )
 def test_a_row_that_is_none_is_told_with_its_line_before_any_is_judged(bad: Any, why: str, tmp_path: Path) -> None:

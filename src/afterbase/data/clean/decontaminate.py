@@ -25,9 +25,9 @@ from pydantic import Field
 
 from afterbase.core.config import Config
 from afterbase.core.errors import UserError
+from afterbase.core.row_files import json_rows
 from afterbase.core.sample import content_id
 from afterbase.data.clean.shingles import HASHES, Hashes, Offsets, Tokens, ngrams, tokens
-from afterbase.data.formats.json_lines import json_lines
 
 _FORMAT = "afterbase benchmark hashes"
 _SCHEMA = pa.schema([("gram", pa.uint64()), ("item", pa.int32())])
@@ -84,12 +84,12 @@ def benchmark_texts(path: Path, fields: Sequence[str]) -> list[str]:
     if not path.is_file():
         raise UserError("a benchmark's file exists", got=f"no file {path}", remedy="name another")
     texts = []
-    for number, row, _ in json_lines(path):
+    for place, row, _ in json_rows(path):
         for name in fields:
             if not isinstance(row.get(name), str) or not row[name].strip():
                 raise UserError(
                     "each item of a benchmark is a text",
-                    got=f"line {number} of {path} has no text `{name}`; it has {', '.join(map(str, row))}",
+                    got=f"{place} of {path} has no text `{name}`; it has {', '.join(map(str, row))}",
                     remedy="name another --field, or take the row out",
                 )
             texts.append(row[name])

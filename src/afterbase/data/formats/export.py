@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import SAMPLE_SCHEMA
-from afterbase.data.formats.json_lines import as_json
+from afterbase.data.formats.json_values import as_json
 
 Form = Literal["parquet", "chat", "sharegpt", "datasets"]
 _SPEAKERS = {"user": "human", "assistant": "gpt"}

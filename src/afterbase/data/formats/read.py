@@ -21,9 +21,10 @@ import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from afterbase.core.errors import UserError
+from afterbase.core.row_files import Row, json_rows, unreadable
 from afterbase.core.sample import SAMPLE_SCHEMA, content_id
 from afterbase.data.formats.conversations import SYSTEM, conversation_of
-from afterbase.data.formats.json_lines import as_json, json_lines, unreadable
+from afterbase.data.formats.json_values import as_json
 
 ROWS, _BYTES = 4096, 32 << 20
 _LONGEST = 1 << 27  # a long row is for the filters to drop, with its reason; this is a file without line breaks
@@ -52,7 +53,7 @@ def read_tables(path: Path, *, domain: str = "unnamed") -> Iterator[pa.Table]:
     elif path.suffix == ".arrow":
         yield from _arrow(path, domain)
     elif path.name.removesuffix(".gz").endswith((".jsonl", ".json", ".ndjson")):
-        yield from _tables(json_lines(path, longest=_LONGEST), path, domain)
+        yield from _tables(json_rows(path, longest=_LONGEST), path, domain)
     else:
         raise UserError(
             "rows are read from .parquet, .arrow, .jsonl and .json (.gz too), or a folder of the `datasets` library",
@@ -158,34 +159,36 @@ def _batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, d
     yield from _tables(_rows(batches, path), path, domain)
 
 
-def _rows(batches: Iterable[pa.RecordBatch], path: Path) -> Iterator[tuple[int, dict[str, Any], int]]:
+def _rows(batches: Iterable[pa.RecordBatch], path: Path) -> Iterator[Row]:
     number = 0
     for batch in batches:
         try:
             rows = batch.to_pylist()
         except UnicodeDecodeError as error:
-            raise _no_row(path, number + 1, "text that is no UTF-8, in it or in one of the next rows") from error
+            raise _no_row(
+                path, f"row {number + 1}", "text that is no UTF-8, in it or in one of the next rows"
+            ) from error
         for row in rows:
             number += 1
-            yield number, row, 0
+            yield Row(f"row {number}", row)
 
 
-def _tables(rows: Iterator[tuple[int, dict[str, Any], int]], path: Path, domain: str) -> Iterator[pa.Table]:
+def _tables(rows: Iterable[Row], path: Path, domain: str) -> Iterator[pa.Table]:
     batch: list[dict[str, Any]] = []
-    numbers: list[int] = []
+    places: list[str] = []
     size = 0
-    for number, raw, length in rows:
+    for place, raw, length in rows:
         try:
             batch.append(_record({name: value for name, value in raw.items() if value is not None}, path, domain))
         except ValueError as error:
-            raise _no_row(path, number, str(error)) from error
-        numbers.append(number)
+            raise _no_row(path, place, str(error)) from error
+        places.append(place)
         size += length
         if len(batch) >= ROWS or size >= _BYTES:
-            yield _table(batch, numbers, path)
-            batch, numbers, size = [], [], 0
+            yield _table(batch, places, path)
+            batch, places, size = [], [], 0
     if batch:
-        yield _table(batch, numbers, path)
+        yield _table(batch, places, path)
 
 
 def _record(raw: dict[str, Any], path: Path, domain: str) -> dict[str, Any]:
@@ -246,21 +249,21 @@ def _dumped(value: dict[str, Any]) -> str:
     return text
 
 
-def _table(batch: Sequence[dict[str, Any]], numbers: Sequence[int], path: Path) -> pa.Table:
+def _table(batch: Sequence[dict[str, Any]], places: Sequence[str], path: Path) -> pa.Table:
     try:
         return pa.Table.from_pylist(list(batch), SAMPLE_SCHEMA)
     except (pa.ArrowException, UnicodeEncodeError, TypeError, ValueError) as error:
-        for number, record in zip(numbers, batch, strict=True):
+        for place, record in zip(places, batch, strict=True):
             try:
                 pa.Table.from_pylist([record], SAMPLE_SCHEMA)
             except (pa.ArrowException, UnicodeEncodeError, TypeError, ValueError) as first:
-                raise _no_row(path, number, f"fields of other types: {first}") from error
+                raise _no_row(path, place, f"fields of other types: {first}") from error
         raise
 
 
-def _no_row(path: Path, number: int, what: str) -> UserError:
+def _no_row(path: Path, place: str, what: str) -> UserError:
     return UserError(
         "a row is a JSON object in UTF-8, with `messages` ({role, content}) or `conversations` ({from, value})",
-        got=f"row {number} of {path}: {what}",
+        got=f"{place} of {path}: {what}",
         remedy="correct the row, or take it out",
     )

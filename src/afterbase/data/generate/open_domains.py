@@ -4,8 +4,7 @@ The writer here is the domain's draft generator, which plays DeepSeek-V2.5's par
 shipped, labelled set, one recorded decision a draft. Drafts that were rejected stay as dropped rows.
 """
 
-import json
-
+from afterbase.core.row_files import json_rows
 from afterbase.core.sample import Sample, content_id, conversation, write_samples
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.domains import REVIEWED
@@ -50,4 +49,4 @@ def draft_of(domain: str, row: dict) -> Sample:
 
 def reviewed_rows(domain: str) -> list[dict]:
     """The rows of a domain's labelled set: prompt, response, reviewer, decision, reason, edited_response."""
-    return [json.loads(line) for line in REVIEWED[domain].read_text(encoding="utf-8").splitlines()]
+    return [row.values for row in json_rows(REVIEWED[domain])]

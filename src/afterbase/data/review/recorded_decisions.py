@@ -6,13 +6,14 @@ in JSON lines, one draft a line: prompt, response, reviewer, decision, reason, e
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from afterbase.core.errors import UserError
+from afterbase.core.row_files import json_rows
 from afterbase.core.sample import Sample, Status, Verdict, content_id
 
 STAGE = "review"
@@ -48,12 +49,12 @@ def recorded_decisions(path: Path) -> dict[str, Decision]:
     Raises UserError on a line that is no decision, and on a second line about the same draft.
     """
     decisions: dict[str, Decision] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        key, decision = _parse(line, where=f"{path.name}, line {number}")
+    for place, row, _ in json_rows(path):
+        key, decision = _decision(row, where=f"{place} of {path}")
         if key in decisions:
             raise UserError(
                 "a draft has one recorded decision",
-                got=f"a second one in {path.name}, line {number}",
+                got=f"a second one in {place} of {path}",
                 remedy="settle on one of the two lines and delete the other",
             )
         decisions[key] = decision
@@ -68,9 +69,8 @@ def apply_decisions(samples: Sequence[Sample], decisions: Mapping[str, Decision]
     return [sample if sample.dropped else _reviewed(sample, decisions.get(_key(sample))) for sample in samples]
 
 
-def _parse(line: str, *, where: str) -> tuple[str, Decision]:
+def _decision(row: Mapping[str, Any], *, where: str) -> tuple[str, Decision]:
     try:
-        row = json.loads(line)
         decision = Decision(
             outcome=Outcome(row["decision"]),
             reviewer=row["reviewer"],

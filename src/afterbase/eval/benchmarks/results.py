@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from afterbase.core.errors import UserError
 from afterbase.core.faults import first_fault
 from afterbase.core.reasoning import UNFINISHED
-from afterbase.core.rows import json_fault
+from afterbase.core.row_files import json_fault
 from afterbase.core.store import write_atomically
 from afterbase.eval.statistics import (
     Interval,

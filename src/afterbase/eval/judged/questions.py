@@ -4,8 +4,6 @@
 tatsu-lab/alpaca_eval's instructions with the baseline's outputs. `reward_bench.jsonl`: rows of allenai/reward-bench.
 """
 
-from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, Field, model_validator
 
 from afterbase.core.errors import UserError
-from afterbase.core.rows import read_array, read_rows
+from afterbase.core.rows import read_rows, refuse_repeats
 from afterbase.eval.judged.arena_hard.score import Version
 from afterbase.eval.judged.judged_plan import Plan
 
@@ -26,6 +24,7 @@ _HUB = {
     ALPACA_EVAL: "tatsu-lab/alpaca_eval, alpaca_eval_gpt4_baseline.json",
     REWARD_BENCH: "allenai/reward-bench, split filtered, as JSONL",
 }
+_ONCE = "a question is asked once"
 
 
 class ArenaQuestion(BaseModel):
@@ -78,15 +77,15 @@ def arena_questions(folder: Path, version: Version) -> list[ArenaQuestion]:
     """The prompts, each once."""
     path = folder / ARENA_HARD[version]
     rows = read_rows(_there(path), ArenaQuestion)
-    _once((row.uid for row in rows), path)
+    refuse_repeats((row.uid for row in rows), path, _ONCE)
     return rows
 
 
 def alpaca_instructions(folder: Path) -> list[Instruction]:
     """The instructions with one baseline's answers."""
     path = folder / ALPACA_EVAL
-    rows = read_array(_there(path), Instruction)
-    _once((row.instruction for row in rows), path)
+    rows = read_rows(_there(path), Instruction)
+    refuse_repeats((row.instruction for row in rows), path, _ONCE)
     names = sorted({row.generator for row in rows})
     if len(names) != 1:
         raise UserError("the baseline's outputs are of one model", got=f"{names} in {path}", remedy="name one's file")
@@ -97,7 +96,7 @@ def reward_pairs(folder: Path) -> list[Pair]:
     """The pairs, each once."""
     path = folder / REWARD_BENCH
     rows = read_rows(_there(path), Pair)
-    _once(((row.subset, row.id) for row in rows), path)
+    refuse_repeats(((row.subset, row.id) for row in rows), path, _ONCE)
     return rows
 
 
@@ -136,9 +135,3 @@ def _missing(folder: Path, *names: str) -> UserError:
         got=f"no {' or '.join(names)} in {folder}",
         remedy="; ".join(f"{name}: {_HUB[name]}" for name in names),
     )
-
-
-def _once(keys: Iterable[object], path: Path) -> None:
-    twice = [key for key, count in Counter(keys).items() if count > 1]
-    if twice:
-        raise UserError("a question is asked once", got=f"{twice[0]!r} twice in {path}", remedy="leave one of them out")

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, V
 
 from afterbase.core.errors import UserError
 from afterbase.core.faults import first_fault
-from afterbase.core.rows import read_objects
+from afterbase.core.rows import read_rows
 from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.sandbox import SPELLINGS, CaseRow, toolchain
 from afterbase.verify.cases.program_cases import known_language
@@ -152,7 +152,7 @@ def judged(path: Path, tell: Callable[[str], None]) -> dict[str, Any]:
     Programs in a language whose tools are missing are `failed`, `toolchain`. UserError, with its line, for a row that
     is none.
     """
-    rows = read_objects(path, AnswerRow)
+    rows = read_rows(path, AnswerRow)
     missing = _missing_tools(rows, tell)
     results = []
     for start in range(0, len(rows), _AT_ONCE):

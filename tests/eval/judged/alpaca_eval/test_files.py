@@ -106,7 +106,7 @@ def test_the_baseline_is_known_by_its_name_its_answers_or_its_generator(tmp_path
         (["0,7,5,inf"], "a preference lies in"),
         (["0,7,,1.5"], "a row has index"),
         (["0,7,-1,1.5"], "a length is 0 or more"),
-        (["0,7,5"], "a row has index"),
+        (["0,7,5"], "3 fields for 4 columns"),
         ([], "has at least one"),
     ],
 )

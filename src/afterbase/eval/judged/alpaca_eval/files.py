@@ -7,8 +7,6 @@ its place in `model_outputs.json`, and the baseline's length has to be the one k
 """
 
 import hashlib
-import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from afterbase.core.errors import UserError
-from afterbase.core.rows import read_array, read_table
+from afterbase.core.rows import read_rows, read_table, refuse_repeats
 from afterbase.eval.judged.alpaca_eval.score import BASELINE, Answers, Regulariser
 
 
@@ -78,7 +76,7 @@ class Instructions:
 
     def __init__(self, path: Path) -> None:
         rows = read_table(path, Instruction)
-        _once((row.index for row in rows), path)
+        refuse_repeats((row.index for row in rows), path)
         rows.sort(key=lambda row: row.index)
         if [row.index for row in rows] != list(range(len(rows))):
             raise UserError(
@@ -113,7 +111,7 @@ def read_regulariser(path: Path) -> Regulariser:
 def read_folds(path: Path, *, n: int) -> np.ndarray:
     """(n,) the fold of each training row: the regulariser's rows, then the instructions in their order."""
     rows = read_table(path, FoldRow)
-    _once((row.train_row for row in rows), path)
+    refuse_repeats((row.train_row for row in rows), path)
     rows.sort(key=lambda row: row.train_row)
     if [row.train_row for row in rows] != list(range(n)):
         raise UserError(
@@ -135,9 +133,9 @@ def read_models(paths: Sequence[Path], instructions: Instructions) -> list[Answe
         if ".json" not in path.suffixes:
             models.append(_from_table(path, instructions))
         elif "preference" in _first_object(path):
-            annotated.append((path, read_array(path, Annotation)))
+            annotated.append((path, read_rows(path, Annotation)))
         else:
-            rows = read_array(path, Output)
+            rows = read_rows(path, Output)
             outputs[_one(path, "generator", (row.generator for row in rows))] = path, rows
     for path, rows in annotated:
         name = _one(path, "generator_2", (row.generator_2 for row in rows))
@@ -151,7 +149,7 @@ def read_models(paths: Sequence[Path], instructions: Instructions) -> list[Answe
         models.append(_from_pair(name, path, rows, outputs_path, written, instructions))
     if outputs:
         raise UserError("outputs come with annotations", got=f"{[*outputs]} alone", remedy="add annotations.json")
-    _once((model.model for model in models), "the files given")
+    refuse_repeats((model.model for model in models), "the files given")
     return models
 
 
@@ -170,7 +168,7 @@ def _from_pair(
     outputs: list[Output],
     instructions: Instructions,
 ) -> Answers:
-    _once((row.instruction for row in outputs), outputs_path)
+    refuse_repeats((row.instruction for row in outputs), outputs_path)
     answered = {row.instruction: (place, row.output) for place, row in enumerate(outputs)}
     complete = len(outputs) == len(instructions.lengths)
     rows = []
@@ -202,7 +200,7 @@ def _from_pair(
 
 
 def _answers(name: str, path: Path, rows: list[TableRow], instructions: Instructions, *, is_baseline: bool) -> Answers:
-    _once((row.index for row in rows), path)
+    refuse_repeats((row.index for row in rows), path)
     for row in rows:
         if not 0 <= row.index < len(instructions.lengths):
             raise UserError(
@@ -245,7 +243,7 @@ def _answers(name: str, path: Path, rows: list[TableRow], instructions: Instruct
 
 
 def _first_object(path: Path) -> dict[str, object]:
-    return read_array(path, _Anything)[0].model_extra or {}
+    return read_rows(path, _Anything)[0].model_extra or {}
 
 
 class _Anything(BaseModel, extra="allow"):
@@ -257,13 +255,6 @@ def _one(path: Path, field: str, values: Iterable[str]) -> str:
     if len(found) != 1:
         raise UserError(f"a file has one {field}", got=f"{found} in {path}", remedy="a file for each model")
     return found[0]
-
-
-def _once(values: Iterable[object], where: Path | str) -> None:
-    twice = [value for value, count in Counter(values).items() if count > 1]
-    if twice:
-        shown = ", ".join(json.dumps(value)[:60] for value in twice[:3])
-        raise UserError("nothing is judged twice", got=f"{shown} more than once in {where}", remedy="keep one of each")
 
 
 def _finite(values: Iterable[float], path: Path) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import AliasChoices, BaseModel, Field
 
 from afterbase.core.errors import UserError
-from afterbase.core.rows import read_rows, read_table
+from afterbase.core.rows import read_rows, read_table, refuse_repeats
 from afterbase.eval.judged.arena_hard.score import BASELINES, Battles, Version, known_label, outcomes, verdict
 
 _WINNERS = {"baseline": 0.0, "tie": 0.5, "model": 1.0}
@@ -96,7 +96,7 @@ def read_battles(path: Path, version: Version, category: str | None) -> Read:
     rows = [row for file in _files(path) for row in read_rows(file, Judgment)]
     rows = _of_category(rows, category, path)
     baseline = _baseline(rows, version, path)
-    _once(rows, path)
+    refuse_repeats(((row.model, row.question) for row in rows), path)
     return _from_judgments(rows, baseline, version, path)
 
 
@@ -217,12 +217,6 @@ def _battles(rows: list[tuple[str, str, list[float]]], baseline: str, path: Path
         baseline=baseline, models=models, questions=questions, model_B=model, question_B=question, outcome_B=outcome
     )
     return Read(battles, notes)
-
-
-def _once(rows: list[Judgment], path: Path) -> None:
-    twice = [key for key, count in Counter((row.model, row.question) for row in rows).items() if count > 1]
-    if twice:
-        raise UserError("nothing is judged twice", got=f"{twice[0]} in {path}", remedy="keep one of each")
 
 
 def _possible(rows: list[BattleRow], path: Path) -> None:

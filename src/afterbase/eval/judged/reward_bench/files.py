@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
 from afterbase.core.errors import UserError
-from afterbase.core.rows import read_array, read_rows
+from afterbase.core.rows import read_rows, refuse_repeats
 from afterbase.eval.judged.reward_bench.reward_bench_2 import SUBSETS, Question
 from afterbase.eval.judged.reward_bench.score import PRIOR_SETS, SECTIONS, SIZES, Vote, majority
 
@@ -49,17 +49,15 @@ class Rewarded(BaseModel):
 
 def read_rewards(path: Path) -> tuple[dict[str, list[Question]], list[str]]:
     """The questions of RewardBench 2 by subset, and notes on what is missing. UserError for a question twice."""
-    subsets: dict[str, dict[str, Question]] = {}
-    for row in read_rows(path, Rewarded):
-        questions = subsets.setdefault(row.subset, {})
-        if str(row.id) in questions:
-            got = f"{row.id} of {row.subset} more than once in {path}"
-            raise UserError("nothing is judged twice", got=got, remedy="keep one of each")
+    rows = read_rows(path, Rewarded)
+    refuse_repeats(((row.subset, str(row.id)) for row in rows), path)
+    subsets: dict[str, list[Question]] = defaultdict(list)
+    for row in rows:
         right, wrong = row.scores[: row.num_correct], row.scores[row.num_correct :]
-        questions[str(row.id)] = Question(id=str(row.id), right=right, wrong=wrong)
+        subsets[row.subset].append(Question(id=str(row.id), right=right, wrong=wrong))
     absent = [name for name in SUBSETS if name not in subsets]
     return (
-        {name: list(subsets[name].values()) for name in SUBSETS if name in subsets},
+        {name: subsets[name] for name in SUBSETS if name in subsets},
         [f"the average is without {', '.join(absent)}"] if absent else [],
     )
 
@@ -77,13 +75,11 @@ def read_accuracies(path: Path, k: int | None) -> tuple[dict[str, float], list[s
     if k < 1:
         raise UserError("a pair is decided by one vote or more", got=f"k = {k}", remedy="name another")
     right: dict[str, list[float]] = defaultdict(list)
-    seen = set()
+    refuse_repeats(((pair.subset, pair.id) for pair in pairs), path)
     for pair in pairs:
-        if (key := (pair.subset, pair.id)) in seen:
-            raise UserError("nothing is judged twice", got=f"{key} more than once in {path}", remedy="keep one of each")
-        seen.add(key)
         if len(pair.votes) < k:
-            raise UserError(f"each pair has {k} votes", got=f"{len(pair.votes)} on {key} in {path}", remedy="lower --k")
+            got = f"{len(pair.votes)} on {pair.id} of {pair.subset} in {path}"
+            raise UserError(f"each pair has {k} votes", got=got, remedy="lower --k")
         votes = [Vote(judgement=vote.judgement, chosen_shown_as=vote.chosen_shown_as) for vote in pair.votes[:k]]
         right[pair.subset].append(majority(votes))
     _known(right, path)
@@ -96,7 +92,7 @@ def read_accuracies(path: Path, k: int | None) -> tuple[dict[str, float], list[s
 def read_metrics(path: Path) -> list[tuple[dict[str, float], list[str]]]:
     """The accuracies of each case of a JSON list, and notes on what is missing. UserError for unknown subsets."""
     out = []
-    for number, case in enumerate(read_array(path, Case), start=1):
+    for number, case in enumerate(read_rows(path, Case), start=1):
         _known(case.metrics, path)
         if not all(0 <= value <= 1 for value in case.metrics.values()):
             raise UserError(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.core.errors import UserError
-from afterbase.data.formats.json_lines import LONGEST_ROW, json_lines, lines
+from afterbase.core.row_files import LONGEST_ROW, json_rows, lines
 
 OBJECTS = st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20) | st.integers() | st.none(), max_size=3))
 
@@ -19,7 +19,7 @@ def test_objects_come_back_with_their_lines(tmp_path_factory, objects, packed: b
     path = tmp_path_factory.mktemp("j") / ("rows.jsonl.gz" if packed else "rows.jsonl")
     text = "\n".join(["", *(json.dumps(row) for row in objects), ""]).encode()
     path.write_bytes(gzip.compress(text) if packed else text)
-    assert [(number, row) for number, row, _ in json_lines(path)] == list(enumerate(objects, start=2))
+    assert [row[:2] for row in json_rows(path)] == [(f"line {n}", row) for n, row in enumerate(objects, start=2)]
 
 
 def test_a_line_at_the_bound_is_read_and_one_above_is_not(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_what_is_no_object_is_named_with_its_line(tmp_path: Path, line: str) -> 
     path = tmp_path / "rows.jsonl"
     path.write_text(f'{{"a": 1}}\n{line}\n')
     with pytest.raises(UserError, match="line 2 of"):
-        list(json_lines(path))
+        list(json_rows(path))
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def test_what_is_no_object_is_named_with_its_line(tmp_path: Path, line: str) -> 
 def test_faults_are_told_in_words_of_our_own(tmp_path: Path, content: bytes, why: str) -> None:
     (tmp_path / "rows.jsonl").write_bytes(content)
     with pytest.raises(UserError, match=why) as caught:
-        list(json_lines(tmp_path / "rows.jsonl"))
+        list(json_rows(tmp_path / "rows.jsonl"))
     assert "Expecting" not in str(caught.value)
 
 
 def test_what_expands_without_end_is_bounded(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl.gz").write_bytes(gzip.compress(b"[" + b" " * (3 << 20)))
     with pytest.raises(UserError, match="more than 1 MiB"):
-        list(json_lines(tmp_path / "rows.jsonl.gz", longest=1 << 20))
+        list(json_rows(tmp_path / "rows.jsonl.gz", longest=1 << 20))
 
 
 def test_a_broken_archive_is_named(tmp_path: Path) -> None:
@@ -71,4 +71,4 @@ def test_a_broken_archive_is_named(tmp_path: Path) -> None:
     for broken in (whole[:-9], whole[:12] + b"\xff" * 9 + whole[21:]):
         (tmp_path / "rows.jsonl.gz").write_bytes(broken)
         with pytest.raises(UserError, match="can be read"):
-            list(json_lines(tmp_path / "rows.jsonl.gz"))
+            list(json_rows(tmp_path / "rows.jsonl.gz"))

@@ -18,7 +18,7 @@ from afterbase.data.generate.judgements import Judgements
 from afterbase.data.generate.preferences import Preferences
 from afterbase.data.generate.rejection_sampling import Rejection
 from afterbase.data.generate.teacher import Teacher
-from afterbase.data.mix import Mixture
+from afterbase.data.mixture import Mixture
 from afterbase.data.problems.families import Family
 from afterbase.data.problems.problems import Problems
 from afterbase.data.problems.sources import Source

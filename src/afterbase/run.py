@@ -19,7 +19,7 @@ from afterbase.data.generate.open_domains import review_open, reviewed_rows
 from afterbase.data.generate.preferences import make_preferences
 from afterbase.data.generate.rejection_sampling import curate
 from afterbase.data.generate.teacher import Kind
-from afterbase.data.mix import Mixture, mix
+from afterbase.data.mixture import Mixture, mix
 from afterbase.data.problems.families import make_family
 from afterbase.data.problems.problems import make_problems
 from afterbase.data.problems.sources import make_source

@@ -29,7 +29,7 @@ import sys
 from pathlib import Path
 from afterbase.core.store import Store
 from afterbase.data.generate.draft import draft
-from afterbase.data.mix import Mixture, mix
+from afterbase.data.mixture import Mixture, mix
 from afterbase.data.problems.sources import Columns, Source, make_source
 from afterbase.data.generate.teacher import Price, Teacher
 from afterbase.rollout.endpoint.endpoint_client import EndpointConfig

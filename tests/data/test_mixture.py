@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Drop, Sample, conversation, read_samples, write_samples
 from afterbase.core.store import Artifact, Store
-from afterbase.data.mix import Mixture, clean_and_mix, mix
+from afterbase.data.mixture import Mixture, clean_and_mix, mix
 
 WIDE = Mixture(most_per_domain=1000, longest=1000)
 

@@ -35,7 +35,7 @@ from afterbase.data.clean.decontaminate import hash_benchmark, save_benchmark
 from afterbase.data.clean.dedup import Deduplicator, sketch
 from afterbase.data.clean.deliver import clean_files
 from afterbase.data.clean.parallel_map import Workers, spread
-from afterbase.data.clean.shares import Domain, Shares
+from afterbase.data.mixture import Domain, Shares
 from afterbase.data.pack import best_fit_decreasing
 
 GROUP, PEER_ROWS, CAPACITY = 4096, 3000, 4096

@@ -6,7 +6,7 @@ import pytest
 
 from afterbase.core.sample import Sample, Status, Verdict, conversation, write_samples
 from afterbase.data.clean.card import Tally, as_markdown, characters, summary
-from afterbase.data.clean.shares import Drawn
+from afterbase.data.mixture import Drawn
 
 OK = Verdict(verifier="maths", status=Status.OK, value=1.0, reason="match")
 

@@ -12,7 +12,7 @@ from afterbase.data.clean.decontaminate import hash_benchmark, save_benchmark
 from afterbase.data.clean.dedup import Dedup
 from afterbase.data.clean.parallel_map import Workers
 from afterbase.data.clean.semantic import Semantic
-from afterbase.data.clean.shares import Domain, Shares
+from afterbase.data.mixture import Domain, Shares
 from cleaning_toys import BENCHMARK, RULES, SAMPLES, prose, rules, sample
 
 

@@ -10,7 +10,7 @@ from afterbase.core.store import Store
 from afterbase.data.clean.clean import Cleaning
 from afterbase.data.clean.decontaminate import hash_benchmark, save_benchmark
 from afterbase.data.clean.deliver import RecipeCleaning, clean_files, clean_sets, look
-from afterbase.data.clean.shares import Domain, Shares
+from afterbase.data.mixture import Domain, Shares
 from cleaning_toys import RULES, SAMPLES, rules
 
 

@@ -6,7 +6,7 @@ from afterbase.data.clean.check_rows import Examination, examine
 from afterbase.data.clean.decontaminate import Contamination
 from afterbase.data.clean.dedup import Deduplicator
 from afterbase.data.clean.row_decisions import Decisions
-from afterbase.data.clean.shares import Domain, Shares
+from afterbase.data.mixture import Domain, Shares
 
 COLUMNS = pa.schema([SAMPLE_SCHEMA.field(name) for name in ("id", "domain", "dropped")])
 EARLIER = {"stage": "curate", "rule": "wrong", "score": None}

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from afterbase.data.clean.shares import Drawn, preview
+from afterbase.data.mixture import Drawn, preview
 
 _UNKNOWN = "unknown"
 

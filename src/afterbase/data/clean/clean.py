@@ -32,8 +32,8 @@ from afterbase.data.clean.gather import gather
 from afterbase.data.clean.parallel_map import Workers, spread
 from afterbase.data.clean.row_decisions import Decisions
 from afterbase.data.clean.semantic import Encoder, Semantic, SemanticDeduplicator
-from afterbase.data.clean.shares import Drawn, Shares
 from afterbase.data.clean.shingles import HASHES
+from afterbase.data.mixture import Drawn, Shares
 
 _EXAMINED_AS = 1  # to be raised when rows are examined differently
 Show = Callable[[str, int, int], None]

@@ -27,7 +27,7 @@ from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue]
 
 from afterbase.core.config import Config
 from afterbase.data.clean.buckets import FULL, Buckets, Column
-from afterbase.data.clean.shingles import Grams, Offsets, Tokens, jaccard, mix, ngrams, sets, tokens
+from afterbase.data.clean.shingles import Grams, Offsets, Tokens, hash_integers, jaccard, ngrams, sets, tokens
 
 BANDS, ROWS_PER_BAND = 16, 6
 _SEED = 0
@@ -102,10 +102,10 @@ def sketch_tokens(texts: Sequence[str], spelt: Tokens, shingle: int) -> Sketches
     signature = np.array(rows, np.uint64).reshape(len(texts), BANDS, ROWS_PER_BAND)
     keys = np.zeros((len(texts), BANDS), np.uint64)
     for row in range(ROWS_PER_BAND):
-        keys = mix(keys + signature[:, :, row])
+        keys = hash_integers(keys + signature[:, :, row])
     # A text without a token is like no other: it gets keys of its own.
     alone = np.diff(offsets) == 0
-    keys[alone] = mix(digests[alone, :1] + np.arange(BANDS, dtype=np.uint64))
+    keys[alone] = hash_integers(digests[alone, :1] + np.arange(BANDS, dtype=np.uint64))
     return Sketches(digests, (keys >> np.uint64(32)).astype(np.uint32), *sets(grams, offsets))
 
 

@@ -20,8 +20,8 @@ from afterbase.core.sample import SAMPLE_SCHEMA
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.clean.card import Tally, as_markdown
 from afterbase.data.clean.clean import Cleaned, Cleaning, Job, Show, clean, file_digest
-from afterbase.data.clean.shares import preview
 from afterbase.data.formats.export import kept, whole
+from afterbase.data.mixture import preview
 
 VERSION = 2
 

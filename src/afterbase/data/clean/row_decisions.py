@@ -10,7 +10,7 @@ import pyarrow as pa
 from afterbase.data.clean.buckets import Column
 from afterbase.data.clean.check_rows import sketches_of
 from afterbase.data.clean.dedup import Deduplicator
-from afterbase.data.clean.shares import Drawn, Shares, draw, uses
+from afterbase.data.mixture import Drawn, Shares, draw, uses
 
 _STAYS = 0  # the code of rows that stay
 

@@ -119,7 +119,7 @@ def _mix(values: Hashes) -> Hashes:
     return values ^ (values >> np.uint64(31))
 
 
-def mix(values: Hashes) -> Hashes:
+def hash_integers(values: Hashes) -> Hashes:
     """Each 64-bit value as a hash of itself."""
     return _mix(values + np.uint64(_CHARACTER_BASE))
 

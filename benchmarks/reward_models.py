@@ -21,7 +21,8 @@ from measures import tell
 
 from afterbase.core.progress import Progress
 from afterbase.core.sample import read_problems
-from afterbase.eval.reward_model_exam import Pair, Preference, length_bias, preferences
+from afterbase.eval.judge_bias import length_gap
+from afterbase.eval.reward_model_exam import Pair, Preference, preferences
 from afterbase.eval.statistics import wilson
 from afterbase.parallel_stages import open_store, seeds
 from afterbase.recipe import RlRecipe, load_recipe
@@ -54,7 +55,8 @@ def measure(
         )  # fmt: skip
     tell(f"{name}_tied", statistics.fmean(p.says == 0 for p in said), "share", as_json=as_json)
     tell(f"{name}_failed", statistics.fmean(p.says is None for p in said), "share", as_json=as_json)
-    bias = length_bias(said, pairs)["length_bias"]
+    credit = [0.5 + 0.5 * (p.says or 0) for p in said]
+    bias = length_gap(credit, [len(pair.chosen) - len(pair.rejected) for pair in pairs])
     if bias is not None:
         tell(f"{name}_length_bias", bias, "accuracy where better is longer, less where shorter", as_json=as_json)
 

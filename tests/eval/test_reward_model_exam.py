@@ -22,7 +22,6 @@ from afterbase.eval.reward_model_exam import (
     calibration,
     examine_reward,
     examined,
-    length_bias,
     read_examination,
     refuse_unfit,
 )
@@ -155,12 +154,6 @@ def test_a_model_as_often_right_as_it_is_sure_is_calibrated():
     said = [Preference(first=1.0, second=0.0, sure=0.8)] * 8 + [Preference(first=0.0, second=1.0, sure=0.2)] * 2
     assert calibration(said)["calibration_error"] == pytest.approx(0.0)
     assert calibration([Preference(first=None, second=0.0, sure=None)])["calibration_error"] is None
-
-
-def test_a_model_that_goes_by_length_is_right_where_the_better_answer_is_longer():
-    said = [Preference(first=float(len(p.chosen)), second=float(len(p.rejected)), sure=1.0) for p in PAIRS]
-    assert length_bias(said, PAIRS) == {"length_bias": 1.0}
-    assert length_bias(said[:1], PAIRS[:1]) == {"length_bias": None}
 
 
 def test_a_scalar_model_is_examined_alike(toy_lm):

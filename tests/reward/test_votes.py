@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.reward.votes import Majority, as_given, majority, mean, quorum, reversed_order
+from afterbase.reward.votes import Majority, as_given, majority, mean, most_frequent, quorum, reversed_order
 
 VOTES = st.lists(st.sampled_from(["A", "B", "tie", None]), max_size=9)
 
@@ -14,6 +14,11 @@ def test_the_most_frequent_vote_wins():
 def test_a_tie_is_told_and_not_broken():
     assert majority(["A", "B"]) == Majority(winner=None, share=0.5, voted=2, abstained=0, tied=True)
     assert majority(["A", "tie", "A", "tie", "B"]).tied
+
+
+def test_of_the_most_frequent_votes_there_may_be_several_or_none():
+    assert most_frequent(["B", None, None, None, "A", "A", "B", "tie"]) == ["B", "A"]
+    assert most_frequent([None]) == most_frequent([]) == []
 
 
 @pytest.mark.parametrize("votes", [[], [None], [None, None, "A"]])

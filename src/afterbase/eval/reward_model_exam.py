@@ -23,6 +23,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, conversation, read_problems
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.eval.benchmarks.paraphrase import paraphrase
+from afterbase.eval.judge_bias import length_gap, verdict_gap
 from afterbase.eval.statistics import wilson
 from afterbase.reward.build_judge import JudgeConfig, load_rewarder
 from afterbase.reward.generative import GenerativeReward, case_of, comparison, reward_of
@@ -213,8 +214,8 @@ def examined(model: RewardModel | GenerativeReward, pairs: Sequence[Pair]) -> di
             for own in [[c for c, pair in zip(credit, pairs, strict=True) if pair.source == source]]
         },
         **calibration(said),
-        **length_bias(said, pairs),
-        **(position_bias(model, pairs) if isinstance(model, GenerativeReward) else {"position_bias": None}),
+        "length_bias": length_gap(credit, [len(pair.chosen) - len(pair.rejected) for pair in pairs]),
+        **(compare(model, pairs) if isinstance(model, GenerativeReward) else {"position_bias": None}),
         "resampled": _share([a.says == b.says for a, b in zip(said, again, strict=True)]),
         "paraphrased": _stays(said, preferences(model, [reworded[i] for i in changed]), changed),
         "paraphrased_pairs": len(changed),
@@ -261,19 +262,8 @@ def calibration(said: Sequence[Preference]) -> dict[str, Any]:
     return {"calibration_error": error, "reliability": reliability}
 
 
-def length_bias(said: Sequence[Preference], pairs: Sequence[Pair]) -> dict[str, float | None]:
-    """Accuracy where the better answer is the longer one, less accuracy where it is the shorter one; 0 is none."""
-    sides: dict[bool, list[float]] = {True: [], False: []}
-    for preference, pair in zip(said, pairs, strict=True):
-        if len(pair.chosen) != len(pair.rejected):
-            sides[len(pair.chosen) > len(pair.rejected)].append(0.5 + 0.5 * (preference.says or 0))
-    if not (sides[True] and sides[False]):
-        return {"length_bias": None}
-    return {"length_bias": statistics.fmean(sides[True]) - statistics.fmean(sides[False])}
-
-
-def position_bias(judge: GenerativeReward, pairs: Sequence[Pair]) -> dict[str, float | None]:
-    """Each pair compared once in either order: share of verdicts for A less those for B, 0 being none.
+def compare(judge: GenerativeReward, pairs: Sequence[Pair]) -> dict[str, float | None]:
+    """Each pair compared once in either order: the bias of position.
 
     `consistent`: the share of pairs that got the same verdict in both orders, of those that got two; `compared`: the
     accuracy of the two together.
@@ -281,11 +271,10 @@ def position_bias(judge: GenerativeReward, pairs: Sequence[Pair]) -> dict[str, f
     triples = [(pair.problem.prompt, pair.chosen, pair.rejected) for pair in pairs]
     given = judge.judgements([comparison(*triple, flip=False) for triple in triples], 1)
     turned = judge.judgements([comparison(*triple, flip=True) for triple in triples], 1)
-    shown = [j.verdict for groups in (given, turned) for (j,) in groups if j.verdict in ("A", "B")]
     both = [(a.verdict, b.verdict) for (a,), (b,) in zip(given, turned, strict=True) if a.verdict and b.verdict]
     votes = [_FOR_FIRST[str(a)] - _FOR_FIRST[str(b)] for a, b in both]
     return {
-        "position_bias": (shown.count("A") - shown.count("B")) / len(shown) if shown else None,
+        "position_bias": verdict_gap([j.verdict for groups in (given, turned) for (j,) in groups]),
         "consistent": _share([as_given(str(b), was_reversed=True) == a for a, b in both]) if both else None,
         "compared": statistics.fmean(0.5 + 0.5 * (v > 0) - 0.5 * (v < 0) for v in votes) if votes else None,
         "compared_failed": 1 - len(both) / len(pairs),

@@ -7,7 +7,6 @@ Not covered: the length-controlled or Bradley-Terry scores of other benchmarks.
 The report (section 5.3) publishes no intervals; all of them are ours.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, comb, sqrt
@@ -15,6 +14,8 @@ from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+
+from afterbase.reward.votes import most_frequent
 
 DRAWS = 10_000
 
@@ -124,14 +125,9 @@ def majority_at_k(answers: Sequence[str | None], correct: Sequence[bool], k: int
     strings, so the caller brings them to one form first; one that was judged both ways counts by its share.
     """
     assert len(answers) == len(correct) >= k >= 1, (len(answers), len(correct), k)
-    judged: dict[str, list[bool]] = defaultdict(list)
-    for answer, right in zip(answers[:k], correct[:k], strict=True):
-        if answer is not None:
-            judged[answer].append(right)
-    if not judged:
-        return 0.0
-    most = max(len(votes) for votes in judged.values())
-    return float(np.mean([np.mean(votes) for votes in judged.values() if len(votes) == most]))
+    tied = most_frequent(answers[:k])
+    shares = [np.mean([c for a, c in zip(answers[:k], correct[:k], strict=True) if a == answer]) for answer in tied]
+    return float(np.mean(shares)) if tied else 0.0
 
 
 def paired_bootstrap(

@@ -25,16 +25,22 @@ class Majority(Generic[T]):
     tied: bool
 
 
-def majority(votes: Sequence[T | None]) -> Majority[T]:
-    """The most frequent vote; None abstains."""
+def most_frequent(votes: Sequence[T | None]) -> list[T]:
+    """The votes that were given most often, in the order in which they came: several are a tie. None abstains."""
     counts = Counter(vote for vote in votes if vote is not None)
-    voted = counts.total()
-    abstained = len(votes) - voted
+    most = max(counts.values(), default=0)
+    return [vote for vote, count in counts.items() if count == most]
+
+
+def majority(votes: Sequence[T | None]) -> Majority[T]:
+    """The vote that was given most often; None abstains."""
+    abstained = votes.count(None)
+    voted = len(votes) - abstained
     if not quorum(votes):
         return Majority(winner=None, share=0.0, voted=voted, abstained=abstained, tied=False)
-    (first, most), *others = counts.most_common()
-    tied = bool(others) and others[0][1] == most
-    return Majority(winner=None if tied else first, share=most / voted, voted=voted, abstained=abstained, tied=tied)
+    first, *others = most_frequent(votes)
+    share, winner = votes.count(first) / voted, None if others else first
+    return Majority(winner=winner, share=share, voted=voted, abstained=abstained, tied=bool(others))
 
 
 def mean(votes: Sequence[float | None]) -> float | None:

@@ -1,4 +1,4 @@
-"""A whole judged evaluation (V3 report, sections 5.3 and 5.4): answers, verdicts of each judge, scores, calibration.
+"""A whole judged evaluation (V3 report, sections 5.3 and 5.4): answers, verdicts of each judge, scores, judge_bias.
 
 Everything lies in one folder in the published forms, so that `afterbase score` reads it again: `arena-hard/` with
 model_judgment/JUDGE/MODEL.jsonl, `alpaca-eval/JUDGE/MODEL/` with annotations.json and model_outputs.json, and
@@ -14,10 +14,10 @@ from typing import Any
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress
 from afterbase.core.store import write_atomically
+from afterbase.eval import judge_bias
 from afterbase.eval.benchmarks.question_answers import Question, answers
 from afterbase.eval.benchmarks.subject import Subject, find_subject
-from afterbase.eval.judged import calibration
-from afterbase.eval.judged.calibration import Battle, Measure
+from afterbase.eval.judge_bias import Battle, Measure
 from afterbase.eval.judged.judged_plan import Plan
 from afterbase.eval.judged.questions import DIFFICULTY, REGULARISER, Asked, read
 from afterbase.eval.judged.reach import reachable
@@ -68,7 +68,7 @@ def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> dic
     for name, found in results.items():
         found["calibration"] = _calibration(name, fights, found)
         found["by_task"] = {
-            model: {task: asdict(rate) for task, rate in calibration.by_task(fought).items()}
+            model: {task: asdict(rate) for task, rate in judge_bias.by_task(fought).items()}
             for model, fought in fights.get(name, {}).items()
         }
     told = {"judges": results, "published": published()}
@@ -107,16 +107,16 @@ def _calibration(judge: str, fights: Fights, found: Scores) -> dict[str, Any]:
     others = [battle for name, models in fights.items() if name != judge for battle in models.get(judge, [])]
     votes = list(found.get("reward-bench", {}).values())
     return {
-        "position_bias": _told(calibration.position_bias(seen)),
-        "consistency": _told(calibration.consistency(seen)),
-        "length_bias": _told(calibration.length_bias(seen)),
-        "self_preference": _told(calibration.self_preference(own.get(judge, []), others)),
-        "no_verdict": _told(calibration.no_verdict(seen)) if seen else None,
+        "position_bias": _as_dict(judge_bias.position_bias(seen)),
+        "consistency": _as_dict(judge_bias.consistency(seen)),
+        "length_bias": _as_dict(judge_bias.length_bias(seen)),
+        "self_preference": _as_dict(judge_bias.self_preference(own.get(judge, []), others)),
+        "no_verdict": _as_dict(judge_bias.no_verdict(seen)) if seen else None,
         "agreement_with_people": votes[-1]["people"] if votes else None,
     }
 
 
-def _told(measure: Measure | None) -> dict[str, Any] | None:
+def _as_dict(measure: Measure | None) -> dict[str, Any] | None:
     return None if measure is None else asdict(measure)
 
 

@@ -10,21 +10,21 @@ import numpy as np
 
 from afterbase.core.progress import Progress
 from afterbase.core.store import write_atomically
+from afterbase.eval import judge_bias
 from afterbase.eval.benchmarks.question_answers import shown
 from afterbase.eval.benchmarks.subject import Subject
-from afterbase.eval.judged import calibration
+from afterbase.eval.judge_bias import Battle
 from afterbase.eval.judged.alpaca_eval import annotator as preferences
 from afterbase.eval.judged.alpaca_eval import files as alpaca_eval_files
 from afterbase.eval.judged.alpaca_eval import score as alpaca_eval
 from afterbase.eval.judged.arena_hard import battles
 from afterbase.eval.judged.arena_hard import files as arena_hard_files
 from afterbase.eval.judged.arena_hard import score as arena_hard
-from afterbase.eval.judged.calibration import Battle
 from afterbase.eval.judged.judged_plan import Plan
 from afterbase.eval.judged.questions import DIFFICULTY, REGULARISER, Asked
 from afterbase.eval.judged.reward_bench import files as reward_bench_files
 from afterbase.eval.judged.reward_bench import pair_verdicts as pairs
-from afterbase.eval.judged.reward_bench.score import Vote, majority, score, winner
+from afterbase.eval.judged.reward_bench.score import Vote, accuracy, score, winner
 from afterbase.rollout.chat_model import ChatModel, Reply
 
 Scores = dict[str, Any]
@@ -114,14 +114,14 @@ class Session:
         accuracies, _ = reward_bench_files.read_accuracies(path, k)
         scored = score(accuracies)
         decided = [
-            majority(
+            accuracy(
                 [Vote(judgement=vote["judgement"], chosen_shown_as=vote["chosen_shown_as"]) for vote in row["votes"]]
             )
             if any(winner(vote["judgement"]) for vote in row["votes"])
             else None
             for row in rows
         ]
-        people = calibration.agreement(decided)
+        people = judge_bias.agreement(decided)
         return {
             "sections": scored.sections,
             "average": scored.average,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.eval.judged.reward_bench.score import SECTIONS, SIZES, Vote, majority, score, winner
+from afterbase.eval.judged.reward_bench.score import SECTIONS, SIZES, Vote, accuracy, score, winner
 
 
 def _votes(text: str) -> list[Vote]:
@@ -33,13 +33,13 @@ def test_replies_as_the_reference_parses_them(afterbase_data: Path) -> None:
     ("votes", "expected"),
     [("+", 1), ("-", 0), ("?", 0.5), ("+-", 0.5), ("++-?", 1), ("--+?", 0), ("+??", 1), ("????", 0.5), ("+++---", 0.5)],
 )
-def test_majority_of_those_that_name_an_answer(votes: str, expected: float) -> None:
-    assert majority(_votes(votes)) == expected
+def test_accuracy_of_those_that_name_an_answer(votes: str, expected: float) -> None:
+    assert accuracy(_votes(votes)) == expected
 
 
 @given(st.text("+-?", min_size=1, max_size=7))
 def test_a_swap_of_right_and_wrong_turns_the_vote_over(votes: str) -> None:
-    assert majority(_votes(votes)) + majority(_votes(votes.translate(str.maketrans("+-", "-+")))) == 1
+    assert accuracy(_votes(votes)) + accuracy(_votes(votes.translate(str.maketrans("+-", "-+")))) == 1
 
 
 def test_sections_of_the_reference_data(afterbase_data: Path) -> None:

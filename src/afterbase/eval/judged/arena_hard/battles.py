@@ -10,8 +10,8 @@ from typing import Any
 
 from afterbase.eval.benchmarks.question_answers import Question, answers, shown
 from afterbase.eval.benchmarks.subject import Subject
+from afterbase.eval.judge_bias import Battle
 from afterbase.eval.judged.arena_hard.score import Version, first_share, verdict
-from afterbase.eval.judged.calibration import Battle
 from afterbase.eval.judged.questions import ArenaQuestion
 from afterbase.rollout.chat_model import ChatModel, Reply
 

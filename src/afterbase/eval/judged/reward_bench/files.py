@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, FiniteFloat, model_validator
 from afterbase.core.errors import UserError
 from afterbase.core.rows import read_rows, refuse_repeats
 from afterbase.eval.judged.reward_bench.reward_bench_2 import SUBSETS, Question
-from afterbase.eval.judged.reward_bench.score import PRIOR_SETS, SECTIONS, SIZES, Vote, majority
+from afterbase.eval.judged.reward_bench.score import PRIOR_SETS, SECTIONS, SIZES, Vote, accuracy
 
 
 class VoteRow(BaseModel):
@@ -81,7 +81,7 @@ def read_accuracies(path: Path, k: int | None) -> tuple[dict[str, float], list[s
             got = f"{len(pair.votes)} on {pair.id} of {pair.subset} in {path}"
             raise UserError(f"each pair has {k} votes", got=got, remedy="lower --k")
         votes = [Vote(judgement=vote.judgement, chosen_shown_as=vote.chosen_shown_as) for vote in pair.votes[:k]]
-        right[pair.subset].append(majority(votes))
+        right[pair.subset].append(accuracy(votes))
     _known(right, path)
     ordered = [subset for subset in (*SIZES, *PRIOR_SETS) if subset in right]
     sizes = {subset: SIZES.get(subset, len(right[subset])) for subset in ordered}  # prior sets come in several sizes

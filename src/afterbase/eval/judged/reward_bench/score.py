@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from afterbase.core.reasoning import answer_of
+from afterbase.reward.votes import most_frequent
 
 SECTIONS = {
     "Chat": {
@@ -84,11 +85,11 @@ def winner(judgement: str | None) -> str | None:
     return next((letter for letter in "AB" if f"[[{letter}]]" in said), None)
 
 
-def majority(votes: Sequence[Vote]) -> float:
+def accuracy(votes: Sequence[Vote]) -> float:
     """1 right, 0 wrong, 0.5 even."""
-    sides = [winner(vote.judgement) == vote.chosen_shown_as for vote in votes if winner(vote.judgement)]
-    right, wrong = sum(sides), len(sides) - sum(sides)
-    return 1.0 if right > wrong else 0.0 if right < wrong else 0.5
+    named = [(winner(vote.judgement), vote.chosen_shown_as) for vote in votes]
+    sides = most_frequent([None if letter is None else letter == chosen for letter, chosen in named])
+    return float(sides[0]) if len(sides) == 1 else 0.5
 
 
 def score(subsets: Mapping[str, float]) -> Score:

@@ -1,12 +1,15 @@
-"""How much a judge can be trusted: what its verdicts depend on besides quality, each with a 95 % interval.
+"""How much a judge can be trusted: what its verdicts depend on besides quality. Each docstring says the formula.
 
-Every battle is judged in both orders. A judge without position bias gives the same verdict twice; one without length
-bias prefers the longer answer as often as it is better, so that this share alone convicts nobody: compare it with the
-share among battles that people decided. Questions are resampled whole, with all their battles.
+Of battles between models, judged in both orders, each measure has a 95 % interval. A judge without position bias gives
+the same verdict twice; one without length bias prefers the longer answer as often as it is better, so that this share
+alone convicts nobody: compare it with the share among battles that people decided. Questions are resampled whole, with
+all their battles. Of pairs of which one answer is known to be better, `length_gap` and `verdict_gap` are the same
+biases, told from accuracy.
 
 Position bias: Zheng et al. 2023, arXiv 2306.05685, section 3.3; there too self-enhancement, our self-preference.
 """
 
+import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -49,7 +52,7 @@ class Measure:
 
 
 def position_bias(battles: Iterable[Battle]) -> Measure | None:
-    """How much more an answer is preferred for being shown first: 0 is fair, 0.5 is always the first."""
+    """Mean of (preference when shown first - when shown second) / 2: 0 is fair, 0.5 is always the first."""
 
     def bias(battle: Battle) -> float | None:
         if battle.shown_first is None or battle.shown_second is None:
@@ -71,7 +74,7 @@ def consistency(battles: Iterable[Battle]) -> Measure | None:
 
 
 def length_bias(battles: Iterable[Battle]) -> Measure | None:
-    """The preference for the longer of two answers, less 0.5; battles of equal lengths are left out."""
+    """Mean preference for the longer of two answers - 0.5; battles of equal lengths are left out."""
 
     def towards_longer(battle: Battle) -> float | None:
         if battle.preference is None or battle.longer == 0:
@@ -79,6 +82,30 @@ def length_bias(battles: Iterable[Battle]) -> Measure | None:
         return (battle.preference - 0.5) * _sign(battle.longer, 0)
 
     return _mean(battles, towards_longer)
+
+
+def verdict_gap(verdicts: Sequence[object]) -> float | None:
+    """(verdicts for A - verdicts for B) / both, of pairs shown in both orders: 0 is fair, 1 is always the first.
+
+    Twice `position_bias` where every verdict is given and none is a tie. None without a verdict for either.
+    """
+    for_a, for_b = verdicts.count("A"), verdicts.count("B")
+    return (for_a - for_b) / (for_a + for_b) if for_a + for_b else None
+
+
+def length_gap(right: Sequence[float], longer: Sequence[int]) -> float | None:
+    """Accuracy where the better answer is longer than the other - accuracy where it is shorter; 0 is fair.
+
+    `right` in [0, 1] and `longer`, the better answer's length less the other's, of each pair. None where one of the two
+    kinds of pairs is missing.
+    """
+    sides: dict[bool, list[float]] = {True: [], False: []}
+    for credit, difference in zip(right, longer, strict=True):
+        if difference:
+            sides[difference > 0].append(credit)
+    if not (sides[True] and sides[False]):
+        return None
+    return statistics.fmean(sides[True]) - statistics.fmean(sides[False])
 
 
 def no_verdict(battles: Iterable[Battle]) -> Measure:

@@ -6,15 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.eval.judged.calibration import (
+from afterbase.eval.judge_bias import (
     Battle,
     agreement,
     by_task,
     consistency,
     length_bias,
+    length_gap,
     no_verdict,
     position_bias,
     self_preference,
+    verdict_gap,
 )
 
 verdicts = st.sampled_from([None, 0.0, 0.5, 1.0])
@@ -104,3 +106,21 @@ def test_every_measure_lies_in_its_interval_and_range(rows) -> None:
 
 def test_replies_without_a_verdict_are_counted() -> None:
     assert no_verdict([battle(None, 1.0), battle(None, None)]).value == pytest.approx(0.75)
+
+
+@given(st.lists(st.tuples(st.sampled_from("AB"), st.sampled_from("AB")), min_size=1))
+def test_the_gap_of_verdicts_is_twice_the_position_bias_where_all_are_given(pairs: list[tuple[str, str]]) -> None:
+    judged = [battle(float(a == "A"), float(b == "B"), question=str(i)) for i, (a, b) in enumerate(pairs)]
+    found = position_bias(judged)
+    assert found is not None
+    assert verdict_gap([verdict for pair in pairs for verdict in pair]) == pytest.approx(2 * found.value)
+
+
+def test_ties_and_failures_are_no_verdict_for_a_position() -> None:
+    assert verdict_gap(["A", "tie", None, "A", "B", "A"]) == 0.5
+    assert verdict_gap(["tie", None]) is None
+
+
+def test_a_model_that_goes_by_length_is_right_where_the_better_answer_is_longer() -> None:
+    assert length_gap([1.0, 0.0, 0.5, 0.0], [3, -2, 0, -1]) == 1.0
+    assert length_gap([1.0, 0.5], [3, 1]) is None

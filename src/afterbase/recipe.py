@@ -19,8 +19,8 @@ from afterbase.data.generate.preferences import Preferences
 from afterbase.data.generate.rejection_sampling import Rejection
 from afterbase.data.generate.teacher import Teacher
 from afterbase.data.mixture import Mixture
-from afterbase.data.problems.families import Family
 from afterbase.data.problems.problems import Problems
+from afterbase.data.problems.puzzle_families import Family
 from afterbase.data.problems.sources import Source
 from afterbase.data.review.review_policy import Review
 from afterbase.eval.held_out import Evaluation

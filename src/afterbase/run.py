@@ -20,8 +20,8 @@ from afterbase.data.generate.preferences import make_preferences
 from afterbase.data.generate.rejection_sampling import curate
 from afterbase.data.generate.teacher import Kind
 from afterbase.data.mixture import Mixture, mix
-from afterbase.data.problems.families import make_family
 from afterbase.data.problems.problems import make_problems
+from afterbase.data.problems.puzzle_families import make_family
 from afterbase.data.problems.sources import make_source
 from afterbase.data.review.review_stage import invite, open_drafts, review_by_people
 from afterbase.data.system_prompts import system_prompt as teacher_prompt

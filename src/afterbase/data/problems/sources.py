@@ -23,7 +23,7 @@ from afterbase.core.row_files import Row
 from afterbase.core.sample import Problem, content_id, write_problems
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.clean.decontaminate import Benchmark, Contamination, Decontamination, Hit, load_benchmark
-from afterbase.data.formats.table import read_table, table_digest
+from afterbase.data.formats.source_table import read_table, table_digest
 from afterbase.data.problems.prompt_hash import prompt_hash
 from afterbase.data.problems.test_share import for_tests
 from afterbase.verify.check import audit

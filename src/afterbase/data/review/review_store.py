@@ -18,15 +18,15 @@ from sqlalchemy.exc import IntegrityError
 from afterbase.core.errors import UserError
 from afterbase.data.review.agreement import Unit
 from afterbase.data.review.claims import claim, next_for, release
-from afterbase.data.review.enrolment import enrol
 from afterbase.data.review.people import enlist, people_of, withdraw, withdrawals
 from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.records import CONFLICT, OPEN, Item, Pace, Refused, Standing, item_of
+from afterbase.data.review.replace_queue import enrol
 from afterbase.data.review.review_policy import Review
+from afterbase.data.review.review_progress import pace_of, policy_of, review_of, standing_of
 from afterbase.data.review.review_queue import Place
 from afterbase.data.review.review_tables import connect, items, reviews, skips, sqlite_url, verdicts
 from afterbase.data.review.review_votes import count, items_where, last_of, record, tell, units_of, votes_on, was_told
-from afterbase.data.review.standing import pace_of, policy_of, review_of, standing_of
 
 _LONGEST_PAUSE = 15 * 60.0  # seconds; more between two verdicts is a pause, not work
 

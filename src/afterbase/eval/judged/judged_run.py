@@ -18,10 +18,10 @@ from afterbase.eval import judge_bias
 from afterbase.eval.benchmarks.question_answers import Question, answers
 from afterbase.eval.benchmarks.subject import Subject, find_subject
 from afterbase.eval.judge_bias import Battle, Measure
+from afterbase.eval.judged.judge_evaluation import Model, Scores, Session
 from afterbase.eval.judged.judged_plan import Plan
 from afterbase.eval.judged.questions import DIFFICULTY, REGULARISER, Asked, read
-from afterbase.eval.judged.reach import reachable
-from afterbase.eval.judged.session import Model, Scores, Session
+from afterbase.eval.judged.served_judge import reachable
 
 PUBLISHED = Path(__file__).with_name("published.json")
 Fights = dict[str, dict[str, list[Battle]]]

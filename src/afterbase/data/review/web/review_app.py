@@ -24,8 +24,8 @@ from afterbase.data.review.review_policy import Review
 from afterbase.data.review.review_store import ReviewStore
 from afterbase.data.review.review_tables import secret_of
 from afterbase.data.review.web import access
-from afterbase.data.review.web.forms import decision, number, settlement
 from afterbase.data.review.web.pages import Pages
+from afterbase.data.review.web.review_forms import decision, number, settlement
 
 _STATIC = Path(__file__).with_name("static")
 _COOKIE_SECONDS = 30 * 86_400

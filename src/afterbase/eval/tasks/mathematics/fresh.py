@@ -7,7 +7,7 @@ The seed is drawn once for a folder of results and kept there, so that a stopped
 import hashlib
 
 from afterbase.core.sample import Status
-from afterbase.data.problems.families import Family, family_problems
+from afterbase.data.problems.puzzle_families import Family, family_problems
 from afterbase.eval.tasks.benchmark_rows import Folder
 from afterbase.eval.tasks.task import Answered, Item, Mark, Task
 from afterbase.verify.check import check_many

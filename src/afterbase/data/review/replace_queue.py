@@ -7,10 +7,10 @@ from sqlalchemy import Connection, and_, select
 from afterbase.core.config import what
 from afterbase.data.review.records import OPEN
 from afterbase.data.review.review_policy import Review
+from afterbase.data.review.review_progress import policy_of
 from afterbase.data.review.review_queue import Place, fingerprint
 from afterbase.data.review.review_tables import items, packed, reviews
 from afterbase.data.review.review_votes import count
-from afterbase.data.review.standing import policy_of
 
 
 def enrol(

@@ -7,9 +7,9 @@ import pytest
 
 from afterbase.core.progress import Progress
 from afterbase.eval.benchmarks.subject import find_subject
+from afterbase.eval.judged.judge_evaluation import Model, Session
 from afterbase.eval.judged.judged_plan import Plan
 from afterbase.eval.judged.questions import ArenaQuestion, Asked, Instruction, Pair
-from afterbase.eval.judged.session import Model, Session
 from afterbase.rollout.chat_model import Reply
 from chatting import chatting
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.core.errors import UserError
-from afterbase.data.formats import table
-from afterbase.data.formats.table import read_table, table_digest
+from afterbase.data.formats import source_table
+from afterbase.data.formats.source_table import read_table, table_digest
 
 ROWS = [{"q": "1+1?", "a": "2"}, {"q": 'a "quoted", word\nand a line', "a": "ü"}, {"q": "x", "a": "3"}]
 
@@ -155,6 +155,6 @@ def test_a_hub_that_cannot_be_reached_is_told(monkeypatch):
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     with pytest.raises(UserError, match="can be loaded") as raised:
-        list(table.read_table("hub:org/name", split="train", columns=["q"]))
+        list(source_table.read_table("hub:org/name", split="train", columns=["q"]))
     assert "offline: org/name, train" in raised.value.got
     assert "HF_HUB_OFFLINE=0" in raised.value.remedy

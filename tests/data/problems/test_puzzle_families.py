@@ -7,7 +7,7 @@ import pytest
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Status, read_problems
 from afterbase.core.store import Store
-from afterbase.data.problems.families import Family, _answer, family_problems, make_family
+from afterbase.data.problems.puzzle_families import Family, _answer, family_problems, make_family
 from afterbase.data.problems.test_share import for_tests
 from afterbase.verify.check import check
 

@@ -9,7 +9,7 @@ from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.records import Item, Refused
 from afterbase.data.review.review_policy import Review
 from afterbase.data.review.review_queue import LONGEST
-from afterbase.data.review.web.forms import decision, number, settlement
+from afterbase.data.review.web.review_forms import decision, number, settlement
 from review_people import Person, pair, votes
 from review_toys import DOMAIN, conflict_of, draft, in_conflict, review_store, shown
 

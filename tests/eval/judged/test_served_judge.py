@@ -1,6 +1,6 @@
 """A folder is served while it judges, an endpoint is taken as it is."""
 
-from afterbase.eval.judged.reach import reachable
+from afterbase.eval.judged.served_judge import reachable
 from afterbase.rollout.chat_model import ChatRequest
 from chatting import chatting
 

@@ -47,7 +47,9 @@ def review_store(
     """A store whose queue is in place."""
     engine = connect(url or sqlite_url(folder / "review.sqlite"))
     store = ReviewStore(engine, "toy", clock or Clock())
-    store.enrol(DOMAIN, queue(samples, policy), policy, drafts=len(samples), guideline="# Be fair\n\nRead it twice.")
+    store.replace_queue(
+        DOMAIN, queue(samples, policy), policy, drafts=len(samples), guideline="# Be fair\n\nRead it twice."
+    )
     return store
 
 
@@ -70,7 +72,7 @@ def conflict_of(store: ReviewStore) -> Item:
 
 def counts(store: ReviewStore) -> tuple[int, int, int]:
     """Drafts to review, decided ones, conflicts."""
-    found = store.standing(DOMAIN)
+    found = store.progress(DOMAIN)
     return found.reviewed, found.decided, found.conflicts
 
 
@@ -120,7 +122,7 @@ def race(store: ReviewStore) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    found = store.standing(DOMAIN)
+    found = store.progress(DOMAIN)
     assert found.decided + found.conflicts == found.reviewed == 40
     assert sum(len(unit) for unit in store.units(DOMAIN)) == 40 + found.twice
     assert lost == []

@@ -73,7 +73,7 @@ def _jobs(recipe: Recipe | RlRecipe) -> list[Job]:
     jobs: list[Job] = [partial(_expert, domain=domain) for domain in recipe.reasoning]
     if recipe.baselines:
         jobs += [partial(_teach_only, domain=domain) for domain in recipe.reasoning]
-    return [*jobs, *(partial(_examine_base, domain=domain) for domain in recipe.names)]
+    return [*jobs, *(partial(_evaluate_base, domain=domain) for domain in recipe.names)]
 
 
 def _expert(run: Seed[Recipe], *, domain: str) -> None:
@@ -84,8 +84,8 @@ def _teach_only(run: Seed[Recipe], *, domain: str) -> None:
     teach_only(run, domain, run.base(), run.problems(domain))
 
 
-def _examine_base(run: Seed[Recipe], *, domain: str) -> None:
-    run.examine("base", run.base(), {domain: run.problems(domain)})
+def _evaluate_base(run: Seed[Recipe], *, domain: str) -> None:
+    run.evaluate("base", run.base(), {domain: run.problems(domain)})
 
 
 def _work(recipe: Recipe | RlRecipe, root: Path, at: int, job: Job) -> None:

@@ -100,7 +100,7 @@ class Seed(Generic[R]):
         teacher = self.recipe.teacher if isinstance(self.recipe, Recipe) else None
         return draft(self.store, domain, problems, kinds, seed=self.seed, teacher=teacher, account=self.recipe.name)
 
-    def examine(
+    def evaluate(
         self, checkpoint: str, model: Artifact, problems: dict[str, Artifact], *, system_prompt: bool = False
     ) -> list[Artifact]:
         """The checkpoint's answers to held-out problems of each domain."""
@@ -126,9 +126,9 @@ def train_expert(run: Seed[Recipe], domain: str, base: Artifact, problems: Artif
     final = train_grpo(store, f"{domain} expert, GRPO", started, [problems], recipe.expert.grpo, seed=seed)
     curated = curate(store, domain, final, problems, recipe.rejection, seed=seed)
     answers = [
-        *run.examine("expert SFT", started, {domain: problems}, system_prompt=True),
-        *run.examine("expert SFT", started, {domain: problems}),
-        *run.examine("expert", final, {domain: problems}),
+        *run.evaluate("expert SFT", started, {domain: problems}, system_prompt=True),
+        *run.evaluate("expert SFT", started, {domain: problems}),
+        *run.evaluate("expert", final, {domain: problems}),
     ]
     return Expert(drafts, started, final, curated, answers)
 
@@ -139,7 +139,7 @@ def post_train(run: Seed[Recipe]) -> Outcome:
     out = Outcome(seed)
     base = run.base()
     problems = {domain: run.problems(domain) for domain in recipe.names}
-    out.answers += run.examine("base", base, problems)
+    out.answers += run.evaluate("base", base, problems)
 
     # People may begin while the experts train.
     drafts = {domain: open_drafts(store, domain) for domain in recipe.review}
@@ -175,7 +175,7 @@ def post_train(run: Seed[Recipe]) -> Outcome:
 
     # 5.1, SFT settings: two epochs over the mixture, from the base.
     sft = train_sft(store, "SFT", base, dataset, recipe.sft, seed=seed, expected_tokens=_mixture_tokens(recipe))
-    out.answers += run.examine("SFT", sft, problems)
+    out.answers += run.evaluate("SFT", sft, problems)
 
     # 5.2: rules where a rule decides, a reward model where not, and GRPO on both.
     reward, asked = None, None
@@ -187,22 +187,22 @@ def post_train(run: Seed[Recipe]) -> Outcome:
                 out.reward_model = reward
                 out.curves.append(reward)
             for checkpoint, model in _on_preferences(run, sft, pairs):
-                out.answers += run.examine(checkpoint, model, problems)
+                out.answers += run.evaluate(checkpoint, model, problems)
                 out.curves.append(model)
         if recipe.judge is not None:
-            reward, asked = seat_judge(run, sft, problems[domain]), recipe.judge.asked
+            reward, asked = build_judge(run, sft, problems[domain]), recipe.judge.asked
         assert reward is not None, "open domains have a reward model or a judge"
-        out.examinations += admit(run, reward, asked, sft, problems[domain])
+        out.examinations += check_reward_model(run, reward, asked, sft, problems[domain])
     final = train_grpo(
         store, "GRPO", sft, list(problems.values()), recipe.grpo, seed=seed, reward_model=reward, judge=asked
     )
-    out.answers += run.examine("GRPO", final, problems)
+    out.answers += run.evaluate("GRPO", final, problems)
     out.curves += [sft, final]
     out.final = final
     return out
 
 
-def seat_judge(run: Seed[R], sft: Artifact, problems: Artifact) -> Artifact:
+def build_judge(run: Seed[R], sft: Artifact, problems: Artifact) -> Artifact:
     """5.2 and 5.4: a model that is trained to judge with its chain of thought; the policy itself; or a server."""
     store, judge, seed = run.store, run.recipe.judge, run.seed
     assert judge is not None
@@ -212,7 +212,7 @@ def seat_judge(run: Seed[R], sft: Artifact, problems: Artifact) -> Artifact:
     return train_generative_reward_model(store, "judge", sft, judgements, judge.training, judge.asked, seed=seed)
 
 
-def admit(
+def check_reward_model(
     run: Seed[R], reward: Artifact, asked: JudgeConfig | None, sft: Artifact, problems: Artifact
 ) -> list[Artifact]:
     """The examination that a reward model has to pass before it may steer; none where the recipe asks for none."""
@@ -243,14 +243,14 @@ def _on_preferences(run: Seed[Recipe], sft: Artifact, pairs: Artifact) -> Iterat
 
 
 def teach_only(run: Seed[Recipe], domain: str, base: Artifact, problems: Artifact) -> list[Artifact]:
-    """A control: what the teacher's responses alone teach, examined with the system prompt that they came with."""
+    """A control: what the teacher's responses alone teach, evaluated with the system prompt that they came with."""
     store, recipe, seed = run.store, run.recipe, run.seed
     reflective = run.drafts(domain, problems, ["reflective"])
     taught = train_sft(
         store, f"{domain}, teacher only", base, reflective, recipe.expert.sft,
         seed=seed, expected_tokens=recipe.of(domain).train * _SAMPLE_TOKENS,
     )  # fmt: skip
-    return run.examine("teacher only", taught, {domain: problems}, system_prompt=True)
+    return run.evaluate("teacher only", taught, {domain: problems}, system_prompt=True)
 
 
 def original_only(
@@ -263,20 +263,20 @@ def original_only(
     tuned = train_sft(
         store, "SFT, original only", base, plain, recipe.sft, seed=seed, expected_tokens=_mixture_tokens(recipe)
     )
-    return run.examine("original only", tuned, problems)
+    return run.evaluate("original only", tuned, problems)
 
 
 def reinforce(run: Seed[RlRecipe]) -> Outcome:
-    """One model, GRPO in each variant, examined before and after."""
+    """One model, GRPO in each variant, evaluated before and after."""
     out = Outcome(run.seed)
     base, problems = run.base(), {name: run.problems(name) for name in run.recipe.names}
-    out.answers += run.examine("base", base, problems)
+    out.answers += run.evaluate("base", base, problems)
     if run.recipe.sft is not None:
-        out.answers += run.examine("SFT", started(run, problems), problems)
+        out.answers += run.evaluate("SFT", started(run, problems), problems)
     for name in run.recipe.runs():
         out.final, examinations = reinforce_one(run, name)
         out.examinations += [made for made in examinations if made not in out.examinations]
-        out.answers += run.examine(name, out.final, problems)
+        out.answers += run.evaluate(name, out.final, problems)
         out.curves.append(out.final)
     return out
 
@@ -291,7 +291,7 @@ def reinforce_one(run: Seed[RlRecipe], name: str) -> tuple[Artifact, list[Artifa
     for domain in recipe.open:
         assert kind is not None
         reward, asked = reward_model(run, kind, model, problems[domain])
-        examinations += admit(run, reward, asked, model, problems[domain])
+        examinations += check_reward_model(run, reward, asked, model, problems[domain])
     final = train_grpo(
         store, name, model, list(problems.values()), recipe.runs()[name],
         seed=seed, reward_model=reward, judge=asked,
@@ -305,7 +305,7 @@ def reward_model(
     """One of the recipe's reward models, and how it is asked if it is a judge; both learn from the same pairs."""
     if kind == "judge":
         assert run.recipe.judge is not None
-        return seat_judge(run, sft, problems), run.recipe.judge.asked
+        return build_judge(run, sft, problems), run.recipe.judge.asked
     assert run.recipe.reward_model is not None
     pairs = draft_pairs(run, sft, problems, "train")
     trained = train_reward_model(run.store, "reward model", sft, pairs, run.recipe.reward_model, seed=run.seed)

@@ -1,4 +1,4 @@
-"""Lines of JSON objects, plain and gzipped; what is none is named (more in `test_source_table.py` and `test_read.py`)."""
+"""Lines of JSON objects, plain and gzipped; what is none is named (tables: `test_source_table.py`, `test_read.py`)."""
 
 import gzip
 import json

@@ -111,7 +111,7 @@ def model(
         judge=judging,
         training=training_of(who.folder, trained_on or []),
         progress=Progress(),
-        tell=lambda line: print(sanitized(line), file=sys.stderr),
+        notify=lambda line: print(sanitized(line), file=sys.stderr),
     )
     shown = {
         name: result.model_dump(exclude={key for key in ("gap", "contaminated") if getattr(result, key) is None})
@@ -187,11 +187,11 @@ def judged(
         judge_tokens=judge_tokens,
         votes=votes,
     )
-    told = run.evaluate(plan, Progress(), tell=lambda line: print(sanitized(line), file=sys.stderr))
+    results = run.evaluate(plan, Progress(), notify=lambda line: print(sanitized(line), file=sys.stderr))
     if as_json:
-        print(json.dumps(told["judges"], ensure_ascii=False))
+        print(json.dumps(results["judges"], ensure_ascii=False))
         return
-    tables.show(told)
+    tables.show(results)
     print(sanitized(f"results: {out}"))
 
 

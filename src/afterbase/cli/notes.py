@@ -2,7 +2,7 @@
 
 import json
 
-from afterbase.eval.reward_model_exam import told
+from afterbase.eval.reward_model_exam import describe
 from afterbase.report.collect import teacher_tokens
 from afterbase.run import Outcome
 from afterbase.train.grpo.reward_hacking import change
@@ -13,7 +13,7 @@ def notes_on(outcomes: list[Outcome]) -> list[str]:
     return [
         *_teacher_notes(outcomes[0]),
         *_reward_model_notes(outcomes),
-        *(told(examination) for outcome in outcomes for examination in outcome.examinations),
+        *(describe(examination) for outcome in outcomes for examination in outcome.examinations),
         *_watched(outcomes),
         *_stops(outcomes),
     ]

@@ -86,7 +86,7 @@ def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
         answers={o.seed: o.answers for o in outcomes},
         pairs=list(comparisons(recipe)),
         curves=outcomes[0].curves,
-        together={name: [o.curves[at] for o in outcomes] for at, name in enumerate(recipe.runs())}
+        compared={name: [o.curves[at] for o in outcomes] for at, name in enumerate(recipe.runs())}
         if isinstance(recipe, RlRecipe)
         else {},
         data=outcomes[0].data,

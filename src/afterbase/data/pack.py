@@ -1,6 +1,6 @@
 """Packing: many samples in one row, with explicit boundaries.
 
-Best-fit decreasing: the longest sample first, each into the fullest row that still has room. Rows remember where each
+Best-fit decreasing: the longest sample first, each into the fullest row that still has space. Rows remember where each
 sample begins; nothing downstream infers it.
 """
 
@@ -25,7 +25,7 @@ class Pack:
 def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]]:
     """Indices of the samples of each row; no row's lengths (all at least 1) sum to more than `capacity`.
 
-    The tightest room is found in a number whose bit r is set where a row has r tokens free: a few words of memory,
+    The tightest space is found in a number whose bit r is set where a row has r tokens free: a few words of memory,
     however many rows there are.
 
     >>> best_fit_decreasing([5, 4, 3, 2], 7)
@@ -33,21 +33,21 @@ def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]
     """
     assert not lengths or 0 < min(lengths) <= max(lengths) <= capacity, "longer samples are dropped before packing"
     rows: list[list[int]] = []
-    with_room: list[list[int]] = [[] for _ in range(capacity + 1)]  # by free tokens, a heap of rows
+    with_space: list[list[int]] = [[] for _ in range(capacity + 1)]  # by free tokens, a heap of rows
     free = 0
     for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
         fitting = free >> lengths[index]
         if fitting:
-            room = lengths[index] + (fitting & -fitting).bit_length() - 1
-            row = heapq.heappop(with_room[room])
-            if not with_room[room]:
-                free ^= 1 << room
+            space = lengths[index] + (fitting & -fitting).bit_length() - 1
+            row = heapq.heappop(with_space[space])
+            if not with_space[space]:
+                free ^= 1 << space
         else:
-            room, row = capacity, len(rows)
+            space, row = capacity, len(rows)
             rows.append([])
         rows[row].append(index)
-        left = room - lengths[index]
-        heapq.heappush(with_room[left], row)
+        left = space - lengths[index]
+        heapq.heappush(with_space[left], row)
         free |= 1 << left
     return rows
 

@@ -131,7 +131,7 @@ def read_examination(artifact: Artifact) -> dict[str, Any]:
     return json.loads((artifact.payload / "examination.json").read_text())
 
 
-def told(artifact: Artifact) -> str:
+def describe(artifact: Artifact) -> str:
     """What was found, in a few sentences for the report."""
     report = read_examination(artifact)
 

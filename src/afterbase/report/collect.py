@@ -50,11 +50,11 @@ def collect(
     data: Sequence[Artifact],
     final: Artifact,
     notes: Sequence[str],
-    together: Mapping[str, Sequence[Artifact]] | None = None,
+    compared: Mapping[str, Sequence[Artifact]] | None = None,
 ) -> Summary:
     """The summary of a run; `answers` holds the evaluations of each seed, whose problems are pooled.
 
-    `together` holds stages of one kind whose curves share their charts, each the mean of its seeds.
+    `compared` holds stages of one kind whose curves share their charts, each the mean of its seeds.
     """
     rows = [row for seed, artifacts in answers.items() for a in artifacts for row in _rows(a, seed)]
     first_seed = [row for a in next(iter(answers.values())) for row in read_answers(a)]
@@ -67,7 +67,7 @@ def collect(
         stages=[_stage(record) for record in store.stages],
         evaluations=summarise(rows),
         comparisons=compare([row for row in rows if row["domain"] not in OPEN], pairs),
-        curves=[*_shared_curves(together or {}), *(curve for artifact in curves for curve in _curves(artifact))],
+        curves=[*_shared_curves(compared or {}), *(curve for artifact in curves for curve in _curves(artifact))],
         flow=[flow for artifact in data for flow in _flow(artifact)],
         examples=_examples(first_seed),
         training_samples=_training_samples(data, final),
@@ -154,12 +154,12 @@ def _curves(artifact: Artifact) -> list[Curve]:
     ]
 
 
-def _shared_curves(together: Mapping[str, Sequence[Artifact]]) -> list[Curve]:
+def _shared_curves(compared: Mapping[str, Sequence[Artifact]]) -> list[Curve]:
     """One chart a number with a line a name: the mean over seeds at each step where all have the number."""
-    if len(together) < 2:
+    if len(compared) < 2:
         return []
-    metrics = {name: [_points(a) for a in seeds] for name, seeds in together.items()}
-    stage = next(iter(together.values()))[0].manifest["stage"]
+    metrics = {name: [_points(a) for a in seeds] for name, seeds in compared.items()}
+    stage = next(iter(compared.values()))[0].manifest["stage"]
     return [
         Curve(
             title=key.replace("_", " "),

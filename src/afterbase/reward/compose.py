@@ -18,7 +18,7 @@ from afterbase.reward.rules import Cosine, cosine_length
 from afterbase.verify.format import Style, chain_of_thought, thinks, well_formed
 from afterbase.verify.language.identify import languages
 from afterbase.verify.language.text_language import consistency, language
-from afterbase.verify.repetition import freshness
+from afterbase.verify.repetition import repetition_rate
 
 GATED = "gated"
 """The part that tells whether a gate closed (1) or not (0)."""
@@ -127,7 +127,7 @@ def compose(
             share = consistency(chain_of_thought(response), target) if target else None
             parts["language"] = 1.0 if share is None else share
         if config.repetition is not None:
-            parts["repetition"] = freshness(response)
+            parts["repetition"] = 1.0 - repetition_rate(response)
         value, gated = total(parts, config)
         out.append(replace(reward, value=value, parts={**parts, GATED: float(gated)}))
     return out

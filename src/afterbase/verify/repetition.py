@@ -13,10 +13,10 @@ _LAPS = 3  # times that the end must have been said to be a loop
 _TOKEN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|\d|[^\W\d\u3040-\u30ff\u3400-\u9fff]{1,20}|[^\w\s]")
 
 
-def freshness(text: str) -> float:
-    """1 less the share of the text that repeats it, by runs or by its looping end, whichever is more; 1 if empty."""
+def repetition_rate(text: str) -> float:
+    """Share of the text that repeats it, by runs or by its looping end, whichever is more; 0 if empty."""
     tokens = _TOKEN.findall(text)
-    return 1.0 - max(_repeated(tokens, RUN), _looping(tokens))
+    return max(_repeated(tokens, RUN), _looping(tokens))
 
 
 def repeated_share(text: str, *, run: int = RUN) -> float:

@@ -88,9 +88,9 @@ def test_what_was_examined_is_not_examined_again(job, monkeypatch):
     first = rules(rows(job()))
 
     def never(*_: object, **__: object) -> None:
-        raise AssertionError("examined again")
+        raise AssertionError("checked again")
 
-    monkeypatch.setattr("afterbase.data.clean.clean.examine_piece", never)
+    monkeypatch.setattr("afterbase.data.clean.clean.check_piece", never)
     assert rules(rows(job())) == first
     assert rules(rows(job(Cleaning(mixture=Shares(rows=1)))))[0:2] != []
     with pytest.raises(AssertionError, match="again"):
@@ -99,14 +99,14 @@ def test_what_was_examined_is_not_examined_again(job, monkeypatch):
 
 def test_a_run_that_was_stopped_goes_on(job, monkeypatch):
     whole = rules(rows(job()))
-    examined = sorted((job().scratch / "examined").iterdir())
-    assert len(examined) == 2
-    examined[1].unlink()
+    checked = sorted((job().scratch / "checked").iterdir())
+    assert len(checked) == 2
+    checked[1].unlink()
     asked = []
     from afterbase.data.clean import clean as module
 
-    real = module.examine_piece
-    monkeypatch.setattr(module, "examine_piece", lambda piece, **rest: asked.append(piece) or real(piece, **rest))
+    real = module.check_piece
+    monkeypatch.setattr(module, "check_piece", lambda piece, **rest: asked.append(piece) or real(piece, **rest))
     assert rules(rows(job())) == whole
     assert len(asked) == 1
 

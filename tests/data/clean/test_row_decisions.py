@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 
 from afterbase.core.sample import SAMPLE_SCHEMA
-from afterbase.data.clean.check_rows import Examination, examine
+from afterbase.data.clean.check_rows import RowChecks, check_rows
 from afterbase.data.clean.decontaminate import Contamination
 from afterbase.data.clean.dedup import Deduplicator
 from afterbase.data.clean.row_decisions import Decisions
@@ -22,8 +22,8 @@ def decided(rows: list[tuple[str, str, bool]], batch: int = 100) -> Decisions:
             for i, (domain, _, out) in enumerate(part)
         ]
         turns = [[("user", "Q"), ("assistant", answer)] for _, answer, _ in part]
-        examined = examine(turns, np.array([out for *_, out in part]), Examination(), Contamination([], 0.5))
-        decisions.add(pa.Table.from_pylist(listed, COLUMNS), examined, deduplicator)
+        checked = check_rows(turns, np.array([out for *_, out in part]), RowChecks(), Contamination([], 0.5))
+        decisions.add(pa.Table.from_pylist(listed, COLUMNS), checked, deduplicator)
     return decisions
 
 

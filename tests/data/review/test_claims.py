@@ -53,7 +53,7 @@ def test_deciding_another_draft_leaves_what_is_on_the_screen(tmp_path):
 
 def test_settling_a_conflict_leaves_what_is_on_the_screen(tmp_path):
     store = in_conflict(tmp_path)
-    store.enrol(DOMAIN, queue(TEN, Review(double=1)), Review(double=1), drafts=10, guideline="x")
+    store.replace_queue(DOMAIN, queue(TEN, Review(double=1)), Review(double=1), drafts=10, guideline="x")
     on_screen, conflict = shown(store, "ada"), conflict_of(store)
     store.settle(conflict.id, "ada", Outcome.ACCEPT, reason="good", version=conflict.version)
     for name in ("ben", "cyd"):

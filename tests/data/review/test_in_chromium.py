@@ -144,8 +144,8 @@ def test_two_people_forty_drafts_conflicts_and_alpha(browser, tmp_path, pictures
             assert page.errors() == []
             assert {address.split("/")[2] for address in page.requested()} == {url.split("/")[2]}
 
-    standing, decided = store.close(DOMAIN)
-    assert standing.missing == ()
+    progress, decided = store.close(DOMAIN)
+    assert progress.missing == ()
     ends = {item.sample: final_vote(item).outcome for item in decided}
     for i, sample in enumerate(samples):
         assert ends[sample.id] == settled.get(i, ada[i]), i

@@ -10,20 +10,20 @@ from afterbase.data.review.review_store import ReviewStore
 from review_toys import DOMAIN, SECRET_VERIFIER, TEN, accept, counts, draft, review_all, review_store, shown, undo
 
 
-def test_enrolling_again_keeps_verdicts(tmp_path):
+def test_replacing_a_queue_keeps_verdicts(tmp_path):
     store = review_store(tmp_path, TEN, Review(share=0.5, double=0))
     review_all(store, "ada", accept)
     store.close(DOMAIN)
 
     def again(policy: Review) -> None:
-        store.enrol(DOMAIN, queue(TEN, policy), policy, drafts=10, guideline="new")
+        store.replace_queue(DOMAIN, queue(TEN, policy), policy, drafts=10, guideline="new")
 
     again(Review(share=0.5, double=0))
-    assert store.standing(DOMAIN).closed, "the same queue stays closed"
+    assert store.progress(DOMAIN).closed, "the same queue stays closed"
     assert store.guideline(DOMAIN) == "new"
     again(Review(share=1.0, double=0))
     assert counts(store) == (10, 5, 0)
-    assert not store.standing(DOMAIN).closed
+    assert not store.progress(DOMAIN).closed
     again(Review(share=1.0, double=1))
     assert counts(store) == (10, 0, 0)
     assert review_all(store, "ben", accept) == 10
@@ -54,26 +54,28 @@ def test_what_left_the_queue_is_neither_counted_nor_undone(tmp_path):
     store = review_store(tmp_path, TEN, Review(double=0))
     review_all(store, "ada", accept)
     policy = Review(share=0.3, double=0)
-    store.enrol(DOMAIN, queue(TEN, policy), policy, drafts=10, guideline="new")
+    store.replace_queue(DOMAIN, queue(TEN, policy), policy, drafts=10, guideline="new")
     pace = store.pace(DOMAIN, "ada")
     assert (pace.given, pace.left) == (3, 0)
     for _ in range(3):
         undo(store, "ada")
     assert store.last(DOMAIN, "ada") is None
     assert counts(store) == (3, 0, 0)
-    store.enrol(DOMAIN, queue(TEN, Review(double=0)), Review(double=0), drafts=10, guideline="new")
+    store.replace_queue(DOMAIN, queue(TEN, Review(double=0)), Review(double=0), drafts=10, guideline="new")
     assert counts(store) == (10, 7, 0), "the others come back as they were decided"
 
 
-def test_two_enrolments_at_once_leave_one_queue(tmp_path):
+def test_two_replacements_at_once_leave_one_queue(tmp_path):
     store = review_store(tmp_path, TEN, Review())
     places = queue(TEN, Review())
     threads = [
-        threading.Thread(target=store.enrol, args=("other", places, Review()), kwargs={"drafts": 10, "guideline": "x"})
+        threading.Thread(
+            target=store.replace_queue, args=("other", places, Review()), kwargs={"drafts": 10, "guideline": "x"}
+        )
         for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert store.standing("other").reviewed == 10
+    assert store.progress("other").reviewed == 10

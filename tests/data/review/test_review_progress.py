@@ -9,10 +9,10 @@ from review_toys import DOMAIN, TEN, Clock, accept, conflict_of, counts, in_conf
 def test_a_review_from_the_first_draft_to_the_last(tmp_path):
     store = review_store(tmp_path, TEN, Review(share=0.8, double=0))
     assert counts(store) == (8, 0, 0)
-    assert store.standing(DOMAIN).missing == ("8 drafts to review",)
+    assert store.progress(DOMAIN).missing == ("8 drafts to review",)
     assert review_all(store, "ada", accept) == 8
     assert counts(store) == (8, 8, 0)
-    assert store.standing(DOMAIN).missing == ()
+    assert store.progress(DOMAIN).missing == ()
 
 
 def test_pace_is_the_median_time_on_a_draft(tmp_path):
@@ -48,6 +48,6 @@ def test_settling_counts_into_nobody_s_pace(tmp_path):
 
 def test_a_domain_that_is_not_under_review_is_told(tmp_path):
     store = review_store(tmp_path, TEN, Review())
-    for ask in (store.standing, store.guideline):
+    for ask in (store.progress, store.guideline):
         with pytest.raises(Refused, match="no such domain"):
             ask("nowhere")

@@ -154,7 +154,7 @@ def test_a_file_of_ones_own_is_reviewed_as_the_page_on_it_says(tmp_path):
                 item.id, name, Outcome.REJECT if "3" in item.messages[0]["content"] else Outcome.ACCEPT, reason="x"
             )
     exec(end, names)
-    assert names["standing"].missing == ()
+    assert names["progress"].missing == ()
     assert [sample.dropped is None for sample in names["rows"]] == [True, True, True, False]
 
 

@@ -55,7 +55,7 @@ def test_a_double_review_is_blind_and_a_conflict_is_settled(tmp_path):
     assert shown(store, "ben").votes == (), "ben does not see what ada said"
     assert store.conflict(DOMAIN) is None
     store.give(item.id, "ben", Outcome.EDIT, reason="slip", edited="Better.")
-    assert store.standing(DOMAIN).missing == ("1 conflict to settle",)
+    assert store.progress(DOMAIN).missing == ("1 conflict to settle",)
     conflict = store.conflict(DOMAIN)
     assert conflict is not None
     assert [(v.reviewer, v.outcome, v.edited) for v in conflict.votes] == [
@@ -110,16 +110,16 @@ def test_undo_brings_the_draft_back_and_keeps_the_row(tmp_path):
 
 def test_a_closed_review_takes_no_more_verdicts(tmp_path):
     store = review_store(tmp_path, TEN[:2], Review(double=0))
-    standing, _ = store.close(DOMAIN)
-    assert not standing.closed
+    progress, _ = store.close(DOMAIN)
+    assert not progress.closed
     item = shown(store, "ada")
     review_all(store, "ada", accept)
     last = store.last(DOMAIN, "ada")
     assert last is not None
-    standing, decided = store.close(DOMAIN)
-    assert standing.missing == ()
+    progress, decided = store.close(DOMAIN)
+    assert progress.missing == ()
     assert {i.sample for i in decided} == {s.id for s in TEN[:2]}
-    assert store.standing(DOMAIN).closed
+    assert store.progress(DOMAIN).closed
     assert store.next_item(DOMAIN, "ada") is None
     for change in (
         lambda: store.undo(DOMAIN, "ada", last),
@@ -177,11 +177,11 @@ def test_nobody_undoes_what_another_said(tmp_path):
 
 def test_who_was_told_of_a_conflict_stands_by_their_verdict(tmp_path):
     store = in_conflict(tmp_path)
-    store.tell(DOMAIN, "ben")
-    store.tell(DOMAIN, "ben")
+    store.note_conflicts_seen(DOMAIN, "ben")
+    store.note_conflicts_seen(DOMAIN, "ben")
     with pytest.raises(Refused, match="your verdict stands"):
         undo(store, "ben")
-    store.tell(DOMAIN, "cyd")  # who is not in it
+    store.note_conflicts_seen(DOMAIN, "cyd")  # who is not in it
     undo(store, "ada")
     assert counts(store) == (1, 0, 0)
     store.give(shown(store, "ada").id, "ada", Outcome.REJECT, reason="clash")
@@ -192,7 +192,7 @@ def test_being_told_that_there_is_no_conflict_leaves_undo_alone(tmp_path):
     store = review_store(tmp_path, TEN[:1], Review(double=1))
     for name in ("ada", "ben"):
         store.give(shown(store, name).id, name, Outcome.ACCEPT, reason="good")
-        store.tell(DOMAIN, name)
+        store.note_conflicts_seen(DOMAIN, name)
     undo(store, "ben")
     assert counts(store) == (1, 0, 0)
 

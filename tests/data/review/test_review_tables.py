@@ -59,8 +59,8 @@ def test_a_whole_review_in_either_database(url, tmp_path):
     while (conflict := store.conflict(DOMAIN)) is not None:
         store.add_reviewer("ben", adjudicates=True)
         store.settle(conflict.id, "ben", Outcome.EDIT, reason="slip", edited="mended \0", version=conflict.version)
-    standing, decided = store.close(DOMAIN)
-    assert (standing.reviewed, standing.decided, standing.twice) == (6, 6, 3)
+    progress, decided = store.close(DOMAIN)
+    assert (progress.reviewed, progress.decided, progress.twice) == (6, 6, 3)
     assert sum(len(item.votes) for item in decided) >= 9
     store.engine.dispose()
 

@@ -46,7 +46,7 @@ def _evaluate(spec: str, data: Path, out: Path, names=("gsm8k",), trained_on=(),
         judge=None,
         training=training_of(None, trained_on),
         progress=Silent(),
-        tell=said.append,
+        notify=said.append,
     )
     return results, said
 

@@ -7,7 +7,7 @@ import pytest
 
 from afterbase.core.progress import Progress
 from afterbase.eval.benchmarks.subject import find_subject
-from afterbase.eval.judged.judge_evaluation import Model, Session
+from afterbase.eval.judged.judge_evaluation import JudgeEvaluation, Model
 from afterbase.eval.judged.judged_plan import Plan
 from afterbase.eval.judged.questions import ArenaQuestion, Asked, Instruction, Pair
 from afterbase.rollout.chat_model import Reply
@@ -22,7 +22,7 @@ MINE = Model(name="mine", arena=[response("good")], alpaca=[response("good"), re
 BASE = Model(name="base", arena=[response("bad!")], alpaca=[])
 
 
-def session(url: str, folder: Path) -> Session:
+def evaluation(url: str, folder: Path) -> JudgeEvaluation:
     asked = Asked(
         version="2.0",
         arena=[ArenaQuestion(uid="q", category="hard_prompt", prompt="?")],
@@ -35,7 +35,9 @@ def session(url: str, folder: Path) -> Session:
         max_tokens=9, judge_tokens=9, votes=2,
     )  # fmt: skip
     judge = find_subject(url)
-    return Session(plan=plan, asked=asked, judge=judge, asking=judge.open(folder / "cache"), progress=Progress())
+    return JudgeEvaluation(
+        plan=plan, asked=asked, judge=judge, asking=judge.open(folder / "cache"), progress=Progress()
+    )
 
 
 def likes_good(prompt: str) -> str | dict[str, float]:
@@ -47,7 +49,7 @@ def likes_good(prompt: str) -> str | dict[str, float]:
 
 def test_games_are_written_and_scored(tmp_path: Path) -> None:
     with chatting("judge", likes_good) as judge:
-        at_work = session(judge.url, tmp_path)
+        at_work = evaluation(judge.url, tmp_path)
         fought = at_work.fight(MINE, BASE)
         assert [(b.shown_first, b.shown_second) for b in fought] == [(1.0, 1.0)]
         assert at_work.arena_score(MINE, fought)["score"] == 100
@@ -59,7 +61,7 @@ def test_games_are_written_and_scored(tmp_path: Path) -> None:
 
 def test_preferences_are_written_in_the_public_pair(tmp_path: Path) -> None:
     with chatting("judge", likes_good) as judge:
-        scores = session(judge.url, tmp_path).alpaca_score(MINE)
+        scores = evaluation(judge.url, tmp_path).alpaca_score(MINE)
     assert scores == {"win_rate": 75.0, "standard_error": pytest.approx(25.0), "n_total": 2}
     folder = tmp_path / "alpaca-eval/judge/mine"
     assert [row["preference"] for row in json.loads((folder / "annotations.json").read_text())] == [2.0, 1.5]
@@ -68,8 +70,8 @@ def test_preferences_are_written_in_the_public_pair(tmp_path: Path) -> None:
 
 def test_votes_are_written_and_people_agree(tmp_path: Path) -> None:
     with chatting("judge", likes_good) as judge:
-        scores = session(judge.url, tmp_path).reward_bench(2)
+        scores = evaluation(judge.url, tmp_path).reward_bench(2)
     assert (scores["sections"]["Reasoning"], scores["n"], scores["people"]["value"]) == (100, 1, 1)
     assert (tmp_path / "reward-bench/judge-k2.jsonl").is_file()
     with chatting("mute", lambda _: "hm") as mute:
-        assert session(mute.url, tmp_path).reward_bench(1)["people"] is None
+        assert evaluation(mute.url, tmp_path).reward_bench(1)["people"] is None

@@ -58,10 +58,10 @@ def test_a_whole_evaluation_and_the_same_again(tmp_path: Path, data: Path) -> No
         chatting("judge", likes_length) as judge,
     ):
         planned = plan(data, tmp_path / "out", [judge.url], [long.url], base.url)
-        told = run.evaluate(planned, Progress(), tell=lambda _: None)
+        told = run.evaluate(planned, Progress(), notify=lambda _: None)
         asked = [len(server.prompts) for server in (long, base, judge)]
         assert asked == [8, 8, 8 + 4 + 2 + 4]
-        assert run.evaluate(planned, Progress(), tell=lambda _: None) == told
+        assert run.evaluate(planned, Progress(), notify=lambda _: None) == told
         assert [len(server.prompts) for server in (long, base, judge)] == asked, "answers and verdicts are kept"
     found = told["judges"]["judge"]
     assert found["arena-hard"] == {"long": {"score": 100.0, "ci_low": 100.0, "ci_high": 100.0}}
@@ -91,7 +91,7 @@ def test_a_judge_that_prefers_its_own_answers_is_told_from_the_other(tmp_path: P
         planned = plan(
             data, tmp_path / "out", [vain_one.url, judge.url], [vain_one.url], base.url, tasks=("arena-hard",)
         )
-        told = run.evaluate(planned, Progress(), tell=lambda _: None)["judges"]
+        told = run.evaluate(planned, Progress(), notify=lambda _: None)["judges"]
     assert told["vain"]["calibration"]["self_preference"]["value"] > 0
     assert told["judge"]["calibration"]["self_preference"] is None
 
@@ -103,7 +103,7 @@ def test_a_judge_that_says_nothing_gives_no_score(tmp_path: Path, data: Path) ->
         chatting("judge", lambda _: "hm") as judge,
     ):
         told = run.evaluate(
-            plan(data, tmp_path / "out", [judge.url], [long.url], base.url), Progress(), tell=lambda _: None
+            plan(data, tmp_path / "out", [judge.url], [long.url], base.url), Progress(), notify=lambda _: None
         )["judges"]["judge"]
     assert told["arena-hard"]["long"]["score"] is None
     assert told["alpaca-eval"]["long"] == {"win_rate": None, "standard_error": None, "n_total": 0}
@@ -116,7 +116,7 @@ def test_a_judge_that_is_not_there_is_told_before_anybody_answers(tmp_path: Path
         for judge in ("nowhere", "http://127.0.0.1:9/v1"):
             with pytest.raises(UserError):
                 run.evaluate(
-                    plan(data, tmp_path / "out", [judge], [long.url], base.url), Progress(), tell=lambda _: None
+                    plan(data, tmp_path / "out", [judge], [long.url], base.url), Progress(), notify=lambda _: None
                 )
     assert (long.prompts, base.prompts) == ([], [])
 
@@ -124,5 +124,5 @@ def test_a_judge_that_is_not_there_is_told_before_anybody_answers(tmp_path: Path
 def test_missing_files_are_told_before_models_are_looked_for(tmp_path: Path, data: Path) -> None:
     (data / "reward_bench.jsonl").unlink()
     with pytest.raises(UserError, match="finds its file"):
-        run.evaluate(plan(data, tmp_path / "out", ["nowhere"], ["m"], "b"), Progress(), tell=lambda _: None)
+        run.evaluate(plan(data, tmp_path / "out", ["nowhere"], ["m"], "b"), Progress(), notify=lambda _: None)
     assert not (tmp_path / "out").exists()

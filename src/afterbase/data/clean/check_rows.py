@@ -21,7 +21,7 @@ from afterbase.data.clean.shingles import Tokens, tokens
 
 _BATCH = 128  # rows; their arrays stay in the cache
 _TURN = " \x01 "  # spaces around it, so that those of a turn do not count
-EXAMINED = pa.schema(
+CHECKED = pa.schema(
     [
         ("stage", pa.string()),
         ("rule", pa.string()),
@@ -35,7 +35,7 @@ EXAMINED = pa.schema(
 )
 
 
-class Examination(Config):
+class RowChecks(Config):
     """The rules that a row is held to by itself."""
 
     filters: Filters = Filters()
@@ -62,13 +62,13 @@ class Decision:
     note: str | None = None
 
 
-def examine_piece(piece: Piece, config: Examination, benchmarks: tuple[Path, ...]) -> pa.Table:
-    """A row group of samples as a table of `EXAMINED`."""
+def check_piece(piece: Piece, config: RowChecks, benchmarks: tuple[Path, ...]) -> pa.Table:
+    """A row group of samples as a table of `CHECKED`."""
     with pq.ParquetFile(piece.path) as file:
         table = file.read_row_group(piece.group, columns=["messages", "dropped"])
     rows = [[(turn["role"], turn["content"]) for turn in messages] for messages in table["messages"].to_pylist()]
     out = table["dropped"].is_valid().to_numpy(zero_copy_only=False)
-    return examine(rows, out, config, _contamination(benchmarks, config.decontamination.overlap))
+    return check_rows(rows, out, config, _contamination(benchmarks, config.decontamination.overlap))
 
 
 @functools.lru_cache(maxsize=1)
@@ -76,10 +76,10 @@ def _contamination(benchmarks: tuple[Path, ...], overlap: float) -> Contaminatio
     return Contamination([load_benchmark(path) for path in benchmarks], overlap)
 
 
-def examine(
+def check_rows(
     rows: Sequence[Sequence[tuple[str, str]]],
     out: np.ndarray,
-    config: Examination,
+    config: RowChecks,
     benchmarks: Contamination,
 ) -> pa.Table:
     """Rows of (role, text) turns; those that are `out` already are passed over."""
@@ -109,7 +109,7 @@ def examine(
             _fixed(whole.bands, 4 * BANDS),
             pa.ListArray.from_arrays(pa.array(whole.offsets.astype(np.int32)), pa.array(whole.shingles)),
         ],
-        schema=EXAMINED,
+        schema=CHECKED,
     )
 
 
@@ -119,7 +119,7 @@ class _Found:
     sketches: Sketches
 
 
-def _by_tokens(turns: Sequence[Sequence[str]], config: Examination, benchmarks: Contamination) -> _Found:
+def _by_tokens(turns: Sequence[Sequence[str]], config: RowChecks, benchmarks: Contamination) -> _Found:
     """What needs the tokens of a batch, which are made once: repetition, contamination, sketches."""
     counts = np.array([len(row) for row in turns])
     spelt = tokens([text for row in turns for text in row])
@@ -175,9 +175,9 @@ def _fixed(values: np.ndarray, width: int) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(width), len(values), [None, data])
 
 
-def sketches_of(examined: pa.Table) -> Sketches:
-    """The sketches in a table of `EXAMINED`."""
-    table = examined.combine_chunks()
+def sketches_of(checked: pa.Table) -> Sketches:
+    """The sketches in a table of `CHECKED`."""
+    table = checked.combine_chunks()
     rows = table.num_rows
     columns = [
         table[name].chunk(0) if rows else pa.array([], table[name].type) for name in ("digest", "bands", "shingles")

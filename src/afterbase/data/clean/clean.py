@@ -1,8 +1,8 @@
 """Clean: rules on each row, decontamination, duplicates, mixture; every row that leaves with its stage, rule and score.
 
-    rows -> examine (many workers, in any place) -> duplicates (one process, in order) -> mixture -> rows, marked
+    rows -> check (many workers, in any place) -> duplicates (one process, in order) -> mixture -> rows, marked
 
-Rows stream through in pieces. What was examined is kept on disk, so that an interrupted run goes on where it was; what
+Rows stream through in pieces. What was checked is kept on disk, so that an interrupted run goes on where it was; what
 grows with the rows in memory is the state of the deduplicator and 40 bytes a row, together under 400 bytes.
 """
 
@@ -25,7 +25,7 @@ from afterbase.core.config import How, what
 from afterbase.core.errors import UserError
 from afterbase.core.sample import SAMPLE_SCHEMA
 from afterbase.core.store import write_atomically
-from afterbase.data.clean.check_rows import EXAMINED, Examination, Piece, examine_piece
+from afterbase.data.clean.check_rows import CHECKED, Piece, RowChecks, check_piece
 from afterbase.data.clean.decontaminate import Contamination, load_benchmark
 from afterbase.data.clean.dedup import Deduplicator
 from afterbase.data.clean.gather import gather
@@ -35,12 +35,12 @@ from afterbase.data.clean.semantic import Encoder, Semantic, SemanticDeduplicato
 from afterbase.data.clean.shingles import HASHES
 from afterbase.data.mixture import Drawn, Shares
 
-_EXAMINED_AS = 1  # to be raised when rows are examined differently
+_CHECKED_AS = 1  # to be raised when rows are checked differently
 Show = Callable[[str, int, int], None]
 """Called with what is being done, rows done, and rows in all."""
 
 
-class Cleaning(Examination):
+class Cleaning(RowChecks):
     """All that cleaning may be told."""
 
     semantic: Semantic | None = None
@@ -62,13 +62,13 @@ class Job:
     domain: str = "unnamed"
 
     def fingerprint(self) -> str:
-        """Of all that the examination of the rows depends on. UserError where a file is missing or of no use."""
+        """Of all that the checks of the rows depend on. UserError where a file is missing or of no use."""
         Contamination([load_benchmark(path) for path in self.benchmarks], self.cleaning.decontamination.overlap)
-        told = what(self.cleaning)
-        told = {name: told[name] for name in Examination.model_fields}
+        settings = what(self.cleaning)
+        settings = {name: settings[name] for name in RowChecks.model_fields}
         files = [file_digest(path) for path in (*self.sources, *self.benchmarks)]
-        made_by = [_EXAMINED_AS, HASHES, version("rensa"), self.domain, len(self.sources)]
-        return hashlib.sha256(json.dumps([told, files, made_by], sort_keys=True).encode()).hexdigest()
+        made_by = [_CHECKED_AS, HASHES, version("rensa"), self.domain, len(self.sources)]
+        return hashlib.sha256(json.dumps([settings, files, made_by], sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,9 @@ def clean(job: Job, show: Show = lambda *_: None) -> Cleaned:
         raise UserError("there are rows to clean", got="none", remedy="name other files")
     decisions = Decisions()
     deduplicator = Deduplicator(job.cleaning.dedup.similarity, scratch=job.scratch) if job.cleaning.dedup else None
-    for number, examined in enumerate(_examined(job, pieces)):
-        decisions.add(_columns(pieces[number]), examined, deduplicator)
-        show("examine", int(ends[number]), total)
+    for number, checked in enumerate(_checked(job, pieces)):
+        decisions.add(_columns(pieces[number]), checked, deduplicator)
+        show("check", int(ends[number]), total)
     if job.cleaning.semantic is not None:
         _by_meaning(job.cleaning.semantic, job.scratch, pieces, ends, decisions, show)
     _refuse_double_ids(decisions)
@@ -114,28 +114,28 @@ def _begin(scratch: Path, fingerprint: str) -> None:
     mark = scratch / "job"
     if not mark.is_file() or mark.read_text() != fingerprint:
         shutil.rmtree(scratch, ignore_errors=True)
-    (scratch / "examined").mkdir(parents=True, exist_ok=True)
+    (scratch / "checked").mkdir(parents=True, exist_ok=True)
     write_atomically(mark, fingerprint.encode())
 
 
-def _examined(job: Job, pieces: Sequence[Piece]) -> Iterator[pa.Table]:
+def _checked(job: Job, pieces: Sequence[Piece]) -> Iterator[pa.Table]:
     """What is decided about the rows of each piece, in order; made now, or found."""
-    paths = [_examined_at(job, number) for number in range(len(pieces))]
+    paths = [_checked_at(job, number) for number in range(len(pieces))]
     missing = {number: None for number, path in enumerate(paths) if not path.is_file()}
-    settings = Examination(**{name: getattr(job.cleaning, name) for name in Examination.model_fields})
-    work = partial(examine_piece, config=settings, benchmarks=tuple(p.resolve() for p in job.benchmarks))
+    settings = RowChecks(**{name: getattr(job.cleaning, name) for name in RowChecks.model_fields})
+    work = partial(check_piece, config=settings, benchmarks=tuple(p.resolve() for p in job.benchmarks))
     made = spread(work, [pieces[number] for number in missing], job.cleaning.workers)
     for number, path in enumerate(paths):
         if number in missing:
             part = path.with_suffix(".part")
-            with pyarrow.ipc.new_file(str(part), EXAMINED) as file:
+            with pyarrow.ipc.new_file(str(part), CHECKED) as file:
                 file.write_table(next(made))
             part.replace(path)
         yield _read(path)
 
 
-def _examined_at(job: Job, number: int) -> Path:
-    return job.scratch / "examined" / f"{number:06}.arrow"
+def _checked_at(job: Job, number: int) -> Path:
+    return job.scratch / "checked" / f"{number:06}.arrow"
 
 
 def _read(path: Path) -> pa.Table:
@@ -202,7 +202,7 @@ def _marked(
     rules = list(decisions.rules)
     before = table["dropped"].to_pylist()
     extras = table["extra"].to_pylist()
-    notes = _read(_examined_at(job, number))["note"].to_pylist()
+    notes = _read(_checked_at(job, number))["note"].to_pylist()
     decided = zip(decisions.codes.values[rows].tolist(), decisions.scores.values[rows].tolist(), strict=True)
     for i, (code, score) in enumerate(decided):
         stage, rule = rules[code]

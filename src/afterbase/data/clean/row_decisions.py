@@ -25,15 +25,15 @@ class Decisions:
         self.rules: dict[tuple[str, str], int] = {("", ""): _STAYS}
         self.names: dict[str, int] = {}
 
-    def add(self, table: pa.Table, examined: pa.Table, deduplicator: Deduplicator | None) -> None:
+    def add(self, table: pa.Table, checked: pa.Table, deduplicator: Deduplicator | None) -> None:
         """The next rows: `table` has their id, domain and earlier drops."""
         out = table["dropped"].is_valid().to_numpy(zero_copy_only=False)
-        rules = zip(examined["stage"].to_pylist(), examined["rule"].to_pylist(), strict=True)
+        rules = zip(checked["stage"].to_pylist(), checked["rule"].to_pylist(), strict=True)
         codes = np.array([self._code(stage, rule) for stage, rule in rules], np.uint16)
-        scores = examined["score"].to_numpy(zero_copy_only=False).astype(np.float64)  # null: nan
+        scores = checked["score"].to_numpy(zero_copy_only=False).astype(np.float64)  # null: nan
         of = np.full(len(codes), -1)
         if deduplicator is not None:
-            found = deduplicator.decide(sketches_of(examined), (codes == _STAYS) & ~out)
+            found = deduplicator.decide(sketches_of(checked), (codes == _STAYS) & ~out)
             again, of = found.of >= 0, found.of
             codes[again & found.exact] = self._code("dedup", "exact duplicate")
             codes[again & ~found.exact] = self._code("dedup", "near duplicate")

@@ -70,8 +70,8 @@ def split_problems(
         problem = domain.problem(rng)
         if problem.prompt in taken:
             continue
-        split, room = (test, config.test) if for_tests(domain.identity(problem)) else (train, config.train)
-        if len(split) < room:
+        split, wanted = (test, config.test) if for_tests(domain.identity(problem)) else (train, config.train)
+        if len(split) < wanted:
             split.setdefault(problem.prompt, problem)
     if len(train) < config.train or len(test) < config.test:
         raise UserError(

@@ -64,8 +64,8 @@ def family_problems(name: str, config: Family, seed: int) -> tuple[list[Problem]
         if (len(train), len(test)) == (config.train, config.test):
             break
         held_out = for_tests(entry["question"])
-        split, room = (test, config.test) if held_out else (train, config.train)
-        if len(split) < room:
+        split, wanted = (test, config.test) if held_out else (train, config.train)
+        if len(split) < wanted:
             split.setdefault(entry["question"], _problem(name, config, dataset, entry))
     if len(train) < config.train or len(test) < config.test:
         raise UserError(

@@ -43,7 +43,7 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class ReviewProgress:
     """How far a domain is. `missing` says in words what is left; empty: the run may go on."""
 
     drafts: int

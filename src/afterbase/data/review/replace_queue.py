@@ -13,7 +13,7 @@ from afterbase.data.review.review_tables import items, packed, reviews
 from afterbase.data.review.review_votes import count
 
 
-def enrol(
+def replace_queue(
     connection: Connection, run: str, domain: str, places: Sequence[Place], policy: Review, *, drafts: int,
     guideline: str,
 ) -> None:  # fmt: skip

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from afterbase.data.review.agreement import alpha
 from afterbase.data.review.claims import left_for
-from afterbase.data.review.records import CONFLICT, DONE, OPEN, Pace, Refused, Standing
+from afterbase.data.review.records import CONFLICT, DONE, OPEN, Pace, Refused, ReviewProgress
 from afterbase.data.review.review_policy import Review, shortfall
 from afterbase.data.review.review_tables import items, reviews, verdicts
 from afterbase.data.review.review_votes import units_of
@@ -26,7 +26,7 @@ def policy_of(review: Row) -> Review:
     return Review.model_validate_json(review.policy)
 
 
-def standing_of(connection: Connection, run: str, domain: str) -> Standing:
+def progress_of(connection: Connection, run: str, domain: str) -> ReviewProgress:
     """How far a domain is."""
     review = review_of(connection, run, domain)
     mine = and_(items.c.run == run, items.c.domain == domain, items.c.position.is_not(None))
@@ -43,7 +43,7 @@ def standing_of(connection: Connection, run: str, domain: str) -> Standing:
         conflicts=counts[CONFLICT],
         agreement=lambda: alpha(units_of(connection, run, domain)),
     )
-    return Standing(
+    return ReviewProgress(
         drafts=review.drafts,
         reviewed=sum(counts.values()),
         decided=counts[DONE],

@@ -61,14 +61,14 @@ def review_by_people(store: Store, domain: str, drafts: Artifact, policy: Review
     def make(work: Workspace) -> None:
         samples = _samples(drafts)
         reviews = open_review(review_folder(store.root.parent, run), domain, samples, policy, run=run)
-        standing, decided = reviews.close(domain)
-        work.show(standing.decided, standing.reviewed)
-        if standing.missing:
+        progress, decided = reviews.close(domain)
+        work.show(progress.decided, progress.reviewed)
+        if progress.missing:
             raise Waiting(
                 f"people review the {domain} drafts before anything is trained on them",
-                got=f"still missing: {', '.join(standing.missing)}",
+                got=f"still missing: {', '.join(progress.missing)}",
                 remedy=f"afterbase review {run}{_place(store)}; then run again, which goes on from here"
-                + _advice(policy, standing.decided == standing.reviewed),
+                + _advice(policy, progress.decided == progress.reviewed),
             )
         rows = decided_samples(samples, decided, policy)
         write_samples(work.payload / "samples.parquet", rows)
@@ -77,8 +77,8 @@ def review_by_people(store: Store, domain: str, drafts: Artifact, policy: Review
         found = agreement_report(samples, decided)
         write_atomically(work.payload / "agreement.json", (json.dumps(found, indent=1) + "\n").encode())
         work.log(
-            standing.decided,
-            standing.reviewed,
+            progress.decided,
+            progress.reviewed,
             drafts=len(samples),
             kept=sum(s.dropped is None for s in rows),
             twice=found["alpha"]["units"],
@@ -108,7 +108,7 @@ def open_review(folder: Path, domain: str, samples: list[Sample], policy: Review
     folder.mkdir(parents=True, exist_ok=True)
     reviews = open_reviews(folder, run, policy.database)
     guideline = guideline_text(policy)
-    reviews.enrol(domain, queue(samples, policy), policy, drafts=len(samples), guideline=guideline)
+    reviews.replace_queue(domain, queue(samples, policy), policy, drafts=len(samples), guideline=guideline)
     write_atomically(folder / "review.json", (json.dumps({"database": policy.database}) + "\n").encode())
     return reviews
 

@@ -20,13 +20,22 @@ from afterbase.data.review.agreement import Unit
 from afterbase.data.review.claims import claim, next_for, release
 from afterbase.data.review.people import enlist, people_of, withdraw, withdrawals
 from afterbase.data.review.recorded_decisions import Outcome
-from afterbase.data.review.records import CONFLICT, OPEN, Item, Pace, Refused, Standing, item_of
-from afterbase.data.review.replace_queue import enrol
+from afterbase.data.review.records import CONFLICT, OPEN, Item, Pace, Refused, ReviewProgress, item_of
+from afterbase.data.review.replace_queue import replace_queue
 from afterbase.data.review.review_policy import Review
-from afterbase.data.review.review_progress import pace_of, policy_of, review_of, standing_of
+from afterbase.data.review.review_progress import pace_of, policy_of, progress_of, review_of
 from afterbase.data.review.review_queue import Place
 from afterbase.data.review.review_tables import connect, items, reviews, skips, sqlite_url, verdicts
-from afterbase.data.review.review_votes import count, items_where, last_of, record, tell, units_of, votes_on, was_told
+from afterbase.data.review.review_votes import (
+    count,
+    items_where,
+    knows_conflict,
+    last_of,
+    note_conflicts_seen,
+    record,
+    units_of,
+    votes_on,
+)
 
 _LONGEST_PAUSE = 15 * 60.0  # seconds; more between two verdicts is a pause, not work
 
@@ -41,25 +50,27 @@ class ReviewStore:
 
     # --- what the run does --------------------------------------------------------------------------------------
 
-    def enrol(self, domain: str, places: Sequence[Place], policy: Review, *, drafts: int, guideline: str) -> None:
+    def replace_queue(
+        self, domain: str, places: Sequence[Place], policy: Review, *, drafts: int, guideline: str
+    ) -> None:
         """Put a domain's queue in place; verdicts given earlier stay with their drafts, the same queue is left."""
         for last in (False, True):
             try:
                 with self.engine.begin() as connection:
-                    enrol(connection, self.run, domain, places, policy, drafts=drafts, guideline=guideline)
+                    replace_queue(connection, self.run, domain, places, policy, drafts=drafts, guideline=guideline)
                 return
             except IntegrityError:  # another process put the first row in just now
                 if last:
                     raise
 
-    def close(self, domain: str) -> tuple[Standing, list[Item]]:
+    def close(self, domain: str) -> tuple[ReviewProgress, list[Item]]:
         """Every decided draft with its votes; if nothing is missing, the domain takes no more verdicts from here on."""
         with self._changing(domain, closed_too=True) as connection:
-            standing = standing_of(connection, self.run, domain)
-            if not standing.missing and not standing.closed:
+            progress = progress_of(connection, self.run, domain)
+            if not progress.missing and not progress.closed:
                 key = and_(reviews.c.run == self.run, reviews.c.domain == domain)
                 connection.execute(reviews.update().where(key).values(closed=self.clock()))
-            return standing, items_where(connection, self.run, domain, items.c.given > 0)
+            return progress, items_where(connection, self.run, domain, items.c.given > 0)
 
     # --- who reviews --------------------------------------------------------------------------------------------
 
@@ -156,20 +167,20 @@ class ReviewStore:
                 raise Refused("You have decided another draft since: load the page again.")
             if not settles and any(vote.settles for vote in votes_on(connection, last.item)):
                 raise Refused("Your last verdict was part of a conflict that has been settled: it stands.")
-            if not settles and was_told(connection, last.item, reviewer):
+            if not settles and knows_conflict(connection, last.item, reviewer):
                 raise Refused("You know that somebody decided this draft differently: your verdict stands.")
             connection.execute(verdicts.update().where(verdicts.c.id == verdict).values(undone=self.clock()))
             count(connection, last.item)
             if not settles:
                 claim(connection, self.run, domain, reviewer, last.item, self.clock())
 
-    def tell(self, domain: str, reviewer: str) -> None:
+    def note_conflicts_seen(self, domain: str, reviewer: str) -> None:
         """To call once a page has read how many conflicts there are, or one of them, and before a person sees it.
 
         From then on that person stands by what they said of them.
         """
         with self._changing(domain, closed_too=True) as connection:
-            tell(connection, self.run, domain, reviewer)
+            note_conflicts_seen(connection, self.run, domain, reviewer)
 
     # --- what there is to see -----------------------------------------------------------------------------------
 
@@ -184,10 +195,10 @@ class ReviewStore:
         with self.engine.connect() as connection:
             return json.loads(review_of(connection, self.run, domain).guideline)
 
-    def standing(self, domain: str) -> Standing:
+    def progress(self, domain: str) -> ReviewProgress:
         """How far a domain is."""
         with self.engine.connect() as connection:
-            return standing_of(connection, self.run, domain)
+            return progress_of(connection, self.run, domain)
 
     def pace(self, domain: str, reviewer: str) -> Pace:
         """How far one person is in a domain."""

@@ -116,7 +116,7 @@ claims = Table(
 )
 
 # Who was told that a draft is a conflict: from then on their own verdict on it stands.
-told = Table(
+seen = Table(
     "told",
     metadata,
     Column("item", ForeignKey("items.id"), primary_key=True),

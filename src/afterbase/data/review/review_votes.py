@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, exists, select
 from afterbase.data.review.agreement import Unit
 from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.records import CONFLICT, DONE, OPEN, Item, Vote, item_of, said, vote_of
-from afterbase.data.review.review_tables import items, packed, told, verdicts
+from afterbase.data.review.review_tables import items, packed, seen, verdicts
 from afterbase.data.review.web.changes import difference
 
 
@@ -65,21 +65,21 @@ def last_of(connection: Connection, run: str, domain: str, reviewer: str, *, set
     return connection.execute(query.limit(1)).one_or_none()
 
 
-def tell(connection: Connection, run: str, domain: str, reviewer: str) -> None:
+def note_conflicts_seen(connection: Connection, run: str, domain: str, reviewer: str) -> None:
     """Note that this person hears of the conflicts that they are in: they know now what another did not say."""
     mine = exists().where(verdicts.c.item == items.c.id, verdicts.c.reviewer == reviewer, verdicts.c.undone.is_(None))
-    known = exists().where(told.c.item == items.c.id, told.c.reviewer == reviewer)
+    known = exists().where(seen.c.item == items.c.id, seen.c.reviewer == reviewer)
     query = select(items.c.id).where(
         items.c.run == run, items.c.domain == domain, items.c.state == CONFLICT, mine, ~known
     )
     new = [{"item": item, "reviewer": reviewer} for item in connection.scalars(query)]
     if new:
-        connection.execute(told.insert(), new)
+        connection.execute(seen.insert(), new)
 
 
-def was_told(connection: Connection, item: int, reviewer: str) -> bool:
+def knows_conflict(connection: Connection, item: int, reviewer: str) -> bool:
     """Whether this person knows of the item that somebody decided it differently."""
-    return connection.scalar(select(told.c.item).where(told.c.item == item, told.c.reviewer == reviewer)) is not None
+    return connection.scalar(select(seen.c.item).where(seen.c.item == item, seen.c.reviewer == reviewer)) is not None
 
 
 def items_where(

@@ -87,7 +87,7 @@ def evaluate(
     judge: Subject | None,
     training: Training,
     progress: Progress,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> dict[str, Result]:
     """The result of each benchmark by name, with `~RULE` behind it for a twin and `@TOKENS` for a budget.
 
@@ -96,7 +96,7 @@ def evaluate(
     """
     refuse_missing(names, subject, folder, judge=judge)
     variants = {name: _variants(name, folder, settings) for name in names}
-    seen = _contaminated([v for group in variants.values() for v in group], training, progress, tell)
+    seen = _contaminated([v for group in variants.values() for v in group], training, progress, notify)
     out.mkdir(parents=True, exist_ok=True)
     asked: Asked | None = None
     results: dict[str, Result] = {}
@@ -124,15 +124,15 @@ def evaluate(
             results[variant.name] = result
             _write(out, variant, asked, result, more, judged)
             for note in [*filter(None, [task.remark(folder)]), *_notes(result, more, len(judged))]:
-                tell(f"{variant.name}: {note}")
+                notify(f"{variant.name}: {note}")
     return results
 
 
 def _contaminated(
-    variants: Sequence[Variant], training: Training, progress: Progress, tell: Callable[[str], None]
+    variants: Sequence[Variant], training: Training, progress: Progress, notify: Callable[[str], None]
 ) -> set[str] | None:
     if training.missing:
-        tell(f"the lineage is not whole, training rows may be missing: {', '.join(training.missing)}")
+        notify(f"the lineage is not whole, training rows may be missing: {', '.join(training.missing)}")
     if not training.known or not variants:
         return None
     with progress.stage("training rows") as line:

@@ -40,7 +40,7 @@ class Model:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Session:
+class JudgeEvaluation:
     """One judge at work; `asking` is how it is reached."""
 
     plan: Plan

@@ -1,4 +1,4 @@
-"""A whole judged evaluation (V3 report, sections 5.3 and 5.4): answers, verdicts of each judge, scores, judge_bias.
+"""A whole judged evaluation (V3 report, sections 5.3 and 5.4): answers, verdicts of each judge, scores, calibration.
 
 Everything lies in one folder in the published forms, so that `afterbase score` reads it again: `arena-hard/` with
 model_judgment/JUDGE/MODEL.jsonl, `alpaca-eval/JUDGE/MODEL/` with annotations.json and model_outputs.json, and
@@ -18,24 +18,24 @@ from afterbase.eval import judge_bias
 from afterbase.eval.benchmarks.question_answers import Question, answers
 from afterbase.eval.benchmarks.subject import Subject, find_subject
 from afterbase.eval.judge_bias import Battle, Measure
-from afterbase.eval.judged.judge_evaluation import Model, Scores, Session
+from afterbase.eval.judged.judge_evaluation import JudgeEvaluation, Model, Scores
 from afterbase.eval.judged.judged_plan import Plan
 from afterbase.eval.judged.questions import DIFFICULTY, REGULARISER, Asked, read
-from afterbase.eval.judged.served_judge import reachable
+from afterbase.eval.judged.served_judge import served_judge
 
 PUBLISHED = Path(__file__).with_name("published.json")
 Fights = dict[str, dict[str, list[Battle]]]
 """By judge and model."""
 
 
-def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> dict[str, Any]:
+def evaluate(plan: Plan, progress: Progress, notify: Callable[[str], None]) -> dict[str, Any]:
     """{judges: {name: {benchmark: scores, calibration, by_task}}, published}; also written to results.json.
 
     Questions, models and judges are all looked for before anybody is asked.
     """
     asked = read(plan)
     if plan.wants("alpaca-eval") and not asked.controls_length:
-        tell(f"AlpacaEval: no length-controlled win rate without {DIFFICULTY} and {REGULARISER} in {plan.data}")
+        notify(f"AlpacaEval: no length-controlled win rate without {DIFFICULTY} and {REGULARISER} in {plan.data}")
     specs = [*plan.models, *([] if plan.baseline is None else [plan.baseline])]
     subjects = {spec: find_subject(spec) for spec in dict.fromkeys(specs)}
     _refuse_namesakes("models", list(subjects.values()))
@@ -47,23 +47,23 @@ def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> dic
     results: dict[str, Scores] = {}
     fights: Fights = {}
     for spec in plan.judges:
-        with reachable(spec) as judge:
-            session = Session(
+        with served_judge(spec) as judge:
+            of_judge = JudgeEvaluation(
                 plan=plan, asked=asked, judge=judge, progress=progress,
                 asking=judge.open(plan.out / f"judge-{judge.name}.sqlite"),
             )  # fmt: skip
             found = results[judge.name] = {}
             if plan.wants("arena-hard"):
                 assert baseline is not None
-                fights[judge.name] = {model.name: session.fight(model, baseline) for model in contestants}
+                fights[judge.name] = {model.name: of_judge.fight(model, baseline) for model in contestants}
                 found["arena-hard"] = {
-                    model.name: session.arena_score(model, fights[judge.name][model.name]) for model in contestants
+                    model.name: of_judge.arena_score(model, fights[judge.name][model.name]) for model in contestants
                 }
             if plan.wants("alpaca-eval"):
-                found["alpaca-eval"] = {models[spec].name: session.alpaca_score(models[spec]) for spec in plan.models}
+                found["alpaca-eval"] = {models[spec].name: of_judge.alpaca_score(models[spec]) for spec in plan.models}
             if plan.wants("reward-bench"):
                 found["reward-bench"] = {
-                    "alone" if k == 1 else f"maj@{k}": session.reward_bench(k) for k in dict.fromkeys((1, plan.votes))
+                    "alone" if k == 1 else f"maj@{k}": of_judge.reward_bench(k) for k in dict.fromkeys((1, plan.votes))
                 }
     for name, found in results.items():
         found["calibration"] = _calibration(name, fights, found)
@@ -71,9 +71,9 @@ def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> dic
             model: {task: asdict(rate) for task, rate in judge_bias.by_task(fought).items()}
             for model, fought in fights.get(name, {}).items()
         }
-    told = {"judges": results, "published": published()}
-    write_atomically(plan.out / "results.json", json.dumps(told, indent=1, ensure_ascii=False).encode())
-    return told
+    output = {"judges": results, "published": published()}
+    write_atomically(plan.out / "results.json", json.dumps(output, indent=1, ensure_ascii=False).encode())
+    return output
 
 
 def _refuse_namesakes(who: str, subjects: Sequence[Subject]) -> None:

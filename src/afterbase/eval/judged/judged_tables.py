@@ -18,11 +18,11 @@ _MEASURES = {
 _SECTIONS = ("Chat", "Chat Hard", "Safety", "Reasoning")
 
 
-def show(told: dict[str, Any], console: Console | None = None) -> None:
+def show(results: dict[str, Any], console: Console | None = None) -> None:
     """Print what `run.evaluate` gives."""
     console = console or Console()
-    for judge, found in told["judges"].items():
-        for table in tables(judge, found, told["published"]):
+    for judge, found in results["judges"].items():
+        for table in tables(judge, found, results["published"]):
             console.print(table)
 
 

@@ -12,7 +12,7 @@ _MAX_ROWS, _TOKEN_BUDGET = 64, 262_144
 
 
 @contextmanager
-def reachable(spec: str, *, token_variable: str | None = None) -> Iterator[Subject]:
+def served_judge(spec: str, *, token_variable: str | None = None) -> Iterator[Subject]:
     """The judge of this URL, folder or shipped name, until the block ends. UserError as `find_subject`."""
     if re.match(r"https?://", spec):
         yield find_subject(spec, token_variable=token_variable)

@@ -146,18 +146,18 @@ class AnswerRow(BaseModel):
         return self
 
 
-def judged(path: Path, tell: Callable[[str], None]) -> dict[str, Any]:
-    """{n, results: [{id, status, value, reason}]}, in the order of the file; `tell` is told how far it is.
+def judged(path: Path, notify: Callable[[str], None]) -> dict[str, Any]:
+    """{n, results: [{id, status, value, reason}]}, in the order of the file; `notify` is told how far it is.
 
     Programs in a language whose tools are missing are `failed`, `toolchain`. UserError, with its line, for a row that
     is none.
     """
     rows = read_rows(path, AnswerRow)
-    missing = _missing_tools(rows, tell)
+    missing = _missing_tools(rows, notify)
     results = []
     for start in range(0, len(rows), _AT_ONCE):
         if start:
-            tell(f"{start} of {len(rows)} answers judged")
+            notify(f"{start} of {len(rows)} answers judged")
         results += _results(rows[start : start + _AT_ONCE], missing)
     return {"n": len(rows), "results": results}
 
@@ -167,10 +167,10 @@ def _results(rows: list[AnswerRow], missing: set[str]) -> list[dict[str, Any]]:
     problems = [Problem(domain="", prompt="", gold=None, verifier=row.verifier, spec=row.spec) for row in run]
     verdicts = iter(check_many(zip(problems, (row.response for row in run), strict=True)))
     no_tools = Verdict(verifier="program", status=Status.FAILED, value=0.0, reason="toolchain")
-    told = [no_tools if _language(row) in missing else next(verdicts) for row in rows]
+    given = [no_tools if _language(row) in missing else next(verdicts) for row in rows]
     return [
         {"id": row.id, "status": str(verdict.status), "value": verdict.value, "reason": verdict.reason}
-        for row, verdict in zip(rows, told, strict=True)
+        for row, verdict in zip(rows, given, strict=True)
     ]
 
 
@@ -178,12 +178,12 @@ def _language(row: AnswerRow) -> str | None:
     return SPELLINGS[row.spec["language"].lower()].name if row.verifier == "program" else None
 
 
-def _missing_tools(rows: list[AnswerRow], tell: Callable[[str], None]) -> set[str]:
+def _missing_tools(rows: list[AnswerRow], notify: Callable[[str], None]) -> set[str]:
     missing = set()
     for name in sorted({_language(row) for row in rows} - {None}, key=str):
         try:
             toolchain(SPELLINGS[str(name)])
         except UserError as error:
             missing.add(str(name))
-            tell(f"{error.rule}: {error.got}; {error.remedy}")
+            notify(f"{error.rule}: {error.got}; {error.remedy}")
     return missing

@@ -30,7 +30,7 @@ class ProgramRow(BaseModel):
 
 
 def judged(
-    path: Path, verdicts: Callable[[Sequence[Program]], Sequence[Verdict]], tell: Callable[[str], None]
+    path: Path, verdicts: Callable[[Sequence[Program]], Sequence[Verdict]], notify: Callable[[str], None]
 ) -> dict[str, Any]:
     """{n, results: [{id, status, reason}]}, in the order of the file.
 
@@ -43,7 +43,7 @@ def judged(
             toolchain(SPELLINGS[name])
         except UserError as error:
             missing[name] = error
-            tell(f"{error.rule}: {error.got}; {error.remedy}")
+            notify(f"{error.rule}: {error.got}; {error.remedy}")
     run = [row for row in rows if SPELLINGS[row.language.lower()].name not in missing]
     programs = [
         Program(row.language, row.program, [Case(test.stdin, test.stdout) for test in row.tests]) for row in run

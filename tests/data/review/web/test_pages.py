@@ -107,7 +107,7 @@ def conflict_on_the_screen_of_both(store) -> tuple[Person, Person]:
 def test_a_slip_can_be_taken_back_at_once(store):
     ben = conflict_on_the_screen_of_both(store)[1]
     assert ben.undo().status_code == 200
-    assert store.standing(DOMAIN).conflicts == 0
+    assert store.progress(DOMAIN).conflicts == 0
 
 
 @pytest.mark.parametrize("page", ["/", "/chat/conflicts", "/agreement"])
@@ -117,7 +117,7 @@ def test_who_was_shown_a_conflict_cannot_change_their_mind(store, page):
     answer = ben.undo()
     assert answer.status_code == 409
     assert "your verdict stands" in answer.text
-    assert store.standing(DOMAIN).conflicts == 1
+    assert store.progress(DOMAIN).conflicts == 1
     assert ada.undo().status_code == 200, "who was not, can"
 
 

@@ -215,10 +215,10 @@ def test_every_answer_forbids_foreign_scripts(store):
 
 def test_a_long_queue_is_left_as_it_was_by_readers(store):
     ada = Person(store, "ada")
-    version = store.standing(DOMAIN)
+    version = store.progress(DOMAIN)
     for path in ("/", "/agreement", "/chat/conflicts", "/chat/guideline"):
         ada.client.get(path)
-    assert store.standing(DOMAIN) == version
+    assert store.progress(DOMAIN) == version
     assert review_all(store, "ada", accept) == 10
     assert store.item(DOMAIN, 1).votes[0].outcome is Outcome.ACCEPT
 

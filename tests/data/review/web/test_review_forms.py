@@ -68,7 +68,7 @@ def test_an_accepted_conflict_form_needs_a_take_that_is_there(store):
         assert ada.send(f"/chat/conflicts/{item}", version=version, **fields).status_code == 400
     for version in ("", "x", "9" * 12):
         assert ada.send(f"/chat/conflicts/{item}", take="0", version=version).status_code == 400
-    assert store.standing(DOMAIN).conflicts == 1
+    assert store.progress(DOMAIN).conflicts == 1
 
 
 @pytest.mark.parametrize(

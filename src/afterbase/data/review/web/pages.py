@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from afterbase.core.sanitize import sanitized
 from afterbase.data.review.agreement import Agreement, alpha, by_pair, by_reviewer
-from afterbase.data.review.records import Item, Pace, Standing
+from afterbase.data.review.records import Item, Pace, ReviewProgress
 from afterbase.data.review.review_store import ReviewStore
 from afterbase.data.review.web import access
 from afterbase.data.review.web.changes import words
@@ -44,7 +44,7 @@ class Pages:
     def overview(self, name: str) -> str:
         """Every domain: what is left for this person, for all, and until the run may go on."""
         rows = [
-            {"domain": domain, "standing": self._told_standing(domain, name), "pace": self._pace(domain, name)}
+            {"domain": domain, "progress": self._shown_progress(domain, name), "pace": self._pace(domain, name)}
             for domain in self._store.domains()
         ]
         return self._page("overview.html.j2", name, rows=rows)
@@ -61,7 +61,7 @@ class Pages:
             turns=_turns(item),
             pace=self._pace(domain, name),
             # Without a draft the page says what is missing, conflicts among it.
-            standing=self._told_standing(domain, name) if item is None else self._store.standing(domain),
+            progress=self._shown_progress(domain, name) if item is None else self._store.progress(domain),
             last=self._store.last(domain, name),
             reasons=self._reasons(domain),
         )
@@ -79,7 +79,7 @@ class Pages:
             item=item,
             turns=_turns(item),
             votes=_votes(item, name),
-            standing=self._told_standing(domain, name),
+            progress=self._shown_progress(domain, name),
             last=self._store.last(domain, name, settles=True),
             reasons=self._reasons(domain),
         )
@@ -91,7 +91,7 @@ class Pages:
             units = self._store.units(domain)
             overall = alpha(units)
             shown = overall.units >= SHOWN_FROM
-            self._store.tell(domain, name)  # one more that differ: they know which
+            self._store.note_conflicts_seen(domain, name)  # one more that differ: they know which
             measures: list[tuple[str, Agreement]] = []
             if shown:
                 measures = [("all reviewers", overall), *by_reviewer(units).items()]
@@ -119,11 +119,11 @@ class Pages:
         """(key, reason)"""
         return list(zip(_DIGITS, self._store.domains()[domain].reasons, strict=False))
 
-    def _told_standing(self, domain: str, name: str) -> Standing:
+    def _shown_progress(self, domain: str, name: str) -> ReviewProgress:
         """How far a domain is, for a page that says how many conflicts there are."""
-        standing = self._store.standing(domain)
-        self._store.tell(domain, name)  # after the count, so that it holds every one that was counted
-        return standing
+        progress = self._store.progress(domain)
+        self._store.note_conflicts_seen(domain, name)  # after the count, so that it holds every one that was counted
+        return progress
 
     def _pace(self, domain: str, name: str) -> dict[str, Any]:
         return _spoken(self._store.pace(domain, name))

@@ -57,7 +57,7 @@ def waiting_run(run: str, root: Path) -> ReviewStore:
         raise UserError("`review` takes the name of a run that people review", got=got, remedy=remedy)
     folder = review_folder(root, run)
     store = open_reviews(folder, run, json.loads((folder / "review.json").read_text())["database"])
-    if all(store.standing(domain).closed for domain in store.domains()):
+    if all(store.progress(domain).closed for domain in store.domains()):
         raise UserError(
             "a review is open until its run goes on with it",
             got=f"`{run}`, which does not wait for anybody",
@@ -86,7 +86,7 @@ def greeting(store: ReviewStore, listener: socket.socket) -> str:
     url = _reachable(url_of(listener))
     secret, people = secret_of(store.engine), store.withdrawals()
     width = max(map(len, people))
-    left = "; ".join(f"{d}: {', '.join(store.standing(d).missing) or 'all decided'}" for d in store.domains())
+    left = "; ".join(f"{d}: {', '.join(store.progress(d).missing) or 'all decided'}" for d in store.domains())
     links = [f"  {name:{width}}  {_link(url, secret, store.run, name, times)}" for name, times in people.items()]
     return "\n".join(
         [f"{store.run} at {url} (Ctrl-C ends it)", f"  {left}", "", "A link is a password: give each its own.", *links]

@@ -116,6 +116,6 @@ def _missing(subsets: Collection[str]) -> list[str]:
     for section, weights in SECTIONS.items():
         absent = [subset for subset in weights if subset not in subsets]
         if absent:
-            told = "has no subset and counts 0" if len(absent) == len(weights) else f"is without {', '.join(absent)}"
-            notes.append(f"{section} {told}")
+            fault = "has no subset and counts 0" if len(absent) == len(weights) else f"is without {', '.join(absent)}"
+            notes.append(f"{section} {fault}")
     return notes

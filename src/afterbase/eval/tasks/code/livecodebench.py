@@ -237,15 +237,15 @@ class _Other:
     """A value that JSON has no word for: it equals none."""
 
 
-def _value(told: Any) -> Any:
-    if isinstance(told, list):
-        return [_value(part) for part in told]
-    if isinstance(told, dict):
-        kind, content = next(iter(told.items()))
+def _value(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_value(part) for part in value]
+    if isinstance(value, dict):
+        kind, content = next(iter(value.items()))
         if kind == "int":
             return int(content, 16)
         return {_value(key): _value(part) for key, part in content} if kind == "dict" else _Other()
-    return told
+    return value
 
 
 def _prints(printed: str, expected: str) -> bool:

@@ -57,8 +57,8 @@ def other_number(question: str, solution: str, random: Random) -> Worded | None:
     random.shuffle(candidates)
     for found in candidates:
         old = int(found.group())
-        reach = max(2, old // 4)
-        values = [new for new in range(max(2, old - reach), old + reach + 1) if _fits(new, old, question, steps)]
+        spread = max(2, old // 4)
+        values = [new for new in range(max(2, old - spread), old + spread + 1) if _fits(new, old, question, steps)]
         random.shuffle(values)
         for new in values:
             answer = _recomputed(steps, Fraction(old), Fraction(new))

@@ -64,7 +64,7 @@ def _phones(text: str) -> Iterator[str]:
         for m in _PLUS.finditer(text):
             digits = _digits(m[0])
             added = re.search(r"[\w)\]}²³]\s*$", text[max(0, m.start() - 3) : m.start()])  # `x +12 345 678`
-            if 8 <= len(digits) <= 15 and digits[0] != "0" and (not added or added[0][-1] == "\n" or _labelled(text, m)):
+            if 8 <= len(digits) <= 15 and digits[0] != "0" and (not added or added[0][-1] == "\n" or _named(text, m)):
                 yield m[0]
     for m in _AMERICAN.finditer(text):
         if not (m[4] == "555" and "0100" <= m[5] <= "0199"):
@@ -72,7 +72,7 @@ def _phones(text: str) -> Iterator[str]:
     yield from (m[0] for m in _LOCAL.finditer(text) if _CALLED.search(text[max(0, m.start() - 40) : m.start()]))
 
 
-def _labelled(text: str, match: re.Match[str]) -> bool:
+def _named(text: str, match: re.Match[str]) -> bool:
     return (
         re.search(r"(tel|phone|mobile|call|fax|whatsapp|number is|at)\W*$", text[: match.start()][-24:], re.I)
         is not None

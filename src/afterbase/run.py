@@ -105,14 +105,13 @@ class Seed(Generic[R]):
     ) -> list[Artifact]:
         """The checkpoint's answers to held-out problems of each domain."""
         teacher = self.recipe.teacher if isinstance(self.recipe, Recipe) else None
-        system = None if teacher is None else teacher_prompt(teacher.system)
+        system = system_prompt and (teacher is None or teacher_prompt(teacher.system) or True)
         return [
             evaluate(
-                self.store, checkpoint, model, domain, held_out, self.recipe.evaluation,
-                seed=self.seed, system_prompt=system_prompt, system=system,
+                self.store, checkpoint, model, domain, held_out, self.recipe.evaluation, seed=self.seed, system=system
             )
             for domain, held_out in problems.items()
-        ]  # fmt: skip
+        ]
 
 
 def train_expert(run: Seed[Recipe], domain: str, base: Artifact, problems: Artifact) -> Expert:
@@ -180,19 +179,7 @@ def post_train(run: Seed[Recipe]) -> Outcome:
     # 5.2: rules where a rule decides, a reward model where not, and GRPO on both.
     reward, asked = None, None
     for domain in recipe.open:
-        if recipe.reward_model is not None or recipe.dpo is not None or recipe.kto is not None:
-            pairs = make_preferences(store, sft, problems[domain], reviewed[domain], recipe.preferences, seed=seed)
-            if recipe.reward_model is not None:
-                reward = train_reward_model(store, "reward model", sft, pairs, recipe.reward_model, seed=seed)
-                out.reward_model = reward
-                out.curves.append(reward)
-            for checkpoint, model in _on_preferences(run, sft, pairs):
-                out.answers += run.evaluate(checkpoint, model, problems)
-                out.curves.append(model)
-        if recipe.judge is not None:
-            reward, asked = build_judge(run, sft, problems[domain]), recipe.judge.asked
-        assert reward is not None, "open domains have a reward model or a judge"
-        out.examinations += check_reward_model(run, reward, asked, sft, problems[domain])
+        reward, asked = learn_preferences(run, out, sft, problems, reviewed[domain], domain)
     final = train_grpo(
         store, "GRPO", sft, list(problems.values()), recipe.grpo, seed=seed, reward_model=reward, judge=asked
     )
@@ -200,6 +187,28 @@ def post_train(run: Seed[Recipe]) -> Outcome:
     out.curves += [sft, final]
     out.final = final
     return out
+
+
+def learn_preferences(
+    run: Seed[Recipe], out: Outcome, sft: Artifact, problems: dict[str, Artifact], reviewed: Artifact, domain: str
+) -> tuple[Artifact, JudgeConfig | None]:
+    """5.2: the reward model of an open domain, checked, and how it is asked if it is a judge; DPO and KTO beside it."""
+    store, recipe, seed = run.store, run.recipe, run.seed
+    reward, asked = None, None
+    if recipe.reward_model is not None or recipe.dpo is not None or recipe.kto is not None:
+        pairs = make_preferences(store, sft, problems[domain], reviewed, recipe.preferences, seed=seed)
+        if recipe.reward_model is not None:
+            reward = train_reward_model(store, "reward model", sft, pairs, recipe.reward_model, seed=seed)
+            out.reward_model = reward
+            out.curves.append(reward)
+        for checkpoint, model in _on_preferences(run, sft, pairs):
+            out.answers += run.evaluate(checkpoint, model, problems)
+            out.curves.append(model)
+    if recipe.judge is not None:
+        reward, asked = build_judge(run, sft, problems[domain]), recipe.judge.asked
+    assert reward is not None, "open domains have a reward model or a judge"
+    out.examinations += check_reward_model(run, reward, asked, sft, problems[domain])
+    return reward, asked
 
 
 def build_judge(run: Seed[R], sft: Artifact, problems: Artifact) -> Artifact:

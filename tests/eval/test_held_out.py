@@ -19,7 +19,7 @@ CONFIG = Evaluation(problems=3, samples=2, temperature=1.0, max_new_tokens=6)
 def answers(store: Store, toy_lm, domain: str, config: Evaluation = CONFIG, *, system_prompt: bool = False) -> Artifact:
     model = store.produce("toy", "toy", 1, what={}, inputs={}, make=lambda work: save(toy_lm, work.payload))
     problems = make_problems(store, domain, Problems(train=1, test=5), seed=0)
-    return evaluate(store, "toy", model, domain, problems, config, seed=0, system_prompt=system_prompt)
+    return evaluate(store, "toy", model, domain, problems, config, seed=0, system=system_prompt)
 
 
 def rows_of(problem: Problem, *responses: Reply, model: str = "key") -> list[dict]:

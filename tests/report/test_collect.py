@@ -64,8 +64,9 @@ class Run:
     def summary(self, answers: Mapping[int, Sequence[Artifact]] | None = None, **changes: Any) -> Summary:
         if answers is None:
             answers = {0: [self.make("nothing", "evaluate", _answers([_row("base", "p", 0.0)]))]}
-        settings: dict[str, Any] = {"pairs": [], "curves": [], "data": [], "notes": [], "final": self.base, **changes}
-        return collect(name="toy", recipe_text="# toy", store=self.store, answers=dict(answers), **settings)
+        said = {name: changes.pop(name, []) for name in ("pairs", "notes")}
+        made = module.Made(answers=dict(answers), **{"curves": [], "data": [], "final": self.base, **changes})
+        return collect(made, name="toy", recipe_text="# toy", store=self.store, **said)
 
 
 @pytest.fixture

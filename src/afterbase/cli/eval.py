@@ -105,11 +105,13 @@ def model(
     results = benchmark.evaluate(
         who,
         names,
-        folder=Folder(data, fresh_seed(seed, place) if "fresh" in names else 0),
-        settings=settings,
-        out=place,
+        benchmark.Plan(
+            folder=Folder(data, fresh_seed(seed, place) if "fresh" in names else 0),
+            settings=settings,
+            out=place,
+            training=training_of(who.folder, trained_on or []),
+        ),
         judge=judging,
-        training=training_of(who.folder, trained_on or []),
         progress=Progress(),
         notify=lambda line: print(sanitized(line), file=sys.stderr),
     )

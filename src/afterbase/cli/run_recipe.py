@@ -19,7 +19,7 @@ from afterbase.core.secret_masking import masked
 from afterbase.core.store import Store, write_atomically
 from afterbase.parallel_stages import make_ahead, open_store, seeds
 from afterbase.recipe import BaseRecipe, Recipe, RlRecipe, load_recipe
-from afterbase.report.collect import collect
+from afterbase.report.collect import Made, collect
 from afterbase.report.html import render
 from afterbase.report.table import final_table
 from afterbase.rollout.endpoint.endpoint_client import Endpoint
@@ -79,18 +79,21 @@ def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
     outcomes = outcomes_of(store, recipe)
     folder = root / "runs" / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
-    summary = collect(
-        name=recipe.name,
-        recipe_text=masked(path.read_text()),
-        store=store,
+    made = Made(
         answers={o.seed: o.answers for o in outcomes},
-        pairs=list(comparisons(recipe)),
         curves=outcomes[0].curves,
         compared={name: [o.curves[at] for o in outcomes] for at, name in enumerate(recipe.runs())}
         if isinstance(recipe, RlRecipe)
         else {},
         data=outcomes[0].data,
         final=outcomes[0].final_model(),
+    )
+    summary = collect(
+        made,
+        name=recipe.name,
+        recipe_text=masked(path.read_text()),
+        store=store,
+        pairs=list(comparisons(recipe)),
         notes=[*notes, *notes_on(outcomes)],
     )
     write_atomically(folder / "report.html", render(summary).encode())

@@ -43,12 +43,11 @@ def evaluate(
     config: Evaluation,
     *,
     seed: int,
-    system_prompt: bool = False,
-    system: str | None = None,
+    system: str | bool = False,
 ) -> Artifact:
     """answers.parquet: one row an answer, in the form that `eval.summarise` reads, with the text and its verdict.
 
-    With `system_prompt` the checkpoint is asked under `system`, or under the domain's own if that is None.
+    `system` is the prompt that the checkpoint is asked under: none, or the domain's own if it is True.
 
     >>> config = Evaluation(problems=2, samples=2, temperature=0.7, max_new_tokens=16)
     >>> answers = evaluate(store, "expert", expert, "arithmetic", problems, config, seed=0)
@@ -60,7 +59,7 @@ def evaluate(
         asking = EngineModel(load(model.payload), name=model.key)
         batch = test_problems(problems)[: config.problems]
         total, finished = len(batch) * (1 + config.samples), itertools.count(1)
-        asked = (system or DOMAINS[domain].REFLECTIVE_SYSTEM_PROMPT) if system_prompt else None
+        asked = DOMAINS[domain].REFLECTIVE_SYSTEM_PROMPT if system is True else system or None
         rows = []
         for decoding, temperature, samples in (("greedy", 0.0, 1), ("sampled", config.temperature, config.samples)):
             if samples == 0:
@@ -75,7 +74,7 @@ def evaluate(
             )
             groups = replies_to(asking, requests, on_finished=lambda: work.show(next(finished), total))
             rows += judged_rows(
-                batch, groups, checkpoint=checkpoint, model=model.key, decoding=decoding, system_prompt=system_prompt
+                batch, groups, checkpoint=checkpoint, model=model.key, decoding=decoding, system_prompt=bool(system)
             )
         solved = sum(r["value"] for r in rows if r["decoding"] == "greedy") / len(batch)
         work.log(1, 1, greedy=round(solved, 4))
@@ -83,7 +82,7 @@ def evaluate(
 
     answers = config.problems * (1 + config.samples)
     return store.produce(
-        f"evaluate {checkpoint} on {domain}" + (" with the system prompt" if system_prompt else ""),
+        f"evaluate {checkpoint} on {domain}" + (" with the system prompt" if system else ""),
         "evaluate",
         VERSION,
         what={
@@ -91,7 +90,7 @@ def evaluate(
             "checkpoint": checkpoint,
             "domain": domain,
             "seed": seed,
-            "system": (system or True) if system_prompt else False,
+            "system": system,
         },
         inputs={"model": model, "problems": problems},
         make=make,

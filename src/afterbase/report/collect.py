@@ -9,6 +9,7 @@ import statistics
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -39,23 +40,25 @@ _CURVES = {
 _EXAMPLES, _FEWEST = 10, 3  # problems shown in all, and of each domain at least
 
 
-def collect(
-    *,
-    name: str,
-    recipe_text: str,
-    store: Store,
-    answers: dict[int, Sequence[Artifact]],
-    pairs: Sequence[Pair],
-    curves: Sequence[Artifact],
-    data: Sequence[Artifact],
-    final: Artifact,
-    notes: Sequence[str],
-    compared: Mapping[str, Sequence[Artifact]] | None = None,
-) -> Summary:
-    """The summary of a run; `answers` holds the evaluations of each seed, whose problems are pooled.
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What a run made: the evaluations of each seed, whose problems are pooled; else of the first seed.
 
     `compared` holds stages of one kind whose curves share their charts, each the mean of its seeds.
     """
+
+    answers: Mapping[int, Sequence[Artifact]]
+    curves: Sequence[Artifact]
+    data: Sequence[Artifact]
+    final: Artifact
+    compared: Mapping[str, Sequence[Artifact]] = field(default_factory=dict)
+
+
+def collect(
+    made: Made, *, name: str, recipe_text: str, store: Store, pairs: Sequence[Pair], notes: Sequence[str]
+) -> Summary:
+    """The summary of a run."""
+    answers, final = made.answers, made.final
     rows = [row for seed, artifacts in answers.items() for a in artifacts for row in _rows(a, seed)]
     first_seed = [row for a in next(iter(answers.values())) for row in read_answers(a)]
     return Summary(
@@ -67,10 +70,10 @@ def collect(
         stages=[_stage(record) for record in store.stages],
         evaluations=summarise(rows),
         comparisons=compare([row for row in rows if row["domain"] not in OPEN], pairs),
-        curves=[*_shared_curves(compared or {}), *(curve for artifact in curves for curve in _curves(artifact))],
-        flow=[flow for artifact in data for flow in _flow(artifact)],
+        curves=[*_shared_curves(made.compared), *(curve for artifact in made.curves for curve in _curves(artifact))],
+        flow=[flow for artifact in made.data for flow in _flow(artifact)],
         examples=_examples(first_seed),
-        training_samples=_training_samples(data, final),
+        training_samples=_training_samples(made.data, final),
         model=_model_facts(final, base=next(r.artifact for r in store.stages if r.stage == "base")),
         notes=list(notes),
     )

@@ -8,7 +8,7 @@ import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Silent
-from afterbase.eval.benchmarks.benchmark import Asked, Variant, _judged, evaluate
+from afterbase.eval.benchmarks.benchmark import Asked, Plan, Variant, _judged, evaluate
 from afterbase.eval.benchmarks.contamination import training_of
 from afterbase.eval.benchmarks.results import read
 from afterbase.eval.benchmarks.settings import Settings
@@ -40,11 +40,8 @@ def _evaluate(spec: str, data: Path, out: Path, names=("gsm8k",), trained_on=(),
     results = evaluate(
         find_subject(spec),
         list(names),
-        folder=Folder(data),
-        settings=Settings(**settings),
-        out=out,
+        Plan(folder=Folder(data), settings=Settings(**settings), out=out, training=training_of(None, trained_on)),
         judge=None,
-        training=training_of(None, trained_on),
         progress=Silent(),
         notify=said.append,
     )

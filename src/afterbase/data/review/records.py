@@ -24,10 +24,10 @@ class Vote:
     outcome: Outcome
     reason: str
     edited: str | None
-    diff: str | None
     settles: bool
     seconds: float
     given: float
+    diff: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from afterbase.data.review.agreement import Unit
 from afterbase.data.review.claims import claim, next_for, release
 from afterbase.data.review.people import enlist, people_of, withdraw, withdrawals
 from afterbase.data.review.recorded_decisions import Outcome
-from afterbase.data.review.records import CONFLICT, OPEN, Item, Pace, Refused, ReviewProgress, item_of
+from afterbase.data.review.records import CONFLICT, OPEN, Item, Pace, Refused, ReviewProgress, Vote, item_of
 from afterbase.data.review.replace_queue import replace_queue
 from afterbase.data.review.review_policy import Review
 from afterbase.data.review.review_progress import pace_of, policy_of, progress_of, review_of
@@ -262,7 +262,16 @@ class ReviewStore:
         now = self.clock()
         shown = release(connection, self.run, row.domain, reviewer, row.id)
         seconds = min(_LONGEST_PAUSE, max(0.0, now - (now if shown is None else shown)))
-        record(connection, row, reviewer, outcome, reason, edited, settles=settles, seconds=seconds, now=now)
+        vote = Vote(
+            reviewer=reviewer,
+            outcome=outcome,
+            reason=reason,
+            edited=edited,
+            settles=settles,
+            seconds=seconds,
+            given=now,
+        )
+        record(connection, row, vote)
 
 
 def review_folder(root: Path, run: str) -> Path:

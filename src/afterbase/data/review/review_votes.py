@@ -5,7 +5,6 @@ import json
 from sqlalchemy import ColumnElement, Connection, Row, and_, exists, select
 
 from afterbase.data.review.agreement import Unit
-from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.records import CONFLICT, DONE, OPEN, Item, Vote, item_of, said, vote_of
 from afterbase.data.review.review_tables import items, packed, seen, verdicts
 from afterbase.data.review.web.changes import difference
@@ -17,23 +16,20 @@ def votes_on(connection: Connection, item: int) -> list[Vote]:
     return [vote_of(row) for row in connection.execute(select(verdicts).where(live).order_by(verdicts.c.id))]
 
 
-def record(
-    connection: Connection, row: Row, reviewer: str, outcome: Outcome, reason: str, edited: str | None, *,
-    settles: bool, seconds: float, now: float,
-) -> None:  # fmt: skip
+def record(connection: Connection, row: Row, vote: Vote) -> None:
     """One more verdict on an item; an edit with what it changed."""
-    draft = json.loads(row.messages)[-1]["content"]
+    draft, edited = json.loads(row.messages)[-1]["content"], vote.edited
     connection.execute(
         verdicts.insert().values(
             item=row.id,
-            reviewer=reviewer,
-            settles=settles,
-            outcome=str(outcome),
-            reason=reason,
+            reviewer=vote.reviewer,
+            settles=vote.settles,
+            outcome=str(vote.outcome),
+            reason=vote.reason,
             edited=None if edited is None else packed(edited),
             diff=None if edited is None else packed(difference(draft, edited)),
-            seconds=seconds,
-            given=now,
+            seconds=vote.seconds,
+            given=vote.given,
         )
     )
     count(connection, row.id)

@@ -77,15 +77,22 @@ def lacking(name: str, subject: Subject, folder: Folder, *, judge: Subject | Non
     return here[0] if here else task.needs()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Where the questions lie, how they are asked, where the results go, and what the model was trained on."""
+
+    folder: Folder
+    settings: Settings
+    out: Path
+    training: Training
+
+
 def evaluate(
     subject: Subject,
     names: Sequence[str],
+    plan: Plan,
     *,
-    folder: Folder,
-    settings: Settings,
-    out: Path,
     judge: Subject | None,
-    training: Training,
     progress: Progress,
     notify: Callable[[str], None],
 ) -> dict[str, Result]:
@@ -94,9 +101,10 @@ def evaluate(
     Files NAME.json are in `out` as each is done. All questions are read, and all that is missing refused, before the
     model is loaded.
     """
+    folder, settings, out = plan.folder, plan.settings, plan.out
     refuse_missing(names, subject, folder, judge=judge)
     variants = {name: _variants(name, folder, settings) for name in names}
-    seen = _contaminated([v for group in variants.values() for v in group], training, progress, notify)
+    seen = _contaminated([v for group in variants.values() for v in group], plan.training, progress, notify)
     out.mkdir(parents=True, exist_ok=True)
     asked: Asked | None = None
     results: dict[str, Result] = {}

@@ -5,6 +5,7 @@ change is committed before it is answered.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
@@ -64,16 +65,58 @@ class SignedOut(Exception):  # noqa: N818  # no failure: the way to the page whe
     """Nobody is signed in."""
 
 
+@dataclass(frozen=True)
+class Site:
+    """One run's reviews, as requests see them."""
+
+    store: ReviewStore
+    secret: bytes
+    pages: Pages
+
+    @property
+    def cookie(self) -> str:
+        return access.cookie_name(self.secret, self.store.run)
+
+    def who(self, token: str) -> str | None:
+        """Whose token it is; None where it is nobody's, or was withdrawn."""
+        return access.who(self.secret, self.store.run, self.store.withdrawals(), token)
+
+    def reviewer(self, request: Request) -> str:
+        """Who is signed in; SignedOut where nobody is."""
+        name = self.who(request.cookies.get(self.cookie, ""))
+        if name is None:
+            raise SignedOut
+        return name
+
+    async def signed_form(self, request: Request) -> Sent:
+        """Who sent a form, and its fields; 403 unless a page of theirs sent it."""
+        name = await run_in_threadpool(self.reviewer, request)
+        fields = await access.read_form(request)
+        if not access.same(fields.get("word", ""), access.form_word(self.secret, self.store.run, name)):
+            raise HTTPException(403, "This form is not one of your pages': load the page again.")
+        return name, fields
+
+    def policy(self, domain: str) -> Review:
+        """A domain's policy; 404 where the run has no such domain."""
+        policies = self.store.domains()
+        if domain not in policies:
+            raise HTTPException(404, "There is no such domain in this run.")
+        return policies[domain]
+
+    def known(self, domain: str) -> str:
+        """The domain, which the run has."""
+        self.policy(domain)
+        return domain
+
+
 def create_app(store: ReviewStore, names: Names = LOOPBACK) -> FastAPI:
     """The application over one run's reviews; `names` are what the server is known as."""
-    secret, run = secret_of(store.engine), store.run
-    cookie = access.cookie_name(secret, run)
-    pages = Pages(store, secret)
+    secret = secret_of(store.engine)
+    site = Site(store, secret, Pages(store, secret))
     app = FastAPI(title="afterbase review", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-
     rules = Rules(
-        say=say_as(pages),
+        say=say_as(site.pages),
         names=names,
         # Streamed: who sends a form is known by the cookie, and looked at before it is read.
         bodies={"/sign-in": Body(most_bytes=_SIGN_IN_BYTES, kind=_FORM, streamed=True)},
@@ -82,50 +125,38 @@ def create_app(store: ReviewStore, names: Names = LOOPBACK) -> FastAPI:
         total_seconds=_TOTAL_SECONDS,
     )
     app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]  # ASGI's types are written in several ways
+    for add in (_add_signing_in, _add_pages, _add_changes, _add_problems):
+        add(app, site)
+    return app
 
-    def reviewer(request: Request) -> str:
-        name = access.who(secret, run, store.withdrawals(), request.cookies.get(cookie, ""))
-        if name is None:
-            raise SignedOut
-        return name
 
-    async def form(request: Request) -> dict[str, str]:
-        return await access.read_form(request)
-
-    async def signed_form(request: Request) -> tuple[str, dict[str, str]]:
-        """Who sent a form, and its fields; 403 unless a page of theirs sent it."""
-        name = await run_in_threadpool(reviewer, request)
-        fields = await form(request)
-        if not access.same(fields.get("word", ""), access.form_word(secret, run, name)):
-            raise HTTPException(403, "This form is not one of your pages': load the page again.")
-        return name, fields
-
-    known, signed = Depends(reviewer), Depends(signed_form)
-
-    # --- signing in ---------------------------------------------------------------------------------------------
-
+def _add_signing_in(app: FastAPI, site: Site) -> None:
     @app.get("/sign-in")
     def sign_in_page() -> Response:
-        return HTMLResponse(pages.sign_in())
+        return HTMLResponse(site.pages.sign_in())
 
     @app.post("/sign-in")
-    def sign_in(request: Request, fields: Annotated[dict[str, str], Depends(form)]) -> Response:
+    def sign_in(request: Request, fields: Annotated[dict[str, str], Depends(access.read_form)]) -> Response:
         given = fields.get("token", "").strip()
-        if access.who(secret, run, store.withdrawals(), given) is None:
-            return HTMLResponse(pages.sign_in(wrong=True), 401)
+        if site.who(given) is None:
+            return HTMLResponse(site.pages.sign_in(wrong=True), 401)
         response = RedirectResponse("/", 303)
         # uvicorn takes X-Forwarded-Proto from a proxy on this machine alone, or from those in FORWARDED_ALLOW_IPS.
         secure = request.url.scheme == "https"
-        response.set_cookie(cookie, given, max_age=_COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure)
+        response.set_cookie(
+            site.cookie, given, max_age=_COOKIE_SECONDS, httponly=True, samesite="strict", secure=secure
+        )
         return response
 
     @app.post("/sign-out")
-    def sign_out(_: Annotated[Sent, signed]) -> Response:
+    def sign_out(_: Annotated[Sent, Depends(site.signed_form)]) -> Response:
         response = RedirectResponse("/sign-in", 303)
-        response.delete_cookie(cookie, httponly=True, samesite="strict")
+        response.delete_cookie(site.cookie, httponly=True, samesite="strict")
         return response
 
-    # --- pages --------------------------------------------------------------------------------------------------
+
+def _add_pages(app: FastAPI, site: Site) -> None:
+    pages, known = site.pages, Depends(site.reviewer)
 
     @app.get("/")
     def overview(name: Annotated[str, known]) -> Response:
@@ -137,22 +168,24 @@ def create_app(store: ReviewStore, names: Names = LOOPBACK) -> FastAPI:
 
     @app.get("/{domain}/review")
     def review(domain: str, name: Annotated[str, known]) -> Response:
-        return HTMLResponse(pages.review(name, _known(domain)))
+        return HTMLResponse(pages.review(name, site.known(domain)))
 
     @app.get("/{domain}/conflicts")
     def conflicts(domain: str, name: Annotated[str, known]) -> Response:
-        return HTMLResponse(pages.conflict(name, _known(domain)))
+        return HTMLResponse(pages.conflict(name, site.known(domain)))
 
     @app.get("/{domain}/guideline")
     def guideline(domain: str, name: Annotated[str, known]) -> Response:
-        return HTMLResponse(pages.guideline(name, _known(domain)))
+        return HTMLResponse(pages.guideline(name, site.known(domain)))
 
-    # --- changes ------------------------------------------------------------------------------------------------
+
+def _add_changes(app: FastAPI, site: Site) -> None:
+    store, pages, signed = site.store, site.pages, Depends(site.signed_form)
 
     @app.post("/{domain}/review/{item}")
     def give(request: Request, domain: str, item: ItemId, sent: Annotated[Sent, signed]) -> Response:
         name, fields = sent
-        policy = _policy(domain)
+        policy = site.policy(domain)
 
         def change() -> None:
             seen = store.item(domain, item)
@@ -162,56 +195,49 @@ def create_app(store: ReviewStore, names: Names = LOOPBACK) -> FastAPI:
             outcome, reason, edited = decision(fields, policy, seen)
             store.give(item, name, outcome, reason=reason, edited=edited)
 
-        return after(request, change, lambda notice, work: pages.review(name, domain, notice=notice, work=work))
+        return _after(request, change, lambda notice, work: pages.review(name, domain, notice=notice, work=work))
 
     @app.post("/{domain}/conflicts/{item}")
     def settle(request: Request, domain: str, item: ItemId, sent: Annotated[Sent, signed]) -> Response:
         name, fields = sent
-        policy = _policy(domain)
+        policy = site.policy(domain)
 
         def change() -> None:
             seen = store.item(domain, item)
             outcome, reason, edited = settlement(fields, policy, seen)
             store.settle(item, name, outcome, reason=reason, edited=edited, version=number(fields, "version"))
 
-        return after(request, change, lambda notice, work: pages.conflict(name, domain, notice=notice, work=work))
+        return _after(request, change, lambda notice, work: pages.conflict(name, domain, notice=notice, work=work))
 
     @app.post("/{domain}/undo")
     def undo(request: Request, domain: str, sent: Annotated[Sent, signed]) -> Response:
         name, fields = sent
         settles = fields.get("of") == "conflicts"
         page = pages.conflict if settles else pages.review
-        return after(
+        return _after(
             request,
-            lambda: store.undo(_known(domain), name, number(fields, "verdict"), settles=settles),
+            lambda: store.undo(site.known(domain), name, number(fields, "verdict"), settles=settles),
             lambda notice, work: page(name, domain, notice=notice, work=work),
         )
 
-    def after(request: Request, change: Callable[[], None], page: Callable[[str, bool], str]) -> Response:
-        """Do it, then show what comes next; what is Refused is said there. Without htmx, a page of its own address."""
-        notice = ""
-        try:
-            change()
-        except Refused as refused:
-            notice = str(refused)
-        if request.headers.get("hx-request") == "true":
-            return HTMLResponse(page(notice, True), 409 if notice else 200)
-        if notice:
-            return HTMLResponse(page(notice, False), 409)
-        back = "conflicts" if "/conflicts" in request.url.path else "review"
-        return RedirectResponse(f"/{quote(request.path_params['domain'])}/{back}", 303)
 
-    def _policy(domain: str) -> Review:
-        policies = store.domains()
-        if domain not in policies:
-            raise HTTPException(404, "There is no such domain in this run.")
-        return policies[domain]
+def _after(request: Request, change: Callable[[], None], page: Callable[[str, bool], str]) -> Response:
+    """Do it, then show what comes next; what is Refused is said there. Without htmx, a page of its own address."""
+    notice = ""
+    try:
+        change()
+    except Refused as refused:
+        notice = str(refused)
+    if request.headers.get("hx-request") == "true":
+        return HTMLResponse(page(notice, True), 409 if notice else 200)
+    if notice:
+        return HTMLResponse(page(notice, False), 409)
+    back = "conflicts" if "/conflicts" in request.url.path else "review"
+    return RedirectResponse(f"/{quote(request.path_params['domain'])}/{back}", 303)
 
-    def _known(domain: str) -> str:
-        _policy(domain)
-        return domain
 
-    # --- what goes wrong ----------------------------------------------------------------------------------------
+def _add_problems(app: FastAPI, site: Site) -> None:
+    pages = site.pages
 
     @app.exception_handler(SignedOut)
     async def to_sign_in(request: Request, _: Exception) -> Response:
@@ -231,5 +257,3 @@ def create_app(store: ReviewStore, names: Names = LOOPBACK) -> FastAPI:
     @app.exception_handler(Refused)
     async def say_refused(_: Request, error: Exception) -> Response:
         return HTMLResponse(pages.problem(404, str(error)), 404)
-
-    return app

@@ -5,8 +5,8 @@ from typing import Any
 
 from afterbase.core.errors import UserError
 from afterbase.data.domains import DOMAINS
-from afterbase.data.problems.puzzle_families import family_problems
 from afterbase.data.problems.problems import split_problems
+from afterbase.data.problems.puzzle_families import family_problems
 from afterbase.data.problems.sources import distinct_problems
 from afterbase.eval.statistics import wilson
 from afterbase.recipe import BaseRecipe, load_recipe

@@ -1,5 +1,6 @@
 """The rollout server that is shipped, on loopback, with a toy model instead of vLLM."""
 
+import contextlib
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -81,6 +82,7 @@ class Running(Server):
         self._uvicorn.force_exit = self._uvicorn.should_exit = True
         for connection in list(self._uvicorn.server_state.connections):
             assert isinstance(connection, Guarded)
-            connection.loop.call_soon_threadsafe(connection.cut)
+            with contextlib.suppress(RuntimeError):  # it has ended meanwhile, and its loop is closed
+                connection.loop.call_soon_threadsafe(connection.cut)
         self._serving.join()
         self.jobs.put(None)

@@ -99,7 +99,7 @@ def unsupported(model_type: str, found: str) -> UserError:
     """The error for a family that cannot be trained, with the reason in one line."""
     if "afterbase_packed" in found:
         found = "its attention cannot be given from outside, as transformers lets most families do"
-    elif "a mask or dropout of the family's own" in found:
+    elif "a mask of the family's own" in found:
         found = "its layers give the attention a mask of their own"
     elif "argument: 'segments'" in found:
         found = "its layers do not hand on to the attention where samples begin and end"

@@ -31,6 +31,7 @@ from afterbase.reward.votes import as_given, majority, mean, reversed_order
 VERSION = 2
 KIND = "judgement"
 _SIDES = ("chosen", "rejected")
+_MIN_POINTS = 1.0  # of 1 to 10, that the better answer's mean score has to be above the worse one's
 
 
 class Judgements(Config):
@@ -42,8 +43,6 @@ class Judgements(Config):
     """Judgements of each answer for itself."""
     min_agreement: float = Field(default=0.5, ge=0, lt=1)
     """The mean verdict of the comparisons, 1 for the better answer, -1 for the worse, 0 for a tie, has to be above."""
-    min_points: float = Field(default=1.0, ge=0)
-    """By how many points, of 1 to 10, the better answer's mean score has to be above the worse one's."""
     longest_ratio: float = Field(default=1.5, ge=1)
     """Pairs whose answers differ more in length, in characters, are left out."""
 
@@ -98,7 +97,7 @@ def make_judgements(
             raise UserError(
                 "a generative reward model learns from judgements",
                 got=f"{len(samples)} judgements of {len(matched)} pairs, none that may be kept",
-                remedy="lower min_agreement and min_points, or ask another judge",
+                remedy="lower min_agreement, or ask another judge",
             )
         write_samples(work.payload / "samples.parquet", samples)
 
@@ -148,7 +147,7 @@ def judged_pairs(
         better, worse = ([(case, j) for j in next(scored)] for case in (next(scores), next(scores)))
         high, low = (mean([_number(j) for _, j in side]) for side in (better, worse))
         points = None if high is None or low is None else high - low
-        clear = points is not None and points > config.min_points
+        clear = points is not None and points > _MIN_POINTS
         for case, judgement in (*better, *worse):
             rule = None if clear and judgement.failed is None else _rule(judgement, clear=clear)
             samples.append(_sample(case, judgement, rule, points, principles=principles, domain=domain))

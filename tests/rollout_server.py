@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from transformers import DeepseekV3ForCausalLM
 
-from afterbase.core.http.connections import Guarded
+from afterbase.core.http.connections import GuardedConnection
 from afterbase.core.http.http_server import bind, server
 from afterbase.rollout.engine import Sampling
 from afterbase.rollout.local.local_engine import LocalEngine
-from afterbase.rollout.vllm.vllm_server.serving import Server, say
+from afterbase.rollout.vllm.vllm_server.serving import Server, render_refusal
 
 
 class ToySampler:
@@ -68,7 +68,7 @@ class Running(Server):
         self._listener = bind("127.0.0.1", port, token=None)
         self._listener.listen()
         self.server_port = self._listener.getsockname()[1]
-        self._uvicorn = server(self.app, say=say, header_seconds=2.0, linger_seconds=1.0)
+        self._uvicorn = server(self.app, render_refusal=render_refusal, header_seconds=2.0, linger_seconds=1.0)
         self._serving = threading.Thread(target=self._uvicorn.run, kwargs={"sockets": [self._listener]})
         self._serving.start()
         threading.Thread(target=self.serve).start()
@@ -81,7 +81,7 @@ class Running(Server):
         """Let go of the port and of every connection, as the end of a process does."""
         self._uvicorn.force_exit = self._uvicorn.should_exit = True
         for connection in list(self._uvicorn.server_state.connections):
-            assert isinstance(connection, Guarded)
+            assert isinstance(connection, GuardedConnection)
             with contextlib.suppress(RuntimeError):  # it has ended meanwhile, and its loop is closed
                 connection.loop.call_soon_threadsafe(connection.cut)
         self._serving.join()

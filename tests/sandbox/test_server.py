@@ -18,7 +18,7 @@ from afterbase.core.sample import Status, Verdict
 from afterbase.sandbox.programs import Case, Program, ProgramRunner
 from afterbase.sandbox.python_calls import CallRunner, Reason, Run
 from afterbase.sandbox.remote import RemoteSandbox
-from afterbase.sandbox.server import create_app, say, serve
+from afterbase.sandbox.server import create_app, render_refusal, serve
 from confinements import SMALL, confinement_or_skip
 from loopback import served
 from raw import connect
@@ -58,7 +58,8 @@ def url():
     with (
         CallRunner(workers=1) as sandbox,
         served(
-            create_app(ProgramRunner(confinement=confinement_or_skip(), workers=1), sandbox, token=None), say=say
+            create_app(ProgramRunner(confinement=confinement_or_skip(), workers=1), sandbox, token=None),
+            render_refusal=render_refusal,
         ) as base,
     ):
         yield base

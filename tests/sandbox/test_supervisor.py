@@ -38,7 +38,7 @@ def started(folder: Path, *command: str, **limits: list[int]) -> tuple[subproces
 
 def told_by(process: subprocess.Popen[bytes], told: int) -> tuple[dict[str, int], bytes, bytes]:
     """What it told, and what the command printed. The pipes end when the last that holds them does."""
-    out, error = process.communicate()
+    out, error = process.communicate(timeout=120)
     with open(told, "rb") as lines:
         return {key: value for line in lines for key, value in json.loads(line).items()}, out, error
 
@@ -75,3 +75,16 @@ def test_a_signal_ends_the_command_and_all_below(tmp_path: Path) -> None:
     process.terminate()
     words, _, _ = told_by(process, told)
     assert words["exit-code"] == 137
+
+
+def test_a_signal_that_comes_as_soon_as_there_is_a_command_ends_it_too(tmp_path: Path) -> None:
+    """It is held back until the supervisor can act on it; with its default action orphans would hold the pipes."""
+    for _ in range(10):
+        process, told = started(tmp_path, "/bin/bash", "-c", "setsid sleep 1000 & kill -TERM $PPID; wait")
+        words, _, _ = told_by(process, told)
+        assert words["exit-code"] == 137
+
+
+def test_the_command_has_no_signal_blocked(tmp_path: Path) -> None:
+    _, out, _ = told_by(*started(tmp_path, "/bin/grep", "SigBlk", "/proc/self/status"))
+    assert int(out.split()[1], 16) == 0

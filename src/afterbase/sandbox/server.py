@@ -19,8 +19,8 @@ from starlette.exceptions import HTTPException
 
 from afterbase.core.errors import UserError
 from afterbase.core.faults import first_fault
-from afterbase.core.http.fair_turns import Turns
-from afterbase.core.http.host_names import LOOPBACK, Names, names_of
+from afterbase.core.http.allowed_hosts import LOOPBACK, AllowedHosts, allowed_hosts
+from afterbase.core.http.fair_semaphore import FairSemaphore
 from afterbase.core.http.http_server import bind, run, url_of
 from afterbase.core.http.request_guard import Body, Guard, Refusal, Refused, Rules
 from afterbase.sandbox.isolation import find_confinement
@@ -75,11 +75,13 @@ def _refuse(rule: str, got: int, most: int, what: str) -> None:
         raise Refused(413, "too_large", f"{rule} {most:,} {what} at most", f"these are {got:,}")
 
 
-def create_app(runner: ProgramRunner, sandbox: CallRunner, *, token: str | None, names: Names = LOOPBACK) -> FastAPI:
+def create_app(
+    runner: ProgramRunner, sandbox: CallRunner, *, token: str | None, names: AllowedHosts = LOOPBACK
+) -> FastAPI:
     """The application; `token` is what clients have to bear, `names` what the server is known as."""
     work_of = _WorkInTurn(worker_count())  # more programs at once would only make each other late
     rules = Rules(
-        say=say,
+        render_refusal=render_refusal,
         names=names,
         token=token,
         bodies={
@@ -129,7 +131,7 @@ class _WorkInTurn:
     """What is done for clients: so many pieces at once, each client's in its turn."""
 
     def __init__(self, count: int) -> None:
-        self._turns = Turns(count, most_waiting=_MOST_WAITING)
+        self._turns = FairSemaphore(count, most_waiting=_MOST_WAITING)
         self._threads = ThreadPoolExecutor(count)
 
     async def client(self, request: Request, work: Callable[[threading.Event], T]) -> T:
@@ -165,7 +167,7 @@ async def _refuse_request(_: Request, error: Exception) -> Response:
 async def _refuse_path(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     rule, remedy = f"{request.method} {request.url.path[:200]}: {error.detail}", "see docs/sandbox.md"
-    kind, body = say(Refusal(status=error.status_code, code="not_found", rule=rule, remedy=remedy))
+    kind, body = render_refusal(Refusal(status=error.status_code, code="not_found", rule=rule, remedy=remedy))
     return Response(body, error.status_code, media_type=kind)
 
 
@@ -194,7 +196,7 @@ async def _has_left(request: Request) -> None:
         pass
 
 
-def say(refusal: Refusal) -> tuple[str, bytes]:
+def render_refusal(refusal: Refusal) -> tuple[str, bytes]:
     """What is refused before a request is read, in this server's form."""
     remedy = f"set {TOKEN} to the one it started with" if refusal.status == 401 else refusal.remedy
     got = f"HTTP {refusal.status} ({refusal.code})"
@@ -213,8 +215,8 @@ def serve(*, host: str, port: int, token: str | None, names: Sequence[str] = ())
         if missing is not None:
             raise UserError("programs are run in isolation or not at all", got=missing, remedy="use another machine")
         with CallRunner(workers=worker_count()) as sandbox:
-            app = create_app(runner, sandbox, token=token, names=names_of(host, names))
+            app = create_app(runner, sandbox, token=token, names=allowed_hosts(host, names))
             listener.listen()  # whoever asks at once is kept waiting, not turned away
             print(f"sandbox ({runner.confinement.name}) at {url_of(listener)} (Ctrl-C ends it)\n", flush=True)
             print(f"  {URL}={url_of(listener)} afterbase verify code FILE", flush=True)
-            run(app, listener, say=say)
+            run(app, listener, render_refusal=render_refusal)

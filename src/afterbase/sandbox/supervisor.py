@@ -45,6 +45,7 @@ def _child(request: dict, fault: int) -> None:
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         _enter(request)
         os.execve(request["command"][0], request["command"], request["environment"])
     except BaseException as error:
@@ -74,6 +75,7 @@ def main() -> None:
     kernel.process_control("subreaper", _PR_SET_CHILD_SUBREAPER, 1)
     os.set_inheritable(status, False)  # or the program could tell its own end
     fault, fault_end = os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until `end` knows whom to kill
     child = os.fork()
     if child == 0:
         _child(request, fault_end)
@@ -85,6 +87,7 @@ def main() -> None:
         _kill_group(child)
 
     signal.signal(signal.SIGTERM, end)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     kernel.process_control("parent's death", _PR_SET_PDEATHSIG, signal.SIGTERM)
     os.write(status, json.dumps({"child-pid": child}).encode() + b"\n")
     message = os.read(fault, 1 << 10)

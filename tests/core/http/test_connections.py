@@ -14,7 +14,7 @@ import pytest
 
 from afterbase.core.http import connections
 from afterbase.core.http.request_guard import Guard, Receive, Rules, Scope, Send
-from loopback import say, served
+from loopback import render_refusal, served
 from raw import connect, exchange, one, status, statuses, until_closed
 
 AT_WORK = threading.Semaphore(0)
@@ -36,7 +36,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-APP = Guard(hello, Rules(say=say))
+APP = Guard(hello, Rules(render_refusal=render_refusal))
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CLOSING = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
@@ -175,8 +175,8 @@ def test_a_body_in_crumbs_is_cut(url: str) -> None:
 def test_the_limit_of_connections_stays_below_that_of_descriptors() -> None:
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}));"
-        "from afterbase.core.http.connections import room_for_connections;"
-        "print(room_for_connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+        "from afterbase.core.http.connections import max_connections;"
+        "print(max_connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     for soft, hard in ((64, 128), (100, 400), (256, min(most, 4096))):

@@ -9,7 +9,7 @@ import pytest
 from afterbase.core.errors import UserError
 from afterbase.core.http import http_server as listening
 from afterbase.core.http.http_server import bind, run, url_of
-from loopback import say
+from loopback import render_refusal
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org"])
@@ -50,7 +50,7 @@ def test_a_busy_thread_of_a_server_keeps_nobody_waiting_for_the_interpreter(monk
     monkeypatch.setattr(sys, "setswitchinterval", seen.append)
     monkeypatch.setattr(listening, "server", lambda *_, **__: SimpleNamespace(run=lambda sockets: seen.append(0.0)))
     with bind("127.0.0.1", 0, token=None) as listener:
-        run(None, listener, say=say)
+        run(None, listener, render_refusal=render_refusal)
     interval, then = seen
     assert 0 < interval <= sys.getswitchinterval() / 5
     assert then == 0.0, "before the first request"

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afterbase.core.http.request_guard import Body, Guard, Message, Receive, Refused, Rules, Scope, Send, bears
-from loopback import say, served
+from afterbase.core.http.request_guard import Body, Guard, Message, Receive, Refused, Rules, Scope, Send, is_authorized
+from loopback import render_refusal, served
 from raw import connect, exchange, one, status, statuses, until_closed
 
 LIMIT = 100_000
@@ -83,7 +83,13 @@ def guarded(toy: Toy, **changed: Any) -> Guard:
         "/stream": Body(most_bytes=LIMIT, kind="application/octet-stream", streamed=True),
         "/forgets": Body(most_bytes=1 << 30, kind="application/octet-stream", streamed=True),
     }
-    rules = {"say": say, "token": "sesame", "without_token": frozenset({"/health"}), "bodies": bodies, **changed}
+    rules = {
+        "render_refusal": render_refusal,
+        "token": "sesame",
+        "without_token": frozenset({"/health"}),
+        "bodies": bodies,
+        **changed,
+    }
     return Guard(toy, Rules(**rules))
 
 
@@ -120,7 +126,7 @@ def post(url: str, path: str = "/take", **settings: Any) -> httpx.Response:
     ],
 )
 def test_a_request_bears_the_token_or_none_is_wanted(authorization: str, token: str | None, admitted: bool) -> None:
-    assert bears(authorization, token) is admitted
+    assert is_authorized(authorization, token) is admitted
 
 
 def test_the_token_is_asked_for_everywhere_but_where_it_is_not(url: str, toy: Toy) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from afterbase.core.http.host_names import is_loopback
-from afterbase.core.http.request_guard import Refusal, Say
+from afterbase.core.http.allowed_hosts import is_loopback
+from afterbase.core.http.request_guard import Refusal, RenderRefusal
 
 _MOST_DESCRIPTORS = 65_536
 _MOST_CONNECTIONS = 4096
@@ -28,20 +28,22 @@ class Connections:
     One address has three quarters of them at most, loopback apart, where a proxy may stand for everybody.
     """
 
-    def __init__(self, *, say: Say, most: int, header_seconds: float, linger_seconds: float) -> None:
+    def __init__(
+        self, *, render_refusal: RenderRefusal, most: int, header_seconds: float, linger_seconds: float
+    ) -> None:
         self.most = most
         self.header_seconds = header_seconds
         self.linger_seconds = linger_seconds
-        self.open: set[Guarded] = set()
-        self.waiting: dict[Guarded, None] = {}
+        self.open: set[GuardedConnection] = set()
+        self.waiting: dict[GuardedConnection, None] = {}
         self._by_address: Counter[str] = Counter()
-        self._say = say
+        self._render_refusal = render_refusal
 
-    def enter(self, connection: "Guarded") -> None:
+    def enter(self, connection: "GuardedConnection") -> None:
         self.open.add(connection)
         self._by_address[connection.address] += 1
 
-    def leave(self, connection: "Guarded") -> None:
+    def leave(self, connection: "GuardedConnection") -> None:
         """Also what has left before."""
         if connection in self.open:
             self.open.discard(connection)
@@ -55,13 +57,13 @@ class Connections:
 
     def raw(self, refusal: Refusal) -> bytes:
         """An answer as it is sent, for what no application sees."""
-        kind, body = self._say(refusal)
+        kind, body = self._render_refusal(refusal)
         phrase = {400: "Bad Request", 503: "Service Unavailable"}[refusal.status]
         head = f"HTTP/1.1 {refusal.status} {phrase}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
         return f"{head}Connection: close\r\n\r\n".encode() + body
 
 
-def room_for_connections() -> int:
+def max_connections() -> int:
     """As many connections as leave descriptors for all else, once this process may have as many as it can."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
@@ -72,7 +74,7 @@ def room_for_connections() -> int:
     return max(8, min(_MOST_CONNECTIONS, descriptors - max(64, descriptors // 4)))
 
 
-class _Door:
+class _LingeringTransport:
     """A transport whose `close` says goodbye first: no more is sent, and what still comes is dropped."""
 
     def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
@@ -146,7 +148,7 @@ class _Parser(h11.Connection):
         return event
 
 
-class Guarded(H11Protocol):
+class GuardedConnection(H11Protocol):
     """One connection."""
 
     def __init__(self, *, guarded_by: Connections, **of_uvicorn: Any) -> None:
@@ -156,7 +158,7 @@ class Guarded(H11Protocol):
         self._headers_due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._door = _Door(transport, self._all.linger_seconds)
+        self._door = _LingeringTransport(transport, self._all.linger_seconds)
         super().connection_made(self._door)  # type: ignore[arg-type]
         peer = transport.get_extra_info("peername")
         self.address = peer[0] if isinstance(peer, tuple) else "localhost"

@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from afterbase.core.errors import UserError
-from afterbase.core.http.host_names import is_loopback
-from afterbase.core.http.request_guard import Say
+from afterbase.core.http.allowed_hosts import is_loopback
+from afterbase.core.http.request_guard import RenderRefusal
 
 if TYPE_CHECKING:
     import uvicorn
@@ -61,7 +61,7 @@ def url_of(listener: socket.socket) -> str:
 def server(
     app: Any,
     *,
-    say: Say,
+    render_refusal: RenderRefusal,
     most_connections: int | None = None,
     header_seconds: float = 10.0,
     idle_seconds: int = 30,
@@ -74,17 +74,17 @@ def server(
     """
     import uvicorn
 
-    from afterbase.core.http.connections import Connections, Guarded, room_for_connections
+    from afterbase.core.http.connections import Connections, GuardedConnection, max_connections
 
     connections = Connections(
-        say=say,
-        most=most_connections or room_for_connections(),
+        render_refusal=render_refusal,
+        most=most_connections or max_connections(),
         header_seconds=header_seconds,
         linger_seconds=linger_seconds,
     )
     config = uvicorn.Config(
         app,
-        http=functools.partial(Guarded, guarded_by=connections),  # type: ignore[arg-type]  # is called as a class is
+        http=functools.partial(GuardedConnection, guarded_by=connections),  # type: ignore[arg-type]  # is called as a class is
         ws="none",
         log_level="error",  # a line for each broken request would bury what matters
         access_log=False,
@@ -96,7 +96,7 @@ def server(
     return uvicorn.Server(config)
 
 
-def run(app: Any, listener: socket.socket, *, say: Say, goodbye: str = "stopped") -> None:
+def run(app: Any, listener: socket.socket, *, render_refusal: RenderRefusal, goodbye: str = "stopped") -> None:
     """Serve an ASGI application until Ctrl-C."""
     # What a server is made of lives as long as it does: looked through again and again while a large body becomes a
     # million lists, it took two thirds of that time.
@@ -106,6 +106,6 @@ def run(app: Any, listener: socket.socket, *, say: Say, goodbye: str = "stopped"
     # milliseconds beside a busy thread, and a step has hundreds.
     sys.setswitchinterval(_SWITCH_SECONDS)
     try:
-        server(app, say=say).run(sockets=[listener])
+        server(app, render_refusal=render_refusal).run(sockets=[listener])
     except KeyboardInterrupt:
         print(goodbye)

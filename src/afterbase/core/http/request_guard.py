@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from afterbase.core.http.host_names import LOOPBACK, Names
+from afterbase.core.http.allowed_hosts import LOOPBACK, AllowedHosts
 from afterbase.core.http.json_size import has_more_values
 from afterbase.core.sanitize import sanitized
 from afterbase.core.secret_masking import masked
@@ -54,7 +54,7 @@ class Refused(Exception):  # noqa: N818  # an answer, no failure
         self.refusal = Refusal(status=status, code=code, rule=rule, remedy=remedy)
 
 
-Say = Callable[[Refusal], tuple[str, bytes]]
+RenderRefusal = Callable[[Refusal], tuple[str, bytes]]
 """A refusal in a server's own form: content type and body."""
 
 
@@ -82,8 +82,8 @@ class Rules:
     longest, if it is more than `patience_seconds`.
     """
 
-    say: Say
-    names: Names = LOOPBACK
+    render_refusal: RenderRefusal
+    names: AllowedHosts = LOOPBACK
     token: str | None = None
     without_token: frozenset[str] = frozenset()
     bodies: Mapping[str, Body] = field(default_factory=dict)
@@ -151,15 +151,17 @@ class _Request:
             async with asyncio.timeout(self._rules.total_seconds) as total:
                 await self._answered()
         except Refused as refused:
-            await self._say(refused.refusal)
+            await self._send_refusal(refused.refusal)
         except _Gone:
             pass
         except asyncio.CancelledError:  # the server ends, and waits no longer
-            await self._say(Refusal(status=503, code="ending", rule="the server is ending", remedy="start it again"))
+            await self._send_refusal(
+                Refusal(status=503, code="ending", rule="the server is ending", remedy="start it again")
+            )
         except Exception as error:
             if isinstance(error, TimeoutError) and total.expired():
                 rule = f"a request is over within {self._rules.total_seconds:g} seconds"
-                await self._say(Refusal(status=503, code="timeout", rule=rule, remedy="ask for less at once"))
+                await self._send_refusal(Refusal(status=503, code="timeout", rule=rule, remedy="ask for less at once"))
             else:
                 await self._fault()
         finally:
@@ -178,7 +180,7 @@ class _Request:
             raise Refused(400, "malformed", "a request names a path of this server", "begin it with /")
         self._refuse_foreign(headers)
         path, token = self._scope["path"], self._rules.token
-        if path not in self._rules.without_token and not bears(headers.get(b"authorization", ""), token):
+        if path not in self._rules.without_token and not is_authorized(headers.get(b"authorization", ""), token):
             raise Refused(
                 401, "invalid_api_key", "this server wants its token", "send the header Authorization: Bearer TOKEN"
             )
@@ -323,15 +325,15 @@ class _Request:
         """To call in an `except`: our own fault, told with its trace to whoever runs the server, and to nobody else."""
         told = f"{self._scope['method']} {self._scope['path']}\n{traceback.format_exc()}"
         _log.error("%s", sanitized(masked(told)))
-        await self._say(
+        await self._send_refusal(
             Refusal(status=500, code="internal_error", rule="this server failed at the request", remedy="see its log")
         )
 
-    async def _say(self, refusal: Refusal) -> None:
+    async def _send_refusal(self, refusal: Refusal) -> None:
         """The refusal, where no answer has begun; else the answer stays without an end, which closes the connection."""
         if self._started:
             return
-        kind, body = self._rules.say(refusal)
+        kind, body = self._rules.render_refusal(refusal)
         headers = {"content-type": kind, "content-length": str(len(body)), "connection": "close"}
         if refusal.status == 401:
             headers["www-authenticate"] = "Bearer"
@@ -349,7 +351,7 @@ class _Request:
             pass
 
 
-def bears(authorization: str, token: str | None) -> bool:
+def is_authorized(authorization: str, token: str | None) -> bool:
     """Whether a request's `Authorization` header bears the token; without one, all do."""
     scheme, _, given = authorization.partition(" ")
     return token is None or (scheme.lower() == "bearer" and hmac.compare_digest(given.encode(), token.encode()))

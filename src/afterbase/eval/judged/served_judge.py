@@ -19,7 +19,7 @@ def served_judge(spec: str, *, token_variable: str | None = None) -> Iterator[Su
         return
     from afterbase.core.store import folder_digest
     from afterbase.model.load import find, load
-    from afterbase.rollout.server.app import create_app, say
+    from afterbase.rollout.server.app import create_app, render_refusal
 
     folder = find(spec)
     app = create_app(
@@ -32,7 +32,7 @@ def served_judge(spec: str, *, token_variable: str | None = None) -> Iterator[Su
     )
     with bind("127.0.0.1", 0, token=None) as listener:
         listener.listen()
-        serving = server(app, say=say)
+        serving = server(app, render_refusal=render_refusal)
         thread = threading.Thread(target=serving.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         try:

@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from afterbase.core.http.host_names import LOOPBACK, Names
+from afterbase.core.http.allowed_hosts import LOOPBACK, AllowedHosts
 from afterbase.core.http.json_pieces import json_text
 from afterbase.core.http.request_guard import Body, Guard, Refusal, Rules
 from afterbase.core.sanitize import sanitized
@@ -49,7 +49,7 @@ def create_app(
     max_rows: int,
     token_budget: int,
     digest: str | None = None,
-    names: Names = LOOPBACK,
+    names: AllowedHosts = LOOPBACK,
 ) -> FastAPI:
     """The application; `name` is the model's for clients, `token` what they have to bear, `digest` that of its folder,
     `names` what the server is known as.
@@ -66,7 +66,7 @@ def create_app(
         api.validator.close()
 
     rules = Rules(
-        say=say,
+        render_refusal=render_refusal,
         names=names,
         token=token,
         without_token=frozenset({"/health"}),
@@ -74,7 +74,7 @@ def create_app(
     )
     app = FastAPI(title="afterbase", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]  # ASGI's types are written in several ways
-    app.add_exception_handler(ApiError, _say)
+    app.add_exception_handler(ApiError, _send_refusal)
     app.add_exception_handler(HTTPException, _say_http)
     app.add_exception_handler(Exception, _say_fault)
 
@@ -150,7 +150,7 @@ class _Api:
             self.engine.submit(response.sample_request(index, sampling))
 
 
-def say(refusal: Refusal) -> tuple[str, bytes]:
+def render_refusal(refusal: Refusal) -> tuple[str, bytes]:
     """What is refused before a request is read, in OpenAI's form."""
     error = ApiError(refusal.status, f"{refusal.rule}: {refusal.remedy}", code=refusal.code)
     return "application/json", json.dumps(error.body).encode()
@@ -201,7 +201,7 @@ def _fault(error: Exception) -> ApiError:
     return ApiError(500, f"this server failed at the request: its log tells more under {entry}", code="internal_error")
 
 
-async def _say(_: Request, error: Exception) -> Response:
+async def _send_refusal(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     return JSONResponse(error.body, status_code=error.status)
 
@@ -214,4 +214,4 @@ async def _say_http(request: Request, error: Exception) -> Response:
 
 
 async def _say_fault(request: Request, error: Exception) -> Response:
-    return await _say(request, _fault(error))
+    return await _send_refusal(request, _fault(error))

@@ -4,12 +4,12 @@ import json
 import socket
 from collections.abc import Sequence
 
-from afterbase.core.http.host_names import names_of
+from afterbase.core.http.allowed_hosts import allowed_hosts
 from afterbase.core.http.http_server import bind, run, url_of
 from afterbase.core.sanitize import sanitized
 from afterbase.core.store import folder_digest
 from afterbase.model.load import find, load
-from afterbase.rollout.server.app import create_app, say
+from afterbase.rollout.server.app import create_app, render_refusal
 
 
 def serve(
@@ -38,11 +38,11 @@ def serve(
             max_rows=max_rows,
             token_budget=token_budget,
             digest=folder_digest(folder),
-            names=names_of(host, names),
+            names=allowed_hosts(host, names),
         )
         listener.listen()  # whoever asks at once is kept waiting, not turned away
         print(sanitized(_greeting(listener, name, token)), flush=True)
-        run(app, listener, say=say)
+        run(app, listener, render_refusal=render_refusal)
 
 
 def _greeting(listener: socket.socket, name: str, token: str | None) -> str:

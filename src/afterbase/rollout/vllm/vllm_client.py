@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from afterbase.core.errors import UserError
-from afterbase.core.http.host_names import is_loopback
+from afterbase.core.http.allowed_hosts import is_loopback
 from afterbase.core.private_files import kept_token
 
 PROTOCOL = 1

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from afterbase.core.http.host_names import names_of
+from afterbase.core.http.allowed_hosts import allowed_hosts
 from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.review_store import ReviewStore
 from afterbase.data.review.review_tables import secret_of
@@ -264,7 +264,7 @@ def test_a_name_that_is_not_the_servers_is_refused_on_every_page(store):
         answer = client.get(path)
         assert (answer.status_code, "not known as" in answer.text) == (421, True)
         assert "script-src 'self'" in answer.headers["content-security-policy"]
-    named = TestClient(create_app(store, names_of("127.0.0.1", ["review.example"])), "https://review.example")
+    named = TestClient(create_app(store, allowed_hosts("127.0.0.1", ["review.example"])), "https://review.example")
     assert named.get("/sign-in", headers={"Origin": "https://review.example"}).status_code == 200
 
 

@@ -18,8 +18,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from afterbase.core.http.host_names import LOOPBACK, Names
-from afterbase.core.http.request_guard import Body, Guard, Refusal, Rules, Say
+from afterbase.core.http.allowed_hosts import LOOPBACK, AllowedHosts
+from afterbase.core.http.request_guard import Body, Guard, Refusal, RenderRefusal, Rules
 from afterbase.data.review.records import Refused
 from afterbase.data.review.review_policy import Review
 from afterbase.data.review.review_store import ReviewStore
@@ -51,14 +51,14 @@ Sent = tuple[str, dict[str, str]]  # who sent a form, and its fields
 ItemId = Annotated[int, PathParameter(ge=1, le=2**31 - 1)]  # what either database takes
 
 
-def say_as(pages: Pages) -> Say:
+def say_as(pages: Pages) -> RenderRefusal:
     """What is refused before a request is read, as a page."""
 
-    def say(refusal: Refusal) -> tuple[str, bytes]:
+    def render_refusal(refusal: Refusal) -> tuple[str, bytes]:
         page = pages.problem(refusal.status, f"{refusal.rule}: {refusal.remedy}.")
         return "text/html; charset=utf-8", page.encode()
 
-    return say
+    return render_refusal
 
 
 class SignedOut(Exception):  # noqa: N818  # no failure: the way to the page where one signs in
@@ -109,14 +109,14 @@ class Site:
         return domain
 
 
-def create_app(store: ReviewStore, names: Names = LOOPBACK) -> FastAPI:
+def create_app(store: ReviewStore, names: AllowedHosts = LOOPBACK) -> FastAPI:
     """The application over one run's reviews; `names` are what the server is known as."""
     secret = secret_of(store.engine)
     site = Site(store, secret, Pages(store, secret))
     app = FastAPI(title="afterbase review", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     rules = Rules(
-        say=say_as(site.pages),
+        render_refusal=say_as(site.pages),
         names=names,
         # Streamed: who sends a form is known by the cookie, and looked at before it is read.
         bodies={"/sign-in": Body(most_bytes=_SIGN_IN_BYTES, kind=_FORM, streamed=True)},
@@ -247,7 +247,7 @@ def _add_problems(app: FastAPI, site: Site) -> None:
         return HTMLResponse(pages.problem(401, "You are signed out, and this was not taken: sign in again first."), 401)
 
     @app.exception_handler(HTTPException)
-    async def say(_: Request, error: HTTPException) -> Response:
+    async def render_refusal(_: Request, error: HTTPException) -> Response:
         return HTMLResponse(pages.problem(error.status_code, str(error.detail)), error.status_code)
 
     @app.exception_handler(RequestValidationError)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from afterbase.core.errors import UserError
-from afterbase.core.http.host_names import names_of
+from afterbase.core.http.allowed_hosts import allowed_hosts
 from afterbase.core.http.http_server import TOKEN_OF_EACH_CLIENT, bind, url_of
 from afterbase.core.http.http_server import run as run_until_interrupted
 from afterbase.core.sanitize import sanitized
@@ -41,8 +41,11 @@ def serve(
     with bind(host, port, token=TOKEN_OF_EACH_CLIENT) as listener:
         listener.listen()  # whoever follows a link at once is kept waiting, not turned away
         print(sanitized(greeting(store, listener)), flush=True)
-        app, say = create_app(store, names_of(host, names)), say_as(Pages(store, secret_of(store.engine)))
-        run_until_interrupted(app, listener, say=say, goodbye="stopped; every verdict is kept")
+        app, render_refusal = (
+            create_app(store, allowed_hosts(host, names)),
+            say_as(Pages(store, secret_of(store.engine))),
+        )
+        run_until_interrupted(app, listener, render_refusal=render_refusal, goodbye="stopped; every verdict is kept")
 
 
 def waiting_run(run: str, root: Path) -> ReviewStore:

@@ -24,10 +24,10 @@ if not __package__:  # run as a folder: `afterbase` is these files alone, and no
     sys.modules["afterbase"] = _package
 
 from afterbase.core.errors import UserError
-from afterbase.core.http.host_names import names_of
+from afterbase.core.http.allowed_hosts import allowed_hosts
 from afterbase.core.http.http_server import bind, server, url_of
 from afterbase.core.private_files import kept_token, make_token
-from afterbase.rollout.vllm.vllm_server.serving import RefusedError, Server, say
+from afterbase.rollout.vllm.vllm_server.serving import RefusedError, Server, render_refusal
 
 _MADE = "made, where none is set"
 _LEAST_TEMPERATURE = 0.01  # vLLM raises what is below to this, and 0 means greedy
@@ -168,8 +168,8 @@ def main() -> None:
         port = listener.getsockname()[1]
         token = _token(port)
         sampler = VllmSampler(arguments.model, dtype=arguments.dtype)
-        rollouts = Server(sampler, token, names=names_of(arguments.host, arguments.name))
-        listening = server(rollouts.app, say=say)
+        rollouts = Server(sampler, token, names=allowed_hosts(arguments.host, arguments.name))
+        listening = server(rollouts.app, render_refusal=render_refusal)
         threading.Thread(target=listening.run, kwargs={"sockets": [listener]}, daemon=True).start()
         listener.listen()  # whoever asks at once is kept waiting, not turned away
         print(f"rollouts at {url_of(listener)}, Ctrl-C ends them", flush=True)

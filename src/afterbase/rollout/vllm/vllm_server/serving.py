@@ -8,11 +8,11 @@
                                     while none is, `done` at the end
     POST /abort                     what runs ends with what it has
 
-`core/http/request_guard.py` checks who asks, from where and how much; `wanted.py` what is asked. Requests are read on
-the event loop; the model works on the main thread alone, one after the other, so an update never meets a rollout. A
-server that was just started holds version null, and refuses to sample until it has been given weights. A client that
-leaves takes its request along. An error of the sampler's own ends the process: clients hear of it by the broken
-connection.
+`core/http/request_guard.py` checks who asks, from where and how much; `request_checks.py` what is asked. Requests are
+read on the event loop; the model works on the main thread alone, one after the other, so an update never meets a
+rollout. A server that was just started holds version null, and refuses to sample until it has been given weights. A
+client that leaves takes its request along. An error of the sampler's own ends the process: clients hear of it by the
+broken connection.
 
 Runs in vLLM's environment, which has nothing of afterbase: the standard library, ASGI, and modules of `core` that are
 made of these.
@@ -34,10 +34,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from afterbase.core.http.host_names import LOOPBACK, Names
+from afterbase.core.http.allowed_hosts import LOOPBACK, AllowedHosts
 from afterbase.core.http.request_guard import Body, Guard, Receive, Refusal, Refused, Rules, Scope, Send
 from afterbase.core.temporary_folders import scratch_folder
-from afterbase.rollout.vllm.vllm_server.wanted import (
+from afterbase.rollout.vllm.vllm_server.request_checks import (
     Shape,
     error_body,
     generate_of,
@@ -57,7 +57,7 @@ _TEXTS = Body(most_bytes=64 << 20, most_values=1 << 24)
 _TOTAL_SECONDS = 86_400.0
 
 
-def say(refusal: Refusal) -> tuple[str, bytes]:
+def render_refusal(refusal: Refusal) -> tuple[str, bytes]:
     """A refusal in this server's form."""
     return "application/json", error_body(refusal.rule, refusal.remedy, refusal.code)
 
@@ -125,7 +125,7 @@ class Job:
 class Server:
     """The requests' state, and the application (`app`). `serve` belongs on the main thread, the loop on another."""
 
-    def __init__(self, sampler: Sampler, token: str | None = None, *, names: Names = LOOPBACK) -> None:
+    def __init__(self, sampler: Sampler, token: str | None = None, *, names: AllowedHosts = LOOPBACK) -> None:
         self.sampler = sampler
         self.version: int | None = None
         self.checksum: str | None = None
@@ -135,7 +135,9 @@ class Server:
         self._shape = Shape(vocabulary=self._described["vocabulary"], context=self._described["context"])
         self._receiving = False
         bodies = {"/update": _WEIGHTS, "/score": _TEXTS, "/generate": _TEXTS}
-        rules = Rules(say=say, names=names, token=token, bodies=bodies, total_seconds=_TOTAL_SECONDS)
+        rules = Rules(
+            render_refusal=render_refusal, names=names, token=token, bodies=bodies, total_seconds=_TOTAL_SECONDS
+        )
         self.app = Guard(self._app, rules)
 
     # --- the main thread ------------------------------------------------------------------------------------------

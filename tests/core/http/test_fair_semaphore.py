@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.core.http.fair_turns import Turns
+from afterbase.core.http.fair_semaphore import FairSemaphore
 from afterbase.core.http.request_guard import Refused
 
 
@@ -15,13 +15,13 @@ def order_of(wanted: list[str], *, places: int = 1) -> list[str]:
     """Who gets a place when, where all ask at once and one after the other works."""
     served: list[str] = []
 
-    async def work(turns: Turns, client: str) -> None:
+    async def work(turns: FairSemaphore, client: str) -> None:
         async with turns.turn(client):
             served.append(client)
             await asyncio.sleep(0)
 
     async def all_of_them() -> None:
-        turns = Turns(places, most_waiting=1000)
+        turns = FairSemaphore(places, most_waiting=1000)
         await asyncio.gather(*(work(turns, client) for client in wanted))
 
     asyncio.run(all_of_them())
@@ -53,12 +53,12 @@ def test_all_are_served_once_and_shares_are_even(wanted: list[str], places: int)
 def test_no_place_is_lost_where_clients_go_away(seed: int) -> None:
     chance = random.Random(seed)
 
-    async def work(turns: Turns, client: str) -> None:
+    async def work(turns: FairSemaphore, client: str) -> None:
         async with turns.turn(client):
             await asyncio.sleep(0)
 
     async def some_leave() -> None:
-        turns = Turns(2, most_waiting=1000)
+        turns = FairSemaphore(2, most_waiting=1000)
         tasks = [asyncio.create_task(work(turns, chance.choice("abc"))) for _ in range(20)]
         for task in chance.sample(tasks, 10):
             for _ in range(chance.randrange(3)):
@@ -73,7 +73,7 @@ def test_no_place_is_lost_where_clients_go_away(seed: int) -> None:
 
 def test_a_client_may_wait_with_so_much_and_no_more() -> None:
     async def many() -> None:
-        turns = Turns(1, most_waiting=2)
+        turns = FairSemaphore(1, most_waiting=2)
         async with turns.turn("a"):
             waiting = [asyncio.create_task(turns._place("a")) for _ in range(2)]
             other = asyncio.create_task(turns._place("b"))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.core.http.request_guard import Refused
-from afterbase.rollout.vllm.vllm_server.wanted import (
+from afterbase.rollout.vllm.vllm_server.request_checks import (
     Shape,
     generate_of,
     head_bytes,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.core.http.host_names import LOOPBACK, is_loopback, names_of
+from afterbase.core.http.allowed_hosts import LOOPBACK, allowed_hosts, is_loopback
 
 OWN = ["localhost", "localhost:8000", "LOCALHOST", "localhost.", "127.0.0.1", "127.0.0.1:1", "127.8.8.8", "[::1]:80"]
 FOREIGN = ["evil.example", "evil.example:8000", "localhost.evil.example", "127.0.0.1.evil.example", "localhost@evil"]
@@ -16,22 +16,22 @@ NONE = ["", " ", ":", "a b", "localhost:", "localhost:port", "[::1", "::1", "loc
 @pytest.mark.parametrize("host", OWN)
 def test_loopback_is_known_by_its_own_names(host: str) -> None:
     assert LOOPBACK.include(host)
-    assert names_of("127.0.0.1").include(host)
-    assert names_of("0.0.0.0").include(host)
+    assert allowed_hosts("127.0.0.1").include(host)
+    assert allowed_hosts("0.0.0.0").include(host)
 
 
 @pytest.mark.parametrize("host", [*FOREIGN, *NONE])
 def test_names_of_others_are_not_ours(host: str) -> None:
     assert not LOOPBACK.include(host)
-    assert not names_of("0.0.0.0").include(host)
+    assert not allowed_hosts("0.0.0.0").include(host)
 
 
 def test_beyond_loopback_addresses_and_the_machines_name_are_known() -> None:
-    assert not names_of("127.0.0.1").include("192.0.2.7"), "a page there is no page of this machine"
-    beyond = names_of("0.0.0.0", ["Review.Example"])
+    assert not allowed_hosts("127.0.0.1").include("192.0.2.7"), "a page there is no page of this machine"
+    beyond = allowed_hosts("0.0.0.0", ["Review.Example"])
     for host in ("192.0.2.7", "[2001:db8::1]:8000", socket.gethostname(), "review.example", "REVIEW.example:443"):
         assert beyond.include(host)
-    assert names_of("models.example").include("models.example:8000")
+    assert allowed_hosts("models.example").include("models.example:8000")
 
 
 @given(st.text(max_size=60))

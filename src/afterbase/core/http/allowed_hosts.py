@@ -10,7 +10,7 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+)(?::[0-9]{1,5})?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Names:
+class AllowedHosts:
     """Names, and addresses: those of this machine alone, or all, since no page can make an address of its own."""
 
     names: frozenset[str]
@@ -28,16 +28,16 @@ class Names:
         return address is not None and (self.any_address or address.is_loopback)
 
 
-LOOPBACK = Names(names=frozenset({"localhost"}), any_address=False)
+LOOPBACK = AllowedHosts(names=frozenset({"localhost"}), any_address=False)
 
 
-def names_of(host: str, more: Iterable[str] = ()) -> Names:
+def allowed_hosts(host: str, more: Iterable[str] = ()) -> AllowedHosts:
     """What a server that listens at `host` is called: on loopback `localhost`, beyond it also as the machine is."""
     names = {"localhost", *(name.lower().removesuffix(".") for name in more)}
     if is_loopback(host):
-        return Names(names=frozenset(names), any_address=False)
+        return AllowedHosts(names=frozenset(names), any_address=False)
     own = socket.gethostname().lower()
-    return Names(names=frozenset({*names, host.lower(), own, own.partition(".")[0]}), any_address=True)
+    return AllowedHosts(names=frozenset({*names, host.lower(), own, own.partition(".")[0]}), any_address=True)
 
 
 def is_loopback(host: str) -> bool:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from afterbase.core.http.request_guard import Refused
 
 
-class Turns:
+class FairSemaphore:
     """So many places at once; those who wait get them one of each client in turn. For one event loop."""
 
     def __init__(self, places: int, *, most_waiting: int) -> None:

@@ -21,6 +21,7 @@ from afterbase.core.errors import UserError
 from afterbase.model.decoding.decode_any import AnyDecoder
 from afterbase.rollout.engine import Sampling
 from afterbase.rollout.local.local_engine import LocalEngine
+from prompt_pieces import expect_the_same_in_pieces
 
 SIZES = {
     "vocab_size": 61,
@@ -84,15 +85,7 @@ def test_logps_are_those_of_the_module_which_is_left_as_it_was(model):
 def test_a_prompt_may_be_read_in_pieces(model):
     decoder = AnyDecoder(model)
     prompt = torch.randint(61, (24,), generator=torch.Generator().manual_seed(0)).tolist()
-    [whole_LWD], states = decoder.read([prompt])
-    cached_LWD = torch.zeros_like(whole_LWD)
-    [cached_LWD[:, :7]], first = decoder.read([prompt[:7]])
-    hidden = [first.hidden_MX]
-    for start, end in ((7, 8), (8, 19), (19, 24)):
-        hidden.append(decoder.read_on(prompt[start:end], cached_LWD, start).hidden_MX)
-    torch.testing.assert_close(cached_LWD, whole_LWD, atol=1e-5, rtol=0)
-    ours, theirs = (decoder.logits(x).log_softmax(-1) for x in (torch.cat(hidden), states.hidden_MX))
-    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+    expect_the_same_in_pieces(decoder, prompt, (7, 8, 19, 24))
 
 
 def test_new_weights_are_seen_after_sync():

@@ -7,6 +7,7 @@ from transformers import DeepseekV3Config, DeepseekV3ForCausalLM
 
 from afterbase.model.decoding.decode_deepseek_v3 import LatentDecoder
 from afterbase.model.decoding.latent_cache import LatentCache
+from prompt_pieces import expect_the_same_in_pieces
 
 
 def read_prompts(decoder: LatentDecoder, prompts: list[list[int]]) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -111,15 +112,7 @@ def test_logits_equal_the_module(changes):
 def test_a_prompt_may_be_read_in_pieces(changes):
     decoder = LatentDecoder(tiny_model(**changes))
     [prompt] = random_prompts([300])
-    [whole_LWD], states = decoder.read([prompt])
-    cached_LWD = torch.zeros_like(whole_LWD)
-    [cached_LWD[:, :7]], first = decoder.read([prompt[:7]])
-    hidden = [first.hidden_MX]
-    for start, end in ((7, 8), (8, 290), (290, 300)):  # one of them longer than a block of queries
-        hidden.append(decoder.read_on(prompt[start:end], cached_LWD, start).hidden_MX)
-    torch.testing.assert_close(cached_LWD, whole_LWD, atol=1e-5, rtol=0)
-    ours, theirs = (decoder.logits(x).log_softmax(-1) for x in (torch.cat(hidden), states.hidden_MX))
-    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+    expect_the_same_in_pieces(decoder, prompt, (7, 8, 290, 300))  # one of them longer than a block of queries
 
 
 def test_rows_come_and_go():

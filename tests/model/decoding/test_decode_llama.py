@@ -21,6 +21,7 @@ from afterbase.model.decoding.decode_llama import LlamaDecoder, int8_product
 from afterbase.model.load import LanguageModel, load
 from afterbase.rollout.engine import Completion, Sampling
 from afterbase.rollout.local.local_engine import LocalEngine
+from prompt_pieces import expect_the_same_in_pieces
 
 SMOLLM2 = Path(__file__).parents[3] / ".cache/smollm2"
 SIZES = {
@@ -118,15 +119,7 @@ def test_samples_depend_neither_on_the_batch_nor_on_the_engine(model):
 def test_a_prompt_may_be_read_in_pieces(model):
     decoder = LlamaDecoder(model)
     prompt = torch.randint(61, (200,), generator=torch.Generator().manual_seed(0)).tolist()
-    [whole_LWD], states = decoder.read([prompt])
-    cached_LWD = torch.zeros_like(whole_LWD)
-    [cached_LWD[:, :7]], first = decoder.read([prompt[:7]])
-    hidden = [first.hidden_MX]
-    for start, end in ((7, 8), (8, 195), (195, 200)):
-        hidden.append(decoder.read_on(prompt[start:end], cached_LWD, start).hidden_MX)
-    torch.testing.assert_close(cached_LWD, whole_LWD, atol=1e-5, rtol=0)
-    ours, theirs = (decoder.logits(x).log_softmax(-1) for x in (torch.cat(hidden), states.hidden_MX))
-    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+    expect_the_same_in_pieces(decoder, prompt, (7, 8, 195, 200))
 
 
 def test_a_prompt_is_stored_once(llama):

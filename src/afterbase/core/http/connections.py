@@ -157,9 +157,10 @@ class GuardedConnection(H11Protocol):
         self._all = guarded_by
         self._headers_due: asyncio.TimerHandle | None = None
 
+    # uvicorn's annotations ask for asyncio's own class; it uses what `_LingeringTransport` has.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._door = _LingeringTransport(transport, self._all.linger_seconds)
-        super().connection_made(self._door)  # type: ignore[arg-type]
+        self._lingering = _LingeringTransport(transport, self._all.linger_seconds)
+        super().connection_made(self._lingering)  # type: ignore[arg-type]
         peer = transport.get_extra_info("peername")
         self.address = peer[0] if isinstance(peer, tuple) else "localhost"
         self._all.enter(self)
@@ -167,27 +168,27 @@ class GuardedConnection(H11Protocol):
             self._make_room(of=self.address)
         elif len(self._all.open) > self._all.most:
             self._make_room()
-        if not self._door.closing:
+        if not self._lingering.closing:
             self._wait_for_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.leave(self)
         self._heard()
-        self._door.lost()
+        self._lingering.lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._door.closing:
+        if self._lingering.closing:
             return
         if self._headers_due is None and not self._busy():
             self._wait_for_headers()
         super().data_received(data)
-        if self._busy() or self._door.closing:
+        if self._busy() or self._lingering.closing:
             self._heard()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if not self._door.closing and not self._busy():
+        if not self._lingering.closing and not self._busy():
             self._all.waiting[self] = None
 
     def send_400_response(self, msg: str) -> None:
@@ -200,25 +201,25 @@ class GuardedConnection(H11Protocol):
                 "this is not HTTP/1.1 as RFC 9112 has it",
                 "use an HTTP client, and larger chunks",
             )
-            self._door.write(self._all.raw(Refusal(status=400, code="malformed", rule=rule, remedy=remedy)))
-        self._door.close()
+            self._lingering.write(self._all.raw(Refusal(status=400, code="malformed", rule=rule, remedy=remedy)))
+        self._lingering.close()
 
     def shutdown(self) -> None:
         if self._busy():
             super().shutdown()
         else:
-            self._door.end()
+            self._lingering.end()
 
     def cut(self) -> None:
         """End the connection at once."""
-        self._door.end()
+        self._lingering.end()
 
     def _busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
     def _wait_for_headers(self) -> None:
         self._all.waiting.setdefault(self, None)
-        self._headers_due = self.loop.call_later(self._all.header_seconds, self._door.close)
+        self._headers_due = self.loop.call_later(self._all.header_seconds, self._lingering.close)
 
     def _heard(self) -> None:
         self._all.waiting.pop(self, None)
@@ -236,5 +237,5 @@ class GuardedConnection(H11Protocol):
             return
         most = self._all.most if of is None else f"{_SHARE:.0%} of this server's {self._all.most}"
         rule, remedy = f"{most} connections are at work", "try again later"
-        self._door.write(self._all.raw(Refusal(status=503, code="overloaded", rule=rule, remedy=remedy)))
-        self._door.close()
+        self._lingering.write(self._all.raw(Refusal(status=503, code="overloaded", rule=rule, remedy=remedy)))
+        self._lingering.close()

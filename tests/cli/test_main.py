@@ -127,10 +127,10 @@ finally:
         (["plan", "nowhere.toml"], "nowhere.toml must be a file", ""),
         (["show", "nothing"], "`show` takes the name of a finished run", "run a recipe first"),
         (["trace", "0123456789abcdef"], "`trace` takes the id of", "run a recipe first"),
-        (["serve", "nowhere"], "a model is a shipped name or a Hugging Face folder", "use one of ['tiny-v3']"),
+        (["serve", "nowhere"], "a model is a shipped name or a Hugging Face folder", "use tiny-v3, or the path"),
         (["serve", "tiny-v3", "--host", "0.0.0.0"], "a server that others can reach wants a token", "add --token"),
         (["review", "nothing"], "`review` takes the name of a run that people review", "add [review.DOMAIN] to a"),
-        (["serve-rollouts", "nowhere", "--env", "x"], "a model is a shipped name or a", "use one of ['tiny-v3']"),
+        (["serve-rollouts", "nowhere", "--env", "x"], "a model is a shipped name or a", "use tiny-v3, or the path"),
     ],
     ids=["run", "plan", "show", "trace", "serve", "serve-openly", "review", "serve-rollouts"],
 )

@@ -15,6 +15,7 @@ _WORDS = {
     "string_type": _TEXT,
     "string_unicode": "must be a text in UTF-8",
     "string_sub_type": _TEXT,
+    "is_instance_of": _TEXT,  # `InstanceOf[str]`, for texts that may hold half a surrogate pair
     "int_type": _WHOLE,
     "int_parsing": _WHOLE,
     "int_parsing_size": "must be a whole number of fewer digits",

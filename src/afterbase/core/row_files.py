@@ -134,7 +134,9 @@ def refuse_length(path: Path | str, place: str, longest: int = LONGEST_ROW) -> N
 def unreadable(path: Path | str, error: Exception) -> UserError:
     """The error of a file that cannot be read."""
     why = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return UserError("a table can be read", got=f"{path}: {why}", remedy="name a file that is there and whole")
+    return UserError(
+        "a file of rows is there and can be read", got=f"{path}: {why}", remedy="name a file that is there and whole"
+    )
 
 
 def _is_list(path: Path) -> bool:

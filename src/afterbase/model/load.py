@@ -138,7 +138,7 @@ def find(name: str) -> Path:
         raise UserError(
             "a model is a shipped name or a Hugging Face folder with a config.json",
             got=f"`{name}`, where there is no config.json",
-            remedy=f"use one of {sorted(SHIPPED)} or the path of a folder written by `save_pretrained`",
+            remedy=f"use {' or '.join(sorted(SHIPPED))}, or the path of a folder written by `save_pretrained`",
         )
     return folder
 

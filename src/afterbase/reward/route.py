@@ -53,7 +53,7 @@ def owner(problem: Problem) -> str:
     raise UserError(
         "every prompt needs exactly one judge: a rule or the reward model",
         got=f"a {problem.domain} problem with verifier `{problem.verifier}`",
-        remedy=f"use one of {sorted(RULES)} for rules or {sorted(MODEL)} for the reward model",
+        remedy=f"use one of {', '.join(sorted(RULES))} for rules, or {', '.join(sorted(MODEL))} for the reward model",
     )
 
 

@@ -89,7 +89,7 @@ def test_puzzles_that_were_written_as_json_accept_their_own_answer(dataset: str,
     [
         (row("mathz", {}, ""), "verifier 'mathz' is none of choice, exact"),
         (row("maths", {}, ""), "spec.answer of `maths`"),
-        (row("maths", {"answer": 4}, ""), "spec.answer of `maths`"),
+        (row("maths", {"answer": 4}, ""), "spec.answer of `maths`: must be a text, not 4"),
         (row("maths", {"answer": "4", "answer_by": ["somewhere"]}, ""), "spec.answer_by.0 of `maths`"),
         (row("maths", {"answer": "4", "answer_by": []}, ""), "spec.answer_by of `maths`"),
         (row("maths", {"answer": "4", "evaluated": "no"}, ""), "spec.evaluated of `maths`"),

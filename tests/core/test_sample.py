@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -133,3 +134,22 @@ def test_conversation_puts_the_system_prompt_first():
     assert [m["role"] for m in conversation("q", "a", system="s")] == ["system", "user", "assistant"]
     assert [m["role"] for m in conversation("q", "a")] == ["user", "assistant"]
     assert Sample(**{**vars(BASE), "messages": conversation("q", "a", system="s")}).response == "a"
+
+
+CALL = {"type": "function", "function": {"name": "now", "arguments": {}}}
+
+
+def test_calls_of_tools_stand_in_the_turns_and_count_for_the_id():
+    turns = {"1": {"tool_calls": [CALL], "mood": "calm"}, "2": {"tool_call_id": "c1", "name": "now"}}
+    messages = [{"role": role, "content": ""} for role in ("user", "assistant", "tool")]
+    plain = dataclasses.replace(BASE, messages=messages)
+    called = dataclasses.replace(plain, extra={"turns": turns, "tools": [{"type": "function"}]})
+    assert called.turns() == [
+        messages[0],
+        {**messages[1], "tool_calls": [CALL]},
+        {**messages[2], "tool_call_id": "c1", "name": "now"},
+    ]
+    assert (plain.turns(), plain.tools, called.tools) == (messages, None, [{"type": "function"}])
+    ids = {s.id for s in (plain, called, dataclasses.replace(plain, extra={"turns": turns}))}
+    assert len(ids) == 3
+    assert dataclasses.replace(plain, extra={"turns": {"1": {"mood": "calm"}}}).id == plain.id

@@ -6,7 +6,7 @@ Ids are derived from content, so the same text made twice is the same sample.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from afterbase.core.errors import UserError
+
+TEMPLATE_KEYS = ("tool_calls", "tool_call_id", "name")
+"""What a turn may hold beside role and content that a chat template takes."""
 
 
 class Status(StrEnum):
@@ -43,6 +46,15 @@ def content_id(*parts: Any) -> str:
     """16 hexadecimal digits of the SHA-256 of the parts' canonical JSON."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def sample_id(
+    domain: str, kind: str, messages: Sequence[Mapping[str, str]], producer: Mapping[str, Any], extra: Mapping[str, Any]
+) -> str:
+    """The id of a sample: of who says what, and of the calls of tools and their definitions where there are some."""
+    calls = {place: turn["tool_calls"] for place, turn in extra.get("turns", {}).items() if "tool_calls" in turn}
+    called = [calls, extra.get("tools")] if calls or extra.get("tools") else []
+    return content_id(domain, kind, list(messages), producer, *called)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +106,20 @@ class Sample:
 
     @property
     def id(self) -> str:
-        return content_id(self.domain, self.kind, list(self.messages), self.producer)
+        return sample_id(self.domain, self.kind, self.messages, self.producer, self.extra)
+
+    @property
+    def tools(self) -> list[dict[str, Any]] | None:
+        """The definitions of the tools that the conversation may call: `extra.tools`; None without them."""
+        return self.extra.get("tools")
+
+    def turns(self) -> list[dict[str, Any]]:
+        """The messages as a chat template takes them: with the calls of tools that `extra.turns` holds beside them."""
+        others = self.extra.get("turns", {})
+        return [
+            {**turn, **{key: value for key, value in others.get(str(place), {}).items() if key in TEMPLATE_KEYS}}
+            for place, turn in enumerate(self.messages)
+        ]
 
     @property
     def response(self) -> str:

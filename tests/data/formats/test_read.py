@@ -104,6 +104,11 @@ def test_what_a_row_says_of_its_turns_is_kept(tmp_path):
     assert json.loads(found["extra"]) == {"untrained": [1, 3], "turns": {"1": {"name": "Ann"}}}
 
 
+def test_columns_named_as_ours_of_single_turns_are_kept_apart(tmp_path):
+    (found,) = as_read(jsonl(tmp_path, json.dumps({"messages": MESSAGES, "turns": 1, "untrained": "no"}))).to_pylist()
+    assert json.loads(found["extra"]) == {"source_turns": 1, "source_untrained": "no"}
+
+
 @pytest.mark.parametrize(
     ("field", "why"),
     [
@@ -113,6 +118,7 @@ def test_what_a_row_says_of_its_turns_is_kept(tmp_path):
         ({"dropped": False}, "`dropped` is an object"),
         ({"domain": {"a": 1}}, "`domain` is a name"),
         ({"extra": "free text"}, "`extra` is an object"),
+        ({"extra": {"turns": {"0": 1}}}, "`extra.turns` is an object of objects"),
         ({"note": "half \ud800"}, "half a character"),
     ],
 )

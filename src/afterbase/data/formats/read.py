@@ -3,7 +3,8 @@
 A row has `messages` ({role, content}) or `conversations` ({from, value}); what of them is honoured: `conversations.py`.
 `domain`, `kind`, `problem_id`, `parents`, `producer`, `verdicts`, `dropped` and `extra` are taken where they are there;
 null is not there. Any other key goes to `extra`, such as `source` and `license`. Ids are derived from content; a file's
-own `id` that is another goes to `extra.source_id`.
+own `id` that is another goes to `extra.source_id`, as its own `turns` and `untrained` go to `extra.source_turns` and
+`extra.source_untrained`.
 
 Read in pieces of at most 4,096 rows and about 32 MB, so that a file may be larger than memory. UserError, with the
 line, for what is no row.
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 
 from afterbase.core.errors import UserError
 from afterbase.core.row_files import Row, json_rows, unreadable
-from afterbase.core.sample import SAMPLE_SCHEMA, content_id
+from afterbase.core.sample import SAMPLE_SCHEMA, sample_id
 from afterbase.data.formats.conversations import SYSTEM, conversation_of
 from afterbase.data.formats.json_values import as_json
 
@@ -32,6 +33,7 @@ _IPC_FILE = b"ARROW1"
 _SPLIT = re.compile(r"(?<![a-z])(train|test|validation|valid|val|dev|eval)(?![a-z])", re.IGNORECASE)
 _OPTIONAL = ("problem_id", "parents", "producer", "verdicts", "dropped", "extra")
 _TAKEN = {"id", "messages", "conversations", "domain", "kind", *_OPTIONAL, *SYSTEM}
+_OURS = ("turns", "untrained")  # what `extra` says of single turns: a column of that name is somebody else's
 _FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "domain": (lambda v: isinstance(v, str | int) and v != "", "a name"),
     "kind": (lambda v: isinstance(v, str | int) and v != "", "a name"),
@@ -200,15 +202,18 @@ def _record(raw: dict[str, Any], path: Path, domain: str) -> dict[str, Any]:
     record: dict[str, Any] = {name: raw[name] for name in _OPTIONAL if name in raw}
     producer, extra = _producer(record.get("producer", {}), path), _object(record.get("extra", {}), "extra")
     kind, said = str(raw.get("kind", "imported")), str(raw.get("domain", domain))
-    identifier = content_id(said, kind, conversation.messages, producer)
-    extra |= {key: value for key, value in raw.items() if key not in _TAKEN}
-    if (own := raw.get("id")) is not None and own != identifier:
-        extra["source_id"] = own
+    extra |= {f"source_{key}" if key in _OURS else key: value for key, value in raw.items() if key not in _TAKEN}
+    turns = extra.get("turns", {})
+    if not isinstance(turns, dict) or not all(isinstance(turn, dict) for turn in turns.values()):
+        raise ValueError("`extra.turns` is an object of objects, one for each turn")
     if conversation.untrained:
         before = extra.get("untrained", [])
         extra["untrained"] = sorted({*(before if isinstance(before, list) else []), *conversation.untrained})
     if conversation.others:
         extra["turns"] = conversation.others
+    identifier = sample_id(said, kind, conversation.messages, producer, extra)
+    if (own := raw.get("id")) is not None and own != identifier:
+        extra["source_id"] = own
     return {
         "problem_id": None,
         "parents": [],

@@ -82,19 +82,19 @@ def naive_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, scalin
     return (q @ k.mT * scaling).masked_fill(future, -torch.inf).softmax(-1) @ v
 
 
-def plain_twin(lm, implementation: str) -> DeepseekV3ForCausalLM:
+def plain_copy(lm, implementation: str) -> DeepseekV3ForCausalLM:
     """The same weights in a model of transformers' own parts, in float64."""
     config = type(lm.model.config)(**lm.model.config.to_dict())
     config._attn_implementation, config._experts_implementation = implementation, "eager"
-    twin = DeepseekV3ForCausalLM(config).double().eval()
-    twin.load_state_dict(lm.model.state_dict())
-    return twin
+    unpacked = DeepseekV3ForCausalLM(config).double().eval()
+    unpacked.load_state_dict(lm.model.state_dict())
+    return unpacked
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 def test_packed_rows_equal_samples_run_alone(exact_lm, implementation):
     """Hidden states and the gradients of all weights."""
-    model, twin = exact_lm.model, plain_twin(exact_lm, implementation)
+    model, unpacked = exact_lm.model, plain_copy(exact_lm, implementation)
 
     @given(st.lists(st.integers(1, 20), min_size=1, max_size=5), st.integers(0, 1000))
     @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -104,12 +104,12 @@ def test_packed_rows_equal_samples_run_alone(exact_lm, implementation):
         generator = torch.Generator().manual_seed(seed)
         ids = torch.randint(model.config.vocab_size, (sum(lengths),), generator=generator)
         packed = exact_lm.hidden(ids, Segments.of(lengths))
-        alone = torch.cat([twin.model(input_ids=part[None]).last_hidden_state[0] for part in ids.split(lengths)])
+        alone = torch.cat([unpacked.model(input_ids=part[None]).last_hidden_state[0] for part in ids.split(lengths)])
         torch.testing.assert_close(packed, alone, rtol=0, atol=1e-9)
         direction = torch.randn(packed.shape, generator=generator, dtype=torch.float64)
         ours, theirs = (
             torch.autograd.grad((hidden * direction).sum(), list(trunk.parameters()), materialize_grads=True)
-            for trunk, hidden in ((model.model, packed), (twin.model, alone))
+            for trunk, hidden in ((model.model, packed), (unpacked.model, alone))
         )
         for (name, _), our_grad, their_grad in zip(model.model.named_parameters(), ours, theirs, strict=True):
             torch.testing.assert_close(our_grad, their_grad, rtol=0, atol=1e-8, msg=lambda m, n=name: f"{n}: {m}")

@@ -11,7 +11,7 @@ import pytest
 from afterbase.sandbox import cgroups
 from afterbase.sandbox.cgroups import Group, Place, made_in, own_group, place
 from afterbase.sandbox.confinement import Limits, Unconfined
-from afterbase.sandbox.launcher_client import borrowed, close_idle
+from afterbase.sandbox.launcher_client import close_idle, pooled_launcher
 from afterbase.sandbox.python_calls import Reason
 from confinements import SMALL, ended
 
@@ -115,7 +115,7 @@ def place_or_skip() -> Place:
 
 
 def test_a_command_is_born_in_its_group_and_counted_there() -> None:
-    with place_or_skip().group(SMALL) as group, borrowed() as launcher:
+    with place_or_skip().group(SMALL) as group, pooled_launcher() as launcher:
         burn = "import os, time\nif os.fork() == 0:\n    while time.process_time() < 0.2: pass\nelse: os.wait()"
         launcher.start([sys.executable, "-c", burn], {"PATH": os.defpath}, {}, cgroup=group.folder)
         launcher.used()

@@ -16,14 +16,14 @@ def unknown(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    ("open_doors", "expected"),
+    ("found_open", "expected"),
     [
         ({"bubblewrap": None, "landlock": None}, Bubblewrap),
         ({"bubblewrap": "bwrap is missing", "landlock": None}, Landlock),
     ],
 )
-def test_the_strongest_walls_that_hold_are_taken(unknown, open_doors, expected) -> None:
-    unknown.setattr(isolation, "open_in", lambda kind: open_doors[kind.name])
+def test_the_strongest_walls_that_hold_are_taken(unknown, found_open, expected) -> None:
+    unknown.setattr(isolation, "open_in", lambda kind: found_open[kind.name])
     assert isinstance(find_confinement(), expected)
 
 

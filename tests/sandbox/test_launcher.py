@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from afterbase.sandbox import launcher_client as launchers
-from afterbase.sandbox.launcher_client import Launcher, borrowed, close_idle
+from afterbase.sandbox.launcher_client import Launcher, close_idle, pooled_launcher
 
 ENVIRONMENT = {"PATH": os.defpath}
 
@@ -106,24 +106,24 @@ def test_with_its_owner_a_command_is_gone() -> None:
 
 
 def use() -> None:
-    with borrowed() as one:
+    with pooled_launcher() as one:
         one.start(["true"], ENVIRONMENT, {}, cgroup=None)
 
 
 def test_a_dead_launcher_is_told_and_not_used_again() -> None:
     close_idle()
-    with borrowed() as dead:
+    with pooled_launcher() as dead:
         dead._process.kill()
         dead._process.wait()
     with pytest.raises(ChildProcessError):
         use()
-    with borrowed() as alive:
+    with pooled_launcher() as alive:
         assert ended(alive, "print(6)")[0] == "6\n"
 
 
 def test_launchers_are_used_again() -> None:
-    with borrowed() as one, borrowed() as other:
+    with pooled_launcher() as one, pooled_launcher() as other:
         assert one is not other
-    with borrowed() as again:
+    with pooled_launcher() as again:
         assert again in (one, other)
     close_idle()

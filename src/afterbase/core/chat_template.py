@@ -97,7 +97,7 @@ def template_of(tokenizer: Any) -> Template:
             got="a tokenizer without one",
             remedy="put a `chat_template.jinja` into the model folder",
         )
-    return _examined(tokenizer, _source(tokenizer), len(tokenizer), tokenizer.eos_token)
+    return _inspected(tokenizer, _source(tokenizer), len(tokenizer), tokenizer.eos_token)
 
 
 def stop_token_id(tokenizer: Any) -> int | None:
@@ -108,7 +108,7 @@ def stop_token_id(tokenizer: Any) -> int | None:
 
 
 @functools.lru_cache(maxsize=8)
-def _examined(tokenizer: Any, source: str, _size: int, eos: str | None) -> Template:
+def _inspected(tokenizer: Any, source: str, _size: int, eos: str | None) -> Template:
     added = list(tokenizer.added_tokens_decoder.values())
     marks = [token.content for token in added if token.content.strip()]
     parts = _wants_parts(tokenizer)

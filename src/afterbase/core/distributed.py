@@ -26,32 +26,32 @@ if TYPE_CHECKING:  # torch costs the command line's start
 DEADLINE = timedelta(minutes=10)
 """Of every collective: ranks differ by what one of them does between two, such as writing a model folder."""
 _SILENCE = 45.0  # seconds without a sign of life after which a rank counts as dead
-_BEAT, _POLL = 5.0, 0.1
+_HEARTBEAT, _POLL = 5.0, 0.1
 _deadlines = [DEADLINE]
 _doing = ["starting"]
-_alone = [False]
+_single = [False]
 _over = threading.Event()
 _groups: dict[str, Any] = {}  # of gloo, beside NCCL: numbers and barriers stay on the CPU; checkpoints have their own
 
 
 def rank() -> int:
     """This process's number, 0 if it is alone."""
-    return 0 if _alone[-1] else int(os.environ.get("RANK", "0"))
+    return 0 if _single[-1] else int(os.environ.get("RANK", "0"))
 
 
 def size() -> int:
     """How many processes work together, 1 if this one is alone."""
-    return 1 if _alone[-1] else int(os.environ.get("WORLD_SIZE", "1"))
+    return 1 if _single[-1] else int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
     """Inside the block this process works by itself, whatever the others do."""
-    _alone.append(True)
+    _single.append(True)
     try:
         yield
     finally:
-        _alone.pop()
+        _single.pop()
 
 
 def start(*, deadline: timedelta = DEADLINE, silence: float = _SILENCE) -> None:
@@ -69,8 +69,8 @@ def start(*, deadline: timedelta = DEADLINE, silence: float = _SILENCE) -> None:
     for purpose in ("numbers", "background"):
         _groups[purpose] = dist.new_group(backend="gloo", timeout=deadline)
     _deadlines.append(deadline)
-    pulse = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
-    threading.Thread(target=_watch, args=(pulse, rank(), size(), silence), daemon=True).start()
+    heartbeats = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    threading.Thread(target=_exchange_heartbeats, args=(heartbeats, rank(), size(), silence), daemon=True).start()
 
 
 def end() -> None:
@@ -165,20 +165,20 @@ def _of_a_collective(error: RuntimeError) -> bool:
     return isinstance(error, DistError) or any(sign in str(error) for sign in ("gloo", "monitoredBarrier"))
 
 
-def _watch(pulse: "KeyValueStore", own: int, count: int, silence: float) -> None:
-    """Beat, and listen to the others' beats; clocks of different machines are never compared.
+def _exchange_heartbeats(heartbeats: "KeyValueStore", own: int, count: int, silence: float) -> None:
+    """Set this rank's heartbeat, and read those of the others; clocks of different machines are never compared.
 
     `own` and `count` are this rank and the number of ranks, also while the process works `alone`.
     """
     seen: dict[int, tuple[bytes, float]] = {}
-    beat = 0
-    while not _over.wait(min(_BEAT, silence / 4)):
-        beat += 1
+    heartbeat = 0
+    while not _over.wait(min(_HEARTBEAT, silence / 4)):
+        heartbeat += 1
         try:
-            pulse.set(f"beat/{own}", str(beat))
+            heartbeats.set(f"beat/{own}", str(heartbeat))
             now = time.monotonic()
             for other in range(count):
-                value = pulse.get(f"beat/{other}") if pulse.check([f"beat/{other}"]) else b""
+                value = heartbeats.get(f"beat/{other}") if heartbeats.check([f"beat/{other}"]) else b""
                 if other not in seen or seen[other][0] != value:
                     seen[other] = (value, now)
         except RuntimeError:  # the store lives with the first rank, or with torchrun

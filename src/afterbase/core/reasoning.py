@@ -75,17 +75,17 @@ _AROUND = re.compile(
 )
 
 
-class Parted(NamedTuple):
+class SplitResponse(NamedTuple):
     """The thought with its tags left out, None if there is none, and the answer, None if the thought never ends."""
 
     thought: str | None
     answer: str | None
 
 
-def part(response: str) -> Parted:
+def part(response: str) -> SplitResponse:
     """Thought and answer of a response, in linear time; without any tag, all of it is the answer, as it stands."""
     if _TAG.search(response) is None:
-        return Parted(None, response)
+        return SplitResponse(None, response)
     began = 0  # where the answer begins, as far as is known
     thinking: str | None = None  # the closing tag of the thought that is open
     block: re.Match[str] | None = None  # the fence of the block that is open in the answer
@@ -110,10 +110,10 @@ def part(response: str) -> Parted:
             else:
                 shown.add(f"c{kind[1:]}")
     if thinking is not None:
-        return Parted(_bare(response), None)
+        return SplitResponse(_bare(response), None)
     if began == 0:
-        return Parted(None, response)
-    return Parted(_bare(response[:began]) or None, _AROUND.sub("", response[began:]))
+        return SplitResponse(None, response)
+    return SplitResponse(_bare(response[:began]) or None, _AROUND.sub("", response[began:]))
 
 
 def answer_of(response: str) -> str | None:

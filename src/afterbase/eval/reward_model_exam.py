@@ -76,7 +76,7 @@ class Preference:
     sure: float | None
 
     @property
-    def says(self) -> int | None:
+    def sign(self) -> int | None:
         """1: the first is better; -1: the second; 0: equal; None: failed."""
         if self.first is None or self.second is None:
             return None
@@ -194,20 +194,20 @@ def refuse_unfit(name: str, report: dict[str, Any], limits: Examination) -> None
 def examined(model: RewardModel | GenerativeReward, pairs: Sequence[Pair]) -> dict[str, Any]:
     """All that is measured, as plain JSON; None where there was nothing to measure it on."""
     said = preferences(model, pairs)
-    credit = [0.5 + 0.5 * (p.says or 0) for p in said]
+    credit = [0.5 + 0.5 * (p.sign or 0) for p in said]
     interval = wilson(sum(credit), len(pairs))
     again = said if isinstance(model, RewardModel) else preferences(replace(model, seed=model.seed + 1), pairs)
     reworded = [replace(pair, chosen=a, rejected=b) for pair in pairs for a, b in [_reworded(pair)]]
     changed = [i for i, pair in enumerate(reworded) if pair != pairs[i]]
-    hostile = preferences(model, [replace(pair, rejected=pair.rejected + STEER) for pair in pairs])
+    steered = preferences(model, [replace(pair, rejected=pair.rejected + STEER) for pair in pairs])
     return {
         "kind": "scalar" if isinstance(model, RewardModel) else "judge",
         "n": len(pairs),
         "accuracy": statistics.fmean(credit),
         "low": interval.low,
         "high": interval.high,
-        "ties": _share([p.says == 0 for p in said]),
-        "failed": _share([p.says is None for p in said]),
+        "ties": _share([p.sign == 0 for p in said]),
+        "failed": _share([p.sign is None for p in said]),
         "by_source": {
             source: {"n": len(own), "accuracy": statistics.fmean(own)}
             for source in sorted({pair.source for pair in pairs})
@@ -216,10 +216,10 @@ def examined(model: RewardModel | GenerativeReward, pairs: Sequence[Pair]) -> di
         **calibration(said),
         "length_bias": length_gap(credit, [len(pair.chosen) - len(pair.rejected) for pair in pairs]),
         **(compare(model, pairs) if isinstance(model, GenerativeReward) else {"position_bias": None}),
-        "resampled": _share([a.says == b.says for a, b in zip(said, again, strict=True)]),
+        "resampled": _share([a.sign == b.sign for a, b in zip(said, again, strict=True)]),
         "paraphrased": _stays(said, preferences(model, [reworded[i] for i in changed]), changed),
         "paraphrased_pairs": len(changed),
-        "steered": _share([a.says == 1 and b.says == -1 for a, b in zip(said, hostile, strict=True)]),
+        "steered": _share([a.sign == 1 and b.sign == -1 for a, b in zip(said, steered, strict=True)]),
     }
 
 
@@ -247,7 +247,7 @@ def calibration(said: Sequence[Preference]) -> dict[str, Any]:
     Of the pairs that the model decides: how sure it is of the side that it prefers, against how often it is right.
     """
     decided = [
-        (p.sure if p.says == 1 else 1 - p.sure, p.says == 1) for p in said if p.says in (1, -1) and p.sure is not None
+        (p.sure if p.sign == 1 else 1 - p.sure, p.sign == 1) for p in said if p.sign in (1, -1) and p.sure is not None
     ]
     if not decided:
         return {"calibration_error": None, "reliability": []}
@@ -299,7 +299,7 @@ def _reworded(pair: Pair) -> tuple[str, str]:
 
 
 def _stays(said: Sequence[Preference], again: Sequence[Preference], places: Sequence[int]) -> float | None:
-    return _share([said[i].says == p.says for i, p in zip(places, again, strict=True)]) if places else None
+    return _share([said[i].sign == p.sign for i, p in zip(places, again, strict=True)]) if places else None
 
 
 def _share(flags: Sequence[bool]) -> float:

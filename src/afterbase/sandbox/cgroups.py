@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from afterbase.sandbox.confinement import Limits
-from afterbase.sandbox.launcher_client import borrowed
+from afterbase.sandbox.launcher_client import pooled_launcher
 
 _WANTED = frozenset({"memory", "pids"})
 _KEEPERS, _KEEPERS_BYTES = 8, 24 << 20  # what confines and waits is in the group, too
@@ -87,7 +87,7 @@ def _place(_: int) -> Place | None:
         return None
     atexit.register(_end, found.folder, os.getpid())
     try:
-        with found.group(Limits()) as group, borrowed() as launcher:
+        with found.group(Limits()) as group, pooled_launcher() as launcher:
             launcher.start(["true"], {"PATH": os.defpath}, {}, cgroup=group.folder)
             launcher.used()
             return found if group.cpu_seconds > 0 else None

@@ -28,7 +28,7 @@ def parent():
 def call(*arguments):
     if libc.syscall(*arguments) < 0:
         raise OSError
-doors = dict(
+escapes = dict(
     files=lambda: os.listdir(outside), passwords=lambda: open("/etc/passwd").read(), network=socket.socket,
     signals=lambda: os.kill({pid}, 0), parent=parent,
     memory=lambda: open("/proc/{pid}/mem", "rb"), keeper=lambda: open("/proc/1/mem", "rb+"),
@@ -39,9 +39,9 @@ doors = dict(
     local_sockets=lambda: socket.socket(socket.AF_UNIX), datagrams=lambda: socket.socketpair(type=socket.SOCK_DGRAM),
     shared_memory=lambda: call(29, 0, 4096, 0o1600), processes=forks, writing=lambda: open("/usr/afterbase", "w"),
 )
-for name, door in doors.items():
+for name, escape in escapes.items():
     try:
-        door()
+        escape()
     except OSError:
         continue
     print(name)
@@ -56,13 +56,13 @@ def find_confinement(*, unsafe: bool = False) -> Confinement:
     """
     if unsafe:
         return Unconfined()
-    open_doors = {kind.name: open_in(kind) for kind in (Bubblewrap(), Landlock())}
+    found_open = {kind.name: open_in(kind) for kind in (Bubblewrap(), Landlock())}
     for kind in (Bubblewrap(), Landlock()):
-        if open_doors[kind.name] is None:
+        if found_open[kind.name] is None:
             return kind
     raise UserError(
         "programs are run in isolation or not at all",
-        got="; ".join(f"{name}: {doors}" for name, doors in open_doors.items()),
+        got="; ".join(f"{name}: {escapes}" for name, escapes in found_open.items()),
         remedy="install bubblewrap, or use Linux 6.12 or later with Landlock; --unsafe runs programs in the open",
     )
 
@@ -79,8 +79,8 @@ def open_in(kind: Confinement) -> str | None:
         return f"{error.filename} is missing"
     if ended.reason is not Reason.OK:
         return f"a program cannot be run: {ended.stderr.decode(errors='replace').strip() or ended.reason}"
-    doors = ended.stdout.decode().split()
-    return f"leaves open: {', '.join(doors)}" if doors else None
+    escapes = ended.stdout.decode().split()
+    return f"leaves open: {', '.join(escapes)}" if escapes else None
 
 
 def _probed(kind: Confinement) -> Ended:

@@ -101,7 +101,7 @@ class Launcher:
 
 
 @contextlib.contextmanager
-def borrowed() -> Iterator[Launcher]:
+def pooled_launcher() -> Iterator[Launcher]:
     """A launcher that nobody else uses meanwhile; ended if the use of it ends by an error."""
     idle = _idle.setdefault(os.getpid(), queue.SimpleQueue())
     try:

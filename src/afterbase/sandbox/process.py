@@ -18,7 +18,7 @@ from io import FileIO
 
 from afterbase.sandbox.cgroups import Group, place
 from afterbase.sandbox.confinement import Confinement, Limits, WorkDir
-from afterbase.sandbox.launcher_client import Launcher, Used, borrowed
+from afterbase.sandbox.launcher_client import Launcher, Used, pooled_launcher
 from afterbase.sandbox.process_usage import Samples
 from afterbase.sandbox.python_calls import Reason
 
@@ -73,13 +73,13 @@ def run(
         try:
             groups = place()
             group = None if groups is None else stack.enter_context(groups.group(limits))
-            with borrowed() as launcher:
+            with pooled_launcher() as launcher:
                 at = None if group is None else group.folder
                 first = launcher.start(confined.command, confined.environment, numbers, cgroup=at)
                 for end in (out_end, error_end, telling):
                     end.close()
                 texts = {"out": out.fileno(), "error": error.fileno(), "told": told.fileno()}
-                return _Watch(launcher, first, group, limits, **texts).until_the_end(unwanted)
+                return _Monitor(launcher, first, group, limits, **texts).run(unwanted)
         except ChildProcessError as fault:
             return Ended(reason=Reason.SANDBOX, stderr=str(fault).encode())
 
@@ -109,7 +109,7 @@ def _pipe(user: int | None) -> tuple[int, int]:
     return ends
 
 
-class _Watch:
+class _Monitor:
     """The state of one run."""
 
     def __init__(
@@ -127,20 +127,20 @@ class _Watch:
         for descriptor in (*self._texts, launcher.fileno()):
             self._poll.register(descriptor, select.POLLIN)
 
-    def until_the_end(self, unwanted: Callable[[], bool]) -> Ended:
+    def run(self, unwanted: Callable[[], bool]) -> Ended:
         """Read and look until the first process is gone or a limit is hit; then nothing of it is left."""
-        fault = self._watched(unwanted, started=time.monotonic())
+        fault = self._first_fault(unwanted, started=time.monotonic())
         used = self._finished(fault)
         fault = self._drained() or fault or self._passed(used)
         return self._told_so(fault)
 
-    def _watched(self, unwanted: Callable[[], bool], *, started: float) -> Reason | None:
+    def _first_fault(self, unwanted: Callable[[], bool], *, started: float) -> Reason | None:
         looked = started
         while True:
             events = {descriptor for descriptor, _ in self._poll.poll(_TICK_SECONDS * 1000)}
             for pipe in events & self._open:
                 self._read(pipe)
-            if self._too_loud():
+            if self._prints_too_much():
                 return Reason.OUTPUT
             if self._launcher.fileno() in events:
                 return None
@@ -172,7 +172,7 @@ class _Watch:
         if pipe == self._error:
             del text[: max(0, len(text) - _STDERR_TAIL)]
 
-    def _too_loud(self) -> bool:
+    def _prints_too_much(self) -> bool:
         return max(self._sizes[self._out], self._sizes[self._error]) > self._limits.output_bytes
 
     def _finished(self, fault: Reason | None) -> Used:
@@ -187,11 +187,11 @@ class _Watch:
     def _drained(self) -> Reason | None:
         """What was still in the pipes."""
         deadline = time.monotonic() + _END_SECONDS
-        while self._open and not self._too_loud() and time.monotonic() < deadline:
+        while self._open and not self._prints_too_much() and time.monotonic() < deadline:
             for pipe, _ in self._poll.poll(_TICK_SECONDS * 1000):
                 if pipe in self._open:
                     self._read(pipe)
-        return Reason.OUTPUT if self._too_loud() else None
+        return Reason.OUTPUT if self._prints_too_much() else None
 
     def _passed(self, used: Used) -> Reason | None:
         """The limit that only the sum at the end shows to be passed: it is the same however often one looked."""

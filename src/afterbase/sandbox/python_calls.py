@@ -30,17 +30,17 @@ WORK = Work(function_calls.__name__)
 _PROBE = """
 import os, socket
 def escape():
-    open_doors = []
-    for name, door in (
+    found_open = []
+    for name, attempt in (
         ("files", lambda: os.listdir("/")), ("processes", os.fork), ("network", socket.socket),
         ("signals", lambda: os.kill(os.getppid(), 0)),
     ):
         try:
-            door()
-            open_doors.append(name)
+            attempt()
+            found_open.append(name)
         except OSError:
             pass
-    return open_doors
+    return found_open
 """
 
 
@@ -107,8 +107,8 @@ class CallRunner:
 
     def _run(self, server: ForkServer, run: Run) -> RunResult:
         for _ in range(2):
-            with contextlib.suppress(ChildProcessError), server.serving() as door:
-                ended = door.run(vars(run), self._limits, heard=True)
+            with contextlib.suppress(ChildProcessError), server.serving() as forks:
+                ended = forks.run(vars(run), self._limits, count_output=True)
                 if ended.fault != Reason.SANDBOX:
                     return _result(ended, calls=len(run.calls))
         return RunResult(reason=Reason.SANDBOX)
@@ -136,8 +136,8 @@ def missing_isolation() -> str | None:
         return f"isolation needs Linux, this is {sys.platform}"
     server = ForkServer(WORK)
     try:
-        with server.serving() as door:
-            answer = _result(door.run({"program": _PROBE, "function": "escape", "calls": [[]]}, ForkLimits()), calls=1)
+        with server.serving() as forks:
+            answer = _result(forks.run({"program": _PROBE, "function": "escape", "calls": [[]]}, ForkLimits()), calls=1)
     except UserError as error:
         return f"the sandbox does not start: {error.got}"
     except ChildProcessError as error:

@@ -22,7 +22,7 @@ from afterbase.core.faults import first_fault
 from afterbase.core.http.allowed_hosts import LOOPBACK, AllowedHosts, allowed_hosts
 from afterbase.core.http.fair_semaphore import FairSemaphore
 from afterbase.core.http.http_server import bind, run, url_of
-from afterbase.core.http.request_guard import Body, Guard, Refusal, Refused, Rules
+from afterbase.core.http.request_guard import Body, Guard, Refusal, Refused, RequestLimits
 from afterbase.sandbox.isolation import find_confinement
 from afterbase.sandbox.programs import Case, CaseRow, Program, ProgramRunner, worker_count
 from afterbase.sandbox.python_calls import CallRunner, Reason, Run, RunResult, missing_isolation
@@ -80,19 +80,19 @@ def create_app(
 ) -> FastAPI:
     """The application; `token` is what clients have to bear, `names` what the server is known as."""
     work_of = _WorkInTurn(worker_count())  # more programs at once would only make each other late
-    rules = Rules(
+    limits = RequestLimits(
         render_refusal=render_refusal,
         names=names,
         token=token,
         bodies={
-            "/programs": Body(most_bytes=_PROGRAMS_BYTES, most_values=_PROGRAMS_VALUES),
-            "/calls": Body(most_bytes=_CALLS_BYTES, most_values=_CALLS_VALUES),
+            "/programs": Body(max_bytes=_PROGRAMS_BYTES, max_values=_PROGRAMS_VALUES),
+            "/calls": Body(max_bytes=_CALLS_BYTES, max_values=_CALLS_VALUES),
         },
-        most_requests=4 * _MOST_WAITING,
+        max_requests=4 * _MOST_WAITING,
         total_seconds=_TOTAL_SECONDS,
     )
     app = FastAPI(title="afterbase sandbox", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]  # ASGI's types are written in several ways
+    app.add_middleware(Guard, limits=limits)  # type: ignore[arg-type]  # ASGI's types are written in several ways
     app.add_exception_handler(UserError, _refuse_request)
     app.add_exception_handler(HTTPException, _refuse_path)
 
@@ -131,7 +131,7 @@ class _WorkInTurn:
     """What is done for clients: so many pieces at once, each client's in its turn."""
 
     def __init__(self, count: int) -> None:
-        self._turns = FairSemaphore(count, most_waiting=_MOST_WAITING)
+        self._turns = FairSemaphore(count, max_waiting=_MOST_WAITING)
         self._threads = ThreadPoolExecutor(count)
 
     async def client(self, request: Request, work: Callable[[threading.Event], T]) -> T:

@@ -31,8 +31,8 @@ def thinks(response: str, *, opened: bool = False) -> bool:
 
 def chain_of_thought(response: str) -> str:
     """The thought without its tags; all of a response without any."""
-    parted = part(response)
-    return parted.answer or "" if parted.thought is None else parted.thought
+    split_response = part(response)
+    return split_response.answer or "" if split_response.thought is None else split_response.thought
 
 
 def final_answer(response: str, *, style: Style) -> str | None:

@@ -125,8 +125,8 @@ def _judged(server: ForkServer, asked: tuple[str, Sequence[str]]) -> list[Reason
     answer, boxes = asked
     out: list[Reason] = []
     for _ in range(2):  # a server that dies is replaced, and what it left is tried once more
-        with contextlib.suppress(ChildProcessError), server.serving() as door:
-            with door.holding({"kind": "gold", "answer": respelled(answer)}, _GOLD) as holder:
+        with contextlib.suppress(ChildProcessError), server.serving() as forks:
+            with forks.holding({"kind": "gold", "answer": respelled(answer)}, _GOLD) as holder:
                 told = holder.told
                 if told.fault is None and json.loads(told.report).get("readable"):
                     while len(out) < len(boxes):

@@ -116,8 +116,8 @@ def _judged(server: ForkServer, asked: Sequence[tuple[Item, str]]) -> list[Reaso
     for _ in range(2):  # a server that dies is replaced, and what it left is tried once more
         with (
             contextlib.suppress(ChildProcessError),
-            server.serving() as door,
-            door.holding({"kind": "dataset", "dataset": asked[0][0].dataset}, _OWN) as holder,
+            server.serving() as forks,
+            forks.holding({"kind": "dataset", "dataset": asked[0][0].dataset}, _OWN) as holder,
         ):
             if holder.told.fault is None and b"error" not in holder.told.report:
                 for item, answer in asked[len(out) :]:

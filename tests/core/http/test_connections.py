@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from afterbase.core.http import connections
-from afterbase.core.http.request_guard import Guard, Receive, Rules, Scope, Send
+from afterbase.core.http.request_guard import Guard, Receive, RequestLimits, Scope, Send
 from loopback import render_refusal, served
 from raw import connect, exchange, one, status, statuses, until_closed
 
@@ -36,7 +36,7 @@ async def hello(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-APP = Guard(hello, Rules(render_refusal=render_refusal))
+APP = Guard(hello, RequestLimits(render_refusal=render_refusal))
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CLOSING = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
@@ -84,7 +84,7 @@ def test_the_second_request_has_the_deadline_of_the_first(url: str) -> None:
 
 
 def test_silent_connections_make_room_for_those_that_ask() -> None:
-    with served(APP, most_connections=20, header_seconds=60.0) as url:
+    with served(APP, max_connections=20, header_seconds=60.0) as url:
         silent = [connect(url) for _ in range(200)]
         for _ in range(30):
             assert httpx.get(url).text == "hello"
@@ -93,7 +93,7 @@ def test_silent_connections_make_room_for_those_that_ask() -> None:
 
 
 def test_where_all_connections_are_at_work_a_further_one_is_told() -> None:
-    with served(APP, most_connections=3) as url:
+    with served(APP, max_connections=3) as url:
         at_work = [connect(url) for _ in range(3)]
         for connection in at_work:
             connection.sendall(GET.replace(b"/ ", b"/stay "))
@@ -118,7 +118,7 @@ def at_work_from(url: str, source: str) -> socket.socket:
 
 def test_one_address_does_not_take_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "is_loopback", lambda _: False)  # a test has no other addresses
-    with served(APP, most_connections=8) as url:
+    with served(APP, max_connections=8) as url:
         greedy = [at_work_from(url, "127.0.0.2") for _ in range(6)]
         with closing(socket.create_connection(greedy[0].getpeername(), source_address=("127.0.0.2", 0))) as one_more:
             one_more.sendall(GET)
@@ -131,7 +131,7 @@ def test_one_address_does_not_take_all_connections(monkeypatch: pytest.MonkeyPat
 
 def test_what_is_silent_makes_room_for_its_own_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "is_loopback", lambda _: False)
-    with served(APP, most_connections=8, header_seconds=60.0) as url:
+    with served(APP, max_connections=8, header_seconds=60.0) as url:
         other = at_work_from(url, "127.0.0.2")
         silent = [connect(url) for _ in range(30)]
         assert exchange(url, CLOSING).endswith(b"hello")
@@ -141,7 +141,7 @@ def test_what_is_silent_makes_room_for_its_own_address(monkeypatch: pytest.Monke
 
 
 def test_loopback_may_take_all() -> None:
-    with served(APP, most_connections=4) as url:
+    with served(APP, max_connections=4) as url:
         at_work = [at_work_from(url, "127.0.0.1") for _ in range(4)]
         for connection in at_work:
             connection.close()
@@ -175,8 +175,8 @@ def test_a_body_in_crumbs_is_cut(url: str) -> None:
 def test_the_limit_of_connections_stays_below_that_of_descriptors() -> None:
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}));"
-        "from afterbase.core.http.connections import max_connections;"
-        "print(max_connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+        "from afterbase.core.http.connections import affordable_connections;"
+        "print(affordable_connections(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     for soft, hard in ((64, 128), (100, 400), (256, min(most, 4096))):

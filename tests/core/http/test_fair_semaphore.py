@@ -21,7 +21,7 @@ def order_of(wanted: list[str], *, places: int = 1) -> list[str]:
             await asyncio.sleep(0)
 
     async def all_of_them() -> None:
-        turns = FairSemaphore(places, most_waiting=1000)
+        turns = FairSemaphore(places, max_waiting=1000)
         await asyncio.gather(*(work(turns, client) for client in wanted))
 
     asyncio.run(all_of_them())
@@ -58,7 +58,7 @@ def test_no_place_is_lost_where_clients_go_away(seed: int) -> None:
             await asyncio.sleep(0)
 
     async def some_leave() -> None:
-        turns = FairSemaphore(2, most_waiting=1000)
+        turns = FairSemaphore(2, max_waiting=1000)
         tasks = [asyncio.create_task(work(turns, chance.choice("abc"))) for _ in range(20)]
         for task in chance.sample(tasks, 10):
             for _ in range(chance.randrange(3)):
@@ -73,7 +73,7 @@ def test_no_place_is_lost_where_clients_go_away(seed: int) -> None:
 
 def test_a_client_may_wait_with_so_much_and_no_more() -> None:
     async def many() -> None:
-        turns = FairSemaphore(1, most_waiting=2)
+        turns = FairSemaphore(1, max_waiting=2)
         async with turns.turn("a"):
             waiting = [asyncio.create_task(turns._place("a")) for _ in range(2)]
             other = asyncio.create_task(turns._place("b"))

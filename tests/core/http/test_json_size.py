@@ -28,8 +28,8 @@ def test_values_are_counted_and_letters_of_strings_are_not(value: Any, ascii_alo
 
 
 @given(st.binary(max_size=30), st.integers(0, 5))
-def test_any_bytes_have_a_count(text: bytes, most: int) -> None:
-    assert has_more_values(text, most) in (True, False)
+def test_any_bytes_have_a_count(text: bytes, maximum: int) -> None:
+    assert has_more_values(text, maximum) in (True, False)
     assert not has_more_values(text, len(text))
 
 

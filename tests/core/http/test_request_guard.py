@@ -15,7 +15,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afterbase.core.http.request_guard import Body, Guard, Message, Receive, Refused, Rules, Scope, Send, is_authorized
+from afterbase.core.http.request_guard import (
+    Body,
+    Guard,
+    Message,
+    Receive,
+    Refused,
+    RequestLimits,
+    Scope,
+    Send,
+    is_authorized,
+)
 from loopback import render_refusal, served
 from raw import connect, exchange, one, status, statuses, until_closed
 
@@ -79,9 +89,9 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 def guarded(toy: Toy, **changed: Any) -> Guard:
     bodies = {
-        "/take": Body(most_bytes=LIMIT),
-        "/stream": Body(most_bytes=LIMIT, kind="application/octet-stream", streamed=True),
-        "/forgets": Body(most_bytes=1 << 30, kind="application/octet-stream", streamed=True),
+        "/take": Body(max_bytes=LIMIT),
+        "/stream": Body(max_bytes=LIMIT, kind="application/octet-stream", streamed=True),
+        "/forgets": Body(max_bytes=1 << 30, kind="application/octet-stream", streamed=True),
     }
     rules = {
         "render_refusal": render_refusal,
@@ -90,7 +100,7 @@ def guarded(toy: Toy, **changed: Any) -> Guard:
         "bodies": bodies,
         **changed,
     }
-    return Guard(toy, Rules(**rules))
+    return Guard(toy, RequestLimits(**rules))
 
 
 @pytest.fixture
@@ -214,7 +224,7 @@ def test_a_length_above_the_limit_is_refused_unread(url: str, toy: Toy) -> None:
 
 
 def test_many_values_are_refused_unread(toy: Toy) -> None:
-    bodies = {"/take": Body(most_bytes=LIMIT, most_values=100)}
+    bodies = {"/take": Body(max_bytes=LIMIT, max_values=100)}
     with served(guarded(toy, bodies=bodies)) as url:
         assert post(url, content=b"[" + b"[]," * 49 + b"0]").status_code == 200
         assert post(url, content=b"[" + b"[]," * 51 + b"0]").status_code == 413
@@ -289,7 +299,7 @@ def test_what_is_left_of_a_body_is_no_request(url: str, toy: Toy) -> None:
 
 
 def test_bodies_under_way_have_a_bound_together(toy: Toy) -> None:
-    with served(guarded(toy, most_held_bytes=150_000, patience_seconds=60.0)) as url, closing(connect(url)) as other:
+    with served(guarded(toy, max_held_bytes=150_000, min_wait_seconds=60.0)) as url, closing(connect(url)) as other:
         other.sendall(f"{HEAD}Content-Length: {LIMIT}\r\n\r\n".encode() + bytes(LIMIT - 1))
         while True:  # until the first is there
             answer = post(url, content=bytes(LIMIT))
@@ -302,7 +312,7 @@ def test_bodies_under_way_have_a_bound_together(toy: Toy) -> None:
 
 
 def test_requests_under_way_have_a_bound(toy: Toy) -> None:
-    with served(guarded(toy, most_requests=2)) as url:
+    with served(guarded(toy, max_requests=2)) as url:
         waiting = [connect(url) for _ in range(2)]
         for connection in waiting:
             connection.sendall(HEAD.replace("/take", "/never").encode() + b"\r\n")
@@ -318,7 +328,7 @@ def test_requests_under_way_have_a_bound(toy: Toy) -> None:
 
 def test_who_keeps_the_server_waiting_longest_makes_room(toy: Toy) -> None:
     """Forms of strangers that do not come, answers that nobody reads, bodies without their last byte."""
-    guard = guarded(toy, most_requests=2, most_held_bytes=LIMIT + 1000, patience_seconds=0.0)
+    guard = guarded(toy, max_requests=2, max_held_bytes=LIMIT + 1000, min_wait_seconds=0.0)
     slow = HEAD.replace("/take", "/stream").replace("application/json", "application/octet-stream")
     unread = HEAD.replace("/take", "/much").encode() + b"\r\n"
     with served(guard, linger_seconds=0.3) as url, ExitStack() as open_ones:
@@ -426,7 +436,7 @@ VALUES = (
 @pytest.fixture(scope="module")
 def shared() -> Iterator[tuple[str, Toy]]:
     toy = Toy()
-    with served(guarded(toy, body_seconds=0.05, least_rate=1e9), header_seconds=0.2) as base:
+    with served(guarded(toy, body_seconds=0.05, min_rate=1e9), header_seconds=0.2) as base:
         yield base, toy
 
 

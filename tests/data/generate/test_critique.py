@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from afterbase.core.sample import Status
 from afterbase.data.domains import chat
-from afterbase.data.generate.critique import critique, judge_by_rule
+from afterbase.data.generate.critique import critique, grade_by_rule
 from afterbase.reward.judge import Case, read
 from afterbase.rollout.chat_model import Reply
 from afterbase.verify.rubric import check_rubric, failed_items
@@ -46,12 +46,12 @@ def test_every_judgement_reads_back_as_its_verdict(seed, text):
     problem, good, flawed = drafts(seed)
     for answers in [(good, flawed), (flawed, good), (good, good), (text, good)]:
         case = Case(kind="compare", question=problem.prompt, answers=answers)
-        judgement = judge_by_rule(case, problem.spec)
+        judgement = grade_by_rule(case, problem.spec)
         assert read(case, Reply(text=judgement.text)) == judgement
         first, second = (critique(a, problem.spec)[1] for a in answers)
         assert judgement.verdict == ("tie" if first == second else "A" if first > second else "B")
     case = Case(kind="score", question=problem.prompt, answers=(text,))
-    assert read(case, Reply(text=judge_by_rule(case, problem.spec).text)) == judge_by_rule(case, problem.spec)
+    assert read(case, Reply(text=grade_by_rule(case, problem.spec).text)) == grade_by_rule(case, problem.spec)
 
 
 SPEC = {
@@ -76,6 +76,6 @@ def test_the_chain_names_what_it_finds():
 )  # fmt: skip
 def test_a_match_says_the_right_answer_and_no_wrong_one(answer, verdict, said):
     case = Case(kind="match", question="What do they drink?", answers=(answer,), gold="They drink tea.")
-    judgement = judge_by_rule(case, SPEC)
+    judgement = grade_by_rule(case, SPEC)
     assert judgement.verdict == verdict
     assert judgement.text.startswith(f"Right: They drink tea.\nSaid: {said}.\nVerdict ")

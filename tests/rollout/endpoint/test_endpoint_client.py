@@ -45,10 +45,10 @@ def test_a_second_run_sends_only_what_is_missing(tmp_path):
 
 def test_equal_requests_are_kept_each_for_itself(tmp_path):
     [one] = requests(1)
-    twins = [ChatRequest(messages=one.messages, temperature=1.0, max_tokens=5, sample=sample) for sample in range(4)]
+    duplicates = [ChatRequest(messages=one.messages, temperature=1.0, max_tokens=5, sample=i) for i in range(4)]
     for expected in (4, 0):
         with answering(echo) as server:
-            Endpoint(config(server.url), cache=tmp_path / "c.sqlite").complete(twins)
+            Endpoint(config(server.url), cache=tmp_path / "c.sqlite").complete(duplicates)
         assert len(server.requests) == expected
 
 

@@ -82,30 +82,30 @@ def wait_until(done: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("size", [1, 3_000_000])
 def test_requests_and_reports_of_any_length_arrive(calls: ForkServer, size: int) -> None:
-    with calls.serving() as door:
-        assert door.run(calling("return x", "y" * size), AMPLE).report == reported(f'["{"y" * size}"]')
+    with calls.serving() as forks:
+        assert forks.run(calling("return x", "y" * size), AMPLE).report == reported(f'["{"y" * size}"]')
 
 
 def test_no_program_finds_what_another_was_asked_or_has_answered(calls: ForkServer) -> None:
     halves = "6f1dc0dec0", "dec0dec0de"
-    with calls.serving() as door:
+    with calls.serving() as forks:
         secret = calling(f"return [{''.join(halves)!r} + str(n) for n in range(2000)]")
-        assert "".join(halves).encode() in door.run(secret, AMPLE).report
-        found = door.run({"program": SCAN, "function": "f", "calls": [halves]}, AMPLE).report
+        assert "".join(halves).encode() in forks.run(secret, AMPLE).report
+        found = forks.run({"program": SCAN, "function": "f", "calls": [halves]}, AMPLE).report
     assert found == reported("0")
 
 
 def test_the_environment_of_a_fork_is_empty(calls: ForkServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_API_KEY", "x")
-    with calls.serving() as door:
-        names = door.run(calling("return sorted({*os.environ} - {'LC_CTYPE'})"), AMPLE).report
+    with calls.serving() as forks:
+        names = forks.run(calling("return sorted({*os.environ} - {'LC_CTYPE'})"), AMPLE).report
     assert names == reported('["OPENBLAS_NUM_THREADS", "PYTHONHASHSEED"]')
 
 
 def test_a_fork_that_uses_up_its_own_time_is_late(calls: ForkServer) -> None:
-    with calls.serving() as door:
-        assert door.run(calling("time.sleep(10 ** 6)"), ForkLimits(wall_seconds=0.5)).fault is Fault.TIMEOUT
-        assert door.run(calling("while True: pass"), ForkLimits(cpu_seconds=1, wall_seconds=60)).fault is Fault.TIMEOUT
+    with calls.serving() as forks:
+        assert forks.run(calling("time.sleep(10 ** 6)"), ForkLimits(wall_seconds=0.5)).fault is Fault.TIMEOUT
+        assert forks.run(calling("while True: pass"), ForkLimits(cpu_seconds=1, wall_seconds=60)).fault is Fault.TIMEOUT
 
 
 def burn() -> None:
@@ -121,11 +121,11 @@ def test_a_fork_that_stands_in_the_queue_is_not_late() -> None:
     crowd = [multiprocessing.get_context("fork").Process(target=burn, daemon=True) for _ in range(3)]
     try:
         os.sched_setaffinity(0, {min(before)})
-        with server.serving() as door:
+        with server.serving() as forks:
             for process in crowd:
                 process.start()
             started = time.monotonic()
-            ended = door.run({"program": work, "function": "f", "calls": [[]]}, ForkLimits(wall_seconds=0.6))
+            ended = forks.run({"program": work, "function": "f", "calls": [[]]}, ForkLimits(wall_seconds=0.6))
             assert (ended.fault, time.monotonic() - started > 0.6) == (None, True)
     finally:
         os.sched_setaffinity(0, before)
@@ -140,30 +140,30 @@ def test_a_fork_that_did_not_get_its_time_is_the_machine_s_fault(
 ) -> None:
     monkeypatch.setattr(module._Fork, "_queued", lambda _: float("inf"))
     monkeypatch.setattr(module, "_MOST_WALL", 2)
-    with calls.serving() as door:
-        assert door.run(calling("time.sleep(10 ** 6)"), ForkLimits(wall_seconds=0.2)).fault is Fault.SANDBOX
+    with calls.serving() as forks:
+        assert forks.run(calling("time.sleep(10 ** 6)"), ForkLimits(wall_seconds=0.2)).fault is Fault.SANDBOX
 
 
 def test_a_fork_that_another_hand_kills_is_nobody_s_answer_s_fault(calls: ForkServer) -> None:
     ended = []
-    with calls.serving() as door:
+    with calls.serving() as forks:
         server = calls._process
         assert server is not None
         children = Path(f"/proc/{server.pid}/task/{server.pid}/children")
-        thread = threading.Thread(target=lambda: ended.append(door.run(calling("time.sleep(10 ** 6)"), AMPLE)))
+        thread = threading.Thread(target=lambda: ended.append(forks.run(calling("time.sleep(10 ** 6)"), AMPLE)))
         thread.start()
         wait_until(lambda: bool(children.read_text().split()))
         os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
         thread.join()
         assert ended[0].fault is Fault.SANDBOX
-        assert door.run(calling("return 1"), AMPLE).report == reported("1")
+        assert forks.run(calling("return 1"), AMPLE).report == reported("1")
 
 
 ONE = {"kind": "compare", "box": "1", "texts": ["1", "1"]}
 
 
 def die_while_holding(server: ForkServer) -> None:
-    with server.serving() as door, door.holding({"kind": "gold", "answer": "1"}, AMPLE) as holder:
+    with server.serving() as forks, forks.holding({"kind": "gold", "answer": "1"}, AMPLE) as holder:
         process = server._process
         assert process is not None
         (held,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
@@ -178,7 +178,7 @@ def test_a_dead_server_takes_its_forks_along_and_is_replaced() -> None:
         with pytest.raises(ChildProcessError):
             die_while_holding(server)
         assert server._process is None
-        with server.serving() as door, door.holding({"kind": "gold", "answer": "1"}, AMPLE) as holder:
+        with server.serving() as forks, forks.holding({"kind": "gold", "answer": "1"}, AMPLE) as holder:
             assert holder.told.report == b'{"readable": true}'
             assert holder.run(ONE, AMPLE).report == b'{"match": true}'
     finally:
@@ -188,8 +188,8 @@ def test_a_dead_server_takes_its_forks_along_and_is_replaced() -> None:
 def test_nothing_is_left_when_a_server_is_closed() -> None:
     descriptors = len(os.listdir("/proc/self/fd"))
     server = ForkServer(CALLS)
-    with server.serving() as door:
-        door.run(calling("os.closerange(0, 64)"), AMPLE, heard=True)
+    with server.serving() as forks:
+        forks.run(calling("os.closerange(0, 64)"), AMPLE, count_output=True)
         process = server._process
     server.close()
     assert process is not None

@@ -12,7 +12,7 @@ def test_items_are_judged_side_by_side_and_given_back_in_order() -> None:
     try:
 
         def readable(server: ForkServer, answer: str) -> tuple[str, bool]:
-            with server.serving() as door, door.holding({"kind": "gold", "answer": answer}, LIMITS) as holder:
+            with server.serving() as forks, forks.holding({"kind": "gold", "answer": answer}, LIMITS) as holder:
                 return answer, json.loads(holder.told.report)["readable"]
 
         answers = [str(n) for n in range(6)] + [""]

@@ -17,7 +17,7 @@ from afterbase.model.load import load
 from afterbase.reward.scalar import load_reward_model, new_reward_model
 from afterbase.train.optimizer import Optimisation
 from afterbase.train.preference.preference_pairs import Pair, read_pairs
-from afterbase.train.preference.reward_model import RewardModelTraining, accumulate, examine, train_reward_model
+from afterbase.train.preference.reward_model import RewardModelTraining, accumulate, measure_ranking, train_reward_model
 
 CONFIG = RewardModelTraining(
     epochs=2,
@@ -80,7 +80,7 @@ def test_what_is_trained_is_trunk_and_head_and_no_output_layer(inputs: Inputs, t
 def test_ties_are_no_successes_and_no_confidence(toy_lm):
     same = [Tokenized(ids, [False] * 3) for ids in ([0, 4, 9], [0, 4, 10])]
     pair = Pair(0, "?", same[0], same[1], ())
-    found = examine(new_reward_model(toy_lm), [pair] * 20, 64)
+    found = measure_ranking(new_reward_model(toy_lm), [pair] * 20, 64)
     assert found == {"held_out_accuracy": 0.0, "held_out_confidence": 0.5, "held_out_loss": pytest.approx(math.log(2))}
 
 
@@ -91,7 +91,7 @@ def test_confidence_is_the_probability_of_the_preferred_side(toy_lm, preference_
     with torch.no_grad():
         scores = [rm.scores([answer.ids for answer in pair.answers]).tolist() for pair in pairs]
     chances = [1 / (1 + math.exp(rejected - chosen)) for chosen, rejected in scores]
-    found = examine(rm, pairs, 64)
+    found = measure_ranking(rm, pairs, 64)
     assert found["held_out_accuracy"] == pytest.approx(sum(c > 0.5 for c in chances) / 6)
     assert found["held_out_confidence"] == pytest.approx(sum(max(c, 1 - c) for c in chances) / 6, abs=1e-5)
     assert found["held_out_loss"] == pytest.approx(-sum(map(math.log, chances)) / 6, abs=1e-5)

@@ -1,6 +1,6 @@
 import pytest
 
-from afterbase.verify.mathematics.signs import denies, one_says_and_the_other_or, relations, same_letters
+from afterbase.verify.mathematics.signs import denies, differ_in_connective, relations, same_letters
 
 
 @pytest.mark.parametrize(
@@ -17,10 +17,10 @@ def test_signs_that_relate() -> None:
 
 
 def test_and_is_not_or() -> None:
-    assert one_says_and_the_other_or(r"p \land q", r"p \lor q")
-    assert one_says_and_the_other_or("p ∨ q", "p ∧ q")
+    assert differ_in_connective(r"p \land q", r"p \lor q")
+    assert differ_in_connective("p ∨ q", "p ∧ q")
     for other in ("p ∧ q", "p and q", r"(p \land q) \lor r"):
-        assert not one_says_and_the_other_or(r"p \land q", other)
+        assert not differ_in_connective(r"p \land q", other)
 
 
 @pytest.mark.parametrize(

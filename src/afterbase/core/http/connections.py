@@ -15,23 +15,23 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from afterbase.core.http.allowed_hosts import is_loopback
 from afterbase.core.http.request_guard import Refusal, RenderRefusal
 
-_MOST_DESCRIPTORS = 65_536
-_MOST_CONNECTIONS = 4096
+_MAX_DESCRIPTORS = 65_536
+_MAX_CONNECTIONS = 4096
 _SHARE = 0.75  # of the connections that one address may have
 _HEAD_BYTES = 16 << 10
 _FREE_CHUNKS, _LEAST_CHUNK = 1000, 64  # bytes on average, from so many chunks on
 
 
 class Connections:
-    """All connections of one server, at most `most`, and those that wait for headers, oldest first.
+    """All connections of one server, at most `max_open`, and those that wait for headers, oldest first.
 
     One address has three quarters of them at most, loopback apart, where a proxy may stand for everybody.
     """
 
     def __init__(
-        self, *, render_refusal: RenderRefusal, most: int, header_seconds: float, linger_seconds: float
+        self, *, render_refusal: RenderRefusal, max_open: int, header_seconds: float, linger_seconds: float
     ) -> None:
-        self.most = most
+        self.max_open = max_open
         self.header_seconds = header_seconds
         self.linger_seconds = linger_seconds
         self.open: set[GuardedConnection] = set()
@@ -53,7 +53,7 @@ class Connections:
 
     def too_many_of(self, address: str) -> bool:
         """Whether these alone are more than their share."""
-        return not is_loopback(address) and self._by_address[address] > max(1, int(_SHARE * self.most))
+        return not is_loopback(address) and self._by_address[address] > max(1, int(_SHARE * self.max_open))
 
     def raw(self, refusal: Refusal) -> bytes:
         """An answer as it is sent, for what no application sees."""
@@ -63,15 +63,15 @@ class Connections:
         return f"{head}Connection: close\r\n\r\n".encode() + body
 
 
-def max_connections() -> int:
+def affordable_connections() -> int:
     """As many connections as leave descriptors for all else, once this process may have as many as it can."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    most = _MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         soft = most
     descriptors = most if soft == resource.RLIM_INFINITY else soft
-    return max(8, min(_MOST_CONNECTIONS, descriptors - max(64, descriptors // 4)))
+    return max(8, min(_MAX_CONNECTIONS, descriptors - max(64, descriptors // 4)))
 
 
 class _LingeringTransport:
@@ -165,15 +165,15 @@ class GuardedConnection(H11Protocol):
         self.address = peer[0] if isinstance(peer, tuple) else "localhost"
         self._all.enter(self)
         if self._all.too_many_of(self.address):
-            self._make_room(of=self.address)
-        elif len(self._all.open) > self._all.most:
-            self._make_room()
+            self._end_longest_wait(of=self.address)
+        elif len(self._all.open) > self._all.max_open:
+            self._end_longest_wait()
         if not self._lingering.closing:
             self._wait_for_headers()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.leave(self)
-        self._heard()
+        self._stop_waiting()
         self._lingering.lost()
         super().connection_lost(exc)
 
@@ -184,7 +184,7 @@ class GuardedConnection(H11Protocol):
             self._wait_for_headers()
         super().data_received(data)
         if self._busy() or self._lingering.closing:
-            self._heard()
+            self._stop_waiting()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -221,21 +221,21 @@ class GuardedConnection(H11Protocol):
         self._all.waiting.setdefault(self, None)
         self._headers_due = self.loop.call_later(self._all.header_seconds, self._lingering.close)
 
-    def _heard(self) -> None:
+    def _stop_waiting(self) -> None:
         self._all.waiting.pop(self, None)
         if self._headers_due is not None:
             self._headers_due.cancel()
             self._headers_due = None
 
-    def _make_room(self, *, of: str | None = None) -> None:
+    def _end_longest_wait(self, *, of: str | None = None) -> None:
         """The connection that has waited longest goes, of one address or of all; where all are at work, this one."""
         oldest = next((waiting for waiting in self._all.waiting if of in (None, waiting.address)), None)
         if oldest is not None:
             oldest.cut()
-            oldest._heard()
+            oldest._stop_waiting()
             self._all.leave(oldest)
             return
-        most = self._all.most if of is None else f"{_SHARE:.0%} of this server's {self._all.most}"
+        most = self._all.max_open if of is None else f"{_SHARE:.0%} of this server's {self._all.max_open}"
         rule, remedy = f"{most} connections are at work", "try again later"
         self._lingering.write(self._all.raw(Refusal(status=503, code="overloaded", rule=rule, remedy=remedy)))
         self._lingering.close()

@@ -11,9 +11,9 @@ from afterbase.core.http.request_guard import Refused
 class FairSemaphore:
     """So many places at once; those who wait get them one of each client in turn. For one event loop."""
 
-    def __init__(self, places: int, *, most_waiting: int) -> None:
+    def __init__(self, places: int, *, max_waiting: int) -> None:
         self._free = places
-        self._most_waiting = most_waiting
+        self._max_waiting = max_waiting
         self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
@@ -30,8 +30,8 @@ class FairSemaphore:
             self._free -= 1
             return
         mine = self._waiting.setdefault(client, deque())
-        if len(mine) >= self._most_waiting:
-            raise Refused(503, "overloaded", f"{self._most_waiting} requests of yours are waiting", "try again later")
+        if len(mine) >= self._max_waiting:
+            raise Refused(503, "overloaded", f"{self._max_waiting} requests of yours are waiting", "try again later")
         place = asyncio.get_running_loop().create_future()
         mine.append(place)
         try:

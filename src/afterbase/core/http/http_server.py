@@ -62,23 +62,24 @@ def server(
     app: Any,
     *,
     render_refusal: RenderRefusal,
-    most_connections: int | None = None,
+    max_connections: int | None = None,
     header_seconds: float = 10.0,
     idle_seconds: int = 30,
     linger_seconds: float = 2.0,
 ) -> "uvicorn.Server":
     """uvicorn before an ASGI application, with an end to connections that send nothing, and to too many.
 
-    `say` tells in the server's form what no application sees. A request's headers come within `header_seconds`, the
-    next request within `idle_seconds`; after a last answer a client has `linger_seconds` to read it.
+    `render_refusal` says in the server's form what no application sees. A request's headers come within
+    `header_seconds`, the next request within `idle_seconds`; after a last answer a client has `linger_seconds` to read
+    it.
     """
     import uvicorn
 
-    from afterbase.core.http.connections import Connections, GuardedConnection, max_connections
+    from afterbase.core.http.connections import Connections, GuardedConnection, affordable_connections
 
     connections = Connections(
         render_refusal=render_refusal,
-        most=most_connections or max_connections(),
+        max_open=max_connections or affordable_connections(),
         header_seconds=header_seconds,
         linger_seconds=linger_seconds,
     )

@@ -9,18 +9,18 @@ from itertools import islice
 _STRUCTURE = (b",", b"[", b"{")
 
 
-def has_more_values(text: bytes | bytearray, most: int) -> bool:
-    """Whether there are more than `most` commas and openings of lists and objects, other than inside of strings.
+def has_more_values(text: bytes | bytearray, maximum: int) -> bool:
+    """Whether there are more than `maximum` commas and openings of lists and objects, other than inside of strings.
 
     Exact for what is JSON. What is none is counted up to where it ceases to be, and further as it comes.
     """
-    if _structure(text) <= most:
+    if _structure(text) <= maximum:
         return False
     # What is between the quotes, once those are gone that end no string.
     unescaped = text.replace(rb"\\", b"").replace(rb"\"", b"")
-    if unescaped.count(b'"') > 4 * most + 4:  # two quotes a string, two strings a value: its name, too
+    if unescaped.count(b'"') > 4 * maximum + 4:  # two quotes a string, two strings a value: its name, too
         return True
-    return _structure(b"".join(islice(unescaped.split(b'"'), 0, None, 2))) > most
+    return _structure(b"".join(islice(unescaped.split(b'"'), 0, None, 2))) > maximum
 
 
 def _structure(text: bytes | bytearray) -> int:

@@ -66,20 +66,20 @@ class Body:
     whole.
     """
 
-    most_bytes: int
-    most_values: int = 1 << 16
+    max_bytes: int
+    max_values: int = 1 << 16
     kind: str = JSON
     streamed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
-    """One server's rules. `names` are those that it is served under; `bodies` go by path, `other` for the rest.
+class RequestLimits:
+    """What one server takes. `names` are those that it is served under; `bodies` go by path, `other` for the rest.
 
-    Times are seconds: a body has `body_seconds` and what it takes at `least_rate` bytes a second, a client that does
-    not read `write_seconds` for each piece, a request `total_seconds` in all. `most_held_bytes` bounds the bodies of
+    Times are seconds: a body has `body_seconds` and what it takes at `min_rate` bytes a second, a client that does
+    not read `write_seconds` for each piece, a request `total_seconds` in all. `max_held_bytes` bounds the bodies of
     all requests that are under way. Where there is no room for another one, that goes whose client keeps it waiting
-    longest, if it is more than `patience_seconds`.
+    longest, if it is more than `min_wait_seconds`.
     """
 
     render_refusal: RenderRefusal
@@ -87,23 +87,23 @@ class Rules:
     token: str | None = None
     without_token: frozenset[str] = frozenset()
     bodies: Mapping[str, Body] = field(default_factory=dict)
-    other: Body = Body(most_bytes=1 << 16)
+    other: Body = Body(max_bytes=1 << 16)
     headers: Mapping[str, str] = field(default_factory=lambda: {"X-Content-Type-Options": "nosniff"})
-    most_requests: int = 256
-    most_held_bytes: int = 256 << 20
+    max_requests: int = 256
+    max_held_bytes: int = 256 << 20
     body_seconds: float = 30.0
-    least_rate: float = 65_536.0
+    min_rate: float = 65_536.0
     write_seconds: float = 60.0
-    patience_seconds: float = 1.0
+    min_wait_seconds: float = 1.0
     total_seconds: float = 3600.0
 
 
 class Guard:
     """ASGI middleware: the application behind one server's rules."""
 
-    def __init__(self, app: App, rules: Rules) -> None:
+    def __init__(self, app: App, limits: RequestLimits) -> None:
         self.app = app
-        self.rules = rules
+        self.limits = limits
         self.requests = 0
         self.held_bytes = 0
         self.waiting: dict[_Request, tuple[float, asyncio.Timeout]] = {}  # for their clients: since when, how long yet
@@ -116,12 +116,12 @@ class Guard:
         else:
             await self.app(scope, receive, send)
 
-    def make_room(self, *, at_work: bool) -> bool:
+    def end_longest_wait(self, *, is_running: bool) -> bool:
         """End the request whose client has kept it waiting longest, of those at work or of those that are read."""
         now = asyncio.get_running_loop().time()
-        found = [(since, wait) for request, (since, wait) in self.waiting.items() if request.at_work == at_work]
+        found = [(since, wait) for request, (since, wait) in self.waiting.items() if request.is_running == is_running]
         since, wait = min(found, key=lambda one: one[0], default=(now, None))
-        if wait is None or now - since < self.rules.patience_seconds:
+        if wait is None or now - since < self.limits.min_wait_seconds:
             return False
         if not wait.expired():
             wait.reschedule(now)
@@ -129,7 +129,7 @@ class Guard:
         return True
 
 
-class _Gone(Exception):  # noqa: N818  # nobody is left to be told
+class _ClientLeft(Exception):  # noqa: N818  # nobody is left to be told
     """The client has left, or takes nothing any more."""
 
 
@@ -137,22 +137,22 @@ class _Request:
     """One request on its way through."""
 
     def __init__(self, guard: Guard, scope: Scope, receive: Receive, send: Send) -> None:
-        self._guard, self._rules = guard, guard.rules
+        self._guard, self._limits = guard, guard.limits
         self._scope, self._receive, self._send = scope, receive, send
         self._started = self._ended = False  # the answer
         self._read_all = False
         self._held = 0
-        self.at_work = False
-        self._body = self._rules.bodies.get(scope["path"], self._rules.other)
+        self.is_running = False
+        self._body = self._limits.bodies.get(scope["path"], self._limits.other)
 
     async def run(self) -> None:
         try:
             self._refuse_unfit()
-            async with asyncio.timeout(self._rules.total_seconds) as total:
+            async with asyncio.timeout(self._limits.total_seconds) as total:
                 await self._answered()
         except Refused as refused:
             await self._send_refusal(refused.refusal)
-        except _Gone:
+        except _ClientLeft:
             pass
         except asyncio.CancelledError:  # the server ends, and waits no longer
             await self._send_refusal(
@@ -160,10 +160,10 @@ class _Request:
             )
         except Exception as error:
             if isinstance(error, TimeoutError) and total.expired():
-                rule = f"a request is over within {self._rules.total_seconds:g} seconds"
+                rule = f"a request is over within {self._limits.total_seconds:g} seconds"
                 await self._send_refusal(Refusal(status=503, code="timeout", rule=rule, remedy="ask for less at once"))
             else:
-                await self._fault()
+                await self._send_fault()
         finally:
             self._guard.held_bytes -= self._held
 
@@ -179,8 +179,8 @@ class _Request:
         if not self._scope["path"].startswith("/"):
             raise Refused(400, "malformed", "a request names a path of this server", "begin it with /")
         self._refuse_foreign(headers)
-        path, token = self._scope["path"], self._rules.token
-        if path not in self._rules.without_token and not is_authorized(headers.get(b"authorization", ""), token):
+        path, token = self._scope["path"], self._limits.token
+        if path not in self._limits.without_token and not is_authorized(headers.get(b"authorization", ""), token):
             raise Refused(
                 401, "invalid_api_key", "this server wants its token", "send the header Authorization: Bearer TOKEN"
             )
@@ -189,7 +189,7 @@ class _Request:
 
     def _refuse_foreign(self, headers: Mapping[bytes, str]) -> None:
         host = headers.get(b"host", "")
-        if not self._rules.names.include(host):
+        if not self._limits.names.include(host):
             raise Refused(
                 421,
                 "unknown_host",
@@ -218,12 +218,12 @@ class _Request:
                 f"the body of this request is {self._body.kind}, not `{kind[:80]}`",
                 f"send the header Content-Type: {self._body.kind}",
             )
-        if length is not None and length > self._body.most_bytes:
+        if length is not None and length > self._body.max_bytes:
             raise self._too_large()
 
     def _too_large(self) -> Refused:
         return Refused(
-            413, "too_large", f"this request has {self._body.most_bytes:,} bytes at most", "send less at once"
+            413, "too_large", f"this request has {self._body.max_bytes:,} bytes at most", "send less at once"
         )
 
     # --- the body -------------------------------------------------------------------------------------------------
@@ -237,31 +237,31 @@ class _Request:
             if self._read_all:
                 return await self._receive()
             try:
-                due = started + self._rules.body_seconds + received / self._rules.least_rate
+                due = started + self._limits.body_seconds + received / self._limits.min_rate
                 async with asyncio.timeout_at(due) as wait:
                     message = await self._waited_for(self._receive(), started, wait)
             except TimeoutError:
                 raise Refused(
                     408,
                     "timeout",
-                    f"a body comes at {self._rules.least_rate:g} bytes a second at least",
+                    f"a body comes at {self._limits.min_rate:g} bytes a second at least",
                     "send it sooner",
                 ) from None
             received += len(message.get("body", b""))
-            if received > self._body.most_bytes:
+            if received > self._body.max_bytes:
                 raise self._too_large()
             self._read_all = message["type"] == "http.request" and not message.get("more_body", False)
             return message
 
         if self._body.streamed:
-            return await self._work(piece)
+            return await self._run_app(piece)
         while not self._read_all:
             message = await piece()
             if message["type"] == "http.disconnect":
-                raise _Gone
+                raise _ClientLeft
             whole += message.get("body", b"")
-            self._hold(len(message.get("body", b"")))
-        most = self._body.most_values
+            self._count_held(len(message.get("body", b"")))
+        most = self._body.max_values
         if self._body.kind == JSON and len(whole) > most and await asyncio.to_thread(has_more_values, whole, most):
             rule = f"this request has {most:,} values, lists and objects at most"
             raise Refused(413, "too_large", rule, "send less at once")
@@ -271,23 +271,23 @@ class _Request:
         async def receive() -> Message:
             return first.pop() if first else await self._receive()
 
-        await self._work(receive)
+        await self._run_app(receive)
 
-    async def _work(self, receive: Receive) -> None:
+    async def _run_app(self, receive: Receive) -> None:
         """The application's turn: what is known by now is worth its time, if there is room."""
-        if self._guard.requests >= self._rules.most_requests and not self._guard.make_room(at_work=True):
-            raise Refused(503, "overloaded", f"{self._rules.most_requests} requests are under way", "try again later")
+        if self._guard.requests >= self._limits.max_requests and not self._guard.end_longest_wait(is_running=True):
+            raise Refused(503, "overloaded", f"{self._limits.max_requests} requests are under way", "try again later")
         self._guard.requests += 1
-        self.at_work = True
+        self.is_running = True
         try:
             await self._guard.app(self._scope, receive, self._answer)
         finally:
             self._guard.requests -= 1
 
-    def _hold(self, count: int) -> None:
+    def _count_held(self, count: int) -> None:
         self._held += count
         self._guard.held_bytes += count
-        if self._guard.held_bytes > self._rules.most_held_bytes and not self._guard.make_room(at_work=False):
+        if self._guard.held_bytes > self._limits.max_held_bytes and not self._guard.end_longest_wait(is_running=False):
             raise Refused(503, "overloaded", "the bodies of other requests fill this server's room", "try again later")
 
     # --- the answer -----------------------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ class _Request:
         if message["type"] == "http.response.start":
             self._started = True
             sent = {name.lower() for name, _ in message.get("headers", [])}
-            ours = [(n.lower().encode(), v.encode()) for n, v in self._rules.headers.items()]
+            ours = [(n.lower().encode(), v.encode()) for n, v in self._limits.headers.items()]
             more = [header for header in ours if header[0] not in sent]
             if not self._read_all and not self._bodiless() and b"connection" not in sent:
                 more.append((b"connection", b"close"))  # what is left of the body is no request
@@ -304,13 +304,13 @@ class _Request:
         elif message["type"] == "http.response.body":
             self._ended = not message.get("more_body", False)
         try:
-            async with asyncio.timeout(self._rules.write_seconds) as wait:
+            async with asyncio.timeout(self._limits.write_seconds) as wait:
                 await self._waited_for(self._send(message), asyncio.get_running_loop().time(), wait)
         except TimeoutError:
-            raise _Gone from None
+            raise _ClientLeft from None
 
     async def _waited_for(self, work: Awaitable[T], since: float, wait: asyncio.Timeout) -> T:
-        """What its client does, for which it may be ended before its time (`Guard.make_room`)."""
+        """What its client does, for which it may be ended before its time (`Guard.end_longest_wait`)."""
         self._guard.waiting[self] = since, wait
         try:
             return await work
@@ -321,7 +321,7 @@ class _Request:
         names = {name for name, _ in self._scope["headers"]}
         return b"transfer-encoding" not in names and b"content-length" not in names
 
-    async def _fault(self) -> None:
+    async def _send_fault(self) -> None:
         """To call in an `except`: our own fault, told with its trace to whoever runs the server, and to nobody else."""
         told = f"{self._scope['method']} {self._scope['path']}\n{traceback.format_exc()}"
         _log.error("%s", sanitized(masked(told)))
@@ -333,7 +333,7 @@ class _Request:
         """The refusal, where no answer has begun; else the answer stays without an end, which closes the connection."""
         if self._started:
             return
-        kind, body = self._rules.render_refusal(refusal)
+        kind, body = self._limits.render_refusal(refusal)
         headers = {"content-type": kind, "content-length": str(len(body)), "connection": "close"}
         if refusal.status == 401:
             headers["www-authenticate"] = "Bearer"
@@ -347,7 +347,7 @@ class _Request:
         try:
             await self._answer(start)
             await self._answer({"type": "http.response.body", "body": body})
-        except _Gone:
+        except _ClientLeft:
             pass
 
 

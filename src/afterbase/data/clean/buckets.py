@@ -66,7 +66,7 @@ class Buckets:
 
     def find(self, keys: Keys) -> tuple[Rows, Rows]:
         """Pairs (i, row) for every row that was added under keys[i], by i and then by row."""
-        active, slots, by_row = np.arange(len(keys)), self._home(keys), self._column.values
+        active, slots, by_row = np.arange(len(keys)), self._first_slot(keys), self._column.values
         found: list[tuple[Rows, Rows]] = []
         while len(active):
             taken = self._slots[slots]
@@ -97,7 +97,7 @@ class Buckets:
         """Each entry (row + 1) into the first free slot from its key's home; of equal keys the earlier row first."""
         by_row = self._column.values
         keys = by_row[entries - 1]
-        slots, met = self._home(keys), np.zeros(len(entries), np.int64)
+        slots, met = self._first_slot(keys), np.zeros(len(entries), np.int64)
         while len(entries):
             free = self._slots[slots] == 0
             # Of entries that want one slot the last assignment stays, so that backwards the first entry wins.
@@ -110,7 +110,7 @@ class Buckets:
             entries, keys, met = entries[left], keys[left], met[left]
             slots = self._next(slots[left])
 
-    def _home(self, keys: Keys) -> Rows:
+    def _first_slot(self, keys: Keys) -> Rows:
         spread = keys.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         return (spread >> np.uint64(64 - len(self._slots).bit_length() + 1)).astype(np.int64)
 

@@ -106,10 +106,10 @@ def _on_ray(ray: Any, work: Callable[[Piece], pa.Table], pieces: Sequence[Piece]
             number = part[_NUMBER][0].as_py()
             if number != current:
                 assert number == current + 1, "Ray keeps the order of its blocks"
-                yield _together(whole)
+                yield _concatenated(whole)
                 whole, current = [], number
             whole.append(part)
-    yield _together(whole)
+    yield _concatenated(whole)
 
 
 def _runs(block: pa.Table) -> Iterator[pa.Table]:
@@ -121,7 +121,7 @@ def _runs(block: pa.Table) -> Iterator[pa.Table]:
             yield block.slice(start, end - start)
 
 
-def _together(parts: Sequence[pa.Table]) -> pa.Table:
+def _concatenated(parts: Sequence[pa.Table]) -> pa.Table:
     return pa.concat_tables(parts).drop_columns([_NUMBER]).combine_chunks()
 
 

@@ -323,7 +323,7 @@ def _discriminating_inputs(program: list[Step], prompt: str) -> list[Numbers] | 
     candidates = [_numbers(rng, rng.randint(5, 8)) for _ in range(_CANDIDATES)]
     shorter = [program[-1:], *(program[:i] + program[i + 1 :] for i in range(len(program) - 1))]
     near_misses = shorter + _changed(program)
-    told_apart = [
+    distinguished = [
         {i for i, other in enumerate(near_misses) if _run(other, xs) != expected}
         for xs, expected in ((xs, _run(program, xs)) for xs in candidates)
     ]
@@ -331,8 +331,8 @@ def _discriminating_inputs(program: list[Step], prompt: str) -> list[Numbers] | 
     remaining = set(range(len(near_misses)))
     while len(chosen) < _TEST_COUNT:
         # Once nothing new can be told apart, telling much apart again is next best.
-        best = max(range(len(candidates)), key=lambda i: (len(told_apart[i] & remaining), len(told_apart[i])))
-        remaining -= told_apart.pop(best)
+        best = max(range(len(candidates)), key=lambda i: (len(distinguished[i] & remaining), len(distinguished[i])))
+        remaining -= distinguished.pop(best)
         chosen.append(candidates.pop(best))
     answers = {str(_run(program, xs)) for xs in chosen}
     return chosen if len(answers) > 1 and remaining.isdisjoint(range(len(shorter))) else None

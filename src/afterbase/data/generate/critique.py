@@ -40,7 +40,7 @@ _FORM = {
 }
 
 
-def judge_by_rule(case: Case, spec: dict[str, Any]) -> Judgement:
+def grade_by_rule(case: Case, spec: dict[str, Any]) -> Judgement:
     """The judgement on a case whose question has this rubric.
 
     An answer matches the right one if it says what has to be mentioned, and none of what is wrong.

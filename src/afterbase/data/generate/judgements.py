@@ -19,7 +19,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Sample, write_samples
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.domains import REVIEWED
-from afterbase.data.generate.critique import judge_by_rule
+from afterbase.data.generate.critique import grade_by_rule
 from afterbase.data.generate.open_domains import reviewed_rows
 from afterbase.data.problems.problems import train_problems
 from afterbase.reward.build_judge import JudgeConfig, load_judge
@@ -47,20 +47,20 @@ class Judgements(Config):
     """Pairs whose answers differ more in length, in characters, are left out."""
 
 
-class Judges(Protocol):
-    """Gives `samples` judgements of each case."""
+class Grader(Protocol):
+    """What gives `samples` judgements of each case: a rule, or a judge."""
 
     def judgements(self, cases: Sequence[Case], samples: int) -> list[list[Judgement]]: ...
 
 
-class RubricJudges:
-    """Judges by rule (`data/generate/critique.py`), which are all of one mind."""
+class RubricGrader:
+    """The rule of `data/generate/critique.py`, which gives the same judgement each time."""
 
     def __init__(self, specs: Mapping[str, dict[str, Any]]) -> None:
         self._specs = specs
 
     def judgements(self, cases: Sequence[Case], samples: int) -> list[list[Judgement]]:
-        return [[judge_by_rule(case, self._specs[case.question])] * samples for case in cases]
+        return [[grade_by_rule(case, self._specs[case.question])] * samples for case in cases]
 
 
 def make_judgements(
@@ -85,12 +85,12 @@ def make_judgements(
         domain = batch[0].domain
         rows_of_people = reviewed_rows(domain) if domain in REVIEWED else []
         reviewed = {row["prompt"]: row["spec"] for row in rows_of_people}
-        judges: Judges = RubricJudges(reviewed | {p.prompt: p.spec for p in batch})
+        grader: Grader = RubricGrader(reviewed | {p.prompt: p.spec for p in batch})
         if judge is not None:
-            judges = load_judge(judge[0], judge[1], seed=seed)
-        made = judged_pairs(judges, matched, config, principles=principles, domain=domain, seed=seed)
-        made += judged_matches(judges, batch, matched, config, principles=principles)
-        samples = list({sample.id: sample for sample in made}.values())  # judges of one mind write the same twice
+            grader = load_judge(judge[0], judge[1], seed=seed)
+        made = judged_pairs(grader, matched, config, principles=principles, domain=domain, seed=seed)
+        made += judged_matches(grader, batch, matched, config, principles=principles)
+        samples = list({sample.id: sample for sample in made}.values())  # a rule writes the same twice
         kept = sum(s.dropped is None for s in samples)
         work.log(1, 1, pairs=len(rows), unanswered=unanswered, matched=len(matched), judgements=len(samples), kept=kept)
         if not kept:
@@ -124,16 +124,16 @@ def match_lengths(rows: Sequence[dict[str, str]], *, longest_ratio: float) -> li
 
 
 def judged_pairs(
-    judges: Judges, rows: Sequence[dict[str, str]], config: Judgements, *, principles: str, domain: str, seed: int
+    grader: Grader, rows: Sequence[dict[str, str]], config: Judgements, *, principles: str, domain: str, seed: int
 ) -> list[Sample]:
     """Comparisons of each pair and scores of its answers; dropped where they contradict the pair, or each other."""
     pairs = [(row["prompt"], row["chosen"], row["rejected"]) for row in rows]
     flips = [[reversed_order(q, (a, b), seed=seed, index=i) for i in range(config.comparisons)] for q, a, b in pairs]
     shown = [comparison(*pair, flip=flip) for pair, own in zip(pairs, flips, strict=True) for flip in own]
-    compared = iter([group[0] for group in judges.judgements(shown, 1)])
+    compared = iter([group[0] for group in grader.judgements(shown, 1)])
     cases = iter(shown)
     scored_cases = [Case(kind="score", question=q, answers=(text,)) for q, a, b in pairs for text in (a, b)]
-    scored = iter(judges.judgements(scored_cases, config.scores))
+    scored = iter(grader.judgements(scored_cases, config.scores))
     scores = iter(scored_cases)
     samples = []
     for own in flips:
@@ -155,17 +155,17 @@ def judged_pairs(
 
 
 def judged_matches(
-    judges: Judges, problems: Sequence[Problem], rows: Sequence[dict[str, str]], config: Judgements, *, principles: str
+    grader: Grader, problems: Sequence[Problem], rows: Sequence[dict[str, str]], config: Judgements, *, principles: str
 ) -> list[Sample]:
     """Whether either answer of a pair matches the right one, for problems that have one.
 
-    Dropped where the judges are not of one mind, or do not know the chosen answer for right.
+    Dropped where its judgements differ, or do not take the chosen answer for right.
     """
     golds = {p.prompt: p for p in problems if p.gold is not None}
     sides = [(golds[row["prompt"]], row[side], side) for row in rows for side in _SIDES if row["prompt"] in golds]
     cases = [Case(kind="match", question=p.prompt, answers=(answer,), gold=p.gold) for p, answer, _ in sides]
     samples = []
-    for case, (problem, _, side), group in zip(cases, sides, judges.judgements(cases, config.scores), strict=True):
+    for case, (problem, _, side), group in zip(cases, sides, grader.judgements(cases, config.scores), strict=True):
         vote = majority([judgement.verdict for judgement in group])
         clear = vote.winner is not None
         known = clear and (side, vote.winner) != ("chosen", "no")

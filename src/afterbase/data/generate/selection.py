@@ -34,7 +34,7 @@ _TURNING_BACK = re.compile(
 )
 _CHECKING = re.compile(r"\bcheck(?:ing)?:|\bdouble-check", re.I)
 _BEFORE = r"(?:=|≈|:|：|\b(?:is|are|be|get|gives?|equals|answer)\b|boxed\{|是|为|得|等于)[\s$*:：{\\(]{0,4}"
-_BEHIND = r"(?!\w|[.,]\d)"
+_AFTER = r"(?!\w|[.,]\d)"
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)|[。！？]\s?|\n")
 
 
@@ -97,7 +97,7 @@ def chain(text: str) -> str:
 def after_first_answer(text: str, answer: str) -> float | None:
     """Share of the chain that follows the first sentence which states the answer; None if none does."""
     thought = chain(text)
-    stated = re.search(_BEFORE + re.escape(answer) + _BEHIND, thought)
+    stated = re.search(_BEFORE + re.escape(answer) + _AFTER, thought)
     if stated is None:
         return None
     ends = _SENTENCE_END.search(thought, stated.end())

@@ -49,15 +49,15 @@ def alpha(units: Sequence[Unit], *, seed: int = 0) -> Agreement:
     counts_UC = np.array([[unit.count(c) for c in categories] for unit in rated], float)
     counts_PC, times_P = np.unique(counts_UC, axis=0, return_counts=True)
     sizes_P1 = counts_PC.sum(1, keepdims=True)
-    apart_P = (counts_PC * (sizes_P1 - counts_PC)).sum(1) / (sizes_P1[:, 0] - 1)
+    differ_P = (counts_PC * (sizes_P1 - counts_PC)).sum(1) / (sizes_P1[:, 0] - 1)
 
     def measure(weights_RP: NDArray[np.floating]) -> NDArray[np.floating]:
         totals_RC = weights_RP @ counts_PC
         n_R = totals_RC.sum(1)
         chance_R = (totals_RC * (n_R[:, None] - totals_RC)).sum(1)
-        return _one_minus((n_R - 1) * (weights_RP @ apart_P), chance_R)
+        return _one_minus((n_R - 1) * (weights_RP @ differ_P), chance_R)
 
-    return _with_interval(measure, times_P, apart_P > 0, seed)
+    return _with_interval(measure, times_P, differ_P > 0, seed)
 
 
 def kappa(pairs: Sequence[tuple[str, str]], *, seed: int = 0) -> Agreement:
@@ -72,14 +72,14 @@ def kappa(pairs: Sequence[tuple[str, str]], *, seed: int = 0) -> Agreement:
     counted = Counter(pairs)
     first_PC = np.array([[a == c for c in categories] for a, _ in counted], float)
     second_PC = np.array([[b == c for c in categories] for _, b in counted], float)
-    apart_P = np.array([a != b for a, b in counted], float)
+    differ_P = np.array([a != b for a, b in counted], float)
 
     def measure(weights_RP: NDArray[np.floating]) -> NDArray[np.floating]:
         n_R = weights_RP.sum(1)
         equal_by_chance_R = ((weights_RP @ first_PC) * (weights_RP @ second_PC)).sum(1)
-        return _one_minus(n_R * (weights_RP @ apart_P), n_R**2 - equal_by_chance_R)
+        return _one_minus(n_R * (weights_RP @ differ_P), n_R**2 - equal_by_chance_R)
 
-    return _with_interval(measure, np.array(list(counted.values()), int), apart_P > 0, seed)
+    return _with_interval(measure, np.array(list(counted.values()), int), differ_P > 0, seed)
 
 
 def pairs_of(units: Sequence[Unit], first: str, second: str) -> list[tuple[str, str]]:
@@ -106,12 +106,12 @@ def _one_minus(observed_R: NDArray[np.floating], expected_R: NDArray[np.floating
     return 1 - np.divide(observed_R, expected_R, out=np.full_like(expected_R, np.nan), where=defined_R)
 
 
-def _with_interval(measure: _Measure, times_P: NDArray[np.int64], apart_P: NDArray[np.bool_], seed: int) -> Agreement:
+def _with_interval(measure: _Measure, times_P: NDArray[np.int64], differ_P: NDArray[np.bool_], seed: int) -> Agreement:
     """The measure of all units, and the percentiles of it over resampled ones; `times_P` units look like each pattern.
 
     Resamples without a second category say nothing and are left out; if that is most of them, there is no interval.
     """
-    units, disagreements = int(times_P.sum()), int(times_P[apart_P].sum())
+    units, disagreements = int(times_P.sum()), int(times_P[differ_P].sum())
     value = measure(times_P[None] * 1.0)[0]
     resampled = measure(np.random.default_rng(seed).multinomial(units, times_P / units, _RESAMPLES) * 1.0)
     said = resampled[~np.isnan(resampled)]

@@ -56,7 +56,7 @@ class ReviewProgress:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pace:
+class ReviewRate:
     """One person's part: verdicts given, drafts that are left for them, and the median seconds of a verdict."""
 
     given: int

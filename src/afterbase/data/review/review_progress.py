@@ -4,7 +4,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from afterbase.data.review.agreement import alpha
 from afterbase.data.review.claims import left_for
-from afterbase.data.review.records import CONFLICT, DONE, OPEN, Pace, Refused, ReviewProgress
+from afterbase.data.review.records import CONFLICT, DONE, OPEN, Refused, ReviewProgress, ReviewRate
 from afterbase.data.review.review_policy import Review, shortfall
 from afterbase.data.review.review_tables import items, reviews, verdicts
 from afterbase.data.review.review_votes import units_of
@@ -54,7 +54,7 @@ def progress_of(connection: Connection, run: str, domain: str) -> ReviewProgress
     )
 
 
-def pace_of(connection: Connection, run: str, domain: str, reviewer: str, now: float) -> Pace:
+def review_rate_of(connection: Connection, run: str, domain: str, reviewer: str, now: float) -> ReviewRate:
     """How far one person is in a domain."""
     mine = (
         select(verdicts.c.seconds)
@@ -65,4 +65,4 @@ def pace_of(connection: Connection, run: str, domain: str, reviewer: str, now: f
     given = connection.scalar(select(func.count()).select_from(mine.subquery())) or 0
     last = sorted(connection.scalars(mine.order_by(verdicts.c.id.desc()).limit(_PACE_VERDICTS)))
     left = connection.scalar(select(func.count()).where(*left_for(run, domain, reviewer, now))) or 0
-    return Pace(given=given, left=left, seconds=last[len(last) // 2] if last else None)
+    return ReviewRate(given=given, left=left, seconds=last[len(last) // 2] if last else None)

@@ -20,10 +20,10 @@ from afterbase.data.review.agreement import Unit
 from afterbase.data.review.claims import claim, next_for, release
 from afterbase.data.review.people import enlist, people_of, withdraw, withdrawals
 from afterbase.data.review.recorded_decisions import Outcome
-from afterbase.data.review.records import CONFLICT, OPEN, Item, Pace, Refused, ReviewProgress, Vote, item_of
+from afterbase.data.review.records import CONFLICT, OPEN, Item, Refused, ReviewProgress, ReviewRate, Vote, item_of
 from afterbase.data.review.replace_queue import replace_queue
 from afterbase.data.review.review_policy import Review
-from afterbase.data.review.review_progress import pace_of, policy_of, progress_of, review_of
+from afterbase.data.review.review_progress import policy_of, progress_of, review_of, review_rate_of
 from afterbase.data.review.review_queue import Place
 from afterbase.data.review.review_tables import connect, items, reviews, skips, sqlite_url, verdicts
 from afterbase.data.review.review_votes import (
@@ -200,10 +200,10 @@ class ReviewStore:
         with self.engine.connect() as connection:
             return progress_of(connection, self.run, domain)
 
-    def pace(self, domain: str, reviewer: str) -> Pace:
+    def pace(self, domain: str, reviewer: str) -> ReviewRate:
         """How far one person is in a domain."""
         with self.engine.connect() as connection:
-            return pace_of(connection, self.run, domain, reviewer, self.clock())
+            return review_rate_of(connection, self.run, domain, reviewer, self.clock())
 
     def item(self, domain: str, id: int) -> Item:
         """One draft with its votes, whoever may see them; Refused where there is none."""

@@ -19,7 +19,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from afterbase.core.errors import UserError
 from afterbase.model.decoding.decode_deepseek_v3 import States
-from afterbase.model.decoding.decode_llama import attention_behind, causal_attention, key_value_layout
+from afterbase.model.decoding.decode_llama import attention_to_cached, causal_attention, key_value_layout
 from afterbase.model.decoding.latent_cache import Attend, LatentCache
 from afterbase.model.families import attention_window, rope_turn
 from afterbase.model.head import Head, measure_head, output_layer, trunk
@@ -81,7 +81,7 @@ class AnyDecoder:
         """A prompt's tokens from `start` on, behind what is cached of it so far; what is cached of them is written
         there."""
         end = start + len(tokens)
-        return self._run(torch.tensor(tokens), torch.arange(start, end), attention_behind(cached_LWD, start, end))
+        return self._run(torch.tensor(tokens), torch.arange(start, end), attention_to_cached(cached_LWD, start, end))
 
     @torch.inference_mode()
     def feed(self, tokens_M: Tensor, cache: LatentCache) -> States:

@@ -140,7 +140,7 @@ class LlamaDecoder:
         there."""
         end = start + len(tokens)
         self._extend_rotation(end)
-        return self._run(torch.tensor(tokens), torch.arange(start, end), attention_behind(cached_LWD, start, end))
+        return self._run(torch.tensor(tokens), torch.arange(start, end), attention_to_cached(cached_LWD, start, end))
 
     @torch.inference_mode()
     def feed(self, tokens_M: Tensor, cache: LatentCache) -> States:
@@ -231,7 +231,7 @@ def causal_attention(query_MHD: Tensor, cached_MD: Tensor, lengths: Sequence[int
     return torch.cat(outputs)
 
 
-def attention_behind(cached_LWD: Tensor, start: int, end: int) -> Attend:
+def attention_to_cached(cached_LWD: Tensor, start: int, end: int) -> Attend:
     """Attention of the tokens from `start` to `end` to themselves and all before, which are cached."""
     seen_MW = torch.ones(end - start, end, dtype=torch.bool).tril_(start)
 

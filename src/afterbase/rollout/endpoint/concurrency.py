@@ -23,32 +23,32 @@ class Concurrency:
     To be used within one event loop.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.limit = min(_FIRST_LIMIT, most)
+    def __init__(self, maximum: int) -> None:
+        self._max = maximum
+        self.limit = min(_FIRST_LIMIT, maximum)
         self._running = 0
-        self._room = asyncio.Condition()
+        self._changed = asyncio.Condition()
         self._closed_until = 0.0
         self._decreases = 0
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[int]:
         """Wait for a turn and hold it; gives what `overloaded` wants to know."""
-        async with self._room:
-            await self._room.wait_for(lambda: self._running < int(self.limit))
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._running < int(self.limit))
             self._running += 1
         try:
             while (wait := self._closed_until - asyncio.get_running_loop().time()) > 0:
                 await asyncio.sleep(wait)
             yield self._decreases
         finally:
-            async with self._room:
+            async with self._changed:
                 self._running -= 1
-                self._room.notify_all()
+                self._changed.notify_all()
 
     def succeeded(self) -> None:
         """Double the limit a round until the first overload, and raise it by one a round from then on."""
-        self.limit = min(self._most, self.limit + (1 / self.limit if self._decreases else 1))
+        self.limit = min(self._max, self.limit + (1 / self.limit if self._decreases else 1))
 
     def overloaded(self, turn: int, *, retry_after: float | None) -> None:
         """Halve the limit, once for all the requests that were under way together; let nobody ask for a while."""

@@ -71,8 +71,8 @@ def _written(message: dict[str, Any]) -> tuple[str, str | None]:
             thoughts.append(_thought(part))
         else:
             raise ValueError(f"a part of type {str(part.get('type'))[:80]}")
-    apart = message.get("reasoning_content") or message.get("reasoning")
-    thoughts += [_thought(apart)] if apart else []
+    reasoning_field = message.get("reasoning_content") or message.get("reasoning")
+    thoughts += [_thought(reasoning_field)] if reasoning_field else []
     refusal = message.get("refusal")
     text = "".join(texts) or (refusal if isinstance(refusal, str) else "")
     return _characters(text), _characters("".join(thoughts)) or None

@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect
 
 from afterbase.core.http.allowed_hosts import LOOPBACK, AllowedHosts
 from afterbase.core.http.json_pieces import json_text
-from afterbase.core.http.request_guard import Body, Guard, Refusal, Rules
+from afterbase.core.http.request_guard import Body, Guard, Refusal, RequestLimits
 from afterbase.core.sanitize import sanitized
 from afterbase.core.secret_masking import masked
 from afterbase.model.load import LanguageModel
@@ -38,7 +38,7 @@ _SEEDS = 2**63
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 # A context of 262,144 tokens as ids or as text; JSON is read in one go, as others wait.
-_BODY = Body(most_bytes=4 << 20, most_values=1 << 19)
+_BODY = Body(max_bytes=4 << 20, max_values=1 << 19)
 
 
 def create_app(
@@ -65,7 +65,7 @@ def create_app(
         api.engine.stop()
         api.validator.close()
 
-    rules = Rules(
+    limits = RequestLimits(
         render_refusal=render_refusal,
         names=names,
         token=token,
@@ -73,7 +73,7 @@ def create_app(
         bodies={"/v1/chat/completions": _BODY, "/v1/completions": _BODY},
     )
     app = FastAPI(title="afterbase", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
-    app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]  # ASGI's types are written in several ways
+    app.add_middleware(Guard, limits=limits)  # type: ignore[arg-type]  # ASGI's types are written in several ways
     app.add_exception_handler(ApiError, _send_refusal)
     app.add_exception_handler(HTTPException, _say_http)
     app.add_exception_handler(Exception, _say_fault)

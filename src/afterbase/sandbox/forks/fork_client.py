@@ -80,14 +80,14 @@ class ForkLimits:
 class Server:
     """Where orders go: a fork server, or a fork of it that holds what its own forks have in common."""
 
-    def __init__(self, door: socket.socket) -> None:
-        self._door = door
+    def __init__(self, orders: socket.socket) -> None:
+        self._orders = orders
 
-    def run(self, request: Mapping[str, Any], limits: ForkLimits, *, heard: bool = False) -> ForkEnd:
-        """One fork from its start to its end; `heard`: what it prints is counted. ChildProcessError if no server is."""
+    def run(self, request: Mapping[str, Any], limits: ForkLimits, *, count_output: bool = False) -> ForkEnd:
+        """One fork, with a limit on what it prints if `count_output`. ChildProcessError if no server is there."""
         with _Pipes() as pipes:
             pipes.add("report")
-            if heard:
+            if count_output:
                 pipes.add("noise")
             fork = self._order(request, limits, pipes)
             return fork.end(fork.read(pipes), pipes)
@@ -109,25 +109,25 @@ class Server:
                 fork.end(fault, pipes)
 
     def _order(
-        self, request: Mapping[str, Any], limits: ForkLimits, pipes: "_Pipes", door: socket.socket | None = None
+        self, request: Mapping[str, Any], limits: ForkLimits, pipes: "_Pipes", orders: socket.socket | None = None
     ) -> "_Fork":
-        order = {"hold": door is not None, "memory_bytes": limits.memory_bytes, "cpu_seconds": limits.cpu_seconds}
+        order = {"hold": orders is not None, "memory_bytes": limits.memory_bytes, "cpu_seconds": limits.cpu_seconds}
         ends = [pipes.end("noise"), pipes.end("report"), pipes.file(json.dumps(request).encode())]
         try:
-            sent = [*ends, *([door.detach()] if door is not None else [])]
+            sent = [*ends, *([orders.detach()] if orders is not None else [])]
             pipes.ends += sent[3:]
-            socket.send_fds(self._door, [json.dumps(order).encode()], sent)
+            socket.send_fds(self._orders, [json.dumps(order).encode()], sent)
         except OSError as error:
             raise ChildProcessError("the server is dead") from error
         pipes.close_ends()
-        return _Fork(self._door, limits)
+        return _Fork(self._orders, limits)
 
 
 class Holder(Server):
     """A server that holds what its request said; `told` is what it reported of that."""
 
-    def __init__(self, door: socket.socket, told: ForkEnd) -> None:
-        super().__init__(door)
+    def __init__(self, orders: socket.socket, told: ForkEnd) -> None:
+        super().__init__(orders)
         self.told = told
 
 
@@ -138,7 +138,7 @@ class ForkServer:
         # -P: no module of this folder may stand in for one of the standard library.
         self._command = [sys.executable, "-S", "-s", "-P", str(_SERVER), work.module, work.kind, *_folders(work)]
         self._process: subprocess.Popen[bytes] | None = None
-        self._door: socket.socket | None = None
+        self._orders: socket.socket | None = None
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -160,8 +160,8 @@ class ForkServer:
             self._end()
 
     def _started(self) -> Server:
-        if self._door is None:
-            self._door, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        if self._orders is None:
+            self._orders, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with there:
                 # Hashes are fixed, so the order of a set of strings, and with it a verdict, is the same in each server.
                 self._process = subprocess.Popen(
@@ -173,7 +173,7 @@ class ForkServer:
                     cwd="/",
                     start_new_session=True,
                 )
-            greeting = _received(self._door, _START_SECONDS)
+            greeting = _received(self._orders, _START_SECONDS)
             if greeting.startswith(FAULT):
                 raise UserError(
                     "what a model wrote is run and scored in isolation or not at all",
@@ -182,12 +182,12 @@ class ForkServer:
                 )
             if greeting != READY:
                 raise ChildProcessError("the server is dead")
-        return Server(self._door)
+        return Server(self._orders)
 
     def _end(self) -> None:
-        if self._door is not None:
-            self._door.close()
-            self._door = None
+        if self._orders is not None:
+            self._orders.close()
+            self._orders = None
         if self._process is not None:
             # The group first, the reaping second: until the leader is reaped its number cannot belong to somebody else.
             with contextlib.suppress(ProcessLookupError):
@@ -240,8 +240,8 @@ class _Pipes(contextlib.AbstractContextManager["_Pipes"]):
 class _Fork:
     """A fork that has been ordered."""
 
-    def __init__(self, door: socket.socket, limits: ForkLimits) -> None:
-        self._door = door
+    def __init__(self, orders: socket.socket, limits: ForkLimits) -> None:
+        self._orders = orders
         self._limits = limits
         self._start = time.monotonic()
         self._pid: int | None = None
@@ -251,7 +251,7 @@ class _Fork:
         """Take in what it writes, until it has closed its ends; the fault, if it is late or too loud."""
         poll, still_open = select.poll(), {*pipes.ours}
         deadline = self._start + self._limits.wall_seconds
-        for descriptor in (*still_open, self._door.fileno()):
+        for descriptor in (*still_open, self._orders.fileno()):
             poll.register(descriptor, select.POLLIN)
         while still_open:
             events = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
@@ -263,8 +263,8 @@ class _Fork:
                 if time.monotonic() >= deadline:
                     return Fault.TIMEOUT
             for descriptor, _ in events:
-                if descriptor == self._door.fileno():
-                    self._hear(0)
+                if descriptor == self._orders.fileno():
+                    self._receive(0)
                     if self._ended is not None:
                         poll.unregister(descriptor)
                     continue
@@ -282,9 +282,9 @@ class _Fork:
         """Have it killed if it lives on, which it does alone: it has nothing more to say; then what became of it."""
         if self._ended is None:
             with contextlib.suppress(OSError):
-                self._door.send(END)
+                self._orders.send(END)
         while self._ended is None:
-            self._hear(_END_SECONDS)
+            self._receive(_END_SECONDS)
         status, seconds, killed = self._ended
         report = bytes(pipes.texts["report"])
         if report[:1] != b"+":
@@ -297,8 +297,8 @@ class _Fork:
                 fault = Fault.SANDBOX if signalled == signal.SIGKILL and not killed else Fault.CRASH
         return ForkEnd(fault, report[1:])
 
-    def _hear(self, seconds: float) -> None:
-        message = _received(self._door, seconds)
+    def _receive(self, seconds: float) -> None:
+        message = _received(self._orders, seconds)
         if len(message) == STARTED.size:
             (self._pid,) = STARTED.unpack(message)
         elif len(message) == ENDED.size:
@@ -315,14 +315,14 @@ class _Fork:
             return float("inf")
 
 
-def _received(door: socket.socket, seconds: float) -> bytes:
+def _received(orders: socket.socket, seconds: float) -> bytes:
     """The next message; empty if there is nobody. ChildProcessError if none comes in time."""
     poll = select.poll()
-    poll.register(door, select.POLLIN)
+    poll.register(orders, select.POLLIN)
     if not poll.poll(seconds * 1000):
         raise ChildProcessError("the server is late")
     try:
-        return door.recv(1 << 10)
+        return orders.recv(1 << 10)
     except ConnectionError:
         return b""
 

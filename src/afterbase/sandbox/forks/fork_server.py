@@ -44,7 +44,7 @@ _PR_SET_PDEATHSIG = 1
 READY, FAULT, END = b"ready", b"fault ", b"end"
 STARTED = struct.Struct("i")  # a fork's process
 ENDED = struct.Struct("id?")  # its wait status, its processor seconds, and whether its asker had it killed
-_NOWHERE, _REPORT, _REQUEST, _DOOR = 0, 3, 4, 5  # a fork's descriptors; 1 and 2 take what is printed
+_NOWHERE, _REPORT, _REQUEST, _ORDERS = 0, 3, 4, 5  # a fork's descriptors; 1 and 2 take what is printed
 
 _ALLOWED = {
     "read": 0, "write": 1, "close": 3, "stat": 4, "fstat": 5, "lstat": 6, "poll": 7, "lseek": 8, "mmap": 9,
@@ -147,7 +147,7 @@ def _hold(work: Any, seccomp: bytes) -> None:
     _write(b"+" + told)
     os.dup2(_NOWHERE, _REPORT)
     gc.freeze()
-    serve(socket.socket(fileno=_DOOR), work, held, seccomp)
+    serve(socket.socket(fileno=_ORDERS), work, held, seccomp)
 
 
 def _fork(order: dict[str, Any], sources: list[int], work: Any, held: Any, seccomp: bytes) -> NoReturn:
@@ -161,10 +161,10 @@ def _fork(order: dict[str, Any], sources: list[int], work: Any, held: Any, secco
         os._exit(0)
 
 
-def serve(door: socket.socket, work: Any, held: Any, seccomp: bytes) -> None:
+def serve(orders: socket.socket, work: Any, held: Any, seccomp: bytes) -> None:
     """Take orders one after the other until the other side closes its end."""
     while True:
-        message, sources, *_ = socket.recv_fds(door, 1 << 10, 4)
+        message, sources, *_ = socket.recv_fds(orders, 1 << 10, 4)
         if not message:
             return
         if message == END:
@@ -174,23 +174,23 @@ def serve(door: socket.socket, work: Any, held: Any, seccomp: bytes) -> None:
             _fork(json.loads(message), sources, work, held, seccomp)
         for source in sources:
             os.close(source)
-        door.send(STARTED.pack(pid))
-        killed = _wait(pid, door)
+        orders.send(STARTED.pack(pid))
+        killed = _wait(pid, orders)
         _, status, usage = os.wait4(pid, 0)
-        door.send(ENDED.pack(status, usage.ru_utime + usage.ru_stime, killed))
+        orders.send(ENDED.pack(status, usage.ru_utime + usage.ru_stime, killed))
 
 
-def _wait(pid: int, door: socket.socket) -> bool:
+def _wait(pid: int, orders: socket.socket) -> bool:
     """Until the fork has ended, or its asker has had enough of it or is gone; whether it lived then, and was killed."""
     poll, process = select.poll(), os.pidfd_open(pid)
     poll.register(process, select.POLLIN)
-    poll.register(door, select.POLLIN)
+    poll.register(orders, select.POLLIN)
     ready = {descriptor for descriptor, _ in poll.poll()}
     os.close(process)
     killed = process not in ready
     if killed:
         os.kill(pid, signal.SIGKILL)
-    if door.fileno() in ready and door.recv(1 << 10) != END:
+    if orders.fileno() in ready and orders.recv(1 << 10) != END:
         os._exit(1)
     return killed
 
@@ -198,7 +198,7 @@ def _wait(pid: int, door: socket.socket) -> bool:
 def main() -> None:
     """Load, lock up, and serve the socket that is standard input; arguments: module, kind of work, package folders."""
     module, kind, *packages = sys.argv[1:]
-    door = socket.socket(fileno=os.dup(0))
+    orders = socket.socket(fileno=os.dup(0))
     os.dup2(os.open(os.devnull, os.O_RDWR), _NOWHERE)
     sys.path.append(str(Path(__file__).parents[3]))
     work = importlib.import_module(module)
@@ -209,13 +209,13 @@ def main() -> None:
         work.load(kind)
         confine()
     except OSError as error:
-        door.send(FAULT + str(error.strerror).encode())
+        orders.send(FAULT + str(error.strerror).encode())
         return
     gc.collect()
     gc.freeze()
     seccomp = seccomp_filter()
-    door.send(READY)
-    serve(door, work, None, seccomp)
+    orders.send(READY)
+    serve(orders, work, None, seccomp)
 
 
 if __name__ == "__main__":

@@ -81,11 +81,11 @@ def _train(work: Workspace, sft: Artifact, preferences: Artifact, config: Reward
             numbers = {"loss": round(loss, 4), "accuracy": round(accuracy, 4), "tokens": count_tokens(steps[step])}
             loop.update(numbers, describe(steps[step]))
             if loop.exports:
-                loop.score(examine(rm, held_out, config.row_tokens, forward)["held_out_loss"])
+                loop.score(measure_ranking(rm, held_out, config.row_tokens, forward)["held_out_loss"])
     report = {"training_pairs": len(training), "held_out_pairs": len(held_out)}
     _, report["unanswered"] = answered_pairs(preferences)
     report["too_long"] = count_left_out(preferences, pairs) - report["unanswered"]
-    report |= examine(rm, held_out, config.row_tokens, forward)
+    report |= measure_ranking(rm, held_out, config.row_tokens, forward)
     work.show(len(steps), len(steps), held_out_accuracy=round(report["held_out_accuracy"], 3))
     (work.payload / "accuracy.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
     save_reward_model(rm, work.payload)
@@ -109,7 +109,9 @@ def accumulate(
 
 
 @torch.no_grad()
-def examine(rm: RewardModel, pairs: Sequence[Pair], row_tokens: int, forward: Forward = direct) -> dict[str, float]:
+def measure_ranking(
+    rm: RewardModel, pairs: Sequence[Pair], row_tokens: int, forward: Forward = direct
+) -> dict[str, float]:
     """Accuracy (ties are wrong), mean loss, and mean confidence: the probability it gives to the side it prefers.
 
     A calibrated model is right as often as it is confident.

@@ -66,8 +66,8 @@ def judge(cases: list[Case]) -> list[tuple[bool | None, str]]:
 def _compared(server: ForkServer, case: Case) -> tuple[bool | None, str]:
     request = {**case.model_dump(exclude={"kind", "expected"}), "kind": "texts"}
     for _ in range(2):
-        with contextlib.suppress(ChildProcessError), server.serving() as door:
-            ended = door.run(request, _LIMITS)
+        with contextlib.suppress(ChildProcessError), server.serving() as forks:
+            ended = forks.run(request, _LIMITS)
             if ended.fault is None:
                 said = json.loads(ended.report)
                 return (None, f"verifier_error: {said['error']}") if "error" in said else (said["match"], "math-verify")

@@ -60,7 +60,7 @@ def spoken(text: str) -> list[Spoken]:
     for script in SHARED:
         places = [(i, j) for i, s in enumerate(read) for j, (kind, _) in enumerate(s) if kind == script]
         if places:
-            found |= _told_apart(read, places, script)
+            found |= _identified(read, places, script)
     japanese = speaks_japanese(read)
     out = []
     for i, sentence in enumerate(read):
@@ -81,7 +81,7 @@ def spoken(text: str) -> list[Spoken]:
     return out
 
 
-def _told_apart(
+def _identified(
     read: Sequence[Sentence], places: list[tuple[int, int]], script: str
 ) -> dict[tuple[int, int], tuple[str, bool, bool]]:
     """(language, whether a function word, whether a name) of the words at the places, which are all of one script."""

@@ -45,7 +45,7 @@ from afterbase.verify.mathematics.formula import value
 from afterbase.verify.mathematics.nearness import differ, real
 from afterbase.verify.mathematics.quantities import KNOWN, RADIAN, Unit, alike
 from afterbase.verify.mathematics.sides import is_applied
-from afterbase.verify.mathematics.signs import denies, one_says_and_the_other_or, relations, same_letters
+from afterbase.verify.mathematics.signs import denies, differ_in_connective, relations, same_letters
 from afterbase.verify.mathematics.spelling import normal, spelled
 from afterbase.verify.mathematics.units import measured, read_as_unit
 
@@ -78,7 +78,7 @@ def same(gold: str, answer: str, decide: Decide = _undecided) -> bool | None:
         return True
     if _WHOLE.fullmatch(right) and _WHOLE.fullmatch(got):
         return int(right) == int(got)
-    if one_says_and_the_other_or(gold, answer):
+    if differ_in_connective(gold, answer):
         return False
     by_words = same_words(right, got)
     if by_words is not None:
@@ -134,7 +134,7 @@ class _Comparer:
 
     def forms(self, right: Form, got: Form) -> bool | None:
         """The verdict by the kinds of the two; of other pairs of kinds none is the same."""
-        right, got = _alone(right), _alone(got)
+        right, got = _without_brackets(right), _without_brackets(got)
         if isinstance(right, Equation) or isinstance(got, Equation):
             return self._equations(right, got)
         if isinstance(right, Reals) or isinstance(got, Reals):
@@ -358,7 +358,7 @@ class _Comparer:
         return self._arithmetic.times(terms, factor)
 
 
-def _alone(form: Form) -> Form:
+def _without_brackets(form: Form) -> Form:
     """A list of one is that one."""
     return form.items[0] if isinstance(form, Collection) and len(form.items) == 1 else form
 

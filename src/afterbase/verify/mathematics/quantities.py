@@ -104,7 +104,7 @@ LETTERS = {letter: KNOWN[letter] for letter in "msghLlNJWVAK"} | {"C": _CELSIUS,
 
 _TOKEN = re.compile(r"[$¢£€¥₹]|[a-zA-Z]+|\^\s*\{?\s*(-?\d+)|(?<=[a-z])([23])(?!\d)|/")
 _BEFORE = {"square": 2, "sq": 2, "cubic": 3, "cu": 3}
-_BEHIND = {"squared": 2, "cubed": 3}
+_AFTER = {"squared": 2, "cubed": 3}
 _SAY_NOTHING = frozenset(["of", "the", "a", "each", "total", "left", "away"])
 _MOST_PARTS, _LARGEST_POWER = 6, 6
 
@@ -118,7 +118,7 @@ def unit(words: str) -> Unit | None:
         said = token.group()
         small = said.lower()
         following = tokens[place + 1].group().lower() if place + 1 < len(tokens) else ""
-        raised = _BEHIND.get(small) or int(token[1] or token[2] or 0)
+        raised = _AFTER.get(small) or int(token[1] or token[2] or 0)
         if said == "/" or small == "per":
             sign = -1
         elif small in _BEFORE:

@@ -37,7 +37,7 @@ def union(intervals: Sequence[Interval]) -> Region:
     for interval in sorted(intervals, key=lambda one: (one.low.about, one.low_open)):
         if _is_empty(interval):
             continue
-        if not out or _apart(out[-1], interval):
+        if not out or _disjoint(out[-1], interval):
             out.append(interval)
             continue
         last = out[-1]
@@ -74,7 +74,7 @@ def _is_empty(interval: Interval) -> bool:
     return interval.low.about > interval.high.about
 
 
-def _apart(left: Interval, right: Interval) -> bool:
+def _disjoint(left: Interval, right: Interval) -> bool:
     if _same(left.high, right.low):
         return left.high_open and right.low_open
     return left.high.about < right.low.about

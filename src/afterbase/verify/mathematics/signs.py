@@ -23,9 +23,9 @@ def relations(text: str) -> set[str]:
     return set(_RELATES.findall(text))
 
 
-def one_says_and_the_other_or(one: str, other: str) -> bool:
+def differ_in_connective(one: str, other: str) -> bool:
     r"""p \land q is not p \lor q, though a list may be given by "and" or by "or"."""
-    return {_says_and(one), _says_and(other)} == {True, False}
+    return {_is_conjunction(one), _is_conjunction(other)} == {True, False}
 
 
 def same_letters(right: str, got: str) -> bool | None:
@@ -37,7 +37,7 @@ def same_letters(right: str, got: str) -> bool | None:
     return one[2] == other[2] or (one[1] is not None and one[2] == other[2][::-1])
 
 
-def _says_and(text: str) -> bool | None:
+def _is_conjunction(text: str) -> bool | None:
     """Whether the signs of logic in it are all "and", or (False) all "or"; None without, or with both."""
     if text.isascii() and "\\" not in text:
         return None

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from afterbase.core.sanitize import sanitized
 from afterbase.data.review.agreement import Agreement, alpha, by_pair, by_reviewer
-from afterbase.data.review.records import Item, Pace, ReviewProgress
+from afterbase.data.review.records import Item, ReviewProgress, ReviewRate
 from afterbase.data.review.review_store import ReviewStore
 from afterbase.data.review.web import access
 from afterbase.data.review.web.changes import words
@@ -129,7 +129,7 @@ class Pages:
         return _spoken(self._store.pace(domain, name))
 
 
-def _spoken(pace: Pace) -> dict[str, Any]:
+def _spoken(pace: ReviewRate) -> dict[str, Any]:
     """Numbers of a pace as the pages say them."""
     known = pace.seconds if pace.given >= _PACE_FROM else None
     rate = f"{3600 / known:.0f} an hour" if known else None

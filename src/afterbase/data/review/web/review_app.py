@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from afterbase.core.http.allowed_hosts import LOOPBACK, AllowedHosts
-from afterbase.core.http.request_guard import Body, Guard, Refusal, RenderRefusal, Rules
+from afterbase.core.http.request_guard import Body, Guard, Refusal, RenderRefusal, RequestLimits
 from afterbase.data.review.records import Refused
 from afterbase.data.review.review_policy import Review
 from afterbase.data.review.review_store import ReviewStore
@@ -115,16 +115,16 @@ def create_app(store: ReviewStore, names: AllowedHosts = LOOPBACK) -> FastAPI:
     site = Site(store, secret, Pages(store, secret))
     app = FastAPI(title="afterbase review", docs_url=None, redoc_url=None, openapi_url=None)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    rules = Rules(
+    limits = RequestLimits(
         render_refusal=say_as(site.pages),
         names=names,
         # Streamed: who sends a form is known by the cookie, and looked at before it is read.
-        bodies={"/sign-in": Body(most_bytes=_SIGN_IN_BYTES, kind=_FORM, streamed=True)},
-        other=Body(most_bytes=access.MOST_BYTES, kind=_FORM, streamed=True),
+        bodies={"/sign-in": Body(max_bytes=_SIGN_IN_BYTES, kind=_FORM, streamed=True)},
+        other=Body(max_bytes=access.MOST_BYTES, kind=_FORM, streamed=True),
         headers=_HEADERS,
         total_seconds=_TOTAL_SECONDS,
     )
-    app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]  # ASGI's types are written in several ways
+    app.add_middleware(Guard, limits=limits)  # type: ignore[arg-type]  # ASGI's types are written in several ways
     for add in (_add_signing_in, _add_pages, _add_changes, _add_problems):
         add(app, site)
     return app

@@ -93,19 +93,19 @@ def _steps(slope_SK: np.ndarray, curvature_SKK: np.ndarray, b_SK: np.ndarray) ->
     If no sign changes on the way, d solves a linear system in the features that are not 0 or will not stay so.
     """
     sign_SK = np.where(b_SK == 0, -np.sign(slope_SK) * (np.abs(slope_SK) > 1), np.sign(b_SK))
-    asleep_SK = sign_SK == 0
-    any_asleep = asleep_SK.any()
+    inactive_SK = sign_SK == 0
+    any_inactive = inactive_SK.any()
     system_SKK, pull_SK = curvature_SKK, slope_SK + sign_SK
-    if any_asleep:
-        system_SKK = np.where(asleep_SK[:, :, None] | asleep_SK[:, None], np.eye(b_SK.shape[1]), curvature_SKK)
-        pull_SK = np.where(asleep_SK, 0, pull_SK)
+    if any_inactive:
+        system_SKK = np.where(inactive_SK[:, :, None] | inactive_SK[:, None], np.eye(b_SK.shape[1]), curvature_SKK)
+        pull_SK = np.where(inactive_SK, 0, pull_SK)
     try:
         d_SK = -np.linalg.solve(system_SKK, pull_SK[:, :, None])[:, :, 0]
     except np.linalg.LinAlgError:
         d_SK = np.full(b_SK.shape, np.nan)
     right_SK = sign_SK * (b_SK + d_SK) > 0
-    if any_asleep:
-        right_SK |= asleep_SK & (np.abs(slope_SK + (curvature_SKK @ d_SK[:, :, None])[:, :, 0]) <= 1)
+    if any_inactive:
+        right_SK |= inactive_SK & (np.abs(slope_SK + (curvature_SKK @ d_SK[:, :, None])[:, :, 0]) <= 1)
     if not right_SK.all():
         for s in np.flatnonzero(~right_SK.all(axis=1)):
             d_SK[s] = _step_by_feature(slope_SK[s].tolist(), curvature_SKK[s].tolist(), b_SK[s].tolist())

@@ -65,7 +65,7 @@ class Problem:
 
 def program(problem: Problem, response: str) -> str:
     """The source to build and run."""
-    tests = _telling(problem)
+    tests = _reporting(problem)
     code = _code(problem, response)
     if code is None:
         return _finished(problem, f"{problem.prompt}{_completion(problem, response)}\n{tests}")
@@ -132,7 +132,7 @@ def _without_closing(tests: str) -> str:
     return re.sub(r"\A\s*\}", "", tests)
 
 
-def _telling(problem: Problem) -> str:
+def _reporting(problem: Problem) -> str:
     """The tests, with the word at their end that says that all have passed."""
     say, tests = _SAY[problem.language], problem.tests.rstrip()
     if problem.language in ("javascript", "typescript", "php", "bash"):

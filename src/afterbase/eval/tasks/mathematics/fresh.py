@@ -25,7 +25,7 @@ def items(folder: Folder) -> list[Item]:
     groups = []
     for family in FAMILIES:
         config = Family(family=family, train=1, test=EACH, answer_by=["box", "answer_is"])
-        _, problems = family_problems(family, config, _apart(family, folder.seed))
+        _, problems = family_problems(family, config, _hashed_seed(family, folder.seed))
         groups.append(
             [
                 Item(
@@ -41,7 +41,7 @@ def items(folder: Folder) -> list[Item]:
     return [item for row in zip(*groups, strict=True) for item in row]
 
 
-def _apart(family: str, seed: int) -> int:
+def _hashed_seed(family: str, seed: int) -> int:
     """31 bits: reasoning-gym counts on from its seed, so that neighbouring ones share most problems."""
     return int.from_bytes(hashlib.sha256(f"{family}/{seed}".encode()).digest()[:4], "little") >> 1
 

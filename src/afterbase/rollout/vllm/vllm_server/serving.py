@@ -35,7 +35,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from afterbase.core.http.allowed_hosts import LOOPBACK, AllowedHosts
-from afterbase.core.http.request_guard import Body, Guard, Receive, Refusal, Refused, Rules, Scope, Send
+from afterbase.core.http.request_guard import Body, Guard, Receive, Refusal, Refused, RequestLimits, Scope, Send
 from afterbase.core.temporary_folders import scratch_folder
 from afterbase.rollout.vllm.vllm_server.request_checks import (
     Shape,
@@ -52,8 +52,8 @@ _ALIVE_SECONDS = 1.0
 _PIECE = 1 << 22
 _MOST_WAITING = 64
 _SPARE_BYTES = 256 << 20  # of the disk, beside what an update needs
-_WEIGHTS = Body(most_bytes=1 << 42, kind="application/octet-stream", streamed=True)
-_TEXTS = Body(most_bytes=64 << 20, most_values=1 << 24)
+_WEIGHTS = Body(max_bytes=1 << 42, kind="application/octet-stream", streamed=True)
+_TEXTS = Body(max_bytes=64 << 20, max_values=1 << 24)
 _TOTAL_SECONDS = 86_400.0
 
 
@@ -135,10 +135,10 @@ class Server:
         self._shape = Shape(vocabulary=self._described["vocabulary"], context=self._described["context"])
         self._receiving = False
         bodies = {"/update": _WEIGHTS, "/score": _TEXTS, "/generate": _TEXTS}
-        rules = Rules(
+        limits = RequestLimits(
             render_refusal=render_refusal, names=names, token=token, bodies=bodies, total_seconds=_TOTAL_SECONDS
         )
-        self.app = Guard(self._app, rules)
+        self.app = Guard(self._app, limits)
 
     # --- the main thread ------------------------------------------------------------------------------------------
 

@@ -19,8 +19,12 @@ STAGES = (
     "data.generate.rejection_sampling.curate",
     "eval.held_out.evaluate",
     "data.generate.open_domains.review_open",
+    "data.mixture.mix",
     "data.generate.preferences.make_preferences",
+    "data.generate.judgements.make_judgements",
+    "train.preference.generative_reward_model.train_generative_reward_model",
     "train.preference.reward_model.train_reward_model",
+    "eval.reward_model_exam.examine_reward",
     "train.preference.preference_pairs.make_reference_logps",
     "train.preference.dpo.train_dpo",
     "train.preference.kto.train_kto",
@@ -58,7 +62,7 @@ def test_the_stages_run_one_after_the_other(tmp_path: Path, monkeypatch: pytest.
     made: dict[str, Any] = {}
     for name in STAGES:
         made |= run(name, made)
-    assert {"base", "sft", "expert", "curated", "reward", "dpo", "kto"} <= set(made)
+    assert {"base", "sft", "expert", "curated", "reward", "judge", "dpo", "kto"} <= set(made)
 
 
 @pytest.mark.parametrize("name", [name for name in examples() if name not in STAGES])

@@ -98,6 +98,13 @@ def examine_reward(
 
     `judge` is None for a scalar model; `pairs` are of the problems' test split. Limits are no part of the key: the same
     examination is held against others without being repeated.
+
+    >>> from afterbase.data.generate.draft_pairs import DraftPairs, make_draft_pairs
+    >>> held_out = make_draft_pairs(store, "held-out pairs", sft, chat, "test", DraftPairs(samples=0), seed=0)
+    >>> limits = Examination(pairs=10, max_failed=0.1)
+    >>> examined_reward = examine_reward(store, "the model", reward, None, held_out, chat, limits, seed=0)
+    >>> read_examination(examined_reward)["n"]
+    2
     """
 
     def make(work: Workspace) -> None:

@@ -136,7 +136,16 @@ class Reply:
 
 
 class ChatModel(Protocol):
-    """Answers requests, many at once; the same seed gives the same text where the model's side keeps to it."""
+    """Answers requests, many at once; the same seed gives the same text where the model's side keeps to it.
+
+    >>> from afterbase.model.load import find, load
+    >>> from afterbase.rollout.engine_model import EngineModel
+    >>> model: ChatModel = EngineModel(load(find("tiny-v3")), name="tiny-v3")
+    >>> question = [{"role": "user", "content": "What is 1 + 1?"}]
+    >>> [reply] = model.complete([ChatRequest(messages=question, temperature=0.0, max_tokens=4)])
+    >>> reply.tokens, reply.finish
+    (4, 'length')
+    """
 
     def describe(self) -> dict[str, Any]:
         """Who this is, for a sample's lineage."""

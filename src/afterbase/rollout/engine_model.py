@@ -43,6 +43,13 @@ class EngineModel:
 
     `engine_url` is a vLLM server's (`afterbase serve-rollouts`), whose token is in AFTERBASE_ROLLOUT_TOKEN. What does
     not fit in `context` with its limit is refused; None leaves that to the engine. A cache needs `as_served`.
+
+    >>> from afterbase.model.load import find, load
+    >>> model = EngineModel(load(find("tiny-v3")), name="tiny-v3", context=64)
+    >>> request = ChatRequest(messages=[{"role": "user", "content": "1 + 1?"}], temperature=1.0, max_tokens=4, seed=0)
+    >>> replies = model.complete([replace(request, sample=sample) for sample in range(3)])
+    >>> [reply.tokens for reply in replies], model.complete([replace(request, max_tokens=64)])[0].failure.reason.value
+    ([4, 4, 4], 'too_long')
     """
 
     def __init__(

@@ -75,6 +75,10 @@ def make_judgements(
     """samples.parquet: judgements as conversations, dropped ones with the rule that dropped them.
 
     By the problems' own rubrics, or by a judge of `make_judge`. Raises UserError where none is kept.
+
+    >>> judgements = make_judgements(store, pairs, chat, Judgements(comparisons=2, scores=1), seed=0)
+    >>> (judgements.payload / "samples.parquet").exists()
+    True
     """
     principles = read_principles(PRINCIPLES)
 

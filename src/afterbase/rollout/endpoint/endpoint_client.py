@@ -29,6 +29,11 @@ class Endpoint:
 
     What they cost is paid from `budget`'s account in the cache, so that a resumed run does not begin to spend again.
     It is no engine: it gives text.
+
+    >>> endpoint = Endpoint(EndpointConfig(url="http://127.0.0.1:8000/v1", model="teacher"), cache="answers.sqlite")
+    >>> request = ChatRequest(messages=[{"role": "user", "content": "1 + 1?"}], temperature=1.0, max_tokens=9)
+    >>> len(endpoint.missing([request, request]))  # what `complete` would send; nothing is sent here
+    1
     """
 
     def __init__(

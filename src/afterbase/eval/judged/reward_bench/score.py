@@ -93,7 +93,11 @@ def accuracy(votes: Sequence[Vote]) -> float:
 
 
 def score(subsets: Mapping[str, float]) -> Score:
-    """Sections and average of accuracies by subset; a section without a subset has 0, as in the reference."""
+    """Sections and average of accuracies by subset; a section without a subset has 0, as in the reference.
+
+    >>> score({"alpacaeval-easy": 1.0, "refusals-dangerous": 0.5}).sections
+    {'Chat': 100.0, 'Chat Hard': 0.0, 'Safety': 50.0, 'Reasoning': 0.0}
+    """
     sections = {}
     for name, weights in SECTIONS.items():
         there = {subset: weight for subset, weight in weights.items() if subset in subsets}

@@ -4,12 +4,14 @@ import gzip
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.core.errors import UserError
-from afterbase.core.row_files import LONGEST_ROW, json_rows, lines
+from afterbase.core.row_files import LONGEST_ROW, csv_rows, json_rows, lines, parquet_rows
 
 OBJECTS = st.lists(st.dictionaries(st.text(max_size=5), st.text(max_size=20) | st.integers() | st.none(), max_size=3))
 
@@ -72,3 +74,57 @@ def test_a_broken_archive_is_named(tmp_path: Path) -> None:
         (tmp_path / "rows.jsonl.gz").write_bytes(broken)
         with pytest.raises(UserError, match="can be read"):
             list(json_rows(tmp_path / "rows.jsonl.gz"))
+
+
+@given(OBJECTS)
+def test_zstandard_is_read_in_one_frame_or_several(tmp_path_factory, objects) -> None:
+    path = tmp_path_factory.mktemp("z") / "rows.jsonl.zst"
+    frames = [pa.compress((json.dumps(row) + "\n").encode(), codec="zstd", asbytes=True) for row in objects]
+    path.write_bytes(b"".join(frames) or pa.compress(b"", codec="zstd", asbytes=True))
+    assert [row.values for row in json_rows(path)] == objects
+
+
+def test_broken_zstandard_is_named(tmp_path: Path) -> None:
+    path, whole = tmp_path / "rows.jsonl.zst", pa.compress(b'{"a": 1}\n' * 99, codec="zstd", asbytes=True)
+    for broken in (whole[:-3], b"no zstd"):
+        path.write_bytes(broken)
+        with pytest.raises(UserError, match="can be read"):
+            list(json_rows(path))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", ["", "end"])
+def test_csv_is_read_whatever_its_lines_end_in(tmp_path: Path, end: str, last: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(end.join(["a,b", '1,"x, ""y"""', f"ü,2{end if last else ''}"]).encode())
+    assert [row.values for row in csv_rows(path)] == [{"a": "1", "b": 'x, "y"'}, {"a": "ü", "b": "2"}]
+    assert [row.place for row in csv_rows(path)] == ["line 2", "line 3"]
+
+
+TEXTS = [["a", "ü"], ["", "c"]]
+COLUMNS = {
+    "strings": pa.array(["a", None]),
+    "large": pa.array(["a", None], pa.large_string()),
+    "dictionary": pa.array(["a", None]).dictionary_encode(),
+    "lists": pa.array(TEXTS, pa.list_(pa.string())),
+    "large lists": pa.array(TEXTS, pa.large_list(pa.large_string())),
+    "fixed lists": pa.array(TEXTS, pa.list_(pa.string(), 2)),
+    "views": pa.array(["a", None], pa.string_view()),
+}
+
+
+@pytest.mark.parametrize("packed", ["none", "snappy", "zstd", "gzip"])
+@pytest.mark.parametrize("name", COLUMNS)
+def test_texts_and_lists_of_every_type_come_out_of_parquet(tmp_path: Path, name: str, packed: str) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"x": COLUMNS[name]}), path, compression=packed)
+    assert [row.values["x"] for row in parquet_rows(path)] == COLUMNS[name].to_pylist()
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize("opened", [pa.ipc.new_file, pa.ipc.new_stream])
+def test_texts_and_lists_of_every_type_come_out_of_arrow(tmp_path: Path, name: str, opened) -> None:
+    table = pa.table({"x": COLUMNS[name], "y": pa.array([1, 2])})
+    with opened(tmp_path / "rows.arrow", table.schema) as writer:
+        writer.write_table(table)
+    assert [row.values for row in parquet_rows(tmp_path / "rows.arrow", ["x"])] == table.select(["x"]).to_pylist()

@@ -1,4 +1,4 @@
-"""Rows of somebody else's file: JSONL, a JSON list, CSV (plain or .gz) or Parquet, each bounded.
+"""Rows of somebody else's file: JSONL, a JSON list, CSV (plain, .gz or .zst), Parquet or Arrow, each bounded.
 
 A row that cannot be read ends the reading, with its place: one that is passed over in silence would be missed later, or
 never. The bound makes a file without line breaks an error and not the end of memory.
@@ -6,14 +6,18 @@ never. The bound makes a file without line breaks an error and not the end of me
 
 import csv
 import gzip
+import io
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import pyarrow as pa
+import pyarrow.ipc
 import pyarrow.parquet as pq
 
 from afterbase.core.errors import UserError
@@ -22,6 +26,8 @@ from afterbase.core.sanitize import sanitized
 LONGEST_ROW, LONGEST_LIST = 16 << 20, 512 << 20  # bytes
 _HEAD = 4096
 _BATCH = 256  # rows of Parquet at once: a batch is as long as its rows
+_IPC_FILE = b"ARROW1"
+PACKED = (".gz", ".zst")
 
 
 class Row(NamedTuple):
@@ -47,10 +53,13 @@ def json_rows(path: Path, *, longest: int = LONGEST_ROW, constants: bool = False
 
 
 def csv_rows(path: Path) -> Iterator[Row]:
-    """The fields of each record by the header's names; its place is its first line. UserError as for `json_rows`."""
+    """The fields of each record by the header's names; its place is its first line. UserError as for `json_rows`.
+
+    Lines end in LF, CRLF, or CR alone, as on a classic Mac.
+    """
     before = csv.field_size_limit(LONGEST_ROW)
     try:
-        reader = csv.reader((line for _, line in lines(path)), strict=True)
+        reader = csv.reader((line for _, line in lines(path, carriage_returns=_ends_in_cr(path))), strict=True)
         names: list[str] | None = None
         while True:
             place = f"line {reader.line_num + 1}"
@@ -72,27 +81,77 @@ def csv_rows(path: Path) -> Iterator[Row]:
         csv.field_size_limit(before)
 
 
-def parquet_rows(path: Path, columns: Sequence[str]) -> Iterator[Row]:
-    """The wanted columns of each row. UserError as for `json_rows`; where a column is missing, a row of those there."""
+def parquet_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
+    """The wanted columns of each row of Parquet or Arrow, all without `columns`. UserError as for `json_rows`.
+
+    Where a column is missing, the first row has those that are there.
+    """
+    with arrow_batches(path, columns=columns, rows=_BATCH) as (schema, batches):
+        if any(name not in schema.names for name in columns or ()):
+            yield Row("row 1", dict.fromkeys(schema.names))  # which the caller refuses
+        yield from batch_rows(path, batches)
+
+
+def batch_rows(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
+    """The rows of batches, counted from 1. UserError, with the row, for text that is not UTF-8."""
+    first = 1
+    for batch in batches:
+        try:
+            rows = batch.to_pylist()
+        except UnicodeDecodeError:
+            rows = [_arrow_row(path, f"row {first + at}", batch.slice(at, 1)) for at in range(batch.num_rows)]
+        for at, row in enumerate(rows):
+            yield Row(f"row {first + at}", row)
+        first += batch.num_rows
+
+
+@contextmanager
+def arrow_batches(
+    path: Path, *, rows: int, columns: Sequence[str] | None = None
+) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+    """The schema of a file of Parquet or Arrow, and its batches; those of Parquet have `rows` rows at most.
+
+    UserError for a file that cannot be read, and for a column that is there twice.
+    """
     try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            if any(name not in names for name in columns):
-                yield Row("row 1", dict.fromkeys(names))  # which the caller refuses
-            first = 1
-            for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns)):
-                for offset in range(batch.num_rows):
-                    place = f"row {first + offset}"
-                    yield Row(place, _arrow_row(path, place, batch.slice(offset, 1)))
-                first += batch.num_rows
+        if path.suffix.lower() == ".parquet":
+            with pq.ParquetFile(path) as file:
+                schema = file.schema_arrow
+                wanted = None if columns is None else [name for name in columns if name in schema.names]
+                yield _once_each(path, schema), file.iter_batches(batch_size=rows, columns=wanted)
+        else:
+            with pa.memory_map(str(path)) as file:
+                if file.read(len(_IPC_FILE)) == _IPC_FILE:  # Arrow's file format; `datasets` writes its stream format
+                    reader = pyarrow.ipc.open_file(file)
+                    batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+                else:
+                    file.seek(0)
+                    reader = batches = pyarrow.ipc.open_stream(file)
+                schema = _once_each(path, reader.schema)
+                names = schema.names if columns is None else [name for name in columns if name in schema.names]
+                yield schema, (batch.select(names) for batch in batches)
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from error
 
 
-def lines(path: Path, *, longest: int = LONGEST_ROW) -> Iterator[tuple[int, str]]:
-    """(number, text) of each line, from 1. UserError, with the line, for what is no text."""
+def _once_each(path: Path, schema: pa.Schema) -> pa.Schema:
+    twice = [name for name, times in Counter(schema.names).items() if times > 1]
+    if twice:
+        raise UserError(
+            "a table of rows has each column once",
+            got=f"{', '.join(twice)} twice in {path}",
+            remedy="rename the column, or take it out",
+        )
+    return schema
+
+
+def lines(path: Path, *, longest: int = LONGEST_ROW, carriage_returns: bool = False) -> Iterator[tuple[int, str]]:
+    """(number, text) of each line, from 1. UserError, with the line, for what is no text.
+
+    With `carriage_returns` each CR is read as a line feed.
+    """
     try:
-        with _open(path) as file:
+        with _open(path) as opened, io.BufferedReader(_LineFeeds(opened)) if carriage_returns else opened as file:
             for number in count(1):
                 line = file.readline(longest + 1)
                 if not line:
@@ -139,15 +198,44 @@ def unreadable(path: Path | str, error: Exception) -> UserError:
     )
 
 
+def unpacked_name(path: Path) -> str:
+    """The file's name in small letters, without .gz or .zst."""
+    name = path.name.lower()
+    return next((name.removesuffix(suffix) for suffix in PACKED if name.endswith(suffix)), name)
+
+
 def _is_list(path: Path) -> bool:
     """Whether it is named .json and its first character that is no white space opens a list."""
-    if not path.name.removesuffix(".gz").endswith(".json"):
-        return False
+    return unpacked_name(path).endswith(".json") and (_head(path).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"[")
+
+
+def _ends_in_cr(path: Path) -> bool:
+    """Whether lines end in CR alone: there are some in the first part of the file, and no line feed."""
+    head = _head(path, 16 * _HEAD)
+    return b"\r" in head.removesuffix(b"\r") and b"\n" not in head
+
+
+def _head(path: Path, size: int = _HEAD) -> bytes:
     try:
         with _open(path) as file:
-            return file.read(_HEAD).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] == b"["
+            return file.read(size)
     except (OSError, EOFError, zlib.error) as error:
         raise unreadable(path, error) from error
+
+
+class _LineFeeds(io.RawIOBase):
+    """A file, with a line feed for each CR."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer)).replace(b"\r", b"\n")
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _items(path: Path, constants: bool) -> Iterator[Row]:
@@ -215,5 +303,10 @@ def _arrow_row(path: Path, place: str, row: pa.RecordBatch) -> dict[str, Any]:
         refuse(path, place, json_fault(error), "convert it")
 
 
-def _open(path: Path) -> gzip.GzipFile | Any:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+def _open(path: Path) -> Any:
+    match path.suffix.lower():
+        case ".gz":
+            return gzip.open(path)
+        case ".zst":
+            return io.BufferedReader(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"))
+    return path.open("rb")

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ValidationError
 
 from afterbase.core.errors import UserError
 from afterbase.core.faults import first_fault
-from afterbase.core.row_files import LONGEST_LIST, Row, csv_rows, json_rows, refuse
+from afterbase.core.row_files import LONGEST_LIST, PACKED, Row, csv_rows, json_rows, refuse
 
 Model = TypeVar("Model", bound=BaseModel)
-_MOST = 2 << 30  # bytes that a .gz may hold: all rows are in memory, and a small file may hold more than that
+_MOST = 2 << 30  # bytes that a packed file may hold: all rows are in memory, and a small file may hold more than that
 
 
 def read_rows(path: Path, model: type[Model]) -> list[Model]:
@@ -41,7 +41,7 @@ def _bounded(rows: Iterable[Row], path: Path) -> Iterator[Row]:
     size = 0
     for row in rows:
         size += row.size
-        if size > _MOST and path.suffix == ".gz":
+        if size > _MOST and path.suffix.lower() in PACKED:
             refuse(path, row.place, f"a packed file of more than {_MOST >> 20:,} MiB", "split it")
         yield row
 

@@ -60,13 +60,13 @@ def test_what_is_no_row_is_named_with_its_line(tmp_path, line, what):
 
 
 def test_what_is_no_file_of_rows_is_refused(tmp_path):
-    (tmp_path / "a.csv").write_text("a")
+    (tmp_path / "a.txt").write_text("a")
     (tmp_path / "b.parquet").write_text("a")
     (tmp_path / "c.jsonl.gz").write_text("a")
     pq.write_table(pa.table({"text": ["a"]}), tmp_path / "d.parquet")
     (tmp_path / "empty").mkdir()
     for name, what in [
-        ("a.csv", "rows are read from"),
+        ("a.txt", "rows are read from"),
         ("b.parquet", "can be read"),
         ("c.jsonl.gz", "can be read"),
         ("d.parquet", "has a column"),

@@ -127,7 +127,7 @@ def test_a_cut_gzip_file_is_named(tmp_path):
 
 def test_a_table_that_is_not_there_is_named(tmp_path):
     assert "nowhere.jsonl" in refusal(tmp_path / "nowhere.jsonl").got
-    with pytest.raises(UserError, match="can be read"):
+    with pytest.raises(UserError, match="no file or folder"):
         table_digest(str(tmp_path / "nowhere.csv"), split="train", columns=["q"])
 
 
@@ -144,7 +144,7 @@ def test_a_split_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UserError, match="has the split"):
         list(read_table(str(path), split="test", columns=["q"]))
     (tmp_path / "empty").mkdir()
-    assert "can be loaded" in refusal(tmp_path / "empty").rule
+    assert "none in" in refusal(tmp_path / "empty").got
 
 
 def test_a_hub_that_cannot_be_reached_is_told(monkeypatch):
@@ -158,3 +158,17 @@ def test_a_hub_that_cannot_be_reached_is_told(monkeypatch):
         list(source_table.read_table("hub:org/name", split="train", columns=["q"]))
     assert "offline: org/name, train" in raised.value.got
     assert "HF_HUB_OFFLINE=0" in raised.value.remedy
+
+
+def test_a_list_a_pattern_and_their_digests(tmp_path):
+    (tmp_path / "t.json").write_text(json.dumps(ROWS))
+    assert read(tmp_path / "t.json") == ROWS
+    for number, row in enumerate(ROWS):
+        written(tmp_path / f"part-{number}.jsonl", [row])
+    pattern = str(tmp_path / "part-*.jsonl")
+    rows = list(read_table(pattern, split="train", columns=["q", "a"]))
+    assert [row.values for row in rows] == ROWS
+    assert [row.place for row in rows] == [f"line 1 of part-{n}.jsonl" for n in range(3)]
+    before = table_digest(pattern, split="train", columns=["q"])
+    written(tmp_path / "part-1.jsonl", [ROWS[0]])
+    assert table_digest(pattern, split="train", columns=["q"]) != before

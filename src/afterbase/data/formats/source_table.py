@@ -1,4 +1,4 @@
-"""Rows of a table that somebody else wrote: JSONL, CSV (both plain or .gz), Parquet, or a set of `datasets`.
+"""Rows of a table that somebody else wrote: what `files_of_rows.py` reads, or a set of `datasets` from its hub.
 
 A row that cannot be read, or is above 16 MiB, ends the reading with its place (`core/row_files.py` says why).
 """
@@ -13,16 +13,12 @@ from afterbase.core.errors import UserError
 from afterbase.core.row_files import (
     LONGEST_ROW,
     Row,
-    csv_rows,
-    json_rows,
-    parquet_rows,
     refuse,
     refuse_length,
-    unreadable,
 )
+from afterbase.data.formats.files_of_rows import files_digest, files_of, rows_of_file
 
 _HUB = "hub:"
-_KINDS = "JSONL, CSV (both plain or .gz), Parquet, a folder of `datasets`, or hub:ORG/NAME"
 
 
 def read_table(path: str, *, split: str, columns: Sequence[str]) -> Iterator[Row]:
@@ -53,26 +49,20 @@ def table_digest(path: str, *, split: str, columns: Sequence[str]) -> str:
         for _, values, _ in read_table(path, split=split, columns=columns):
             total.update(_text(values).encode() + b"\n")
         return total.hexdigest()
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise unreadable(path, error) from error
+    return files_digest(files_of(path))
 
 
 def _rows(path: str, split: str, columns: Sequence[str]) -> Iterator[Row]:
-    if path.startswith(_HUB) or Path(path).is_dir():
-        return _dataset_rows(path, split)
-    if path.endswith((".jsonl", ".jsonl.gz")):
-        return json_rows(Path(path))
-    if path.endswith((".csv", ".csv.gz")):
-        return csv_rows(Path(path))
-    if path.endswith(".parquet"):
-        return parquet_rows(Path(path), columns)
-    raise UserError("a table is of a kind that is known by its name", got=path, remedy=f"use {_KINDS}")
+    if path.startswith(_HUB):
+        yield from _hub_rows(path, split)
+        return
+    files = files_of(path, split=split if Path(path).is_dir() else None)
+    for number, file in enumerate(files):
+        for row in rows_of_file(file, columns=columns):
+            yield row if len(files) == 1 else row._replace(place=f"{row.place} of {files[number].name}")
 
 
-def _dataset_rows(path: str, split: str) -> Iterator[Row]:
+def _hub_rows(path: str, split: str) -> Iterator[Row]:
     try:
         import datasets
     except ImportError as error:
@@ -82,20 +72,12 @@ def _dataset_rows(path: str, split: str) -> Iterator[Row]:
             remedy="pip install afterbase[datasets]",
         ) from error
     try:
-        if path.startswith(_HUB):
-            loaded = datasets.load_dataset(path.removeprefix(_HUB), split=split)
-        else:
-            loaded = datasets.load_from_disk(path)
-            loaded = loaded[split] if isinstance(loaded, datasets.DatasetDict) else loaded
-    except KeyError:
-        raise UserError(
-            "a set of `datasets` has the split", got=f"no `{split}` in {path}", remedy="name another"
-        ) from None
-    except Exception as error:  # whatever the hub, a loading script or a folder may raise
+        loaded = datasets.load_dataset(path.removeprefix(_HUB), split=split)
+    except Exception as error:  # whatever the hub or a loading script may raise
         raise UserError(
             "a set of `datasets` can be loaded",
             got=f"{path}: {type(error).__name__}: {error}",
-            remedy="name a folder that `save_to_disk` wrote; for a hub's set, allow the network with HF_HUB_OFFLINE=0",
+            remedy="name a set that is there, and allow the network with HF_HUB_OFFLINE=0",
         ) from error
     for number, values in enumerate(loaded, start=1):
         yield Row(f"row {number}", dict(values))

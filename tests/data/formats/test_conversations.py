@@ -9,6 +9,9 @@ from afterbase.data.formats.conversations import conversation_of
 
 USER, ANSWER = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
 PLAIN = [USER, ANSWER]
+CALL = {"type": "function", "function": {"name": "now", "arguments": {"zone": "UTC"}}}
+TOOL = {"type": "function", "function": {"name": "now", "parameters": {"type": "object"}}}
+RESULT = {"role": "tool", "content": "5"}
 
 
 def _with(**fields):
@@ -77,11 +80,15 @@ def test_a_rows_system_prompt_is_the_first_turn(name):
         ({"messages": [{"role": 7, "content": "a"}]}, "a role that is no text"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}, "no text: image_url"),
         ({"messages": [{"role": "user", "content": "\ud800"}]}, "half a character"),
-        (_with(tool_calls=[{"id": "c1"}]), "turn 1 has `tool_calls`"),
-        (_with(function_call={"name": "f"}), "turn 1 has `function_call`"),
-        ({"messages": PLAIN, "tools": '[{"type": "function"}]'}, "the row has `tools`"),
-        ({"messages": [USER, {"role": "tool", "content": "5"}]}, "turn 1 is a tool's"),
-        ({"conversations": [{"from": "observation", "value": "5"}]}, "turn 0 is a tool's"),
+        (_with(tool_calls=[{"id": "c1"}]), "turn 1 has a call of a tool without a `name`"),
+        (_with(tool_calls=["f"]), "turn 1 has a call of a tool without a `name`"),
+        (_with(tool_calls=[CALL], function_call=CALL["function"]), "both `tool_calls` and `function_call`"),
+        (_with(function_call={"name": "f", "arguments": 3}), "neither an object nor a text"),
+        ({"messages": [{**USER, "tool_calls": [CALL]}]}, "only the assistant's turns call them"),
+        ({"conversations": [{"from": "function_call", "value": "now()"}]}, "a text and no JSON"),
+        ({"messages": PLAIN, "tools": [TOOL], "functions": [TOOL]}, "both `tools` and `functions`"),
+        ({"messages": PLAIN, "tools": "many"}, "`tools` is a text and no JSON"),
+        ({"messages": PLAIN, "tools": ["now"]}, "`tools` is no list of objects"),
         (_with(weight=0.5), "`weight` 0.5"),
         (_with(weight="0"), "`weight` '0'"),
         (_with(weight=1, train=False), "to be trained and not"),
@@ -114,3 +121,39 @@ def test_what_teaches_nothing_is_read_as_it_stands_and_dropped_with_its_reason(t
     broken = malformed([(turn["role"], turn["content"]) for turn in found])
     assert broken is not None
     assert broken.rule == f"format: {rule}"
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "assistant", "tool_calls": json.dumps([CALL])},
+        {"role": "assistant", "content": "", "function_call": CALL["function"]},
+        {"from": "function_call", "value": json.dumps(CALL["function"])},
+        {"from": "function_call", "value": json.dumps([CALL])},
+    ],
+)
+@pytest.mark.parametrize("result", ["tool", "function", "observation", "ipython"])
+def test_calls_of_tools_have_one_form(turn, result):
+    row = {"messages": [USER, turn, {**RESULT, "role": result}, ANSWER], "tools": [TOOL]}
+    found = conversation_of(row)
+    assert found.messages == [USER, {"role": "assistant", "content": ""}, RESULT, ANSWER]
+    assert found.others == {"1": {"tool_calls": [CALL]}}
+    assert found.extra() == {"turns": found.others, "tools": [TOOL]}
+
+
+@pytest.mark.parametrize("tools", [{"tools": json.dumps([TOOL])}, {"functions": [TOOL["function"]]}])
+def test_definitions_of_tools_have_one_form(tools):
+    assert conversation_of({"messages": PLAIN, **tools}).tools == [TOOL]
+
+
+def test_what_belongs_to_a_call_is_kept():
+    call = {"id": "c1", **CALL, "function": {**CALL["function"], "arguments": '{"zone": "UTC"}'}}
+    answer = {**RESULT, "tool_call_id": "c1", "name": "now"}
+    found = conversation_of({"messages": [USER, {**ANSWER, "tool_calls": [call]}, answer], "system": "Be."})
+    assert found.others == {"2": {"tool_calls": [call]}, "3": {"tool_call_id": "c1", "name": "now"}}
+    assert found.messages[2] == ANSWER
+    bare = {"id": "c1", "name": "now"}
+    assert conversation_of({"messages": [USER, {**ANSWER, "tool_calls": [bare]}]}).others["1"] == {
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "now", "arguments": {}}}]
+    }

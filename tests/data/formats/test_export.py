@@ -23,9 +23,12 @@ def sample(answer: str, **fields) -> Sample:
     return Sample(messages=conversation("Q", answer, system=fields.pop("system", None)), **{**plain, **lists, **fields})
 
 
+CALL = {"type": "function", "function": {"name": "now", "arguments": {"zone": None}}}
+TOOL = {"type": "function", "function": {"name": "now"}}
 SAMPLES = [
     sample('因此 \U0001f600 \u2028 \\ " \n', system="Be brief."),
     sample("b", problem_id="p", parents=["x", "y"], verdicts=[OK], extra={"license": "MIT", "n": [1, {"a": None}]}),
+    sample("", extra={"turns": {"1": {"tool_calls": [CALL]}}, "tools": [TOOL], "untrained": [1]}),
     sample("gone").drop("curate", "wrong", 0.0),
 ]
 
@@ -43,13 +46,13 @@ def as_read(path) -> pa.Table:
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_gives_the_kept_samples_back(tmp_path, form):
     source, out = written(tmp_path, SAMPLES), tmp_path / NAMES[form]
-    assert export(read_tables(source), out, form) == 2
+    assert export(read_tables(source), out, form) == 3
     back = as_read(out)
     assert back.schema.equals(SAMPLE_SCHEMA)
-    assert back.to_pylist() == pq.read_table(source).slice(0, 2).to_pylist()
+    assert back.to_pylist() == pq.read_table(source).slice(0, 3).to_pylist()
     write = tmp_path / "again.parquet"
     pq.write_table(back, write)
-    assert read_samples(write) == SAMPLES[:2]
+    assert read_samples(write) == SAMPLES[:3]
     assert {p.name for p in tmp_path.iterdir()} == {source.name, out.name, write.name}
 
 
@@ -69,6 +72,9 @@ def test_the_forms_are_those_that_others_read(tmp_path):
     share = json.loads((tmp_path / "share.jsonl").read_text().split("\n")[1])
     assert chat["messages"] == [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "b"}]
     assert share["conversations"] == [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "b"}]
+    called = json.loads((tmp_path / "chat.jsonl").read_text().split("\n")[2])
+    assert called["messages"][1] == {"role": "assistant", "content": "", "weight": 0, "tool_calls": [CALL]}
+    assert called["tools"] == [TOOL]
     assert chat["extra"] == share["extra"] == {"license": "MIT", "n": [1, {"a": None}]}
 
 
@@ -80,7 +86,7 @@ def test_datasets_reads_its_folder_and_its_own_folder_is_read(tmp_path, monkeypa
     loaded = datasets.load_dataset(str(tmp_path / "folder"), split="train", cache_dir=str(tmp_path / "cache"))
     assert loaded["messages"][1] == [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "b"}]
     loaded.save_to_disk(str(tmp_path / "saved"))
-    assert as_read(tmp_path / "saved")["id"].to_pylist() == [s.id for s in SAMPLES[:2]]
+    assert as_read(tmp_path / "saved")["id"].to_pylist() == [s.id for s in SAMPLES[:3]]
 
 
 def test_an_export_does_not_overwrite(tmp_path):

@@ -2,8 +2,10 @@
 
 A thought beside an answer (`reasoning_content`, `thinking`, `reasoning`) is put before it in `<think>` tags; a row's
 `system` becomes the first turn; an assistant's turn of `weight` 0 or `train` false is context alone
-(`extra.untrained`). What else a turn holds is kept in `extra.turns`. Calls of tools are refused: no stage trains them.
-A conversation without an answer, or with an empty turn, is read as it stands: cleaning drops it, with its reason.
+(`extra.untrained`). What else a turn holds is kept in `extra.turns`. Calls of tools are in OpenAI's present form there
+(`tool_calls` of type, function, arguments), whether a file has them so, as `function_call`, or as a turn of ShareGPT's
+`function_call`. The definitions of tools go to `extra.tools`, as a list. A conversation without an answer, or with an
+empty turn, is read as it stands: cleaning drops it, with its reason.
 """
 
 import json
@@ -16,21 +18,30 @@ from afterbase.core.reasoning import join
 _ROLES = {
     "human": "user", "user": "user", "system": "system", "developer": "system", "assistant": "assistant",
     "gpt": "assistant", "chatgpt": "assistant", "bing": "assistant", "bard": "assistant", "model": "assistant",
+    "function_call": "assistant", "tool": "tool", "function": "tool", "observation": "tool", "ipython": "tool",
 }  # fmt: skip
 _NAMES = (("role", "from"), ("content", "value"))
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
 _MARKS = ("weight", "train", "trainable")
-_CALLS = ("tool_calls", "function_call", "tools", "functions")
+_CALLS = ("tool_calls", "function_call")
+TOOLS = ("tools", "functions")
+_NOTHING = ("", [], {}, "[]")
 SYSTEM = ("system", "system_prompt")
 
 
 @dataclass
 class Conversation:
-    """The turns, which of them are context alone, and what else each holds, by its place."""
+    """The turns, which of them are context alone, what else each holds, by its place, and the tools it may call."""
 
     messages: list[dict[str, str]]
     untrained: list[int] = field(default_factory=list)
     others: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tools: list[dict[str, Any]] | None = None
+
+    def extra(self) -> dict[str, Any]:
+        """What a sample's `extra` holds of it beside the messages."""
+        held = {"untrained": self.untrained, "turns": self.others, "tools": self.tools}
+        return {name: value for name, value in held.items() if value}
 
 
 def conversation_of(raw: Mapping[str, Any]) -> Conversation:
@@ -38,8 +49,7 @@ def conversation_of(raw: Mapping[str, Any]) -> Conversation:
     named = [name for name in ("messages", "conversations") if name in raw]
     if len(named) != 1:
         raise ValueError("both `messages` and `conversations`" if named else "neither `messages` nor `conversations`")
-    _refuse_calls(raw, "the row")
-    out = Conversation([])
+    out = Conversation([], tools=_tools(raw))
     for place, turn in enumerate(_turns(raw[named[0]], named[0])):
         _add(out, turn, place)
     for name in SYSTEM:
@@ -69,16 +79,21 @@ def _turns(value: Any, name: str) -> Sequence[Any]:
 def _add(out: Conversation, turn: Any, place: int) -> None:
     if not isinstance(turn, Mapping):
         raise ValueError(f"turn {place} is no object")
-    role, content = (_one_of(turn, names, place) for names in _NAMES)
-    turn = {key: value for key, value in turn.items() if value is not None}
-    _refuse_calls(turn, f"turn {place}")
-    content = _text(content, place)
+    calls = _calls(turn, place)
+    role = _one_of(turn, _NAMES[0], place)
     if not isinstance(role, str):
         raise ValueError(f"turn {place} has a role that is no text: role and text are both strings")
+    content = _one_of(turn, _NAMES[1], place, missing=bool(calls))
+    turn = {key: value for key, value in turn.items() if value is not None}
+    content = "" if calls and content is None else _text(content, place)
+    if role.lower() == "function_call" and not calls:
+        calls, content = _spoken_calls(content, place), ""
     role = _ROLES.get(role.lower(), role)
-    if role.lower() in ("tool", "function", "function_call", "observation", "ipython"):
-        raise ValueError(f"turn {place} is a tool's: calls of tools are not trained")
     left = {key: value for key, value in turn.items() if key not in (*_NAMES[0], *_NAMES[1], *_CALLS)}
+    if calls:
+        if role != "assistant":
+            raise ValueError(f"turn {place} calls tools and is the {role}'s: only the assistant's turns call them")
+        left["tool_calls"] = calls
     if role == "assistant":
         content = _with_thought(left, content, place)
         if _is_context(left, place):
@@ -90,9 +105,10 @@ def _add(out: Conversation, turn: Any, place: int) -> None:
         out.others[str(place)] = left
 
 
-def _one_of(turn: Mapping[str, Any], names: Sequence[str], place: int) -> Any:
+def _one_of(turn: Mapping[str, Any], names: Sequence[str], place: int, *, missing: bool = False) -> Any:
+    """The value of the one key that is there; None where it is null, or not there and may be `missing`."""
     found = [turn[name] for name in names if turn.get(name) is not None]
-    if not found and not any(name in turn for name in names):
+    if not found and not missing and not any(name in turn for name in names):
         raise ValueError(f"turn {place} has no `{names[0]}`")
     if len(found) > 1:
         raise ValueError(f"turn {place} has both `{names[0]}` and `{names[1]}`")
@@ -152,7 +168,52 @@ def _begin(out: Conversation, system: Any, name: str) -> None:
     out.others = {str(int(place) + 1): others for place, others in out.others.items()}
 
 
-def _refuse_calls(values: Mapping[str, Any], where: str) -> None:
-    for name in _CALLS:
-        if name in values and values[name] not in ("", [], {}, "[]"):
-            raise ValueError(f"{where} has `{name}`: calls of tools are not trained")
+def _tools(raw: Mapping[str, Any]) -> list[dict[str, Any]] | None:
+    """The definitions of tools of a row, each as {type, function}; None without any."""
+    named = [name for name in TOOLS if name in raw and raw[name] not in _NOTHING]
+    if not named:
+        return None
+    if len(named) > 1:
+        raise ValueError("both `tools` and `functions`")
+    tools = _parsed(raw[named[0]], f"`{named[0]}`")
+    if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
+        raise ValueError(f"`{named[0]}` is no list of objects")
+    return [dict(tool) if "function" in tool else {"type": "function", "function": dict(tool)} for tool in tools]
+
+
+def _calls(turn: Mapping[str, Any], place: int) -> list[dict[str, Any]]:
+    """The calls of tools of a turn in OpenAI's form; an old `function_call` is one."""
+    named = [name for name in _CALLS if turn.get(name) is not None and turn[name] not in _NOTHING]
+    if not named:
+        return []
+    if len(named) > 1:
+        raise ValueError(f"turn {place} has both `tool_calls` and `function_call`")
+    calls = _parsed(turn[named[0]], f"`{named[0]}` of turn {place}")
+    return [_call(call, place) for call in (calls if isinstance(calls, list) else [calls])]
+
+
+def _spoken_calls(content: str, place: int) -> list[dict[str, Any]]:
+    """The calls that a turn of ShareGPT's `function_call` writes as JSON, one object or a list."""
+    calls = _parsed(content, f"the call of turn {place}")
+    return [_call(call, place) for call in (calls if isinstance(calls, list) else [calls])]
+
+
+def _call(call: Any, place: int) -> dict[str, Any]:
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise ValueError(f"turn {place} has a call of a tool without a `name`")
+    if not isinstance(function.get("arguments", {}), Mapping | str):
+        raise ValueError(f"turn {place} has a call of a tool whose `arguments` are neither an object nor a text")
+    if function is call:
+        identifier = {"id": call["id"]} if "id" in call else {}
+        function = {key: value for key, value in call.items() if key not in ("id", "type")}
+        return {**identifier, "type": "function", "function": {"arguments": {}, **function}}
+    return {"type": "function", **call, "function": {"arguments": {}, **function}}
+
+
+def _parsed(value: Any, what: str) -> Any:
+    """A value, or the one that a text holds as JSON."""
+    try:
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        raise ValueError(f"{what} is a text and no JSON") from None

@@ -87,8 +87,12 @@ def _as_spoken(*, role: str, content: str, **others: Any) -> dict[str, Any]:
 
 
 def _marked(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with what its `extra` says of single turns put into them: other fields, and weight 0 for context."""
+    """The row with what its `extra` says of single turns put into them: other fields, and weight 0 for context.
+
+    Definitions of tools stand beside them, where every reader looks for them.
+    """
     others, context = row["extra"].pop("turns", {}), row["extra"].pop("untrained", [])
+    row |= {"tools": row["extra"].pop("tools")} if "tools" in row["extra"] else {}
     row["messages"] = [
         {**turn, **others.get(str(place), {}), **({"weight": 0} if place in context else {})}
         for place, turn in enumerate(row["messages"])

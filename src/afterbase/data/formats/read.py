@@ -20,14 +20,14 @@ import pyarrow as pa
 from afterbase.core.errors import UserError
 from afterbase.core.row_files import Row, arrow_batches, batch_rows
 from afterbase.core.sample import SAMPLE_SCHEMA, sample_id
-from afterbase.data.formats.conversations import SYSTEM, conversation_of
+from afterbase.data.formats.conversations import SYSTEM, TOOLS, conversation_of
 from afterbase.data.formats.files_of_rows import files_of, is_arrow, rows_of_file
 from afterbase.data.formats.json_values import as_json
 
 ROWS, _BYTES = 4096, 32 << 20
 _LONGEST = 1 << 27  # a long row is for the filters to drop, with its reason; this is a file without line breaks
 _OPTIONAL = ("problem_id", "parents", "producer", "verdicts", "dropped", "extra")
-_TAKEN = {"id", "messages", "conversations", "domain", "kind", *_OPTIONAL, *SYSTEM}
+_TAKEN = {"id", "messages", "conversations", "domain", "kind", *_OPTIONAL, *SYSTEM, *TOOLS}
 _OURS = ("turns", "untrained")  # what `extra` says of single turns: a column of that name is somebody else's
 _FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "domain": (lambda v: isinstance(v, str | int) and v != "", "a name"),
@@ -93,11 +93,10 @@ def _record(raw: dict[str, Any], path: Path, domain: str) -> dict[str, Any]:
     turns = extra.get("turns", {})
     if not isinstance(turns, dict) or not all(isinstance(turn, dict) for turn in turns.values()):
         raise ValueError("`extra.turns` is an object of objects, one for each turn")
+    before = extra.get("untrained", [])
+    extra |= conversation.extra()
     if conversation.untrained:
-        before = extra.get("untrained", [])
         extra["untrained"] = sorted({*(before if isinstance(before, list) else []), *conversation.untrained})
-    if conversation.others:
-        extra["turns"] = conversation.others
     identifier = sample_id(said, kind, conversation.messages, producer, extra)
     if (own := raw.get("id")) is not None and own != identifier:
         extra["source_id"] = own

@@ -203,7 +203,7 @@ def tokenise(piece: Piece, folder: Path) -> pa.Table:
     from transformers import AutoTokenizer
 
     from afterbase.core.tokens import tokenize
-    from afterbase.model.load import find
+    from afterbase.model.folders import find
 
     tokenizer = CACHE.setdefault("tokenizer", None) or AutoTokenizer.from_pretrained(find("tiny-v3"))
     CACHE["tokenizer"] = tokenizer

@@ -17,7 +17,8 @@ import torch
 from measures import tell
 
 from afterbase.data.domains import DOMAINS
-from afterbase.model.load import LanguageModel, find, load
+from afterbase.model.folders import find
+from afterbase.model.load import LanguageModel, load
 from afterbase.rollout.engine import Sampling
 from afterbase.rollout.local.local_engine import LocalEngine
 

@@ -1,4 +1,4 @@
-"""The typed recipe: what `recipes/*.toml` may say. Each stage's settings live beside the stage; here they compose."""
+"""The typed recipe: what `recipes/*.toml` may say. Settings lie beside their stage or in `config.py`; here they compose."""
 
 import contextlib
 import tomllib
@@ -13,26 +13,19 @@ from afterbase.core.errors import UserError
 from afterbase.data.clean.deliver import RecipeCleaning
 from afterbase.data.corpus import Corpus, WorkedCorpus
 from afterbase.data.domains import DOMAINS, OPEN, REASONING
-from afterbase.data.generate.draft_pairs import DraftPairs
-from afterbase.data.generate.judgements import Judgements
-from afterbase.data.generate.preferences import Preferences
-from afterbase.data.generate.rejection_sampling import Rejection
+from afterbase.data.generate.config import DraftPairs, Judgements, Preferences, Rejection
 from afterbase.data.generate.teacher import Teacher
 from afterbase.data.mixture import Mixture
 from afterbase.data.problems.problems import Problems
 from afterbase.data.problems.puzzle_families import Family
 from afterbase.data.problems.sources import Source
 from afterbase.data.review.review_policy import Review
-from afterbase.eval.held_out import Evaluation
-from afterbase.eval.reward_model_exam import Examination
-from afterbase.reward.build_judge import JudgeConfig
+from afterbase.eval.config import Evaluation, Examination
+from afterbase.reward.config import JudgeConfig
+from afterbase.train.config import Architecture, Pretraining, Sft, TokenizerSettings
+from afterbase.train.grpo.config import Grpo
 from afterbase.train.grpo.objective import Objective
-from afterbase.train.grpo.stage import Grpo
-from afterbase.train.preference.dpo import Dpo
-from afterbase.train.preference.kto import Kto
-from afterbase.train.preference.reward_model import RewardModelTraining
-from afterbase.train.pretrain import Architecture, Pretraining, TokenizerSettings
-from afterbase.train.sft import Sft
+from afterbase.train.preference.config import Dpo, Kto, RewardModelTraining
 
 
 class Expert(Config):

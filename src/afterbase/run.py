@@ -29,7 +29,7 @@ from afterbase.eval.base_model_card import measure_base
 from afterbase.eval.held_out import evaluate
 from afterbase.eval.reward_model_exam import examine_reward
 from afterbase.eval.summarise import Pair
-from afterbase.model.load import find
+from afterbase.model.folders import find
 from afterbase.recipe import BaseRecipe, Recipe, RlRecipe
 from afterbase.reward.build_judge import JudgeConfig, make_judge
 from afterbase.train.grpo.stage import train_grpo

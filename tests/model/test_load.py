@@ -19,7 +19,8 @@ from transformers import (
 
 from afterbase.core.errors import UserError
 from afterbase.model.attention import Segments
-from afterbase.model.load import build, find, load, save
+from afterbase.model.folders import find
+from afterbase.model.load import build, load, save
 
 IDS = torch.tensor([7, 100, 3, 5, 5, 200, 9, 11, 300])
 LENGTHS = [4, 5]

@@ -16,7 +16,7 @@ from afterbase.data.problems.problems import refuse_rejected_golds
 from afterbase.data.review.review_stage import guideline_text
 from afterbase.data.system_prompts import system_prompt
 from afterbase.model.families import context_length, read_config
-from afterbase.model.load import find
+from afterbase.model.folders import find
 from afterbase.recipe import Recipe, RlRecipe
 from afterbase.reward.judge import Case, prompt_of
 from afterbase.sandbox import URL, missing_isolation

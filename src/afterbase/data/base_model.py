@@ -11,7 +11,7 @@ VERSION = 1
 def import_base(store: Store, folder: Path) -> Artifact:
     """The base model as an artifact, keyed by its content.
 
-    >>> from afterbase.model.load import find
+    >>> from afterbase.model.folders import find
     >>> base = import_base(store, find("tiny-v3"))
     >>> base.name
     'base model'

@@ -6,13 +6,13 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
 
-from afterbase.core.config import Config, what
+from afterbase.core.config import what
 from afterbase.core.sample import Problem, Status, content_id
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.domains import DOMAINS, style_of
 from afterbase.data.problems.problems import test_problems
+from afterbase.eval.config import Evaluation
 from afterbase.model.load import load
 from afterbase.rollout.chat_model import Reply
 from afterbase.rollout.engine_model import EngineModel
@@ -21,17 +21,6 @@ from afterbase.verify.check import check_many
 from afterbase.verify.format import final_answer, well_formed
 
 VERSION = 5
-
-
-class Evaluation(Config):
-    """What the final table is made of."""
-
-    problems: int = Field(ge=1)
-    """Held-out problems a domain: the first of its test split."""
-    samples: int = Field(ge=0)
-    """Sampled answers a problem, beside the greedy one; 8 and more give maj@8."""
-    temperature: float = Field(gt=0)
-    max_new_tokens: int = Field(ge=1)
 
 
 def evaluate(

@@ -31,7 +31,6 @@ from afterbase.model.probe import prove
 from afterbase.model.stop import record_stops
 from afterbase.model.tensors import read_tensors, tensor_names
 
-SHIPPED = {"tiny-v3": Path(__file__).parent / "tiny-v3"}
 _LARGEST_FILE = "50GB"
 
 
@@ -125,22 +124,6 @@ class LanguageModel:
         if self.mtp is not None:
             parts["mtp"] = self.mtp
         return nn.ModuleDict(parts)
-
-
-def find(name: str) -> Path:
-    """The folder of a shipped model or a path; refuses one that is not a model folder.
-
-    >>> find("tiny-v3").name
-    'tiny-v3'
-    """
-    folder = SHIPPED.get(name, Path(name))
-    if not (folder / "config.json").is_file():
-        raise UserError(
-            "a model is a shipped name or a Hugging Face folder with a config.json",
-            got=f"`{name}`, where there is no config.json",
-            remedy=f"use {' or '.join(sorted(SHIPPED))}, or the path of a folder written by `save_pretrained`",
-        )
-    return folder
 
 
 def build(config: DeepseekV3Config, tokenizer: PreTrainedTokenizerFast, *, seed: int) -> LanguageModel:

@@ -7,37 +7,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from afterbase.core import distributed as ranks
-from afterbase.core.config import Config, How
 from afterbase.core.errors import UserError
 from afterbase.core.store import Workspace
 from afterbase.model.checkpoint import Checkpoints, Exports
 from afterbase.model.parallel import Forward, sharded
+from afterbase.train.config import Training
 from afterbase.train.memory import kept_memory
-from afterbase.train.optimizer import Optimisation, SkippedSteps, adamw, learning_rate, update
-
-
-class Training(Config):
-    """What every training stage's settings have in common."""
-
-    optimisation: Optimisation
-    compute: Literal["float32", "bfloat16"] = "float32"
-    """Of matrix products; weights and optimizer states are float32 always. bfloat16 pays where the hardware has it."""
-    recompute: How[bool] = False
-    """Keep no activations within a layer but compute them again in the backward pass: less memory, more work."""
-    checkpoint_every: How[int] = Field(default=50, ge=1)
-    """Steps between checkpoints to resume from."""
-    keep_checkpoints: How[int] = Field(default=0, ge=0)
-    """So many latest checkpoints, and the best where one is measured, stay beside the result as model folders."""
+from afterbase.train.optimizer import SkippedSteps, adamw, learning_rate, update
 
 
 def prepare(model: PreTrainedModel, modules: nn.ModuleDict, config: Training, *, cpu: bool = False) -> Forward:

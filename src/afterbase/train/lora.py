@@ -8,21 +8,13 @@ import re
 from collections.abc import Mapping
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from afterbase.core.config import Config
 from afterbase.core.errors import UserError
 from afterbase.model.load import LanguageModel
+from afterbase.train.config import Lora
 
 _ATTENTION = re.compile(r"\.(\w*attn|\w*attention)\.")
-
-
-class Lora(Config):
-    """The additions B A x alpha / rank."""
-
-    rank: int = Field(default=16, ge=1)
-    alpha: int = Field(default=32, ge=1)
 
 
 def add_lora(lm: LanguageModel, config: Lora, *, seed: int) -> None:

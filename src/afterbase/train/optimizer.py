@@ -5,28 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
-from afterbase.core.config import Config
 from afterbase.core.errors import UserError
-
-
-class Optimisation(Config):
-    """AdamW with decoupled weight decay, linear warm-up, cosine to a floor."""
-
-    learning_rate: float = Field(gt=0)
-    """Peak learning rate."""
-    floor: float = Field(ge=0)
-    """Learning rate of the last step."""
-    warmup_steps: int = Field(default=0, ge=0)
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = Field(default=0.0, ge=0)
-    clip: float = Field(default=1.0, gt=0)
-    """Largest global gradient norm that an update sees."""
-    explosion: float = Field(default=1000.0, gt=0)
-    """A step whose gradient norm is above this, or not finite, is skipped and counted."""
+from afterbase.train.config import Optimisation
 
 
 def learning_rate(step: int, steps: int, config: Optimisation) -> float:

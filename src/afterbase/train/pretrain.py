@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import AutoTokenizer, DeepseekV3Config
 
-from afterbase.core.config import Config, How, what
+from afterbase.core.config import what
 from afterbase.core.errors import UserError
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.corpus import dialogue_texts, read_documents
@@ -25,65 +24,13 @@ from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter, sequence_balance_loss
 from afterbase.model.load import LanguageModel, build, load, save
 from afterbase.model.parallel import Forward
-from afterbase.train.loop import Training, TrainingLoop, prepare
+from afterbase.train.config import Architecture, Pretraining, TokenizerSettings
+from afterbase.train.loop import TrainingLoop, prepare
 from afterbase.train.tokenizer import train_tokenizer
 
 TOKENIZER_VERSION = 1
 VERSION = 3
 _GAMMA_ENDS = 0.9  # the report sets gamma to 0 for the last 3.4 % of its tokens; ours is a rounder share
-
-
-class TokenizerSettings(Config):
-    """Size of the vocabulary, and how much text it is fitted on."""
-
-    vocabulary: int = Field(ge=300)
-    documents: int = Field(ge=1)
-    dialogues: int = Field(ge=0)
-
-
-class Architecture(Config):
-    """DeepSeek-V3's shape; field names are those of its `config.json`."""
-
-    hidden_size: int
-    intermediate_size: int
-    moe_intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    n_shared_experts: int
-    n_routed_experts: int
-    num_experts_per_tok: int
-    n_group: int
-    topk_group: int
-    routed_scaling_factor: float
-    first_k_dense_replace: int
-    kv_lora_rank: int
-    q_lora_rank: int
-    qk_nope_head_dim: int
-    qk_rope_head_dim: int
-    v_head_dim: int
-    num_nextn_predict_layers: int = Field(ge=1, le=1)
-    """Depth of the multi-token prediction: this code has one module."""
-    max_position_embeddings: int
-    initializer_range: float
-    """Standard deviation of the initial weights; the report's 0.006 belongs to a width of 7168."""
-
-
-class Pretraining(Training):
-    """One run over the corpus."""
-
-    steps: int = Field(ge=1)
-    decay_steps: int | None = None
-    """Length of the learning rate's cosine where another phase takes over before its end; None: `steps`."""
-    row_tokens: int = Field(ge=64)
-    """Tokens of one step: documents are cut from the corpus in order until the row is full."""
-    mtp_weight: float = Field(ge=0)
-    """Lambda of the multi-token prediction loss."""
-    balance_speed: float = Field(ge=0)
-    """Gamma: how far a router's bias moves a step; 0 switches balancing off."""
-    balance_loss: float = Field(ge=0)
-    """Alpha of the sequence-wise balance loss."""
-    checkpoint_every: How[int] = Field(default=100, ge=1)
-    seed: int = 0
 
 
 def make_tokenizer(store: Store, corpus: Artifact, config: TokenizerSettings, *, context: int) -> Artifact:

@@ -12,10 +12,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from afterbase.core import distributed as ranks
@@ -31,30 +29,13 @@ from afterbase.model.families import attention_window, context_length
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import Forward, backward, direct, whole_state
 from afterbase.model.probe import refuse_other_lengths
+from afterbase.train.config import Sft
 from afterbase.train.logprobs import token_logps
-from afterbase.train.loop import Training, TrainingLoop, prepare
-from afterbase.train.lora import Lora, add_lora, merged
+from afterbase.train.loop import TrainingLoop, prepare
+from afterbase.train.lora import add_lora, merged
 from afterbase.train.optimizer import gather_trained
 
 VERSION = 8
-
-
-class Sft(Training):
-    """One run of supervised fine-tuning."""
-
-    epochs: int = Field(default=2, ge=1)
-    row_tokens: int = Field(default=2048, ge=64)
-    """Tokens of a packed row."""
-    too_long: Literal["drop", "split"] = "drop"
-    """A sample longer than a row, the model's context or its window is left out and counted, or cut into pieces."""
-    rows_per_step: int = Field(default=1, ge=1)
-    mtp_weight: float = Field(default=0.1, ge=0)
-    mtp_detached: bool = False
-    """The multi-token prediction loss moves its own module only, and nothing of the trunk."""
-    held_out: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the samples, at least one, that is kept to measure checkpoints by, so that the best is known."""
-    lora: Lora | None = None
-    """Train low-rank additions to the weights instead of the weights; they are merged into the result."""
 
 
 @dataclass

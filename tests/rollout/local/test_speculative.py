@@ -8,7 +8,8 @@ import torch
 
 from afterbase.core.tokens import user_prompt_ids
 from afterbase.data.domains import DOMAINS
-from afterbase.model.load import LanguageModel, find, load
+from afterbase.model.folders import find
+from afterbase.model.load import LanguageModel, load
 from afterbase.rollout.engine import Completion, FinishReason, Sampling
 from afterbase.rollout.local import speculative
 from afterbase.rollout.local.local_engine import LocalEngine

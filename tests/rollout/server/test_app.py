@@ -452,7 +452,8 @@ def test_neutral_fields_are_taken(client):
 @pytest.fixture(scope="module")
 def refusing() -> Iterator[str]:
     """A server for requests that never reach the engine: the shipped model, at its smallest."""
-    from afterbase.model.load import find, load
+    from afterbase.model.folders import find
+    from afterbase.model.load import load
 
     with served(create_app(load(find("tiny-v3")), name="toy", token=None, max_rows=1, token_budget=2048)) as base:
         yield base

@@ -8,13 +8,13 @@ steps by their inverse, sometimes slips and repairs the slip, and often goes ove
 import functools
 import json
 import random
-
-import reasoning_gym
-from reasoning_gym.arithmetic.leg_counting import ANIMALS
-from reasoning_gym.dataset import ProceduralDataset
+from typing import TYPE_CHECKING
 
 from afterbase.core.sample import Problem
 from afterbase.data.problems.test_share import training_problem
+
+if TYPE_CHECKING:
+    from reasoning_gym.dataset import ProceduralDataset
 
 NAME = "arithmetic"
 REFLECTIVE_SYSTEM_PROMPT = "Think step by step. Reflect on each step and verify it before you answer."
@@ -61,7 +61,7 @@ def original_response(problem: Problem, rng: random.Random) -> str:
     if problem.spec["family"] == "chain_sum":
         left = problem.spec["expression"]
     else:
-        left = " + ".join(f"{count} * {ANIMALS[animal]}" for animal, count in problem.spec["animals"])
+        left = " + ".join(f"{count} * {_legs_by_animal()[animal]}" for animal, count in problem.spec["animals"])
     return f"{left} = {_box(problem.spec['answer'])}"
 
 
@@ -83,7 +83,7 @@ def pretraining_text(rng: random.Random) -> str:
     if kind == 0:
         return "\n".join(_random_equation(rng) for _ in range(6))
     if kind == 1:
-        pairs = [(rng.randint(1, 5), animal) for animal in rng.sample(sorted(ANIMALS), 4)]
+        pairs = [(rng.randint(1, 5), animal) for animal in rng.sample(sorted(_legs_by_animal()), 4)]
         return "\n".join(f"{_equation(_legs(animal, count))}." for count, animal in pairs)
     if kind == 2:
         return training_problem(problem, identity, rng).prompt.removesuffix(_REQUEST).strip()
@@ -123,11 +123,21 @@ def _counted(animal: str, count: int) -> str:
 
 
 @functools.cache
-def _template(family: str) -> ProceduralDataset:
+def _legs_by_animal() -> dict[str, int]:
+    """How many legs each animal has."""
+    from reasoning_gym.arithmetic.leg_counting import ANIMALS
+
+    return ANIMALS
+
+
+@functools.cache
+def _template(family: str) -> "ProceduralDataset":
+    import reasoning_gym  # here: a recipe is checked before this second is spent
+
     return reasoning_gym.create_dataset(family, size=1, seed=0, **_FAMILY_SETTINGS[family])
 
 
-def _dataset(family: str, seed: int) -> ProceduralDataset:
+def _dataset(family: str, seed: int) -> "ProceduralDataset":
     dataset = _template(family)
     dataset.seed = seed
     return dataset
@@ -158,7 +168,7 @@ def _steps(problem: Problem) -> list[Step]:
 
 
 def _legs(animal: str, count: int) -> Step:
-    return count, "*", ANIMALS[animal], count * ANIMALS[animal], f"{_counted(animal, count)}: "
+    return count, "*", _legs_by_animal()[animal], count * _legs_by_animal()[animal], f"{_counted(animal, count)}: "
 
 
 def _equation(step: Step) -> str:
@@ -191,7 +201,7 @@ def _inverse(left: int, operator: str, right: int, result: int) -> str:
 def _random_equation(rng: random.Random) -> str:
     operator = rng.choice("++--*")
     if operator == "*":
-        left, right = rng.randint(1, 5), rng.choice(sorted(set(ANIMALS.values())))
+        left, right = rng.randint(1, 5), rng.choice(sorted(set(_legs_by_animal().values())))
         return f"{left} * {right} = {left * right}."
     left, right = _operands(rng)
     return f"{left} {operator} {right} = {_apply(left, operator, right)}."
@@ -207,4 +217,4 @@ def _operands(rng: random.Random) -> tuple[int, int]:
     """Numbers of the size that running sums meet: of chains of single digits, or of legs."""
     if rng.random() < 0.7:
         return rng.randint(-25, 50), rng.randint(0, 9)
-    return rng.randint(0, 70), rng.randint(0, 5) * rng.choice(sorted(set(ANIMALS.values())))
+    return rng.randint(0, 70), rng.randint(0, 5) * rng.choice(sorted(set(_legs_by_animal().values())))

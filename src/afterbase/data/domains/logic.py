@@ -10,14 +10,13 @@ import itertools
 import json
 import random
 from collections.abc import Sequence
-from typing import Any
-
-import reasoning_gym
-from reasoning_gym.dataset import ProceduralDataset
-from reasoning_gym.logic.knights_knaves import KnightsKnavesDataset
+from typing import TYPE_CHECKING, Any
 
 from afterbase.core.sample import Problem
 from afterbase.data.problems.test_share import training_problem
+
+if TYPE_CHECKING:
+    from reasoning_gym.dataset import ProceduralDataset
 
 NAME = "logic"
 REFLECTIVE_SYSTEM_PROMPT = "Think step by step. Reflect on each step and verify it before you answer."
@@ -117,11 +116,13 @@ def worked_text(rng: random.Random) -> str:
 
 
 @functools.cache
-def _template() -> ProceduralDataset:
+def _template() -> "ProceduralDataset":
+    import reasoning_gym  # here: a recipe is checked before this second is spent
+
     return reasoning_gym.create_dataset(_DATASET, size=1, seed=0, n_people=2, depth_constraint=2, width_constraint=2)
 
 
-def _dataset(seed: int) -> ProceduralDataset:
+def _dataset(seed: int) -> "ProceduralDataset":
     dataset = _template()
     dataset.seed = seed
     return dataset
@@ -147,6 +148,8 @@ def _role(spec: dict, honest: bool) -> str:
 
 
 def _truth(statement: list, case: tuple[bool, ...]) -> bool:
+    from reasoning_gym.logic.knights_knaves import KnightsKnavesDataset
+
     return bool(KnightsKnavesDataset.test_satisfiability(statement, case))
 
 

@@ -12,13 +12,13 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
 
-from afterbase.core.config import Config, what
+from afterbase.core.config import what
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.domains import DOMAINS
+from afterbase.data.generate.config import DraftPairs
 from afterbase.data.generate.preferences import closest_pair
 from afterbase.data.problems.problems import test_problems, train_problems
 from afterbase.model.load import load
@@ -29,17 +29,6 @@ from afterbase.verify.check import check_many
 
 VERSION = 4
 Split = Literal["train", "test"]
-
-
-class DraftPairs(Config):
-    """How many answers the pairs are made of."""
-
-    drafts: int = Field(default=3, ge=1)
-    """Good and flawed drafts of each prompt, of which one pair is made."""
-    samples: int = Field(default=4, ge=0)
-    """The checkpoint's own answers to each prompt, of which one pair is made."""
-    temperature: float = Field(default=1.2, gt=0)
-    max_new_tokens: int = Field(default=80, ge=1)
 
 
 def make_draft_pairs(

@@ -12,13 +12,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from pydantic import Field
-
-from afterbase.core.config import Config, what
+from afterbase.core.config import what
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Sample, write_samples
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.domains import REVIEWED
+from afterbase.data.generate.config import Judgements
 from afterbase.data.generate.critique import grade_by_rule
 from afterbase.data.generate.open_domains import reviewed_rows
 from afterbase.data.problems.problems import train_problems
@@ -32,19 +31,6 @@ VERSION = 2
 KIND = "judgement"
 _SIDES = ("chosen", "rejected")
 _MIN_POINTS = 1.0  # of 1 to 10, that the better answer's mean score has to be above the worse one's
-
-
-class Judgements(Config):
-    """How judgements are made and which are kept."""
-
-    comparisons: int = Field(default=4, ge=1)
-    """Judgements of each pair, its answers in random order."""
-    scores: int = Field(default=4, ge=1)
-    """Judgements of each answer for itself."""
-    min_agreement: float = Field(default=0.5, ge=0, lt=1)
-    """The mean verdict of the comparisons, 1 for the better answer, -1 for the worse, 0 for a tie, has to be above."""
-    longest_ratio: float = Field(default=1.5, ge=1)
-    """Pairs whose answers differ more in length, in characters, are left out."""
 
 
 class Grader(Protocol):

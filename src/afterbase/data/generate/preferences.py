@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
 
-from afterbase.core.config import Config, what
+from afterbase.core.config import what
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Sample, Status, Verdict, read_samples
 from afterbase.core.store import Artifact, Cost, Store, Workspace
+from afterbase.data.generate.config import Preferences
 from afterbase.data.problems.problems import train_count, train_problems
 from afterbase.model.load import load
 from afterbase.rollout.chat_model import Reply
@@ -25,14 +25,6 @@ from afterbase.rollout.problem_replies import problem_requests, replies_to
 from afterbase.verify.check import check_many
 
 VERSION = 3
-
-
-class Preferences(Config):
-    """How answers for the pairs are sampled."""
-
-    samples: int = Field(ge=2)
-    temperature: float = Field(gt=0)
-    max_new_tokens: int = Field(ge=1)
 
 
 def make_preferences(

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pydantic import Field
-
-from afterbase.core.config import Config, what
+from afterbase.core.config import what
 from afterbase.core.sample import Problem, Sample, Status, Verdict, conversation, write_samples
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.domains import style_of
+from afterbase.data.generate.config import Rejection
 from afterbase.data.generate.selection import Candidate, Rules, by_difficulty, chosen, faults, too_easy
 from afterbase.data.problems.problems import train_count, train_problems
 from afterbase.model.load import load
@@ -28,18 +27,6 @@ from afterbase.verify.extract import last_boxed
 from afterbase.verify.format import well_formed
 
 VERSION = 4
-
-
-class Rejection(Config):
-    """How answers are sampled and how many survive."""
-
-    samples: int = Field(ge=1)
-    keep: int = Field(default=1, ge=1)
-    """Most answers kept of a problem: its shortest right ones, or those that `rules.choose` takes."""
-    temperature: float = Field(gt=0)
-    max_new_tokens: int = Field(ge=1)
-    rules: Rules | None = None
-    """What a right answer has to be, which ones are taken, and how hard their problems are."""
 
 
 def curate(

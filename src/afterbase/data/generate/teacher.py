@@ -12,11 +12,10 @@ from afterbase.core.reasoning import Form
 from afterbase.core.sample import Problem
 from afterbase.core.store import Cost, folder_digest
 from afterbase.data.system_prompts import system_prompt
-from afterbase.model.load import find, load
+from afterbase.model.folders import find
 from afterbase.rollout.chat_model import ChatModel, ChatRequest
 from afterbase.rollout.endpoint.budget import Budget, Limits, prompt_estimate
 from afterbase.rollout.endpoint.endpoint_client import Endpoint, EndpointConfig
-from afterbase.rollout.engine_model import EngineModel
 from afterbase.rollout.problem_replies import problem_requests
 
 Kind = Literal["original", "reflective"]
@@ -92,6 +91,9 @@ class Teacher(Config):
     def model_asked(self, cache: Path, *, account: str) -> ChatModel:
         """Who is asked; `cache` is where an endpoint's answers are kept unless the recipe says else."""
         if self.endpoint is None:
+            from afterbase.model.load import load  # here: a recipe is checked before torch is imported
+            from afterbase.rollout.engine_model import EngineModel
+
             folder = find(str(self.model))
             return EngineModel(load(folder), name=folder_digest(folder), engine_url=self.engine_url)
         return self._endpoint(self.endpoint, cache, account)

@@ -8,9 +8,7 @@ import dataclasses
 import json
 from typing import Any
 
-import reasoning_gym
 from pydantic import Field
-from reasoning_gym.factory import DATASETS
 
 from afterbase.core.config import Config, what
 from afterbase.core.errors import UserError
@@ -78,6 +76,9 @@ def family_problems(name: str, config: Family, seed: int) -> tuple[list[Problem]
 
 
 def _entries(config: Family, seed: int) -> Any:
+    import reasoning_gym  # here: a recipe is checked before this second is spent
+    from reasoning_gym.factory import DATASETS
+
     if config.family not in DATASETS:
         raise UserError(
             "`family` names a data set of reasoning-gym",

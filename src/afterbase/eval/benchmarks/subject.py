@@ -61,7 +61,7 @@ def _local(spec: str, *, plain: bool) -> Subject:
 
     from afterbase.core.store import folder_digest
     from afterbase.model.families import longest_sequence, read_config
-    from afterbase.model.load import find
+    from afterbase.model.folders import find
 
     folder = find(spec)
     digest = folder_digest(folder)

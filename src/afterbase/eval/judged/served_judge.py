@@ -18,7 +18,8 @@ def served_judge(spec: str, *, token_variable: str | None = None) -> Iterator[Su
         yield find_subject(spec, token_variable=token_variable)
         return
     from afterbase.core.store import folder_digest
-    from afterbase.model.load import find, load
+    from afterbase.model.folders import find
+    from afterbase.model.load import load
     from afterbase.rollout.server.app import create_app, render_refusal
 
     folder = find(spec)

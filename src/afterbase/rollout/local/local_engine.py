@@ -35,7 +35,8 @@ class LocalEngine(Engine):
     layers at each `sync`; log-probabilities are then those of the int8 policy, the one which sampled.
     Raises UserError for a family that cannot be run, and for what its decoder cannot do.
 
-    >>> from afterbase.model.load import find, load
+    >>> from afterbase.model.folders import find
+    >>> from afterbase.model.load import load
     >>> lm = load(find("tiny-v3"))
     >>> sampling = Sampling(temperature=0, max_new_tokens=4, stop_token_ids=(), seed=0)
     >>> [[answer]] = LocalEngine(lm.model).generate([lm.tokenizer.encode("1 + 1 =")], samples=1, sampling=sampling)

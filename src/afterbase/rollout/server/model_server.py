@@ -8,7 +8,8 @@ from afterbase.core.http.allowed_hosts import allowed_hosts
 from afterbase.core.http.http_server import bind, run, url_of
 from afterbase.core.sanitize import sanitized
 from afterbase.core.store import folder_digest
-from afterbase.model.load import find, load
+from afterbase.model.folders import find
+from afterbase.model.load import load
 from afterbase.rollout.server.app import create_app, render_refusal
 
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 from afterbase.core.errors import UserError
 from afterbase.core.http.http_server import bind
 from afterbase.core.sanitize import sanitized
-from afterbase.model.load import find
+from afterbase.model.folders import find
 
 VERSION = "0.32.0"
 _SERVER = Path(__file__).with_name("vllm_server")

@@ -7,8 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from afterbase.core.config import How
 from afterbase.core.errors import UserError
 from afterbase.reward.compose import Rewards
+from afterbase.train.config import Training
 from afterbase.train.grpo.objective import Objective
-from afterbase.train.loop import Training
 
 
 class Grpo(Training):

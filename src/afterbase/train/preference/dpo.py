@@ -12,13 +12,10 @@ from afterbase.core import distributed as ranks
 from afterbase.core.store import Artifact, Store
 from afterbase.model.load import LanguageModel
 from afterbase.model.parallel import Forward, backward, direct
+from afterbase.train.preference.config import Dpo
 from afterbase.train.preference.losses import dpo_loss
-from afterbase.train.preference.policy_training import PreferenceTraining, gains, train_on_preferences
+from afterbase.train.preference.policy_training import gains, train_on_preferences
 from afterbase.train.preference.preference_pairs import Pair, in_rows
-
-
-class Dpo(PreferenceTraining):
-    """One run over the preference pairs."""
 
 
 def train_dpo(

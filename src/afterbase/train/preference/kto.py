@@ -8,23 +8,16 @@ another prompt, fixed by the data, so that the reference's share of it is made o
 from collections.abc import Sequence
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from afterbase.core import distributed as ranks
 from afterbase.core.store import Artifact, Store
 from afterbase.model.load import LanguageModel
 from afterbase.model.parallel import Forward, backward, direct
+from afterbase.train.preference.config import Kto
 from afterbase.train.preference.losses import kto_kl, kto_loss
-from afterbase.train.preference.policy_training import PreferenceTraining, gains, train_on_preferences
+from afterbase.train.preference.policy_training import gains, train_on_preferences
 from afterbase.train.preference.preference_pairs import Pair, answer_logps, in_rows
-
-
-class Kto(PreferenceTraining):
-    """One run over the answers of the preference pairs; `pairs_per_step` pairs are twice as many answers."""
-
-    desirable_weight: float = Field(default=1.0, gt=0)
-    undesirable_weight: float = Field(default=1.0, gt=0)
 
 
 def train_kto(

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from afterbase.core.config import what
@@ -18,10 +17,10 @@ from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import Forward
 from afterbase.train.loop import TrainingLoop, prepare
+from afterbase.train.preference.config import PreferenceTraining
 from afterbase.train.preference.losses import dpo_loss
 from afterbase.train.preference.preference_pairs import (
     Pair,
-    PairTraining,
     answer_logps,
     batches,
     count_left_out,
@@ -34,13 +33,6 @@ from afterbase.train.preference.preference_pairs import (
 )
 
 VERSION = 5
-
-
-class PreferenceTraining(PairTraining):
-    """One run of a policy over the preference pairs."""
-
-    beta: float = Field(default=0.1, gt=0)
-    """How dear it is to leave the reference: rewards are beta log(pi / pi_ref)."""
 
 
 Accumulate = Callable[[LanguageModel, Sequence[Pair], Tensor, Any, Forward], dict[str, float]]

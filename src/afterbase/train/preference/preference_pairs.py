@@ -13,7 +13,6 @@ from typing import TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from afterbase.core.errors import UserError
@@ -26,23 +25,11 @@ from afterbase.model.load import LanguageModel, load
 from afterbase.model.probe import refuse_other_lengths
 from afterbase.reward.shown_pairs import answers_alone
 from afterbase.train.logprobs import token_logps
-from afterbase.train.loop import Training
 from afterbase.train.optimizer import gather_trained
 
 VERSION = 6
 
 T = TypeVar("T")
-
-
-class PairTraining(Training):
-    """What the settings of every training on preference pairs have in common."""
-
-    epochs: int = Field(ge=1)
-    pairs_per_step: int = Field(ge=1)
-    held_out: float = Field(gt=0, lt=1)
-    """Share of the prompts whose pairs are kept for the accuracy."""
-    row_tokens: int = Field(default=4096, ge=64)
-    """Tokens of both answers of all pairs that are read at once."""
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from afterbase.model.parallel import Forward, backward, direct
 from afterbase.reward.scalar import RewardModel, new_reward_model, save_reward_model
 from afterbase.reward.shown_pairs import answered_pairs
 from afterbase.train.loop import TrainingLoop, prepare
+from afterbase.train.preference.config import RewardModelTraining
 from afterbase.train.preference.losses import bradley_terry_loss
 from afterbase.train.preference.preference_pairs import (
     Pair,
-    PairTraining,
     batches,
     count_left_out,
     count_tokens,
@@ -35,10 +35,6 @@ from afterbase.train.preference.preference_pairs import (
 )
 
 VERSION = 7
-
-
-class RewardModelTraining(PairTraining):
-    """One run over the preference pairs."""
 
 
 def train_reward_model(

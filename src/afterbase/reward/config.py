@@ -1,0 +1,36 @@
+"""The settings of a judge."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from afterbase.core.config import Config, How
+from afterbase.reward.judge import PRINCIPLES, read_principles
+from afterbase.rollout.endpoint.budget import Limits
+from afterbase.rollout.endpoint.config import EndpointConfig
+from afterbase.rollout.endpoint.endpoint_client import Endpoint
+
+
+class JudgeConfig(Config):
+    """How judgements are sampled and voted."""
+
+    votes: int = Field(default=4, ge=1)
+    """k: judgements of each answer."""
+    temperature: float = Field(default=1.0, gt=0)
+    max_new_tokens: int = Field(default=160, ge=8)
+    """Of a judgement with its chain of thought."""
+    principles: How[str | None] = None
+    """A text file with one principle a line in place of the shipped ones; what it says is in the artifact's key."""
+    endpoint: EndpointConfig | None = None
+    """Whom to ask, in place of a model of the recipe's own."""
+    budget: How[Limits] = Limits()
+    """What may be spent there."""
+
+    def refuse_unready(self) -> None:
+        """UserError where the principles cannot be read, or the endpoint's address or token is none."""
+        self.read_principles()
+        if self.endpoint is not None:
+            Endpoint(self.endpoint)
+
+    def read_principles(self) -> str:
+        return read_principles(Path(self.principles) if self.principles is not None else PRINCIPLES)

@@ -1,0 +1,115 @@
+"""The settings of the training stages, without what trains: a recipe is checked before torch is imported."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from afterbase.core.config import Config, How
+
+
+class Optimisation(Config):
+    """AdamW with decoupled weight decay, linear warm-up, cosine to a floor."""
+
+    learning_rate: float = Field(gt=0)
+    """Peak learning rate."""
+    floor: float = Field(ge=0)
+    """Learning rate of the last step."""
+    warmup_steps: int = Field(default=0, ge=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip: float = Field(default=1.0, gt=0)
+    """Largest global gradient norm that an update sees."""
+    explosion: float = Field(default=1000.0, gt=0)
+    """A step whose gradient norm is above this, or not finite, is skipped and counted."""
+
+
+class Training(Config):
+    """What every training stage's settings have in common."""
+
+    optimisation: Optimisation
+    compute: Literal["float32", "bfloat16"] = "float32"
+    """Of matrix products; weights and optimizer states are float32 always. bfloat16 pays where the hardware has it."""
+    recompute: How[bool] = False
+    """Keep no activations within a layer but compute them again in the backward pass: less memory, more work."""
+    checkpoint_every: How[int] = Field(default=50, ge=1)
+    """Steps between checkpoints to resume from."""
+    keep_checkpoints: How[int] = Field(default=0, ge=0)
+    """So many latest checkpoints, and the best where one is measured, stay beside the result as model folders."""
+
+
+class Lora(Config):
+    """The additions B A x alpha / rank."""
+
+    rank: int = Field(default=16, ge=1)
+    alpha: int = Field(default=32, ge=1)
+
+
+class Sft(Training):
+    """One run of supervised fine-tuning."""
+
+    epochs: int = Field(default=2, ge=1)
+    row_tokens: int = Field(default=2048, ge=64)
+    """Tokens of a packed row."""
+    too_long: Literal["drop", "split"] = "drop"
+    """A sample longer than a row, the model's context or its window is left out and counted, or cut into pieces."""
+    rows_per_step: int = Field(default=1, ge=1)
+    mtp_weight: float = Field(default=0.1, ge=0)
+    mtp_detached: bool = False
+    """The multi-token prediction loss moves its own module only, and nothing of the trunk."""
+    held_out: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the samples, at least one, that is kept to measure checkpoints by, so that the best is known."""
+    lora: Lora | None = None
+    """Train low-rank additions to the weights instead of the weights; they are merged into the result."""
+
+
+class TokenizerSettings(Config):
+    """Size of the vocabulary, and how much text it is fitted on."""
+
+    vocabulary: int = Field(ge=300)
+    documents: int = Field(ge=1)
+    dialogues: int = Field(ge=0)
+
+
+class Architecture(Config):
+    """DeepSeek-V3's shape; field names are those of its `config.json`."""
+
+    hidden_size: int
+    intermediate_size: int
+    moe_intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    n_shared_experts: int
+    n_routed_experts: int
+    num_experts_per_tok: int
+    n_group: int
+    topk_group: int
+    routed_scaling_factor: float
+    first_k_dense_replace: int
+    kv_lora_rank: int
+    q_lora_rank: int
+    qk_nope_head_dim: int
+    qk_rope_head_dim: int
+    v_head_dim: int
+    num_nextn_predict_layers: int = Field(ge=1, le=1)
+    """Depth of the multi-token prediction: this code has one module."""
+    max_position_embeddings: int
+    initializer_range: float
+    """Standard deviation of the initial weights; the report's 0.006 belongs to a width of 7168."""
+
+
+class Pretraining(Training):
+    """One run over the corpus."""
+
+    steps: int = Field(ge=1)
+    decay_steps: int | None = None
+    """Length of the learning rate's cosine where another phase takes over before its end; None: `steps`."""
+    row_tokens: int = Field(ge=64)
+    """Tokens of one step: documents are cut from the corpus in order until the row is full."""
+    mtp_weight: float = Field(ge=0)
+    """Lambda of the multi-token prediction loss."""
+    balance_speed: float = Field(ge=0)
+    """Gamma: how far a router's bias moves a step; 0 switches balancing off."""
+    balance_loss: float = Field(ge=0)
+    """Alpha of the sequence-wise balance loss."""
+    checkpoint_every: How[int] = Field(default=100, ge=1)
+    seed: int = 0

@@ -13,6 +13,6 @@ def test_a_shipped_model_is_found_by_its_name_and_any_other_by_its_folder(tmp_pa
 
 
 def test_a_folder_without_a_config_is_no_model(tmp_path):
-    with pytest.raises(UserError, match="config.json") as refused:
+    with pytest.raises(UserError, match=r"config\.json") as refused:
         find(str(tmp_path))
     assert "tiny-v3" in refused.value.remedy

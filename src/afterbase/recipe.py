@@ -1,4 +1,4 @@
-"""The typed recipe: what `recipes/*.toml` may say. Settings lie with their stage or in `config.py`; here they compose."""
+"""The typed recipe: what `recipes/*.toml` may say. Settings lie with their stage or in `config.py`; here they meet."""
 
 import contextlib
 import tomllib

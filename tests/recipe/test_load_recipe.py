@@ -9,7 +9,7 @@ from afterbase.core.errors import UserError
 from afterbase.data.domains import DOMAINS
 from afterbase.recipe import BaseRecipe, Recipe, RlRecipe, load_recipe
 
-FOLDER = Path(__file__).parent.parent / "recipes"
+FOLDER = Path(__file__).parents[2] / "recipes"
 SMOKE, TINY_BASE = ((FOLDER / name).read_text() for name in ("smoke.toml", "tiny-base.toml"))
 
 

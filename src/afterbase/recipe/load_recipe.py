@@ -1,0 +1,28 @@
+"""A recipe from its file, whatever its kind."""
+
+import contextlib
+import tomllib
+from pathlib import Path
+
+from afterbase.core.config import load_toml
+from afterbase.core.errors import UserError
+from afterbase.recipe.base import BaseRecipe
+from afterbase.recipe.post_training import Recipe
+from afterbase.recipe.rl import RlRecipe
+
+_KINDS = {"post-training": Recipe, "rl": RlRecipe, "base": BaseRecipe}
+
+
+def load_recipe(path: Path) -> Recipe | RlRecipe | BaseRecipe:
+    """A recipe of any kind; UserError for anything that it may not say."""
+    kind = "post-training"
+    if path.is_file():
+        with contextlib.suppress(tomllib.TOMLDecodeError, UnicodeDecodeError):  # load_toml says what is wrong and where
+            kind = tomllib.loads(path.read_text()).get("kind", kind)
+    if kind not in list(_KINDS):
+        raise UserError(
+            "`kind` says what a recipe makes",
+            got=f"kind = {kind!r} in {path}",
+            remedy=f"use one of {', '.join(_KINDS)}",
+        )
+    return load_toml(path, _KINDS[kind])

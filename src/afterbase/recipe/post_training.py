@@ -1,0 +1,120 @@
+"""The whole post-training, from a base model to the final checkpoint."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from afterbase.core.config import Config, How
+from afterbase.core.errors import UserError
+from afterbase.data.clean.deliver import RecipeCleaning
+from afterbase.data.domains import OPEN, REASONING
+from afterbase.data.generate.config import DraftPairs, Preferences, Rejection
+from afterbase.data.generate.teacher import Teacher
+from afterbase.data.mixture import Mixture
+from afterbase.data.review.review_policy import Review
+from afterbase.eval.config import Evaluation, Examination
+from afterbase.recipe.problem_domains import (
+    Domains,
+    Judge,
+    refuse_equal_seeds,
+    refuse_few_tests,
+    refuse_names_twice,
+    refuse_unknown_domains,
+    table_of,
+)
+from afterbase.train.config import Sft
+from afterbase.train.grpo.config import Grpo
+from afterbase.train.preference.config import Dpo, Kto, RewardModelTraining
+
+
+class Expert(Config):
+    """How the expert of each reasoning domain is trained."""
+
+    sft: Sft
+    grpo: Grpo
+
+
+class Recipe(Domains):
+    """Post-training from a base model to the final checkpoint: the report's sections 5.1 to 5.3."""
+
+    kind: Literal["post-training"]
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    base: str
+    """A shipped model's name, or the path of a Hugging Face folder."""
+    threads: int = Field(ge=1)
+    """Threads of each process. More than one moves the last digits; on shared cores it is slower, too."""
+    processes: How[int] = Field(default=1, ge=1)
+    """Experts and seeds that are worked on at once."""
+    seeds: tuple[int, ...] = Field(min_length=1)
+    """The whole recipe runs once a seed; evaluations pool them."""
+    baselines: bool = False
+    """Also train the two controls of a study: SFT on original responses only, and on the teacher's only."""
+    teacher: Teacher | None = None
+    """Who writes the drafts of reasoning domains; none: a procedural teacher, which knows the shipped ones alone."""
+    review: dict[str, Review] = Field(default_factory=dict)
+    """Open domains that people review, each with its policy; the others have the reviews that are shipped."""
+    expert: Expert
+    rejection: Rejection
+    cleaning: RecipeCleaning | None = None
+    """Before the mixture: rules on each row, decontamination, near duplicates."""
+    mixture: Mixture
+    sft: Sft
+    preferences: Preferences
+    reward_model: RewardModelTraining | None = None
+    """The scalar reward model of open domains, or a judge in its place."""
+    judge: Judge | None = None
+    pairs: DraftPairs = DraftPairs()
+    """Of training problems, for a generative judge to learn from; of held-out ones, for the examination."""
+    examination: Examination | None = None
+    """What the reward model has to show before RL begins."""
+    grpo: Grpo
+    dpo: Dpo | None = None
+    """Beside GRPO, for comparison: the same SFT checkpoint on the reward model's preference pairs."""
+    kto: Kto | None = None
+    evaluation: Evaluation
+
+    @model_validator(mode="after")
+    def _known_domains(self) -> "Recipe":
+        refuse_unknown_domains("domains", self.domains)
+        refuse_names_twice(self)
+        for name in self.names:
+            refuse_few_tests(f"{table_of(self, name)}.{name}", self.of(name).test, self.evaluation)
+        for name in self.review:
+            if name not in self.open:
+                raise UserError(
+                    "people review the open domains of a recipe",
+                    got=f"`review.{name}`, and open domains {self.open}",
+                    remedy=f"remove the table, or add {', '.join(OPEN)} to `domains`",
+                )
+        if not self.reasoning:
+            raise UserError(
+                "a recipe has at least one reasoning domain, whose expert writes the data",
+                got=f"domains {sorted(self.domains)}",
+                remedy=f"add one of {', '.join(REASONING)}, or [families.NAME] or [sources.NAME] with a [teacher]",
+            )
+        if self.teacher is None and (self.families or self.sources):
+            raise UserError(
+                "families and sources have no procedural teacher",
+                got=f"{', '.join([*self.families, *self.sources])}, and no [teacher]",
+                remedy="add a [teacher], such as an endpoint",
+            )
+        if self.open and (self.reward_model is None) == (self.judge is None):
+            raise UserError(
+                "open domains have one reward model: a scalar one, or a judge",
+                got=f"{', '.join(self.open)} with {'neither' if self.judge is None else 'both'}",
+                remedy="give either [reward_model] or [judge]",
+            )
+        return self
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        return refuse_equal_seeds(seeds)
+
+    @property
+    def reasoning(self) -> list[str]:
+        return [name for name in self.domains if name in REASONING] + [*self.families, *self.sources]
+
+    @property
+    def open(self) -> list[str]:
+        return [name for name in self.domains if name in OPEN]

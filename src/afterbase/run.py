@@ -20,9 +20,9 @@ from afterbase.data.generate.preferences import make_preferences
 from afterbase.data.generate.rejection_sampling import curate
 from afterbase.data.generate.teacher import Kind
 from afterbase.data.mixture import Mixture, mix
-from afterbase.data.problems.problems import make_problems
+from afterbase.data.problems.problems import make_problems, train_count
 from afterbase.data.problems.puzzle_families import make_family
-from afterbase.data.problems.sources import make_source
+from afterbase.data.problems.sources import Source, make_source, most_train
 from afterbase.data.review.review_stage import invite, open_drafts, review_by_people
 from afterbase.data.system_prompts import system_prompt as teacher_prompt
 from afterbase.eval.base_model_card import measure_base
@@ -120,7 +120,7 @@ def train_expert(run: Seed[Recipe], domain: str, base: Artifact, problems: Artif
     drafts = run.drafts(domain, problems, ["original", "reflective"])
     started = train_sft(
         store, f"{domain} expert, SFT", base, drafts, recipe.expert.sft,
-        seed=seed, expected_tokens=2 * recipe.of(domain).train * _SAMPLE_TOKENS,
+        seed=seed, expected_tokens=2 * train_count(problems) * _SAMPLE_TOKENS,
     )  # fmt: skip
     final = train_grpo(store, f"{domain} expert, GRPO", started, [problems], recipe.expert.grpo, seed=seed)
     curated = curate(store, domain, final, problems, recipe.rejection, seed=seed)
@@ -257,7 +257,7 @@ def teach_only(run: Seed[Recipe], domain: str, base: Artifact, problems: Artifac
     reflective = run.drafts(domain, problems, ["reflective"])
     taught = train_sft(
         store, f"{domain}, teacher only", base, reflective, recipe.expert.sft,
-        seed=seed, expected_tokens=recipe.of(domain).train * _SAMPLE_TOKENS,
+        seed=seed, expected_tokens=train_count(problems) * _SAMPLE_TOKENS,
     )  # fmt: skip
     return run.evaluate("teacher only", taught, {domain: problems}, system_prompt=True)
 
@@ -340,7 +340,8 @@ def started(run: Seed[RlRecipe], problems: dict[str, Artifact]) -> Artifact:
 
 def _mixture_tokens(recipe: Recipe) -> int:
     """What a plan expects of an SFT set: every problem solved, every draft accepted, and no domain above its cap."""
-    rows = [recipe.rejection.keep * recipe.of(domain).train for domain in recipe.reasoning]
+    asked = {domain: recipe.of(domain) for domain in recipe.reasoning}
+    rows = [recipe.rejection.keep * (most_train(a) if isinstance(a, Source) else a.train) for a in asked.values()]
     rows += [len(reviewed_rows(domain)) for domain in recipe.open]
     return sum(min(n, recipe.mixture.most_per_domain) for n in rows) * _SAMPLE_TOKENS
 

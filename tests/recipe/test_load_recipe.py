@@ -179,8 +179,3 @@ def test_a_name_stands_for_one_domain(tmp_path, name):
 def test_a_source_needs_as_many_tests_as_the_evaluation(tmp_path):
     error = _refusal(tmp_path, TEACHER + SOURCE.format(name="mine", test=1))
     assert error.got == "sources.mine.test = 1, evaluation.problems = 4"
-
-
-def test_a_source_names_its_licence(tmp_path):
-    text = re.sub("licence.*", "", SOURCE.format(name="mine", test=9))
-    assert "`sources.mine.licence` must be given" in _refusal(tmp_path, TEACHER + text).rule

@@ -10,7 +10,7 @@ import io
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -81,14 +81,9 @@ def csv_rows(path: Path) -> Iterator[Row]:
         csv.field_size_limit(before)
 
 
-def parquet_rows(path: Path, columns: Sequence[str] | None = None) -> Iterator[Row]:
-    """The wanted columns of each row of Parquet or Arrow, all without `columns`. UserError as for `json_rows`.
-
-    Where a column is missing, the first row has those that are there.
-    """
-    with arrow_batches(path, columns=columns, rows=_BATCH) as (schema, batches):
-        if any(name not in schema.names for name in columns or ()):
-            yield Row("row 1", dict.fromkeys(schema.names))  # which the caller refuses
+def parquet_rows(path: Path) -> Iterator[Row]:
+    """Each row of Parquet or Arrow. UserError as for `json_rows`."""
+    with arrow_batches(path, rows=_BATCH) as (_, batches):
         yield from batch_rows(path, batches)
 
 
@@ -106,9 +101,7 @@ def batch_rows(path: Path, batches: Iterable[pa.RecordBatch]) -> Iterator[Row]:
 
 
 @contextmanager
-def arrow_batches(
-    path: Path, *, rows: int, columns: Sequence[str] | None = None
-) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
+def arrow_batches(path: Path, *, rows: int) -> Iterator[tuple[pa.Schema, Iterator[pa.RecordBatch]]]:
     """The schema of a file of Parquet or Arrow, and its batches; those of Parquet have `rows` rows at most.
 
     UserError for a file that cannot be read, and for a column that is there twice.
@@ -116,9 +109,7 @@ def arrow_batches(
     try:
         if path.suffix.lower() == ".parquet":
             with pq.ParquetFile(path) as file:
-                schema = file.schema_arrow
-                wanted = None if columns is None else [name for name in columns if name in schema.names]
-                yield _once_each(path, schema), file.iter_batches(batch_size=rows, columns=wanted)
+                yield _once_each(path, file.schema_arrow), file.iter_batches(batch_size=rows)
         else:
             with pa.memory_map(str(path)) as file:
                 if file.read(len(_IPC_FILE)) == _IPC_FILE:  # Arrow's file format; `datasets` writes its stream format
@@ -126,10 +117,9 @@ def arrow_batches(
                     batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
                 else:
                     file.seek(0)
-                    reader = batches = pyarrow.ipc.open_stream(file)
-                schema = _once_each(path, reader.schema)
-                names = schema.names if columns is None else [name for name in columns if name in schema.names]
-                yield schema, (batch.select(names) for batch in batches)
+                    reader = pyarrow.ipc.open_stream(file)
+                    batches = iter(reader)
+                yield _once_each(path, reader.schema), batches
     except (OSError, pa.ArrowException) as error:
         raise unreadable(path, error) from error
 

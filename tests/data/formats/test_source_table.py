@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from afterbase.core.errors import UserError
 from afterbase.data.formats import source_table
-from afterbase.data.formats.source_table import read_table, table_digest
+from afterbase.data.formats.source_table import first_row, read_table, table_digest
 
 ROWS = [{"q": "1+1?", "a": "2"}, {"q": 'a "quoted", word\nand a line', "a": "ü"}, {"q": "x", "a": "3"}]
 
@@ -51,11 +51,12 @@ def refusal(path: Path, *columns: str) -> UserError:
 def test_every_kind_gives_the_same_rows(tmp_path, name):
     path = written(tmp_path / name, ROWS)
     assert read(path) == ROWS
-    assert read(path, "a") == [{"a": row["a"]} for row in ROWS]
-    digest = table_digest(str(path), split="train", columns=["q", "a"])
+    assert read(path, "a") == ROWS
+    assert first_row(str(path), split="train").values == ROWS[0]
+    digest = table_digest(str(path), split="train")
     other = written(tmp_path / ("2" + name), [*ROWS[:2], {"q": "y", "a": "3"}])
-    assert digest == table_digest(str(path), split="train", columns=["q", "a"])
-    assert digest != table_digest(str(other), split="train", columns=["q", "a"])
+    assert digest == table_digest(str(path), split="train")
+    assert digest != table_digest(str(other), split="train")
 
 
 @given(rows=st.lists(st.fixed_dictionaries({"q": st.text(min_size=1), "a": st.text(min_size=1)}), min_size=1))
@@ -113,6 +114,8 @@ def test_what_is_broken_is_named_with_its_place(tmp_path, name, content, told):
 
 def test_columns_and_text_of_parquet_are_checked(tmp_path):
     assert "no column `q` among p" in refusal(written(tmp_path / "t.parquet", [{"p": 1}]), "q").got
+    near = refusal(written(tmp_path / "t.parquet", [{"p": 1, "question": "x"}]), "qestion")
+    assert near.remedy == "did you mean `question`?"
     bad = pa.array([b"fine", b"\xff"], pa.binary()).view(pa.binary())
     strings = pa.Array.from_buffers(pa.string(), 2, bad.buffers())
     pq.write_table(pa.table({"q": strings}), tmp_path / "bad.parquet")
@@ -128,7 +131,7 @@ def test_a_cut_gzip_file_is_named(tmp_path):
 def test_a_table_that_is_not_there_is_named(tmp_path):
     assert "nowhere.jsonl" in refusal(tmp_path / "nowhere.jsonl").got
     with pytest.raises(UserError, match="no file or folder"):
-        table_digest(str(tmp_path / "nowhere.csv"), split="train", columns=["q"])
+        table_digest(str(tmp_path / "nowhere.csv"), split="train")
 
 
 @pytest.mark.parametrize("name", ["t.jsonl", "t.csv", "t.parquet"])
@@ -169,6 +172,12 @@ def test_a_list_a_pattern_and_their_digests(tmp_path):
     rows = list(read_table(pattern, split="train", columns=["q", "a"]))
     assert [row.values for row in rows] == ROWS
     assert [row.place for row in rows] == [f"line 1 of part-{n}.jsonl" for n in range(3)]
-    before = table_digest(pattern, split="train", columns=["q"])
+    before = table_digest(pattern, split="train")
     written(tmp_path / "part-1.jsonl", [ROWS[0]])
-    assert table_digest(pattern, split="train", columns=["q"]) != before
+    assert table_digest(pattern, split="train") != before
+
+
+def test_a_table_without_rows_has_no_first_one(tmp_path):
+    (tmp_path / "t.jsonl").write_text("")
+    with pytest.raises(UserError, match="none in"):
+        first_row(str(tmp_path / "t.jsonl"), split="train")

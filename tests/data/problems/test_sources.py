@@ -15,8 +15,9 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Status, read_problems
 from afterbase.core.store import Store
 from afterbase.data.clean.decontaminate import hash_benchmark, save_benchmark
+from afterbase.data.problems.problems import train_count
 from afterbase.data.problems.prompt_hash import prompt_hash
-from afterbase.data.problems.sources import Columns, Source, _digits, make_source, source_problems
+from afterbase.data.problems.sources import Columns, Source, _digits, make_source, most_train, source_problems
 from afterbase.data.problems.test_share import for_tests
 from afterbase.verify.check import check
 
@@ -244,7 +245,6 @@ def test_programs_have_tests(tmp_path, as_text):
 @pytest.mark.parametrize(
     ("changed", "missing"),
     [
-        ({"columns": Columns()}, "columns.answer"),
         ({"verifier": "python"}, "columns.function, columns.tests"),
         ({"verifier": "program", "columns": Columns(tests="t")}, "language"),
     ],
@@ -252,3 +252,58 @@ def test_programs_have_tests(tmp_path, as_text):
 def test_what_the_verifier_needs_is_asked_for(changed, missing):
     with pytest.raises(ValueError, match=f"needs {missing}"):
         source("t.jsonl", **changed)
+
+
+@pytest.mark.parametrize("prompt", ["prompt", "question", "problem", "instruction"])
+@pytest.mark.parametrize("answer", ["answer", "gold", "solution", "target"])
+def test_obvious_columns_need_no_name(tmp_path, prompt, answer):
+    rows = [{"topic": "sums", prompt: row["q"], answer: row["a"]} for row in sums(40)]
+    train, _, _ = source_problems("sums", source(table(tmp_path, rows), columns=Columns()), 0)
+    assert {p.prompt for p in train} <= {row["q"] for row in sums(40)}
+    assert all(p.spec["row"] == rows[int(p.spec["answer"]) // 2] for p in train)
+
+
+@pytest.mark.parametrize(
+    ("columns", "got", "remedy"),
+    [
+        (Columns(), "id, q, a in ", 'columns = { prompt = "..." }'),
+        (Columns(prompt="q"), "id, q, a in ", 'columns = { answer = "..." }'),
+        (Columns(prompt="q", answer="a", id="ids"), "no column `ids` among id, q, a", "did you mean `id`?"),
+    ],
+)
+def test_a_column_that_is_not_there_is_told_with_those_that_are(tmp_path, columns, got, remedy):
+    error = refusal(source(table(tmp_path, sums(3)), columns=columns))
+    assert got in error.got
+    assert remedy in error.remedy
+
+
+def test_all_problems_can_be_trained_on(tmp_path):
+    rows = sums(40)
+    tests = sum(for_tests(prompt_hash(row["q"])) for row in rows)
+    train, test, _ = source_problems("sums", source(table(tmp_path, rows), train="all", test=1), 0)
+    assert (len(train), len(test)) == (40 - tests, 1)
+    whole = source(table(tmp_path, rows), train="all", test=0)
+    train, test, _ = source_problems("sums", whole, 0)
+    assert (len(train), test) == (40, [])
+    planned = make_source(Store(tmp_path / "plan", plan_only=True), "sums", whole, seed=0)
+    assert train_count(planned) == most_train(whole) == 40
+    rows[3]["q"] = rows[4]["q"]
+    made = make_source(Store(tmp_path / "store"), "sums", source(table(tmp_path, rows), train="all", test=0), seed=0)
+    assert train_count(made) == 39
+
+
+def test_a_list_and_a_pattern_are_tables(tmp_path):
+    rows = sums(40)
+    (tmp_path / "a.json").write_text(json.dumps(rows[:20]))
+    (tmp_path / "b.json").write_text(json.dumps(rows[20:]))
+    train, _, _ = source_problems("sums", source(str(tmp_path / "?.json"), train="all", test=0), 0)
+    assert len(train) == 40
+    assert {p.spec["source"]["row"] for p in train} >= {"item 1 of a.json", "item 20 of b.json"}
+
+
+def test_a_row_keeps_what_json_does_not_know(tmp_path):
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"q": ["1+1?"], "a": [2], "when": pa.array([0], pa.date32()), "raw": [b"x"]}), path)
+    config = source(str(path), columns=Columns(prompt="q", answer="a"), train="all", test=0)
+    [problem] = source_problems("sums", config, 0)[0]
+    assert problem.spec["row"] == {"q": "1+1?", "a": 2, "when": "1970-01-01", "raw": {"base64": "eA=="}}

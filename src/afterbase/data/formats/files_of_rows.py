@@ -39,13 +39,13 @@ def is_csv(path: Path) -> bool:
     return unpacked_name(path).endswith(".csv")
 
 
-def rows_of_file(path: Path, *, columns: Sequence[str] | None = None, longest: int = LONGEST_ROW) -> Iterator[Row]:
-    """The rows of one file; `columns` are those wanted of Parquet or Arrow, `longest` is of a line of JSON, in bytes.
+def rows_of_file(path: Path, *, longest: int = LONGEST_ROW) -> Iterator[Row]:
+    """The rows of one file; `longest` is of a line of JSON, in bytes.
 
     UserError, with the place, for what is no row, and for a file of another kind.
     """
     if is_arrow(path):
-        return parquet_rows(path, columns)
+        return parquet_rows(path)
     if unpacked_name(path).endswith(_JSON):
         return json_rows(path, longest=longest)
     if is_csv(path):

@@ -3,11 +3,12 @@
 A row that cannot be read, or is above 16 MiB, ends the reading with its place (`core/row_files.py` says why).
 """
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from afterbase.core.errors import UserError
 from afterbase.core.row_files import (
@@ -22,44 +23,61 @@ _HUB = "hub:"
 
 
 def read_table(path: str, *, split: str, columns: Sequence[str]) -> Iterator[Row]:
-    """The rows of a table in their order, `columns` alone; `split` is for `datasets`, a file has no other than its own.
+    """The rows of a table in their order, each with `columns` at least; `split` is one of a folder or of `datasets`.
 
     Raises UserError, with the place, for a table that is not there or is broken, a column that is missing, a row that
     is too long, and text that is not UTF-8.
     """
-    for place, values, _ in _rows(path, split, columns):
-        missing = [name for name in columns if name not in values]
-        if missing:
-            refuse(
-                path, place, f"no column `{missing[0]}` among {', '.join(map(str, values)) or 'none'}", "name another"
-            )
+    for row in _rows(path, split):
+        for name in columns:
+            if name not in row.values:
+                refuse_missing(path, row, name)
         try:
-            size = sum(len(_text(values[name]).encode()) for name in columns)
+            size = sum(len(_text(value).encode()) for value in row.values.values())
         except UnicodeEncodeError as error:
-            refuse(path, place, f"half a character: {error.reason}", "correct the row, or leave it out")
+            refuse(path, row.place, f"half a character: {error.reason}", "correct the row, or leave it out")
         if size > LONGEST_ROW:
-            refuse_length(path, place)
-        yield Row(place, {name: values[name] for name in columns})
+            refuse_length(path, row.place)
+        yield row
 
 
-def table_digest(path: str, *, split: str, columns: Sequence[str]) -> str:
-    """SHA-256 of what a table says, in hexadecimal: a file's bytes, or the rows of a set of `datasets`."""
+def first_row(path: str, *, split: str) -> Row:
+    """The first row of a table. UserError as for `read_table`, and where there is none."""
+    for row in _rows(path, split):
+        return row
+    raise UserError("a table has rows", got=f"none in {path}", remedy="name another")
+
+
+def refuse_missing(path: str, row: Row, name: str) -> NoReturn:
+    """The error of a row without a column, with the name there that is nearest."""
+    there = [str(column) for column in row.values]
+    near = difflib.get_close_matches(name, there, n=1)
+    remedy = f"did you mean `{near[0]}`?" if near else "name another"
+    refuse(path, row.place, f"no column `{name}` among {', '.join(there) or 'none'}", remedy)
+
+
+def table_digest(path: str, *, split: str) -> str:
+    """SHA-256 of what a table says, in hexadecimal: its files' bytes, or the rows of a set of the hub."""
+    if not path.startswith(_HUB):
+        return files_digest(_files(path, split))
     total = hashlib.sha256()
-    if path.startswith(_HUB) or Path(path).is_dir():
-        for _, values, _ in read_table(path, split=split, columns=columns):
-            total.update(_text(values).encode() + b"\n")
-        return total.hexdigest()
-    return files_digest(files_of(path))
+    for row in read_table(path, split=split, columns=[]):
+        total.update(_text(row.values).encode() + b"\n")
+    return total.hexdigest()
 
 
-def _rows(path: str, split: str, columns: Sequence[str]) -> Iterator[Row]:
+def _rows(path: str, split: str) -> Iterator[Row]:
     if path.startswith(_HUB):
         yield from _hub_rows(path, split)
         return
-    files = files_of(path, split=split if Path(path).is_dir() else None)
-    for number, file in enumerate(files):
-        for row in rows_of_file(file, columns=columns):
-            yield row if len(files) == 1 else row._replace(place=f"{row.place} of {files[number].name}")
+    files = _files(path, split)
+    for file in files:
+        for row in rows_of_file(file):
+            yield row if len(files) == 1 else row._replace(place=f"{row.place} of {file.name}")
+
+
+def _files(path: str, split: str) -> list[Path]:
+    return files_of(path, split=split if Path(path).is_dir() else None)
 
 
 def _hub_rows(path: str, split: str) -> Iterator[Row]:

@@ -9,6 +9,7 @@ import random
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import pyarrow.parquet as pq
 from pydantic import Field
 
 from afterbase.core.config import Config, what
@@ -98,8 +99,10 @@ def refuse_rejected_golds(problems: Sequence[Problem]) -> None:
 
 
 def train_count(artifact: Artifact) -> int:
-    """How many training problems there are, or will be if the artifact is only planned."""
-    return artifact.manifest["what"]["train"]
+    """How many training problems there are, or will be at most if the artifact is only planned."""
+    if artifact.planned:
+        return artifact.manifest["what"]["train"]
+    return pq.read_metadata(artifact.payload / "train.parquet").num_rows
 
 
 def train_problems(artifact: Artifact) -> list[Problem]:

@@ -2,7 +2,7 @@ r"""Problems from a table of the user's: a file, or a set of `datasets`, with it
 
 Before anything is paid for, each row is checked, equal prompts become one, what a benchmark holds is left out,
 and the gold answers go through their verifier. What is left out is in dropped.jsonl, with the row and the rule. Test
-problems are of the share that is kept for tests (`held_out.py`), chosen by the prompt's hash.
+problems are of the share that is kept for tests (`test_share.py`), chosen by the prompt's hash.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from afterbase.core.config import Config, How, what
 from afterbase.core.errors import UserError
@@ -23,26 +23,32 @@ from afterbase.core.row_files import Row
 from afterbase.core.sample import Problem, content_id, write_problems
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.clean.decontaminate import Benchmark, Contamination, Decontamination, Hit, load_benchmark
-from afterbase.data.formats.source_table import read_table, table_digest
+from afterbase.data.formats.json_values import as_json
+from afterbase.data.formats.source_table import first_row, read_table, refuse_missing, table_digest
 from afterbase.data.problems.prompt_hash import prompt_hash
 from afterbase.data.problems.test_share import for_tests
 from afterbase.verify.check import audit
 from afterbase.verify.extract import Way
 
-VERSION = 3
+VERSION = 4
 _BATCH = 128  # rows that are compared with benchmarks in one call
 _IN_POWERS_OF_TEN = re.compile(r"[+-]?\d+(?:\.\d*)?[eE][+-]?\d{1,2}", re.ASCII)  # as a CSV holds floats
 _NEEDED = {"maths": ("answer",), "python": ("function", "tests"), "program": ("tests",)}
+_OBVIOUS = {
+    "prompt": ("prompt", "question", "problem", "instruction"),
+    "answer": ("answer", "gold", "solution", "target"),
+}
 
 
 class Columns(Config):
-    """Which column of the table holds what; those that the verifier needs have to be named."""
+    """Which column of the table holds what; those that the verifier needs have to be named, but for obvious ones."""
 
-    prompt: str = "prompt"
+    prompt: str | None = None
+    """Without it the first of `prompt`, `question`, `problem`, `instruction` that is there."""
     id: str | None = None
     """What the table tells its rows apart by; a value that comes twice is refused."""
     answer: str | None = None
-    """The bare right answer, for `maths`."""
+    """The bare right answer, for `maths`; without it the first of `answer`, `gold`, `solution`, `target`."""
     response: str | None = None
     """A whole right response, which the verifier has to accept; for `maths` a box around the answer does instead."""
     function: str | None = None
@@ -55,8 +61,8 @@ class Source(Config):
     """A table, what is in its columns, and how many of its problems."""
 
     path: How[str]
-    """A file of JSONL, CSV (both plain or .gz) or Parquet, a folder of `datasets`, or hub:ORG/NAME."""
-    licence: str = Field(min_length=1)
+    """A file, a pattern or a folder that `data/formats/files_of_rows.py` reads, or hub:ORG/NAME."""
+    licence: str = ""
     """Under which the table may be used, such as an SPDX identifier; it goes with every problem."""
     split: str = "train"
     columns: Columns = Field(default_factory=Columns)
@@ -71,12 +77,14 @@ class Source(Config):
     """Files of hashes (`afterbase data hash`) of benchmarks that no problem may be of."""
     most_rejected: float = Field(default=0.0, ge=0, lt=1)
     """Share of problems that may be left out because the verifier does not accept their own gold response."""
-    train: int = Field(ge=1)
-    test: int = Field(ge=1)
+    train: PositiveInt | Literal["all"]
+    test: int = Field(ge=0)
+    """With 0 no problem is kept for tests, and `train` draws from all."""
 
     @model_validator(mode="after")
     def _complete(self) -> "Source":
-        missing = [f"columns.{name}" for name in _NEEDED[self.verifier] if getattr(self.columns, name) is None]
+        needed = [name for name in _NEEDED[self.verifier] if name not in _OBVIOUS]
+        missing = [f"columns.{name}" for name in needed if getattr(self.columns, name) is None]
         missing += ["language"] if self.verifier == "program" and self.language is None else []
         if missing:
             raise UserError(
@@ -85,8 +93,35 @@ class Source(Config):
         return self
 
     def named_columns(self) -> list[str]:
-        """The columns that are read."""
+        """The columns that a row must have."""
         return list(dict.fromkeys(name for _, name in self.columns if name is not None))
+
+    def with_columns(self) -> "Source":
+        """The same, with the obvious columns of its table named. UserError where one is neither named nor obvious."""
+        row = first_row(self.path, split=self.split)
+        for name in self.named_columns():
+            if name not in row.values:
+                refuse_missing(self.path, row, name)
+        found: dict[str, str] = {}
+        for role in ("prompt", *(set(_NEEDED[self.verifier]) & {"answer"})):
+            if getattr(self.columns, role) is not None:
+                continue
+            there = [name for name in _OBVIOUS[role] if name in row.values]
+            if not there:
+                raise UserError(
+                    f"a table has a column of the {role}: {', '.join(_OBVIOUS[role])}, or the one that is named",
+                    got=f"{', '.join(map(str, row.values)) or 'none'} in {self.path}",
+                    remedy=f'name it: columns = {{ {role} = "..." }}',
+                )
+            found[role] = there[0]
+        return self.model_copy(update={"columns": self.columns.model_copy(update=found)})
+
+
+def most_train(config: Source) -> int:
+    """How many training problems there can be: `train`, or with `all` as many as the table has rows."""
+    if config.train != "all":
+        return config.train
+    return sum(1 for _ in read_table(config.path, split=config.split, columns=[]))
 
 
 class Dropped(NamedTuple):
@@ -111,11 +146,12 @@ def make_source(store: Store, name: str, config: Source, *, seed: int) -> Artifa
         **what(config),
         "domain": name,
         "seed": seed,
-        "table": table_digest(config.path, split=config.split, columns=config.named_columns()),
+        "table": table_digest(config.path, split=config.split),
         "benchmarks": sorted(b.digest for b in _benchmarks(config)),
     }
     made = store.produce(f"{name} problems", "sources", VERSION, what=settings, inputs={}, make=make)
-    return dataclasses.replace(made, manifest={"what": settings}) if made.planned else made
+    # What is asked for is known before anything is made: the cost of later stages depends on it.
+    return dataclasses.replace(made, manifest={"what": {"train": most_train(config)}}) if made.planned else made
 
 
 def source_problems(name: str, config: Source, seed: int) -> tuple[list[Problem], list[Problem], list[Dropped]]:
@@ -136,11 +172,12 @@ def distinct_problems(name: str, config: Source, seed: int) -> tuple[list[Proble
     distinct problems than asked for.
     """
     dropped: list[Dropped] = []
-    splits = _Best(config.train), _Best(config.test)
-    for digest, problem in _distinct(name, config, dropped):
-        splits[for_tests(digest)].offer(content_id(seed, digest), problem)
+    wanted = None if config.train == "all" else config.train
+    splits = _Best(wanted), _Best(config.test)
+    for digest, problem in _distinct(name, config.with_columns(), dropped):
+        splits[config.test > 0 and for_tests(digest)].offer(content_id(seed, digest), problem)
     train, test = (split.problems() for split in splits)
-    if len(train) < config.train or len(test) < config.test:
+    if len(train) < (wanted or 1) or len(test) < config.test:
         raise UserError(
             "a source must have as many distinct problems as the recipe asks for",
             got=f"{len(train)} for training and {len(test)} for tests in {config.path}, {config.train} and "
@@ -151,9 +188,12 @@ def distinct_problems(name: str, config: Source, seed: int) -> tuple[list[Proble
 
 
 class _Best:
-    """The problems of the lowest ranks, so that a large table takes no more memory than what is asked for."""
+    """The problems of the lowest ranks, so that a large table takes no more memory than what is asked for.
 
-    def __init__(self, most: int) -> None:
+    Without `most` they are all.
+    """
+
+    def __init__(self, most: int | None) -> None:
         self._most = most
         self._heap: list[tuple[int, int, Problem]] = []
         self._offered = 0
@@ -161,9 +201,9 @@ class _Best:
     def offer(self, rank: str, problem: Problem) -> None:
         self._offered += 1
         entry = (-int(rank, 16), -self._offered, problem)
-        if len(self._heap) < self._most:
+        if self._most is None or len(self._heap) < self._most:
             heapq.heappush(self._heap, entry)
-        elif entry > self._heap[0]:
+        elif self._heap and entry > self._heap[0]:
             heapq.heapreplace(self._heap, entry)
 
     def problems(self) -> list[Problem]:
@@ -185,7 +225,7 @@ def _distinct(name: str, config: Source, dropped: list[Dropped]) -> Iterator[tup
         prompts = [_cell(config, row, "prompt") for row in batch]
         for row, problem, prompt, hit in zip(batch, problems, prompts, held(prompts), strict=True):
             digest = prompt_hash(prompt)
-            answer = content_id({key: value for key, value in problem.spec.items() if key != "source"})
+            answer = content_id({key: value for key, value in problem.spec.items() if key not in ("source", "row")})
             if hit is not None:
                 dropped.append(Dropped(row.place, f"in the benchmark {hit.benchmark}"))
             elif digest in seen:
@@ -238,8 +278,20 @@ def _problem(name: str, config: Source, row: Row) -> Problem:
         prompt=f"{prompt}\n{config.instruction}" if config.instruction else prompt,
         gold=response,
         verifier=config.verifier,
-        spec={**spec, "source": source},
+        spec={**spec, "source": source, "row": _plain(config, row)},
     )
+
+
+def _plain(config: Source, row: Row) -> dict[str, Any]:
+    """The user's own row as JSON has it, for rewards of the user's own."""
+    try:
+        return as_json(row.values)
+    except ValueError as error:
+        raise UserError(
+            "a row holds what JSON can hold",
+            got=f"{row.place} of {config.path}: {error}",
+            remedy="leave that column out of the table",
+        ) from error
 
 
 def _cell(config: Source, row: Row, what_for: str) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError, model_validator
 
-from afterbase.core.config import Config, How, load_toml, what
+from afterbase.core.config import Config, How, config_of, load_toml, what
 from afterbase.core.errors import UserError
 
 
@@ -91,6 +91,15 @@ def test_unknown_key_names_the_nearest_and_lists_the_table(tmp_path: Path):
     assert "did you mean `epochs`?" in error.remedy
     assert error.remedy.endswith("valid keys of [sft]: batch, domains, epochs, floor, peak, schedule, workers")
     assert "recipe.toml" in error.got
+
+
+def test_a_table_from_elsewhere_is_checked_as_a_file_is_and_its_source_named():
+    assert config_of({"name": "a", "sft": {"epochs": 3}}, Recipe, "the command line").sft.epochs == 3
+    with pytest.raises(UserError) as caught:
+        config_of({"name": "a", "sft": {"epoch": 3}}, Recipe, "the command line")
+    assert caught.value.rule == "unknown key `sft.epoch`"
+    assert caught.value.got == "`epoch = 3` in the command line"
+    assert "did you mean `epochs`?" in caught.value.remedy
 
 
 def test_unknown_key_is_told_before_the_required_one_it_was_meant_to_be(tmp_path: Path):

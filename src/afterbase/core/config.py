@@ -74,8 +74,13 @@ def _plain(value: Any) -> Any:
 
 def load_toml(path: Path, model: type[C]) -> C:
     """The config in a TOML file; UserError where the file or a key or a value is not what `model` declares."""
-    table = _with_new_names(_read(path), model, "")
-    _refuse_passwords(table, "", path)
+    return config_of(_read(path), model, path)
+
+
+def config_of(table: dict[str, Any], model: type[C], source: Path | str) -> C:
+    """The config that a table of TOML's types says; `source` is the file or the command that messages name."""
+    table = _with_new_names(table, model, "")
+    _refuse_passwords(table, "", source)
     try:
         # TOML has the types of JSON, so strict JSON rules fit: arrays become tuples and strings enums, "3" is no 3.
         return model.model_validate_json(json.dumps(table, default=_refuse_date), strict=True)
@@ -83,7 +88,7 @@ def load_toml(path: Path, model: type[C]) -> C:
         details = error.errors(include_url=False)
         unknown = [d for d in details if d["type"] == "extra_forbidden"]
         # A misspelt key often leaves a required one missing as well; the misspelling is the news.
-        raise _explain([*unknown, *details][0], path, model) from None
+        raise _explain([*unknown, *details][0], source, model) from None
 
 
 def _with_new_names(value: Any, annotation: Any, place: str) -> Any:
@@ -123,19 +128,19 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _refuse_passwords(value: Any, key: str, path: Path) -> None:
+def _refuse_passwords(value: Any, key: str, source: Path | str) -> None:
     """A config is copied into artifacts and reports, and given to others."""
     match value:
         case dict():
             for name, inner in value.items():
-                _refuse_passwords(inner, f"{key}.{name}" if key else name, path)
+                _refuse_passwords(inner, f"{key}.{name}" if key else name, source)
         case list():
             for inner in value:
-                _refuse_passwords(inner, key, path)
+                _refuse_passwords(inner, key, source)
         case str() if holds_password(value):
             raise UserError(
                 f"`{key}`: a config holds no password, since it is copied into reports",
-                got=f"`{value}` in {path}",
+                got=f"`{value}` in {source}",
                 remedy="take the password out of the address; PGPASSWORD or ~/.pgpass holds that of a database, the "
                 "variable that `token_variable` names that of an endpoint",
             )
@@ -145,25 +150,25 @@ def _refuse_date(value: Any) -> str:
     raise UserError("a config holds no dates or times", got=str(value), remedy="put it in quotes if it is a name")
 
 
-def _explain(detail: ErrorDetails, path: Path, model: type[Config]) -> UserError:
+def _explain(detail: ErrorDetails, source: Path | str, model: type[Config]) -> UserError:
     """One of pydantic's findings as rule, got, remedy."""
     *parents, name = detail["loc"] or ("",)
     key = _dotted(detail["loc"])
     kind, got = detail["type"], json.dumps(detail["input"], ensure_ascii=False)
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, UserError):  # from a validator of ours, which knows best
-        return UserError(f"{_where(key)}{cause.rule}", got=cause.got, remedy=f"{cause.remedy}, in {path}")
+        return UserError(f"{_where(key)}{cause.rule}", got=cause.got, remedy=f"{cause.remedy}, in {source}")
     if kind == "value_error":
-        return UserError(f"{_where(key)}{cause}", got=got, remedy=f"change it in {path}")
+        return UserError(f"{_where(key)}{cause}", got=got, remedy=f"change it in {source}")
     if kind == "missing":
         place = f"under [{_dotted(parents)}]" if parents else "at the top"
-        return UserError(f"`{key}` must be given", got=f"no such key in {path}", remedy=f"add `{name} = ...` {place}")
+        return UserError(f"`{key}` must be given", got=f"no such key in {source}", remedy=f"add `{name} = ...` {place}")
     if kind == "extra_forbidden":
         return UserError(
-            f"unknown key `{key}`", got=f"`{name} = {got}` in {path}", remedy=_nearest(name, parents, model)
+            f"unknown key `{key}`", got=f"`{name} = {got}` in {source}", remedy=_nearest(name, parents, model)
         )
     words = rule(detail).replace("an object", "a table").replace("a list", "an array")
-    return UserError(f"`{key}` {words}", got=got, remedy=f"change `{key}` in {path}{_default(detail['loc'], model)}")
+    return UserError(f"`{key}` {words}", got=got, remedy=f"change `{key}` in {source}{_default(detail['loc'], model)}")
 
 
 def _nearest(name: str | int, parents: list[str | int], model: type[Config]) -> str:

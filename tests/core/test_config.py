@@ -1,7 +1,7 @@
 import json
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import Field, ValidationError, model_validator
 
 from afterbase.core.config import Config, How, config_of, load_toml, what
-from afterbase.core.errors import UserError
+from afterbase.core.errors import UserError, UserErrors
 
 
 class Schedule(StrEnum):
@@ -41,6 +41,7 @@ class Recipe(Config):
     stages: tuple[SFT, ...] = ()
     named: dict[str, SFT] = Field(default_factory=dict)
     extra: SFT | None = None
+    rows: int | Literal["all"] = "all"
 
 
 def load(tmp_path: Path, text: str) -> Recipe:
@@ -129,7 +130,7 @@ def test_unknown_keys_are_found_in_arrays_dictionaries_and_optional_tables(tmp_p
 
 def test_nothing_near_means_no_guess(tmp_path: Path):
     error = refusal(tmp_path, 'name = "a"\nzzzz = 1\n')
-    assert error.remedy == "valid keys of the top level: extra, name, named, sft, stages"
+    assert error.remedy == "valid keys of the top level: extra, name, named, rows, sft, stages"
 
 
 @pytest.mark.parametrize(
@@ -263,3 +264,47 @@ def test_a_key_in_a_line_that_is_no_toml_is_not_repeated(tmp_path: Path) -> None
     with pytest.raises(UserError, match="must be TOML") as raised:
         load_toml(tmp_path / "r.toml", Recipe)
     assert "c4nary" not in str(raised.value)
+
+
+def test_all_that_is_wrong_is_told_at_once_numbered_and_misspelt_keys_first(tmp_path: Path):
+    error = refusal(tmp_path, 'name = 3\n[sft]\nbatch = "8"\npeek = 1.0\n[[stages]]\nfloor = 1.0\n')
+    assert isinstance(error, UserErrors)
+    assert [e.rule for e in error.errors] == [
+        "unknown key `sft.peek`",
+        "`name` must be a text",
+        "`sft.batch` must be a whole number",
+        "`stages[0]`: `floor` must not exceed `peak`",
+    ]
+    lines = str(error).splitlines()
+    assert lines[0] == "4 mistakes, each with its remedy"
+    assert [line for line in lines if line[0] in "1234"][1:] == [
+        f"{number}. {e.rule}" for number, e in enumerate(error.errors, start=1)
+    ]
+    assert sum(line.startswith("  got:    ") for line in lines) == 4
+    assert sum(line.startswith("  remedy: ") for line in lines) == 4
+
+
+def test_a_misspelt_key_does_not_leave_the_right_one_missing_and_its_table_is_checked(tmp_path: Path):
+    error = refusal(tmp_path, 'nam = "a"\n[extr]\nepocs = 0\nbatch = "x"\n')
+    assert isinstance(error, UserErrors)
+    assert [e.rule for e in error.errors] == [
+        "unknown key `nam`",
+        "unknown key `extr`",
+        "unknown key `extra.epocs`",
+        "`extra.epochs` must be 1 or more",
+        "`extra.batch` must be a whole number",
+    ]
+
+
+def test_a_value_that_may_be_of_several_kinds_is_one_finding(tmp_path: Path):
+    error = refusal(tmp_path, 'name = "a"\nrows = "some"\n')
+    assert error.rule == "`rows`: must be a whole number or must be 'all'"
+    assert error.got == '"some"'
+    assert not isinstance(error, UserErrors)
+
+
+def test_every_password_is_told(tmp_path: Path):
+    error = refusal(tmp_path, 'name = "x://u:c4nary-9f83ab@h"\nsft.domains = ["y://u:c4nary-9f83ab@h"]\n')
+    assert isinstance(error, UserErrors)
+    assert len(error.errors) == 2
+    assert "c4nary" not in str(error)

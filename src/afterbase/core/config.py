@@ -4,6 +4,7 @@ A config lives beside the function that it configures; `afterbase.recipe` compos
 `Config | None`, `tuple[Config, ...]` and `dict[str, Config]`; unions of different configs are not covered.
 """
 
+import copy
 import difflib
 import json
 import re
@@ -17,7 +18,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
 
-from afterbase.core.errors import UserError
+from afterbase.core.errors import UserError, UserErrors, each, refuse
 from afterbase.core.faults import rule
 from afterbase.core.old_names import name_in_key, with_new_names
 from afterbase.core.secret_masking import holds_password
@@ -73,22 +74,58 @@ def _plain(value: Any) -> Any:
 
 
 def load_toml(path: Path, model: type[C]) -> C:
-    """The config in a TOML file; UserError where the file or a key or a value is not what `model` declares."""
+    """The config in a TOML file; UserError, or UserErrors, where it is not what `model` declares.
+
+    All that is found is told at once, misspelt keys first. A validator of a whole table runs only where the values in
+    the table are right.
+    """
     return config_of(_read(path), model, path)
 
 
 def config_of(table: dict[str, Any], model: type[C], source: Path | str) -> C:
     """The config that a table of TOML's types says; `source` is the file or the command that messages name."""
     table = _with_new_names(table, model, "")
-    _refuse_passwords(table, "", source)
+    refuse(_passwords(table, "", source))
+    unknown, checked = _with_nearest_names(table, source, model)
     try:
-        # TOML has the types of JSON, so strict JSON rules fit: arrays become tuples and strings enums, "3" is no 3.
-        return model.model_validate_json(json.dumps(table, default=_refuse_date), strict=True)
+        config = _validated(checked, model)
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        unknown = [d for d in details if d["type"] == "extra_forbidden"]
-        # A misspelt key often leaves a required one missing as well; the misspelling is the news.
-        raise _explain([*unknown, *details][0], source, model) from None
+        refuse([*unknown, *(_explain(detail, source, model) for detail in _one_a_key(error, model))])
+        raise AssertionError("a validation that failed has findings") from error
+    refuse(unknown)
+    return config
+
+
+def _validated(table: dict[str, Any], model: type[C]) -> C:
+    # TOML has the types of JSON, so strict JSON rules fit: arrays become tuples and strings enums, "3" is no 3.
+    return model.model_validate_json(json.dumps(table, default=_refuse_date), strict=True)
+
+
+def _with_nearest_names(
+    table: dict[str, Any], source: Path | str, model: type[C]
+) -> tuple[list[UserError], dict[str, Any]]:
+    """What is said of unknown keys; and the table as if each were the key that it was meant to be, or not there.
+
+    So a misspelt key leaves no required one missing, and what stands in a misspelt table is checked as well.
+    """
+    checked, said = copy.deepcopy(table), []
+    while True:
+        try:
+            _validated(checked, model)
+            unknown = []
+        except ValidationError as error:
+            unknown = [d for d in error.errors(include_url=False) if d["type"] == "extra_forbidden"]
+        if not unknown:
+            return said, checked
+        said += [_explain(detail, source, model) for detail in unknown]
+        for detail in unknown:
+            *parents, name = detail["loc"]
+            place: Any = checked
+            for part in parents:
+                place = place[part]
+            value = place.pop(name)
+            near = _near(name, [key for key in _annotation_at(model, parents).model_fields if key not in place])
+            place.update(dict.fromkeys(near, value))
 
 
 def _with_new_names(value: Any, annotation: Any, place: str) -> Any:
@@ -128,17 +165,17 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def _refuse_passwords(value: Any, key: str, source: Path | str) -> None:
-    """A config is copied into artifacts and reports, and given to others."""
+def _passwords(value: Any, key: str, source: Path | str) -> Iterator[UserError]:
+    """What is said of passwords: a config is copied into artifacts and reports, and given to others."""
     match value:
         case dict():
             for name, inner in value.items():
-                _refuse_passwords(inner, f"{key}.{name}" if key else name, source)
+                yield from _passwords(inner, f"{key}.{name}" if key else name, source)
         case list():
             for inner in value:
-                _refuse_passwords(inner, key, source)
+                yield from _passwords(inner, key, source)
         case str() if holds_password(value):
-            raise UserError(
+            yield UserError(
                 f"`{key}`: a config holds no password, since it is copied into reports",
                 got=f"`{value}` in {source}",
                 remedy="take the password out of the address; PGPASSWORD or ~/.pgpass holds that of a database, the "
@@ -150,6 +187,33 @@ def _refuse_date(value: Any) -> str:
     raise UserError("a config holds no dates or times", got=str(value), remedy="put it in quotes if it is a name")
 
 
+def _one_a_key(error: ValidationError, model: type[Config]) -> list[ErrorDetails]:
+    """pydantic's findings; those on the kinds that one value may be of (`int | Literal["all"]`) are one."""
+    found: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
+    for detail in error.errors(include_url=False):
+        found.setdefault(_key_of(detail["loc"], model), []).append(detail)
+    merged = []
+    for loc, details in found.items():
+        several = len(details) > 1 and all(len(detail["loc"]) > len(loc) for detail in details)
+        words = " or ".join(dict.fromkeys(_words(detail) for detail in details))
+        kinds = [{**details[0], "type": "value_error", "ctx": {"error": words}}] if several else details
+        merged += [{**detail, "loc": loc} for detail in kinds]
+    return merged
+
+
+def _key_of(loc: tuple[int | str, ...], model: type[Config]) -> tuple[int | str, ...]:
+    """A finding's place without what pydantic puts behind it: the kind, of several, that a value was tried as."""
+    for end in range(len(loc)):
+        here = _annotation_at(model, loc[:end])
+        if not (isinstance(here, type) and issubclass(here, Config)) and get_origin(here) not in (tuple, list, dict):
+            return loc[:end]
+    return loc
+
+
+def _words(detail: ErrorDetails) -> str:
+    return rule(detail).replace("an object", "a table").replace("a list", "an array")
+
+
 def _explain(detail: ErrorDetails, source: Path | str, model: type[Config]) -> UserError:
     """One of pydantic's findings as rule, got, remedy."""
     *parents, name = detail["loc"] or ("",)
@@ -157,7 +221,8 @@ def _explain(detail: ErrorDetails, source: Path | str, model: type[Config]) -> U
     kind, got = detail["type"], json.dumps(detail["input"], ensure_ascii=False)
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, UserError):  # from a validator of ours, which knows best
-        return UserError(f"{_where(key)}{cause.rule}", got=cause.got, remedy=f"{cause.remedy}, in {source}")
+        told = [UserError(f"{_where(key)}{e.rule}", got=e.got, remedy=f"{e.remedy}, in {source}") for e in each(cause)]
+        return told[0] if len(told) == 1 else UserErrors(told)
     if kind == "value_error":
         return UserError(f"{_where(key)}{cause}", got=got, remedy=f"change it in {source}")
     if kind == "missing":
@@ -167,18 +232,22 @@ def _explain(detail: ErrorDetails, source: Path | str, model: type[Config]) -> U
         return UserError(
             f"unknown key `{key}`", got=f"`{name} = {got}` in {source}", remedy=_nearest(name, parents, model)
         )
-    words = rule(detail).replace("an object", "a table").replace("a list", "an array")
-    return UserError(f"`{key}` {words}", got=got, remedy=f"change `{key}` in {source}{_default(detail['loc'], model)}")
+    return UserError(
+        f"`{key}` {_words(detail)}", got=got, remedy=f"change `{key}` in {source}{_default(detail['loc'], model)}"
+    )
 
 
 def _nearest(name: str | int, parents: list[str | int], model: type[Config]) -> str:
     valid = sorted(_annotation_at(model, parents).model_fields)
-    near = difflib.get_close_matches(str(name), valid, n=1) or [
-        key for key in _keys(model, "") if key.split(".")[-1] == name
-    ]
+    near = _near(name, valid) or [key for key in _keys(model, "") if key.split(".")[-1] == name]
     hint = f"did you mean {_or(near)}? " if near else ""
     place = f"[{_dotted(parents)}]" if parents else "the top level"
     return f"{hint}valid keys of {place}: {', '.join(valid)}"
+
+
+def _near(name: str | int, valid: list[str]) -> list[str]:
+    """The key that a misspelt one was meant to be, or none."""
+    return difflib.get_close_matches(str(name), valid, n=1)
 
 
 def _default(loc: tuple[str | int, ...], model: type[Config]) -> str:

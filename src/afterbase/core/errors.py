@@ -1,6 +1,7 @@
-"""The one error that users are meant to read, and what is none: waiting for people."""
+"""The one error that users are meant to read, several of them at once, and what is none: waiting for people."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from afterbase.core.sanitize import sanitized
 from afterbase.core.secret_masking import masked
@@ -19,6 +20,52 @@ class UserError(ValueError):
     def __reduce__(self) -> tuple[Callable[..., "UserError"], tuple[type["UserError"], str, str, str]]:
         """How it comes back from another process."""
         return _again, (type(self), self.rule, self.got, self.remedy)
+
+
+class UserErrors(UserError):  # noqa: N818  # the plural of UserError
+    """Several things the user can mend, told at once and numbered; rule, got and remedy are those of the first."""
+
+    def __init__(self, errors: Sequence[UserError]) -> None:
+        assert len(errors) > 1, "one error is told in its own form"
+        first = errors[0]
+        super().__init__(first.rule, got=first.got, remedy=first.remedy)
+        told = "\n".join(f"{number}. {error}" for number, error in enumerate(errors, start=1))
+        self.args = (f"{len(errors)} mistakes, each with its remedy\n{told}",)
+        self.errors = tuple(errors)
+
+    def __reduce__(self) -> tuple[type["UserErrors"], tuple[tuple[UserError, ...]]]:  # pyright: ignore
+        """How they come back from another process."""
+        return type(self), (self.errors,)
+
+
+def each(error: UserError) -> tuple[UserError, ...]:
+    """The single errors in one."""
+    return error.errors if isinstance(error, UserErrors) else (error,)
+
+
+def refuse(errors: Iterable[UserError]) -> None:
+    """Raise what was found, each finding once: nothing, the one error, or UserErrors."""
+    found = list({str(single): single for error in errors for single in each(error)}.values())
+    if found:
+        raise found[0] if len(found) == 1 else UserErrors(found)
+
+
+@contextlib.contextmanager
+def collect(found: list[UserError]) -> Iterator[None]:
+    """Put a UserError of the block into `found` and go on behind the block.
+
+    >>> found = []
+    >>> with collect(found):
+    ...     raise UserError("a rule", got="this", remedy="do that")
+    >>> [error.rule for error in found]
+    ['a rule']
+    """
+    try:
+        yield
+    except Waiting:
+        raise
+    except UserError as error:
+        found.extend(each(error))
 
 
 class Waiting(UserError):  # noqa: N818  # nothing went wrong

@@ -1,5 +1,6 @@
 """A model in this process answers as the server does, keeps its answers, and refuses what the server refuses."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,24 @@ def test_answers_are_those_of_the_server(toy_lm, temperature, plain):
     assert local == remote
     assert [len(reply.token_ids or ()) for reply in local] == [reply.tokens for reply in remote]
     assert len({reply.text for reply in local}) > 1
+
+
+def test_log_probabilities_are_those_of_the_server(toy_lm, tmp_path):
+    requests = [replace(one, top_logprobs=5) for one in _requests(temperature=1.0, max_tokens=3)]
+    app = create_app(toy_lm, name="toy", token=None, max_rows=8, token_budget=20_000)
+    with served(app) as url:
+        remote = Endpoint(EndpointConfig(url=f"{url}/v1", model="toy")).complete(requests)
+    local = _served(toy_lm, cache=tmp_path / "answers.sqlite").complete(requests)
+    for ours, theirs in zip(local, remote, strict=True):
+        assert ours.logps is not None
+        assert theirs.logps is not None
+        assert (ours.text, ours.finish, len(ours.logps)) == (theirs.text, theirs.finish, ours.tokens)
+        for one, other in zip(ours.logps, theirs.logps, strict=True):  # sums of float32 depend on the batch
+            assert (one.token, one.logp) == (other.token, pytest.approx(other.logp, abs=1e-4))
+            assert one.top == pytest.approx(other.top, abs=1e-4)
+            assert 0 < len(one.top) <= 5  # candidates that are spelt the same are one
+    assert _served(toy_lm, cache=tmp_path / "answers.sqlite").complete(requests) == local
+    assert _served(toy_lm).complete(requests) == local
 
 
 def test_each_answer_has_its_own_limit(toy_lm):

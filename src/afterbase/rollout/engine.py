@@ -32,7 +32,8 @@ class Sampling:
     """How to sample: temperature 0 is greedy; lengths in tokens, the stop token included.
 
     With `top_p` below 1, from the smallest set of most probable tokens whose mass reaches it (a greedy answer does not
-    ask). Raises UserError where it is outside of (0, 1], and for a temperature that is neither 0 nor 1e-4 or more.
+    ask). With `top_logps` the local engine also gives that many most probable tokens of each place. Raises UserError
+    for a `top_p` outside of (0, 1], and for a temperature that is neither 0 nor 1e-4 or more.
     """
 
     temperature: float
@@ -40,6 +41,7 @@ class Sampling:
     stop_token_ids: tuple[int, ...]
     seed: int
     top_p: float = 1.0
+    top_logps: int = 0
 
     def __post_init__(self) -> None:
         if self.temperature != 0 and not COOLEST <= self.temperature < math.inf:
@@ -69,7 +71,8 @@ class Completion:
     softmax(logits / T), T = 1 when greedy. `weight_version` says which weights sampled it. Where the engine was asked
     for it, `routed_experts` (positions, MoE layers, K) are the experts of every position of prompt and answer that was
     read, which is all but the last. With top_p below 1 the log-probabilities are those within the tokens kept, which
-    are the bits of `kept_tokens`, uint8 (tokens, ceil(V / 8)), the lowest bit first.
+    are the bits of `kept_tokens`, uint8 (tokens, ceil(V / 8)), the lowest bit first. `top_logps` has (token id,
+    log-probability) of the most probable tokens at each place, where they were asked for.
     """
 
     token_ids: list[int]
@@ -80,6 +83,7 @@ class Completion:
     weight_version: int = 0
     routed_experts: np.ndarray | None = None
     kept_tokens: np.ndarray | None = None
+    top_logps: list[list[tuple[int, float]]] | None = None
 
 
 class Engine(Protocol):

@@ -24,6 +24,8 @@ from afterbase.rollout.endpoint.request_cache import RequestCache, request_key
 from afterbase.rollout.engine import Completion, Engine, FinishReason, Sampling
 from afterbase.rollout.local.local_engine import LocalEngine
 from afterbase.rollout.server.incremental_text import IncrementalText, TokenBytes
+from afterbase.rollout.server.openai_api import chat_logprobs
+from afterbase.rollout.server.sample_request import Token
 from afterbase.rollout.vllm.vllm_engine import VllmEngine
 
 Finish = Callable[[int, Reply], None]
@@ -89,18 +91,20 @@ class EngineModel:
             cache = None if self._cache is None else stack.enter_context(RequestCache(self._cache))
             batches = self._batches(requests, cache, finish)
             engine = self._opened(stack) if batches else None
-            for (temperature, seed, samples), asked in batches.items():
+            for (temperature, seed, samples, top_logps), asked in batches.items():
                 assert engine is not None
                 sampling = Sampling(
                     temperature=temperature,
                     max_new_tokens=max(one.limit for one in asked),  # others are cut to their own
                     stop_token_ids=self._stop_ids,
                     seed=seed,
+                    top_logps=top_logps,
                 )
                 for ended in engine.stream([one.prompt for one in asked], samples=samples, sampling=sampling):
                     one = asked[ended.prompt_index]
                     place = one.places[ended.sample_index]
-                    finish(place, self._kept(requests[place], self._reply(ended, one.limit, requests[place]), cache))
+                    reply = self._reply(ended, one.limit, requests[place])
+                    finish(place, self._kept(requests[place], reply, ended, cache))
         return [replies[index] for index in range(len(requests))]
 
     def _opened(self, stack: ExitStack) -> Engine:
@@ -114,12 +118,13 @@ class EngineModel:
 
     def _batches(
         self, requests: Sequence[ChatRequest], cache: RequestCache | None, finish: Finish
-    ) -> dict[tuple[float, int, int], list[_Asked]]:
-        """What has no reply yet, by what a batch has in common: temperature, seed, and samples of a prompt."""
+    ) -> dict[tuple[float, int, int, int], list[_Asked]]:
+        """What has no reply yet, by what a batch has in common: temperature, seed, samples of a prompt, candidates."""
         batches = defaultdict(list)
         for places in self._samples_of_prompts(requests):
             request = requests[places[0]]
-            assert not request.stop and request.top_logprobs is None, "neither is known in process"
+            assert not request.stop, "no stop texts in process"
+            assert request.top_logprobs is None or self._token_bytes, "log-probabilities are spelt as a server spells"
             known = cache.get(request_key(request.body(self._name), request.sample)) if cache is not None else None
             asked = reply_of(known.body) if known is not None else self._asked(request, places)
             if isinstance(asked, Reply):
@@ -127,7 +132,7 @@ class EngineModel:
                     finish(place, asked)
                 continue
             seed = request.body("")["seed"] if self._token_bytes and request.seed is not None else request.seed or 0
-            batches[(request.temperature, seed, len(places))].append(asked)
+            batches[(request.temperature, seed, len(places), request.top_logprobs or 0)].append(asked)
         return batches
 
     def _samples_of_prompts(self, requests: Sequence[ChatRequest]) -> list[list[int]]:
@@ -169,18 +174,20 @@ class EngineModel:
             text = spelt.add(*(i for i in ids if i not in self._stop_ids)) + spelt.end()
         return Reply(text=text, tokens=len(ids), finish=str(completion.finish), token_ids=tuple(ids))
 
-    def _kept(self, request: ChatRequest, reply: Reply, cache: RequestCache | None) -> Reply:
-        """Put a reply into the cache, in the form of a server's; another process's reply may have been first."""
-        if cache is None:
+    def _kept(self, request: ChatRequest, reply: Reply, completion: Completion, cache: RequestCache | None) -> Reply:
+        """The reply in the form of a server's, put into the cache; another process's reply may have been first."""
+        if cache is None and request.top_logprobs is None:
             return reply
         message = {"role": "assistant", "content": reply.text}
-        body = {
-            "choices": [{"index": 0, "message": message, "finish_reason": reply.finish}],
-            "usage": {"completion_tokens": reply.tokens},
-        }
-        return reply_of(
-            cache.put(request_key(request.body(self._name), request.sample), body, tokens=reply.tokens).body
-        )
+        choice = {"index": 0, "message": message, "finish_reason": reply.finish}
+        if request.top_logprobs is not None and self._token_bytes is not None:
+            drawn = zip(reply.token_ids or (), completion.logps, completion.top_logps or (), strict=False)
+            tokens = [Token(id=token, logp=logp, top_logprobs=tuple(top)) for token, logp, top in drawn]
+            choice["logprobs"] = chat_logprobs(self._token_bytes, tokens)
+        body = {"choices": [choice], "usage": {"completion_tokens": reply.tokens}}
+        if cache is not None:
+            body = cache.put(request_key(request.body(self._name), request.sample), body, tokens=reply.tokens).body
+        return reply_of(body)
 
 
 def _failed(reason: Reason, detail: str) -> Reply:

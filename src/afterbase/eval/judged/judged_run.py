@@ -7,7 +7,7 @@ model_judgment/JUDGE/MODEL.jsonl, `alpaca-eval/JUDGE/MODEL/` with annotations.js
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from afterbase.eval.judge_bias import Battle, Measure
 from afterbase.eval.judged.judge_evaluation import JudgeEvaluation, Model, Scores
 from afterbase.eval.judged.judged_plan import Plan
 from afterbase.eval.judged.questions import DIFFICULTY, REGULARISER, Asked, read
-from afterbase.eval.judged.served_judge import served_judge
 
 PUBLISHED = Path(__file__).with_name("published.json")
 Fights = dict[str, dict[str, list[Battle]]]
@@ -39,32 +38,32 @@ def evaluate(plan: Plan, progress: Progress, notify: Callable[[str], None]) -> d
     specs = [*plan.models, *([] if plan.baseline is None else [plan.baseline])]
     subjects = {spec: find_subject(spec) for spec in dict.fromkeys(specs)}
     _refuse_namesakes("models", list(subjects.values()))
-    _refuse_namesakes("judges", [find_subject(spec) for spec in plan.judges])
+    judges = [replace(find_subject(spec), plain=False) for spec in plan.judges]  # a judge has a chat template
+    _refuse_namesakes("judges", judges)
     plan.out.mkdir(parents=True, exist_ok=True)
     models = {spec: _model(subject, plan, asked, progress) for spec, subject in subjects.items()}
     baseline = None if plan.baseline is None else models[plan.baseline]
     contestants = [models[spec] for spec in plan.models if models[spec] is not baseline or not plan.wants("arena-hard")]
     results: dict[str, Scores] = {}
     fights: Fights = {}
-    for spec in plan.judges:
-        with served_judge(spec) as judge:
-            of_judge = JudgeEvaluation(
-                plan=plan, asked=asked, judge=judge, progress=progress,
-                asking=judge.open(plan.out / f"judge-{judge.name}.sqlite"),
-            )  # fmt: skip
-            found = results[judge.name] = {}
-            if plan.wants("arena-hard"):
-                assert baseline is not None
-                fights[judge.name] = {model.name: of_judge.fight(model, baseline) for model in contestants}
-                found["arena-hard"] = {
-                    model.name: of_judge.arena_score(model, fights[judge.name][model.name]) for model in contestants
-                }
-            if plan.wants("alpaca-eval"):
-                found["alpaca-eval"] = {models[spec].name: of_judge.alpaca_score(models[spec]) for spec in plan.models}
-            if plan.wants("reward-bench"):
-                found["reward-bench"] = {
-                    "alone" if k == 1 else f"maj@{k}": of_judge.reward_bench(k) for k in dict.fromkeys((1, plan.votes))
-                }
+    for judge in judges:
+        of_judge = JudgeEvaluation(
+            plan=plan, asked=asked, judge=judge, progress=progress,
+            asking=judge.open(plan.out / f"judge-{judge.name}.sqlite"),
+        )  # fmt: skip
+        found = results[judge.name] = {}
+        if plan.wants("arena-hard"):
+            assert baseline is not None
+            fights[judge.name] = {model.name: of_judge.fight(model, baseline) for model in contestants}
+            found["arena-hard"] = {
+                model.name: of_judge.arena_score(model, fights[judge.name][model.name]) for model in contestants
+            }
+        if plan.wants("alpaca-eval"):
+            found["alpaca-eval"] = {models[spec].name: of_judge.alpaca_score(models[spec]) for spec in plan.models}
+        if plan.wants("reward-bench"):
+            found["reward-bench"] = {
+                "alone" if k == 1 else f"maj@{k}": of_judge.reward_bench(k) for k in dict.fromkeys((1, plan.votes))
+            }
     for name, found in results.items():
         found["calibration"] = _calibration(name, fights, found)
         found["by_task"] = {

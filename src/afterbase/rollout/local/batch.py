@@ -61,14 +61,16 @@ class Ended(Generic[R]):
     finish: FinishReason | ArithmeticError
     routed_experts: np.ndarray | None
     kept_tokens: np.ndarray | None
+    top_ids: np.ndarray
+    top_logps: np.ndarray
 
 
 class Batch(Generic[R]):
     """Up to `rows` rows; their state is held in arrays, in the order of the cache: row, then token of its answer.
 
     Prompts have up to `prompt_width` tokens, answers `own_width`, both together `longest`. `top_p` is that of all rows
-    that are not greedy. `drafts` and `routing` are there if the engine speculates and records; they see what the
-    decoder does.
+    that are not greedy; of each place the `top_logps` most probable tokens are kept. `drafts` and `routing` are there
+    if the engine speculates and records; they see what the decoder does.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Batch(Generic[R]):
         own_width: int,
         longest: int | None = None,
         top_p: float = 1.0,
+        top_logps: int = 0,
         drafts: Drafts | None = None,
         routing: Routing | None = None,
     ) -> None:
@@ -87,6 +90,7 @@ class Batch(Generic[R]):
         self._capacity = rows
         self._decoder = decoder
         self._top_p = top_p
+        self._top_count = top_logps
         self._drafts = drafts
         self._routing = routing
         self._new_cache = partial(
@@ -105,6 +109,8 @@ class Batch(Generic[R]):
         self._logps = np.empty((rows, columns), dtype=np.float32)
         self._uniforms = np.empty((rows, columns), dtype=np.float64)
         self._kept = np.empty((rows, columns, -(-vocabulary // 8) if top_p < 1.0 else 0), dtype=np.uint8)
+        self._top_ids = np.empty((rows, columns, top_logps), dtype=np.int64)
+        self._top_logps = np.empty((rows, columns, top_logps), dtype=np.float32)
 
     @property
     def free(self) -> int:
@@ -187,6 +193,8 @@ class Batch(Generic[R]):
             finish=finish,
             routed_experts=None if self._routing is None or not length else self._routing.of(index, length - 1),
             kept_tokens=self._kept[index, :length] if self._top_p < 1.0 else None,
+            top_ids=self._top_ids[index, :length],
+            top_logps=self._top_logps[index, :length],
         )
 
     def _enter(self, read: Prefilled, row: R) -> None:
@@ -227,6 +235,10 @@ class Batch(Generic[R]):
         tokens_NT, logps_NT = tokens_NT[..., 0], logps_NT[..., 0]
         for state, values in ((self._tokens, tokens_NT), (self._logps, logps_NT), (self._kept, kept)):
             state[place] = values
+        if self._top_count:
+            logps_MK, ids_MK = scaled_MV.log_softmax(-1).topk(self._top_count)
+            self._top_logps[place] = logps_MK.view(*place[1].shape, -1)
+            self._top_ids[place] = ids_MK.view(*place[1].shape, -1)
         self._length[rows] += 1
         drawn = Drawn(first=first, token_ids_NT=tokens_NT, logps_NT=logps_NT, finite_N=finite_N, logits_MV=scaled_MV)
         if draft_N is None:
@@ -274,7 +286,7 @@ class Batch(Generic[R]):
         width = int(self.lengths.max(initial=0))
         for state in (self._temperature, self._limit, self._stop_ids, self._length, self._failed, self._uniforms):
             state[moved] = state[order[moved]]
-        for state in (self._tokens, self._logps, self._kept):
+        for state in (self._tokens, self._logps, self._kept, self._top_ids, self._top_logps):
             state[moved, :width] = state[order[moved], :width]
         self.rows = [self.rows[row] for row in order]
         self._cache.keep_rows(order)

@@ -130,6 +130,7 @@ class LocalEngine(Engine):
             prompt_width=prompt_width,
             own_width=sampling.max_new_tokens,
             top_p=sampling.top_p if sampling.keeps_part else 1.0,
+            top_logps=min(sampling.top_logps, self._model.config.get_text_config().vocab_size),
             drafts=self._drafts,
             routing=routing,
         )
@@ -151,6 +152,7 @@ class LocalEngine(Engine):
             weight_version=self._version,
             routed_experts=ended.routed_experts,
             kept_tokens=None if ended.kept_tokens is None else ended.kept_tokens.copy(),
+            top_logps=_pairs(ended) if ended.top_ids.shape[1] else None,
         )
 
     def _most_rows(self, distinct: list[tuple[int, ...]], sampling: Sampling) -> int:
@@ -172,6 +174,11 @@ class LocalEngine(Engine):
         """A number that grows with every write to the weights: torch counts them for autograd."""
         draft = () if self._draft is None else self._draft.parameters()
         return sum(weight._version for weight in itertools.chain(self._model.parameters(), draft))
+
+
+def _pairs(ended: Ended[Row]) -> list[list[tuple[int, float]]]:
+    places = zip(ended.top_ids.tolist(), ended.top_logps.tolist(), strict=True)
+    return [list(zip(ids, logps, strict=True)) for ids, logps in places]
 
 
 @torch.inference_mode()

@@ -101,7 +101,7 @@ class VllmEngine(Engine):
         Equal prompts get equal samples, and are sampled once. Raises UserError for a prompt that the server refuses,
         for completions without log-probabilities or of other weights, and for a server that stays away.
         """
-        assert self._snapshot is not None, "`sync` first"
+        assert self._snapshot is not None and not sampling.top_logps, "`sync` first; candidates are the local engine's"
         if sampling.keeps_part:
             raise UserError(
                 "a rollout server samples from the whole vocabulary: it does not tell which tokens top_p kept",

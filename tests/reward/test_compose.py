@@ -7,8 +7,10 @@ from pydantic import ValidationError
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict
-from afterbase.reward.compose import FormatRule, LanguageRule, LengthRule, Rewards, Rule, compose, total
+from afterbase.reward.compose import compose, load_judges, total
 from afterbase.reward.route import Reward
+from afterbase.reward.rule_settings import FormatRule, LanguageRule, LengthRule, Rewards, Rule
+from afterbase.verify.answer_context import AnswerContext
 
 PROMPT = "How many apples does each of the four children get, if there are twelve of them?"
 GOOD = "<think>There are twelve apples, so each child gets three of them.</think>So it is \\boxed{3}."
@@ -28,8 +30,9 @@ OK, WRONG, FAILED = (judged(status) for status in (Status.OK, Status.WRONG, Stat
 def composed(response: str, config: Rewards, reward: Reward = OK, *, tokens: int = 40, prompt: str = PROMPT) -> Reward:
     problem = Problem(domain="toy", prompt=prompt, gold=None, verifier="maths", spec={"answer": "3"})
     (out,) = compose(
-        [reward], [(problem, response)], tokens=[tokens], budget=100, config=config, style=lambda _: "boxed"
-    )
+        [reward], [(problem, response)], [AnswerContext(tokens)], budget=100, config=config,
+        style=lambda _: "boxed", judges=load_judges(config, seed=0),
+    )  # fmt: skip
     return out
 
 

@@ -13,6 +13,7 @@ from afterbase.rollout.endpoint.budget import Budget, Limits
 from afterbase.rollout.endpoint.endpoint_client import Endpoint, EndpointConfig
 from afterbase.rollout.engine_model import EngineModel
 from afterbase.rollout.server.app import create_app
+from afterbase.verify.answer_context import AnswerContext
 from loopback import served
 from misbehaving import HANG, RESET, answering, completion, reply
 from scripted_judge import ScriptedJudge
@@ -89,7 +90,13 @@ def test_a_judge_that_goes_by_position_is_undecided(said):
 
 def test_failed_judgements_are_counted_as_the_verifiers_fault_and_bring_no_reward():
     model = judge(lambda texts, _: Failed.NO_VERDICT if "x" in texts[1] else 10, votes=2)
-    judged = rewards([(OPEN, "x"), (OPEN, "Hello.")], tokens=[10, 20], budget=40, length_weight=0.4, model=model)
+    judged = rewards(
+        [(OPEN, "x"), (OPEN, "Hello.")],
+        [AnswerContext(10), AnswerContext(20)],
+        budget=40,
+        length_weight=0.4,
+        model=model,
+    )
     assert [r.value for r in judged] == [None, pytest.approx(0.8)]
     assert failed_share(judged) == 0.5
 

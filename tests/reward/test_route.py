@@ -9,16 +9,16 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict, conversation
 from afterbase.reward.route import MODEL, RULES, Reward, failed_share, owner, rewards
 from afterbase.reward.scalar import RewardModel, new_reward_model
+from afterbase.verify.answer_context import AnswerContext
 
 
 def problem(verifier: str) -> Problem:
     return Problem(domain="toy", prompt=f"{verifier}?", gold=None, verifier=verifier, spec={"answer": "7"})
 
 
-def judge(answers, model=None, **settings) -> list[Reward]:
-    return rewards(
-        answers, **{"tokens": [10] * len(answers), "budget": 40, "length_weight": 0.4, "model": model, **settings}
-    )
+def judge(answers, model=None, *, tokens=None, rules=False) -> list[Reward]:
+    contexts = [AnswerContext(n) for n in tokens or [10] * len(answers)]
+    return rewards(answers, contexts, budget=40, length_weight=0.4, model=model, rules=rules)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def reward_model(toy_lm) -> RewardModel:
 def test_every_verifier_that_exists_has_one_owner():
     from afterbase.verify.check import _VERIFIERS
 
-    assert set(_VERIFIERS) == RULES | MODEL
+    assert {*_VERIFIERS, "own"} == RULES | MODEL
     assert not RULES & MODEL
     assert {owner(problem(v)) for v in RULES} == {"rules"}
     assert {owner(problem(v)) for v in MODEL} == {"model"}

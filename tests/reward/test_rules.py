@@ -7,6 +7,12 @@ from hypothesis import strategies as st
 from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.reward import rules
 from afterbase.reward.rules import Cosine, brevity, cosine_length, overlong_penalty, rule_rewards
+from afterbase.verify.answer_context import AnswerContext
+
+
+def contexts(*tokens: int) -> list[AnswerContext]:
+    return [AnswerContext(n) for n in tokens]
+
 
 lengths = st.integers(0, 500)
 weights = st.floats(0, 1, exclude_max=True)
@@ -45,7 +51,7 @@ def test_rewards_come_in_order_with_their_verdicts():
         (maths("5"), "no box"),
         (maths("5"), r"\boxed{5}"),
     ]
-    judged = rule_rewards(answers, tokens=[10, 20, 30, 40], budget=40, length_weight=0.4)
+    judged = rule_rewards(answers, contexts(10, 20, 30, 40), budget=40, length_weight=0.4)
     assert [value for value, _ in judged] == [0.9, 0.0, 0.0, 0.6]
     assert [verdict.status for _, verdict in judged] == [Status.OK, Status.WRONG, Status.WRONG, Status.OK]
 
@@ -55,9 +61,9 @@ def test_the_verifiers_fault_is_no_zero(monkeypatch):
     monkeypatch.setattr(
         rules,
         "check_many",
-        lambda answers: [Verdict(verifier="maths", status=s, value=0.0, reason="r") for s in statuses],
+        lambda answers, _: [Verdict(verifier="maths", status=s, value=0.0, reason="r") for s in statuses],
     )
-    judged = rule_rewards([(maths("1"), "a"), (maths("1"), "b")], tokens=[1, 1], budget=2, length_weight=0.5)
+    judged = rule_rewards([(maths("1"), "a"), (maths("1"), "b")], contexts(1, 1), budget=2, length_weight=0.5)
     assert [value for value, _ in judged] == [None, 0.0]
 
 

@@ -31,15 +31,20 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One verifier's word on one answer: value in [0, 1], reason a short fixed word (`match`, `timeout`, ...)."""
+    """One verifier's word on one answer: value, reason a short fixed word (`match`, `timeout`, ...).
+
+    The value is in [0, 1], but for a user's own functions, whose value is any finite number. `detail` says more of a
+    failure, for a message; it is kept nowhere.
+    """
 
     verifier: str
     status: Status
     value: float
     reason: str
+    detail: str = field(default="", compare=False)
 
     def as_dict(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "status": str(self.status)}
+        return {"verifier": self.verifier, "status": str(self.status), "value": self.value, "reason": self.reason}
 
 
 def content_id(*parts: Any) -> str:

@@ -56,6 +56,15 @@ def load_judge(judge: Artifact, config: JudgeConfig, *, seed: int) -> Generative
     )
 
 
+def judge_at_endpoint(config: JudgeConfig, *, seed: int) -> GenerativeReward:
+    """A judge of no recipe, whose answers are kept for this process alone; UserError where its token is not set."""
+    assert config.endpoint is not None
+    model = Endpoint(config.endpoint, budget=Budget(config.budget))
+    return GenerativeReward(
+        model, config.read_principles(), config.votes, seed, config.temperature, config.max_new_tokens
+    )
+
+
 def load_rewarder(reward: Artifact, judge: JudgeConfig | None, *, seed: int) -> RewardModel | GenerativeReward:
     """A reward model of any kind: a scalar one's artifact where there is no `judge`, one of `make_judge` otherwise."""
     return load_reward_model(reward.payload) if judge is None else load_judge(reward, judge, seed=seed)

@@ -1,14 +1,18 @@
-"""The settings of a judge."""
+"""The settings of a judge, and what a reward model's folder has."""
 
 from pathlib import Path
 
 from pydantic import Field
 
 from afterbase.core.config import Config, How
+from afterbase.core.errors import UserError
 from afterbase.reward.judge import PRINCIPLES, read_principles
 from afterbase.rollout.endpoint.budget import Limits
 from afterbase.rollout.endpoint.config import EndpointConfig
 from afterbase.rollout.endpoint.endpoint_client import Endpoint
+
+HEAD = "reward_head.safetensors"
+"""The file of a reward model's folder that a language model's has not."""
 
 
 class JudgeConfig(Config):
@@ -34,3 +38,13 @@ class JudgeConfig(Config):
 
     def read_principles(self) -> str:
         return read_principles(Path(self.principles) if self.principles is not None else PRINCIPLES)
+
+
+def refuse_no_reward_model(folder: Path) -> None:
+    """UserError for a folder that `save_reward_model` did not write."""
+    if not (folder / HEAD).is_file():
+        raise UserError(
+            "a reward model is a model folder with a head of scores",
+            got=f"{folder}, where there is no {HEAD}",
+            remedy="use the folder of a reward model that afterbase trained",
+        )

@@ -9,12 +9,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from afterbase.core.sample import Problem, Status, Verdict
+from afterbase.verify.answer_context import AnswerContext
 from afterbase.verify.check import check_many
 
 
 def brevity(value: float, *, tokens: int, budget: int, weight: float) -> float:
-    """value * (1 - weight * tokens / budget): with weight below 1, right stays above wrong at any length."""
-    return value * (1 - weight * min(1.0, tokens / budget))
+    """value * (1 - weight * tokens / budget): with weight below 1, right stays above wrong at any length.
+
+    A value below 0, which a user's own function may give, stays as it is: length must not make it better.
+    """
+    return value * (1 - weight * min(1.0, tokens / budget)) if value > 0 else value
 
 
 def overlong_penalty(tokens: int, *, budget: int, buffer: float) -> float:
@@ -44,11 +48,16 @@ def cosine_length(tokens: int, *, budget: int, right: bool, curve: Cosine) -> fl
 
 
 def rule_rewards(
-    answers: Sequence[tuple[Problem, str]], *, tokens: Sequence[int], budget: int, length_weight: float
+    answers: Sequence[tuple[Problem, str]], contexts: Sequence[AnswerContext], *, budget: int, length_weight: float
 ) -> list[tuple[float | None, Verdict]]:
     """Reward and verdict of each answer; the reward is None where the verifier itself failed."""
-    verdicts = check_many(answers)
+    verdicts = check_many(answers, contexts)
     return [
-        (None if v.status is Status.FAILED else brevity(v.value, tokens=n, budget=budget, weight=length_weight), v)
-        for v, n in zip(verdicts, tokens, strict=True)
+        (
+            None
+            if v.status is Status.FAILED
+            else brevity(v.value, tokens=context.length, budget=budget, weight=length_weight),
+            v,
+        )
+        for v, context in zip(verdicts, contexts, strict=True)
     ]

@@ -17,8 +17,8 @@ from afterbase.model.attention import Segments
 from afterbase.model.families import rope_turn
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import whole_state
+from afterbase.reward.config import HEAD, refuse_no_reward_model
 
-_HEAD = "reward_head.safetensors"
 VERIFIER, NOT_RENDERED = "reward_model", "not_rendered"
 
 
@@ -95,17 +95,12 @@ def save_reward_model(rm: RewardModel, folder: Path, *, state: Mapping[str, Tens
     if ranks.rank() != 0:
         return
     save(rm.lm, folder, state=state)
-    save_file({"weight": state["head.weight"]}, folder / _HEAD)
+    save_file({"weight": state["head.weight"]}, folder / HEAD)
 
 
 def load_reward_model(folder: Path) -> RewardModel:
     """What `save_reward_model` wrote; UserError for another model."""
-    if not (folder / _HEAD).is_file():
-        raise UserError(
-            "a reward model is a model folder with a head of scores",
-            got=f"{folder}, where there is no {_HEAD}",
-            remedy="use the folder of a reward model that afterbase trained",
-        )
+    refuse_no_reward_model(folder)
     rm = new_reward_model(load(folder))
-    rm.head.load_state_dict(load_file(folder / _HEAD))
+    rm.head.load_state_dict(load_file(folder / HEAD))
     return rm

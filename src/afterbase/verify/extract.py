@@ -16,6 +16,8 @@ Way = Literal["box", "answer_is", "last_number", "all"]
 """box: the last `\\boxed{...}`. answer_is: what follows the last "answer is", "answer:" or 答案是, to the end of the
 sentence or to the word that gives the reason. last_number: the last number in digits, its sign included. all: the whole
 response."""
+WITHOUT_MARK = frozenset({"last_number", "all"})
+"""The ways that take what happens to stand last: of a response that was cut off they find nothing."""
 
 _BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*+")
 _WITHOUT_BRACES = re.compile(

@@ -12,6 +12,7 @@ from afterbase.train.grpo.config import Grpo
 from afterbase.train.grpo.objective import Objective
 from afterbase.train.grpo.reward_function import reward_function
 from afterbase.train.optimizer import Optimisation
+from afterbase.verify.answer_context import AnswerContext
 
 PROBLEM = Problem(domain="toy", prompt="1?", gold=None, verifier="maths", spec={"answer": "1"})
 FAILED = Reward(None, Verdict(verifier="maths", status=Status.FAILED, value=0.0, reason="verifier_error"))
@@ -27,8 +28,8 @@ def config(**objective) -> Grpo:
 @pytest.mark.parametrize(("length", "cost"), [(6, 0.0), (8, 0.0), (9, -0.5), (10, -1.0)])
 def test_the_last_fifth_of_the_budget_costs_up_to_one(length, cost):
     answers = [(PROBLEM, "\\boxed{1}"), (PROBLEM, "\\boxed{2}")]
-    plain = reward_function(config(), None)(answers, [length] * 2)
-    dear = reward_function(config(overlong_buffer=0.2), None)(answers, [length] * 2)
+    plain = reward_function(config(), None)(answers, [AnswerContext(length)] * 2)
+    dear = reward_function(config(overlong_buffer=0.2), None)(answers, [AnswerContext(length)] * 2)
     assert [r.value for r in plain] == [1.0, 0.0]
     assert [r.value for r in dear] == pytest.approx([1.0 + cost, cost])
 
@@ -44,10 +45,10 @@ def test_the_last_fifth_of_the_budget_costs_up_to_one(length, cost):
 def test_rewards_that_are_none_are_refused(monkeypatch, given, rule):
     monkeypatch.setattr(module, "rewards", lambda *_, **__: given)
     with pytest.raises(UserError, match=rule):
-        reward_function(config(), None)([(PROBLEM, "1")] * 8, [1] * 8)
+        reward_function(config(), None)([(PROBLEM, "1")] * 8, [AnswerContext(1)] * 8)
 
 
 def test_a_few_failed_verdicts_pass(monkeypatch):
     given = [FAILED] + [Reward(1.0, None)] * 7
     monkeypatch.setattr(module, "rewards", lambda *_, **__: given)
-    assert reward_function(config(), None)([(PROBLEM, "1")] * 8, [1] * 8) == given
+    assert reward_function(config(), None)([(PROBLEM, "1")] * 8, [AnswerContext(1)] * 8) == given

@@ -11,8 +11,8 @@ from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict, write_problems
 from afterbase.core.tokens import user_prompt_ids
 from afterbase.model.load import load, save
-from afterbase.reward.compose import FormatRule, LengthRule, Rewards, Rule
 from afterbase.reward.route import Reward
+from afterbase.reward.rule_settings import FormatRule, LengthRule, Rewards, Rule
 from afterbase.reward.scalar import new_reward_model, save_reward_model
 from afterbase.rollout.engine import Completion, FinishReason
 from afterbase.rollout.local.local_engine import LocalEngine

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from afterbase.core.config import How
 from afterbase.core.errors import UserError
-from afterbase.reward.compose import Rewards
+from afterbase.reward.rule_settings import Rewards
 from afterbase.train.config import Training
 from afterbase.train.grpo.objective import Objective
 
@@ -25,7 +25,7 @@ class Grpo(Training):
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Below 1 only with `objective.keep_sampling_mask`: the ratio would be of two different policies."""
     max_new_tokens: int = Field(ge=1)
-    length_weight: float = Field(ge=0, lt=1)
+    length_weight: float = Field(default=0.0, ge=0, lt=1)
     """Share of a right answer's reward that using the whole budget costs."""
     rewards: Rewards | None = None
     """Rules beside the verdict, with weights and gates; none: the verdict alone (and `length_weight`)."""

@@ -5,7 +5,7 @@ Names of the form `whole/part` are parts, which are recorded but not shown.
 
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -34,6 +34,7 @@ def rollout_metrics(groups: Sequence[Group]) -> dict[str, float]:
         "truncated": round(sum(c.finish is FinishReason.LENGTH for c in completions) / len(completions), 4),
         "equal_groups": round(sum(not g.has_signal for g in groups) / len(groups), 4),
         "verifier_failed": round(failed_share(rewards), 4),
+        **_failed_metrics(rewards),
         "entropy": round(entropy, 4),
     }
 
@@ -60,6 +61,12 @@ def _reward_metrics(groups: Sequence[Group], rewards: Sequence[Reward]) -> dict[
         "solved": round(right / (right + wrong), 4) if right + wrong else math.nan,
         **{f"solve rate/{name}": _share(rates, low, high) for name, low, high in _HISTOGRAM},
     }
+
+
+def _failed_metrics(rewards: Sequence[Reward]) -> dict[str, float]:
+    """The share of answers that verifiers failed on, by reason."""
+    failed = [r.verdict.reason for r in rewards if r.verdict is not None and r.verdict.status is Status.FAILED]
+    return {f"verifier_failed/{reason}": round(n / len(rewards), 4) for reason, n in sorted(Counter(failed).items())}
 
 
 def _length_metrics(rewards: Sequence[Reward], lengths: Sequence[int]) -> dict[str, float]:

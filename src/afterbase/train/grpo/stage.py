@@ -29,7 +29,7 @@ from afterbase.model.parallel import Forward
 from afterbase.model.stop import stop_token_ids
 from afterbase.reward.build_judge import JudgeConfig, load_rewarder
 from afterbase.reward.route import refuse_unowned
-from afterbase.rollout.engine import Engine, Sampling
+from afterbase.rollout.engine import Engine, FinishReason, Sampling
 from afterbase.rollout.engine_model import text_of
 from afterbase.train.grpo.config import Grpo
 from afterbase.train.grpo.groups import Group, Rollout, refuse_without_logps
@@ -40,8 +40,9 @@ from afterbase.train.grpo.reward_hacking import reward_hacking
 from afterbase.train.grpo.rollout_metrics import note_of, refuse_without_signal, rollout_metrics
 from afterbase.train.grpo.rollout_worker import RolloutWorker
 from afterbase.train.loop import TrainingLoop, prepare
+from afterbase.verify.answer_context import AnswerContext
 
-VERSION = 14
+VERSION = 15
 _ROUNDS = 3  # of sampling further prompts in place of groups whose rewards are all equal
 
 
@@ -113,11 +114,13 @@ def _train(
 ) -> None:
     lm = load(model.payload)
     problems = [p for a in problem_sets for p in read_problems(a.payload / "train.parquet")]
-    refuse_unowned(problems, model=reward_model is not None)
+    composed = config.rewards is not None and config.rewards.beside_verdict
+    refuse_unowned(problems, model=reward_model is not None, rules=composed)
     problems, report = fitting(lm, problems, max_new_tokens=config.max_new_tokens)
     (work.payload / "data.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
     reference = load(model.payload) if config.objective.beta > 0 else None
-    reward = reward_function(config, load_rewarder(reward_model, judge, seed=seed) if reward_model else None)
+    rewarder = load_rewarder(reward_model, judge, seed=seed) if reward_model else None
+    reward = reward_function(config, rewarder, seed=seed)
     worker = RolloutWorker(lm, config)
     modules = lm.modules()
     if reference is not None and config.reference_every is not None:
@@ -219,7 +222,12 @@ def sample_groups(
     sampled = time.monotonic()
     texts = [[text_of(lm, c) for c in group] for group in completions]
     answers = [(p, text) for p, group in zip(problems, texts, strict=True) for text in group]
-    rewards = iter(run.reward(answers, [len(c.token_ids) for group in completions for c in group]))
+    contexts = [
+        AnswerContext(tokens=len(c.token_ids), truncated=c.finish is FinishReason.LENGTH, step=index + 1)
+        for group in completions
+        for c in group
+    ]
+    rewards = iter(run.reward(answers, contexts))
     groups = [
         Group(problem=p, prompt_ids=ids, completions=c, texts=t, rewards=list(itertools.islice(rewards, len(c))))
         for p, ids, c, t in zip(problems, prompts, completions, texts, strict=True)

@@ -1,15 +1,27 @@
 """Several rules make one reward: weights, gates, and what a verifier's fault does to them."""
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from afterbase.core.config import what
 from afterbase.core.errors import UserError
-from afterbase.core.sample import Problem, Status, Verdict
+from afterbase.core.sample import Problem, Status, Verdict, conversation
 from afterbase.reward.compose import compose, load_judges, total
 from afterbase.reward.route import Reward
-from afterbase.reward.rule_settings import FormatRule, LanguageRule, LengthRule, Rewards, Rule
+from afterbase.reward.rule_settings import (
+    FormatRule,
+    JudgeRule,
+    LanguageRule,
+    LengthRule,
+    ModelRule,
+    OwnRule,
+    Rewards,
+    Rule,
+)
+from afterbase.reward.scalar import new_reward_model, save_reward_model, sigmoid
 from afterbase.verify.answer_context import AnswerContext
 
 PROMPT = "How many apples does each of the four children get, if there are twelve of them?"
@@ -118,3 +130,58 @@ def test_the_sum_is_linear_and_gates_are_all_or_nothing(parts, correct, weight):
     value, gated = total(parts, config)
     assert gated == (parts["format"] < 0.5)
     assert value == (0.0 if gated else pytest.approx(weight * correct + parts["repetition"]))
+
+
+@pytest.fixture
+def own(tmp_path):
+    source = "def score(response): return len(response)\ndef bad(response): return None\n"
+    (tmp_path / "mine.py").write_text(source)
+    return lambda name, **settings: OwnRule(function=f"{tmp_path}/mine.py:{name}", **settings)
+
+
+def test_a_function_of_ones_own_is_a_rule_like_others(own):
+    config = Rewards(own={"long": own("score", weight=0.5)})
+    assert composed("12345678", config).value == 1.0 + 4.0
+    assert composed("12345678", config).parts == {"correct": 1.0, "long": 8.0, "gated": 0.0}
+    assert composed("1", Rewards(own={"long": own("score", gate=2.0)}, floor=-1.0)).value == -1.0
+
+
+def test_an_answer_that_a_function_fails_on_has_no_reward(own):
+    out = composed("12", Rewards(format=FormatRule(), own={"long": own("score"), "odd": own("bad")}))
+    assert out.value is None
+    assert out.verdict is not None
+    assert (out.verdict.status, out.verdict.reason) == (Status.FAILED, "no_value")
+
+
+def test_a_problem_without_a_rule_has_the_value_of_the_rules_alone(own):
+    config = Rewards(own={"long": own("score")}, length=LengthRule(weight=0.0))
+    out = composed("12", config, Reward(0.0, None, undecided=True))
+    assert out.value == 2.0
+    assert out.parts == {"length": pytest.approx(1.65, abs=0.01), "long": 2.0, "gated": 0.0}
+    assert out.verdict is None
+
+
+def test_what_a_reward_model_says_is_a_rule(toy_lm, tmp_path):
+    rm = new_reward_model(toy_lm)
+    torch.nn.init.normal_(rm.head.weight, generator=torch.Generator().manual_seed(0))
+    save_reward_model(rm, tmp_path / "rm")
+    config = Rewards(correct=Rule(weight=0.0), model=ModelRule(folder=str(tmp_path / "rm")))
+    (score,) = rm.score([conversation(PROMPT, BARE)])
+    assert composed(BARE, config).value == pytest.approx(sigmoid(score), abs=1e-5)
+    with pytest.raises((UserError, ValidationError), match="head of scores"):
+        ModelRule(folder=str(tmp_path))
+
+
+def test_digests_are_in_the_key_and_paths_are_not(own, tmp_path):
+    rule = own("score")
+    assert str(tmp_path) not in str(what(rule))
+    assert what(rule)["digest"].startswith("score@")
+    asked = {"endpoint": {"url": "http://x/v1", "model": "m"}}
+    assert JudgeRule.model_validate({"asked": asked}).digest
+    with pytest.raises((UserError, ValidationError), match="`digest` is that of"):
+        own("score", digest="other")
+
+
+def test_own_rules_have_names_of_their_own(own):
+    with pytest.raises((UserError, ValidationError), match="a name of its own"):
+        Rewards(own={"correct": own("score")})

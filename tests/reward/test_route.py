@@ -35,6 +35,7 @@ def test_every_verifier_that_exists_has_one_owner():
     assert not RULES & MODEL
     assert {owner(problem(v)) for v in RULES} == {"rules"}
     assert {owner(problem(v)) for v in MODEL} == {"model"}
+    assert owner(problem("none")) == "composed"
 
 
 def test_an_unknown_verifier_is_refused():
@@ -47,6 +48,17 @@ def test_open_prompts_without_a_reward_model_are_refused():
     with pytest.raises(UserError, match="need a reward model") as raised:
         judge([(problem("maths"), r"\boxed{7}"), (problem("rubric"), "x"), (problem("rubric"), "y")])
     assert raised.value.got.startswith("2 prompts in ['toy']")
+
+
+def test_prompts_without_a_rule_are_the_models_or_else_wait_for_further_rules(reward_model):
+    asked = [(problem("none"), "x"), (problem("maths"), r"\boxed{7}")]
+    with pytest.raises(UserError, match="need a reward model, or rules"):
+        judge(asked)
+    assert judge(asked, rules=True)[0] == Reward(0.0, None, undecided=True)
+    by_model = judge(asked, reward_model, rules=True)[0]
+    assert by_model.undecided is False
+    assert by_model.value is not None
+    assert by_model.value > 0
 
 
 def test_a_rubric_is_held_out_where_a_problem_has_one(reward_model):

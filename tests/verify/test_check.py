@@ -3,6 +3,7 @@ import pytest
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status
 from afterbase.verify import check as module
+from afterbase.verify.answer_context import AnswerContext
 from afterbase.verify.check import audit, check, check_many
 
 CODE = "```python\ndef f(x):\n    return x + 1\n```"
@@ -70,3 +71,42 @@ def test_without_isolation_no_program_is_run(monkeypatch: pytest.MonkeyPatch) ->
             check(PYTHON, CODE)
     finally:
         module._shared_sandbox.cache_clear()
+
+
+CUT, WHOLE = AnswerContext(truncated=True), AnswerContext(truncated=False)
+
+
+@pytest.mark.parametrize(
+    ("ways", "response", "verdict"),
+    [
+        (["last_number"], "so we have 4", ("wrong", "cut_off")),
+        (["all"], "4", ("wrong", "cut_off")),
+        (["box", "last_number"], "so we have 4", ("wrong", "no_box")),
+        (["box", "last_number"], r"\boxed{4} and then", ("ok", "match")),
+        (["answer_is", "last_number"], "The answer is 4.", ("ok", "match")),
+    ],
+)
+def test_an_answer_that_was_cut_off_has_credit_only_for_what_it_marks(ways, response, verdict) -> None:
+    asked = problem("maths", None, answer="4", answer_by=ways)
+    (cut,) = check_many([(asked, response)], [CUT])
+    assert (str(cut.status), cut.reason) == verdict
+    (whole,) = check_many([(asked, response)], [WHOLE])
+    assert whole.status is Status.OK
+    generous = problem("maths", None, answer="4", answer_by=ways, credit_cut_off=True)
+    assert check_many([(generous, response)], [CUT])[0].status is Status.OK
+
+
+def test_a_problem_without_a_rule_has_no_verdict() -> None:
+    verdict = check(problem("none", "gold"), "anything")
+    assert (verdict.status, verdict.reason) == (Status.FAILED, "no_rule")
+    assert audit([problem("none", "gold")]) == []
+
+
+def test_own_functions_judge_beside_the_built_in_ones(tmp_path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def score(*, response, truncated, row): return truncated and row['x'] in response\n"
+    )
+    own = problem("own", None, function=f"{tmp_path}/mine.py:score", row={"x": "tea"})
+    pairs = [(own, "tea"), (MATHS, r"\boxed{4}"), (own, "<think>tea"), (own, "milk")]
+    assert [str(v.status) for v in check_many(pairs, [CUT] * 4)] == ["ok", "ok", "ok", "wrong"]
+    assert str(check(own, "tea").status) == "wrong"

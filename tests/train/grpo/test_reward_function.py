@@ -7,6 +7,7 @@ import pytest
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.reward.route import Reward
+from afterbase.reward.rule_settings import Rewards
 from afterbase.train.grpo import reward_function as module
 from afterbase.train.grpo.config import Grpo
 from afterbase.train.grpo.objective import Objective
@@ -52,3 +53,32 @@ def test_a_few_failed_verdicts_pass(monkeypatch):
     given = [FAILED] + [Reward(1.0, None)] * 7
     monkeypatch.setattr(module, "rewards", lambda *_, **__: given)
     assert reward_function(config(), None)([(PROBLEM, "1")] * 8, [AnswerContext(1)] * 8) == given
+
+
+def test_a_refusal_names_the_function_its_reasons_and_the_last_line_of_the_traceback(tmp_path):
+    (tmp_path / "mine.py").write_text("def score(response): return row['x']\n")
+    rules = Rewards.model_validate({"own": {"mine": {"function": f"{tmp_path}/mine.py:score"}}})
+    reward = reward_function(config().model_copy(update={"rewards": rules}), None)
+    with pytest.raises(UserError, match="at most 20%") as raised:
+        reward([(PROBLEM, "1")] * 4, [AnswerContext(1)] * 4)
+    assert raised.value.got == (
+        "100%: raised 4 times in mine.py:score; the first: NameError: name 'row' is not defined (mine.py:1)"
+    )
+
+
+def test_a_problem_without_a_verifier_is_rewarded_by_the_rules(tmp_path):
+    (tmp_path / "mine.py").write_text("def score(response, step): return len(response) + step\n")
+    rules = Rewards.model_validate({"own": {"mine": {"function": f"{tmp_path}/mine.py:score"}}})
+    open_problem = Problem(domain="toy", prompt="1?", gold=None, verifier="none", spec={})
+    reward = reward_function(config().model_copy(update={"rewards": rules}), None)
+    out = reward([(open_problem, "ab"), (PROBLEM, "\\boxed{1}")], [AnswerContext(1, step=4)] * 2)
+    assert [r.value for r in out] == [6.0, 14.0]
+    with pytest.raises(UserError, match="prompts without a rule"):
+        reward_function(config(), None)([(open_problem, "ab")], [AnswerContext(1)])
+
+
+def test_a_rule_that_cannot_be_loaded_is_refused_before_anything_is_sampled(tmp_path):
+    (tmp_path / "mine.py").write_text("import nowhere\ndef score(response): return 1.0\n")
+    rules = Rewards.model_validate({"own": {"mine": {"function": f"{tmp_path}/mine.py:score"}}})
+    with pytest.raises(UserError, match="can be loaded"):
+        reward_function(config().model_copy(update={"rewards": rules}), None)

@@ -60,6 +60,7 @@ def test_numbers_of_a_step_leave_failed_verdicts_out():
         "truncated": 0.125,
         "equal_groups": 0.5,
         "verifier_failed": 0.125,
+        "verifier_failed/r": 0.125,
         "entropy": 1.0,
     }
 

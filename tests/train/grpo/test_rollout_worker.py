@@ -44,7 +44,7 @@ class Sampler(RolloutWorker):
         self.begin(index, partial(roll_out, self.run))
 
 
-def reward(answers, tokens) -> list[Reward]:
+def reward(answers, contexts) -> list[Reward]:
     return [Reward(float(i % 2), None) for i, _ in enumerate(answers)]
 
 

@@ -96,7 +96,7 @@ def failing(share: float):
     """In place of `rewards`: of each eight answers the verifier fails at `share`, and the others differ."""
     failed = Reward(None, Verdict(verifier="maths", status=Status.FAILED, value=0.0, reason="verifier_error"))
 
-    def rewards(answers, **_settings) -> list[Reward]:
+    def rewards(answers, contexts, **_settings) -> list[Reward]:
         return [failed if i < share * len(answers) else Reward(float(i % 2), None) for i in range(len(answers))]
 
     return rewards
@@ -191,7 +191,7 @@ def test_prompts_that_do_not_fit_are_left_out_and_counted_at_the_start(model, ar
     sets = [problem_set(artifact, "maths", [short[0], long, short[1]])]
     asked = []
 
-    def rewards(answers, **_settings) -> list[Reward]:
+    def rewards(answers, contexts, **_settings) -> list[Reward]:
         asked.extend(problem.prompt for problem, _ in answers)
         return [Reward(float(i % 2), None) for i in range(len(answers))]
 
@@ -226,7 +226,7 @@ def test_a_run_without_a_prompt_that_fits_is_refused_before_anything_is_sampled(
 def test_a_reward_that_is_not_a_number_stops_the_run(model, artifact, toy_store, monkeypatch):
     problems = [problem_set(artifact, "maths", toy_problems(2, verifier="maths"))]
     monkeypatch.setattr(
-        reward_function, "rewards", lambda answers, **_settings: [Reward(float("nan"), None) for _ in answers]
+        reward_function, "rewards", lambda answers, _, **_settings: [Reward(float("nan"), None) for _ in answers]
     )
     with pytest.raises(UserError, match="finite number"):
         train_grpo(toy_store, "grpo", model, problems, CONFIG, seed=0)
@@ -341,7 +341,7 @@ def test_dynamic_sampling_goes_on_until_enough_groups_have_a_signal(toy_lm):
     problems = [Problem(domain="toy", prompt=str(i), gold=None, verifier="rubric", spec={}) for i in range(9)]
     asked: list[str] = []
 
-    def reward(answers, tokens) -> list[Reward]:
+    def reward(answers, contexts) -> list[Reward]:
         asked.extend(problem.prompt for problem, _ in answers[::2])
         return [Reward(float(i % 2 and int(p.prompt) % 3 == 0), None) for i, (p, _) in enumerate(answers)]
 

@@ -111,7 +111,7 @@ def test_verifiers_that_fail_are_counted_and_above_a_share_stop_the_run(model, a
     monkeypatch.setattr(reward_function, "rewards", failing(2 / 8))
     with pytest.raises(UserError, match="at most 20%") as raised:
         train_grpo(toy_store, "grpo", model, problems, config, seed=1)
-    assert raised.value.got == "25%: verifier_error 2 times"
+    assert raised.value.got == "25%: verifier_error 2 times in maths"
 
 
 def test_open_problems_need_a_reward_model(model, artifact, toy_store):

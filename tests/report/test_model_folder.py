@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -119,12 +118,12 @@ def test_a_full_disk_leaves_the_earlier_model_and_no_half(store, toy_folder, tmp
     made = tuned(store, toy_folder)
     folder = hand_over(made, tmp_path / "model", store)
 
-    def full(source, target):
-        if str(target).endswith("tokenizer.json"):
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:100])
+        if target.name == "tokenizer.json":
             raise OSError(28, "No space left on device")
-        shutil.copy(source, target)
 
-    monkeypatch.setattr(model_folder.shutil, "copyfile", full)
+    monkeypatch.setattr(model_folder, "_copy", full)
     with pytest.raises(OSError, match="No space left"):
         hand_over(made, folder, store)
     with pytest.raises(OSError, match="No space left"):
@@ -132,6 +131,16 @@ def test_a_full_disk_leaves_the_earlier_model_and_no_half(store, toy_folder, tmp
     assert load(folder).tokenizer
     assert not (tmp_path / "new").exists()
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_model_that_was_being_replaced_when_the_power_went_is_there_again(store, toy_folder, tmp_path, monkeypatch):
+    made = tuned(store, toy_folder)
+    folder = hand_over(made, tmp_path / "model", store)
+    folder.rename(tmp_path / ".model.afterbase-old")
+    monkeypatch.setattr(model_folder, "_copy", lambda source, target: os.open(tmp_path / "absent", os.O_RDONLY))
+    with pytest.raises(FileNotFoundError):
+        hand_over(made, folder, store)
+    assert load(folder).tokenizer
 
 
 def test_an_adapter_comes_alone_with_the_tokenizer(store, toy_folder, tmp_path):

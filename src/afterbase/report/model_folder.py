@@ -38,7 +38,10 @@ def write_model_folder(
     adapter.
     """
     run = tomllib.loads(recipe_text).get("name", made.name)
-    target = folder.absolute()
+    target = folder.resolve()
+    part, old = (target.with_name(f".{target.name}.afterbase-{end}") for end in ("part", "old"))
+    _restore(target, old)  # of a process that was killed
+    shutil.rmtree(part, ignore_errors=True)
     refuse_foreign(target, run=run)
     if adapter and not (made.payload / _ADAPTER / "adapter_model.safetensors").is_file():
         raise UserError(
@@ -46,9 +49,6 @@ def write_model_folder(
             got=f"`{made.name}`, which was trained without LoRA",
             remedy="train with LoRA, or take the whole model",
         )
-    part, old = (target.with_name(f".{target.name}.{end}") for end in ("part", "old"))
-    for left in (part, old):
-        shutil.rmtree(left, ignore_errors=True)
     try:
         _fill(part, made, store=store, recipe_text=recipe_text, results=results, adapter=adapter)
         files = sorted(str(path.relative_to(part)) for path in part.rglob("*") if path.is_file())
@@ -58,8 +58,16 @@ def write_model_folder(
             target.rename(old)
         part.rename(target)
     finally:
-        for left in (part, old):
-            shutil.rmtree(left, ignore_errors=True)
+        _restore(target, old)
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _restore(target: Path, old: Path) -> None:
+    """Where a model was to be replaced, exactly one of both is left, the new one if it is there."""
+    if target.exists():
+        shutil.rmtree(old, ignore_errors=True)
+    elif old.exists():
+        old.rename(target)
 
 
 def refuse_foreign(folder: Path, *, run: str) -> None:

@@ -191,6 +191,8 @@ def _one_a_key(error: ValidationError, model: type[Config]) -> list[ErrorDetails
     """pydantic's findings; those on the kinds that one value may be of (`int | Literal["all"]`) are one."""
     found: dict[tuple[int | str, ...], list[ErrorDetails]] = {}
     for detail in error.errors(include_url=False):
+        if detail["type"] == "default_factory_not_called":  # for want of a value that is found wrong itself
+            continue
         found.setdefault(_key_of(detail["loc"], model), []).append(detail)
     merged = []
     for loc, details in found.items():

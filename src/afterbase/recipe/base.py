@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from afterbase.core.config import Config
 from afterbase.data.corpus import Corpus, WorkedCorpus
 from afterbase.recipe.problem_domains import refuse_unknown_domains
+from afterbase.recipe.run_settings import RunSettings
 from afterbase.train.config import Architecture, Pretraining, TokenizerSettings
 
 
@@ -16,12 +17,10 @@ class BaseControl(Config):
     steps: int = Field(ge=1)
 
 
-class BaseRecipe(Config):
+class BaseRecipe(RunSettings):
     """How a base model is pre-trained."""
 
     kind: Literal["base"]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    threads: int = Field(ge=1)
     corpus: Corpus
     tokenizer: TokenizerSettings
     architecture: Architecture

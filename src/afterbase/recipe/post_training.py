@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from afterbase.core.config import Config, How
-from afterbase.core.errors import UserError
+from afterbase.core.config import Config
+from afterbase.core.errors import UserError, collect, refuse
 from afterbase.data.clean.deliver import RecipeCleaning
 from afterbase.data.domains import OPEN, REASONING
 from afterbase.data.generate.config import DraftPairs, Preferences, Rejection
@@ -13,15 +13,8 @@ from afterbase.data.generate.teacher import Teacher
 from afterbase.data.mixture import Mixture
 from afterbase.data.review.review_policy import Review
 from afterbase.eval.config import Evaluation, Examination
-from afterbase.recipe.problem_domains import (
-    Domains,
-    Judge,
-    refuse_equal_seeds,
-    refuse_few_tests,
-    refuse_names_twice,
-    refuse_unknown_domains,
-    table_of,
-)
+from afterbase.recipe.problem_domains import Domains, Judge, refuse_unclear_domains
+from afterbase.recipe.run_settings import ModelRunSettings
 from afterbase.train.config import Sft
 from afterbase.train.grpo.config import Grpo
 from afterbase.train.preference.config import Dpo, Kto, RewardModelTraining
@@ -34,19 +27,10 @@ class Expert(Config):
     grpo: Grpo
 
 
-class Recipe(Domains):
+class Recipe(ModelRunSettings, Domains):
     """Post-training from a base model to the final checkpoint: the report's sections 5.1 to 5.3."""
 
     kind: Literal["post-training"]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    base: str
-    """A shipped model's name, or the path of a Hugging Face folder."""
-    threads: int = Field(ge=1)
-    """Threads of each process. More than one moves the last digits; on shared cores it is slower, too."""
-    processes: How[int] = Field(default=1, ge=1)
-    """Experts and seeds that are worked on at once."""
-    seeds: tuple[int, ...] = Field(min_length=1)
-    """The whole recipe runs once a seed; evaluations pool them."""
     baselines: bool = False
     """Also train the two controls of a study: SFT on original responses only, and on the teacher's only."""
     teacher: Teacher | None = None
@@ -74,18 +58,28 @@ class Recipe(Domains):
     evaluation: Evaluation
 
     @model_validator(mode="after")
-    def _known_domains(self) -> "Recipe":
-        refuse_unknown_domains("domains", self.domains)
-        refuse_names_twice(self)
-        for name in self.names:
-            refuse_few_tests(f"{table_of(self, name)}.{name}", self.of(name).test, self.evaluation)
-        for name in self.review:
-            if name not in self.open:
-                raise UserError(
-                    "people review the open domains of a recipe",
-                    got=f"`review.{name}`, and open domains {self.open}",
-                    remedy=f"remove the table, or add {', '.join(OPEN)} to `domains`",
-                )
+    def _has_what_it_needs(self) -> "Recipe":
+        found: list[UserError] = []
+        for check in (self._refuse_unknown_reviews, self._refuse_missing_experts, self._refuse_unclear_reward):
+            with collect(found):
+                check()
+        with collect(found):
+            refuse_unclear_domains(self, self.evaluation)
+        refuse(found)
+        return self
+
+    def _refuse_unknown_reviews(self) -> None:
+        refuse(
+            UserError(
+                "people review the open domains of a recipe",
+                got=f"`review.{name}`, and open domains {self.open}",
+                remedy=f"remove the table, or add {', '.join(OPEN)} to `domains`",
+            )
+            for name in self.review
+            if name not in self.open
+        )
+
+    def _refuse_missing_experts(self) -> None:
         if not self.reasoning:
             raise UserError(
                 "a recipe has at least one reasoning domain, whose expert writes the data",
@@ -98,18 +92,14 @@ class Recipe(Domains):
                 got=f"{', '.join([*self.families, *self.sources])}, and no [teacher]",
                 remedy="add a [teacher], such as an endpoint",
             )
+
+    def _refuse_unclear_reward(self) -> None:
         if self.open and (self.reward_model is None) == (self.judge is None):
             raise UserError(
                 "open domains have one reward model: a scalar one, or a judge",
                 got=f"{', '.join(self.open)} with {'neither' if self.judge is None else 'both'}",
                 remedy="give either [reward_model] or [judge]",
             )
-        return self
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        return refuse_equal_seeds(seeds)
 
     @property
     def reasoning(self) -> list[str]:

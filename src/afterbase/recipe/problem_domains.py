@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from afterbase.core.config import Config
-from afterbase.core.errors import UserError
+from afterbase.core.errors import UserError, collect, refuse
 from afterbase.data.domains import DOMAINS
 from afterbase.data.generate.config import Judgements
 from afterbase.data.problems.problems import Problems
@@ -26,6 +26,12 @@ class Domains(Config):
     """Of reasoning-gym."""
     sources: dict[str, Source] = Field(default_factory=dict)
     """From tables of yours."""
+
+    @field_validator("domains")
+    @classmethod
+    def _known(cls, domains: dict[str, Problems]) -> dict[str, Problems]:
+        refuse_unknown_domains("domains", domains)
+        return domains
 
     @property
     def names(self) -> list[str]:
@@ -63,12 +69,22 @@ class Judge(Config):
         return self
 
 
-def table_of(recipe: Domains, name: str) -> str:
-    """The table of a recipe that has a domain's name."""
+def refuse_unclear_domains(recipe: Domains, evaluation: Evaluation) -> None:
+    """UserError where two domains have one name, and where an evaluation asks for more problems than one has."""
+    found: list[UserError] = []
+    with collect(found):
+        _refuse_names_twice(recipe)
+    for name in recipe.names:
+        with collect(found):
+            _refuse_few_tests(f"{_table_of(recipe, name)}.{name}", recipe.of(name).test, evaluation)
+    refuse(found)
+
+
+def _table_of(recipe: Domains, name: str) -> str:
     return next(table for table in ("domains", "families", "sources") if name in getattr(recipe, table))
 
 
-def refuse_names_twice(recipe: Domains) -> None:
+def _refuse_names_twice(recipe: Domains) -> None:
     """Names of families and sources are domains of samples, beside those that are shipped."""
     names = [*recipe.families, *recipe.sources]
     twice = sorted({name for name in names if name in DOMAINS or names.count(name) > 1})
@@ -80,8 +96,7 @@ def refuse_names_twice(recipe: Domains) -> None:
         )
 
 
-def refuse_few_tests(name: str, test: int, evaluation: Evaluation) -> None:
-    """UserError where an evaluation asks for more problems than `name` keeps for tests."""
+def _refuse_few_tests(name: str, test: int, evaluation: Evaluation) -> None:
     if test < evaluation.problems:
         raise UserError(
             "a domain needs at least as many test problems as the evaluation asks for",
@@ -90,19 +105,14 @@ def refuse_few_tests(name: str, test: int, evaluation: Evaluation) -> None:
         )
 
 
-def refuse_equal_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    """The seeds as they are; UserError where one comes twice."""
-    if len(set(seeds)) < len(seeds):
-        raise UserError("a seed twice is the same run twice", got=f"{list(seeds)}", remedy="make the seeds distinct")
-    return seeds
-
-
 def refuse_unknown_domains(key: str, names: Iterable[str]) -> None:
     """UserError where a name is no shipped domain; `key` is the recipe's table that holds them."""
-    for name in names:
-        if name not in DOMAINS:
-            raise UserError(
-                f"`{key}` names domains that exist",
-                got=f"`{key}.{name}`",
-                remedy=f"use some of {', '.join(DOMAINS)}",
-            )
+    refuse(
+        UserError(
+            f"`{key}` names domains that exist",
+            got=f"`{key}.{name}`",
+            remedy=f"use some of {', '.join(DOMAINS)}",
+        )
+        for name in names
+        if name not in DOMAINS
+    )

@@ -2,22 +2,15 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from afterbase.core.config import Config, How
-from afterbase.core.errors import UserError
+from afterbase.core.config import Config
+from afterbase.core.errors import UserError, collect, refuse
 from afterbase.data.domains import OPEN, REASONING
 from afterbase.data.generate.config import DraftPairs
 from afterbase.eval.config import Evaluation, Examination
-from afterbase.recipe.problem_domains import (
-    Domains,
-    Judge,
-    refuse_equal_seeds,
-    refuse_few_tests,
-    refuse_names_twice,
-    refuse_unknown_domains,
-    table_of,
-)
+from afterbase.recipe.problem_domains import Domains, Judge, refuse_unclear_domains
+from afterbase.recipe.run_settings import ModelRunSettings
 from afterbase.train.config import Sft
 from afterbase.train.grpo.config import Grpo
 from afterbase.train.grpo.objective import Objective
@@ -33,17 +26,10 @@ class Variant(Config):
     """Which of the recipe's reward models, where it has both."""
 
 
-class RlRecipe(Domains):
+class RlRecipe(ModelRunSettings, Domains):
     """Reinforcement learning alone: one model, problems that a rule or a reward model decides, and variants."""
 
     kind: Literal["rl"]
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    base: str
-    """The model to start from: a shipped model's name, or the path of a Hugging Face folder."""
-    threads: int = Field(ge=1)
-    processes: How[int] = Field(default=1, ge=1)
-    """Variants and seeds that are worked on at once."""
-    seeds: tuple[int, ...] = Field(min_length=1)
     sft: Sft | None = None
     """Before, as an expert's: on both kinds of drafts of `domains`, or on what people reviewed."""
     reward_model: RewardModelTraining | None = None
@@ -60,29 +46,29 @@ class RlRecipe(Domains):
 
     @model_validator(mode="after")
     def _something_to_solve(self) -> "RlRecipe":
-        refuse_unknown_domains("domains", self.domains)
-        refuse_names_twice(self)
-        _refuse_unclear_rewards(self)
+        found: list[UserError] = []
         if not self.names:
-            raise UserError(
-                "an rl recipe has at least one domain, family or source",
-                got="none",
-                remedy="add [domains], [families.NAME] or [sources.NAME]",
+            found.append(
+                UserError(
+                    "an rl recipe has at least one domain, family or source",
+                    got="none",
+                    remedy="add [domains], [families.NAME] or [sources.NAME]",
+                )
             )
         if self.sft is not None and (self.families or self.sources):
-            raise UserError(
-                "families and sources have no worked answers to fine-tune on",
-                got=f"[sft] and {', '.join([*self.families, *self.sources])}",
-                remedy="leave [sft] out, or use `domains` alone",
+            found.append(
+                UserError(
+                    "families and sources have no worked answers to fine-tune on",
+                    got=f"[sft] and {', '.join([*self.families, *self.sources])}",
+                    remedy="leave [sft] out, or use `domains` alone",
+                )
             )
-        for name in self.names:
-            refuse_few_tests(f"{table_of(self, name)}.{name}", self.of(name).test, self.evaluation)
+        with collect(found):
+            _refuse_unclear_rewards(self)
+        with collect(found):
+            refuse_unclear_domains(self, self.evaluation)
+        refuse(found)
         return self
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        return refuse_equal_seeds(seeds)
 
     @property
     def open(self) -> list[str]:

@@ -1,0 +1,68 @@
+"""What every recipe says of its run: its name, the model, the device, threads and seeds."""
+
+import os
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from afterbase.core.config import Config, How
+from afterbase.core.errors import UserError
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class RunSettings(Config):
+    """Of a run of any kind."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    """Of the run and its folder `runs/NAME`: small letters, digits, `-` and `_`."""
+    device: How[Literal["auto", "cpu", "cuda"]] = "auto"
+    """Where stages train; auto: on CUDA where there is a device. A stage's own `device` goes before it."""
+    processes: How[int] = Field(default=1, ge=1)
+    """Stages that are worked on at once: experts, variants and seeds."""
+    threads: int = Field(default_factory=lambda given: max(1, usable_cores() // given.get("processes", 1)), ge=1)
+    """Threads of each process; by default its share of the cores. Another number moves the last digits of results."""
+
+    @model_validator(mode="after")
+    def _device_of_all(self) -> Self:
+        """The recipe's device, in each stage's settings that name none."""
+        if self.device != "auto":
+            # This object is new, although frozen; tables within it may be somebody else's, and are copied.
+            vars(self).update(_changes(self, self.device))
+        return self
+
+
+class ModelRunSettings(RunSettings):
+    """Of a run that starts from a model."""
+
+    base: str
+    """The model to start from: a shipped model's name, or the path of a Hugging Face folder."""
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    """The whole recipe runs once a seed; evaluations pool them."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise UserError(
+                "a seed twice is the same run twice", got=f"{list(seeds)}", remedy="make the seeds distinct"
+            )
+        return seeds
+
+
+def _changes(config: Config, device: str) -> dict[str, Any]:
+    """The fields of a config that change where all settings below it are of `device`."""
+    with_it = {name: _with_device(value, device) for name, value in config}
+    return {name: value for name, value in with_it.items() if value is not getattr(config, name)}
+
+
+def _with_device(value: Any, device: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _with_device(item, device) for name, item in value.items()}
+    if not isinstance(value, Config):
+        return value
+    own = "device" not in type(value).model_fields or "device" in value.model_fields_set
+    return value.model_copy(update={**_changes(value, device), **({} if own else {"device": device})})

@@ -141,6 +141,7 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> LanguageModel:
     is smaller than its tokenizer's, and, in float32 and wider, for one whose packed samples do not have the
     log-probabilities that the family gives to each alone.
 
+    >>> from afterbase.model.folders import find
     >>> load(find("tiny-v3")).model.config.model_type
     'deepseek_v3'
     """

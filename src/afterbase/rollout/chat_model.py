@@ -138,7 +138,8 @@ class Reply:
 class ChatModel(Protocol):
     """Answers requests, many at once; the same seed gives the same text where the model's side keeps to it.
 
-    >>> from afterbase.model.load import find, load
+    >>> from afterbase.model.folders import find
+    >>> from afterbase.model.load import load
     >>> from afterbase.rollout.engine_model import EngineModel
     >>> model: ChatModel = EngineModel(load(find("tiny-v3")), name="tiny-v3")
     >>> question = [{"role": "user", "content": "What is 1 + 1?"}]

@@ -46,7 +46,8 @@ class EngineModel:
     `engine_url` is a vLLM server's (`afterbase serve-rollouts`), whose token is in AFTERBASE_ROLLOUT_TOKEN. What does
     not fit in `context` with its limit is refused; None leaves that to the engine. A cache needs `as_served`.
 
-    >>> from afterbase.model.load import find, load
+    >>> from afterbase.model.folders import find
+    >>> from afterbase.model.load import load
     >>> model = EngineModel(load(find("tiny-v3")), name="tiny-v3", context=64)
     >>> request = ChatRequest(messages=[{"role": "user", "content": "1 + 1?"}], temperature=1.0, max_tokens=4, seed=0)
     >>> replies = model.complete([replace(request, sample=sample) for sample in range(3)])

@@ -68,9 +68,9 @@ class Ended(Generic[R]):
 class Batch(Generic[R]):
     """Up to `rows` rows; their state is held in arrays, in the order of the cache: row, then token of its answer.
 
-    Prompts have up to `prompt_width` tokens, answers `own_width`, both together `longest`. `top_p` is that of all rows
-    that are not greedy; of each place the `top_logps` most probable tokens are kept. `drafts` and `routing` are there
-    if the engine speculates and records; they see what the decoder does.
+    Prompts have up to `prompt_width` tokens, answers `own_width`, both together `longest`. `common` is
+    the sampling of all rows, where it is the same; without, none has a `top_p` below 1 or wants `top_logps`. `drafts`
+    and `routing` are there if the engine speculates and records; they see what the decoder does.
     """
 
     def __init__(
@@ -81,16 +81,14 @@ class Batch(Generic[R]):
         prompt_width: int,
         own_width: int,
         longest: int | None = None,
-        top_p: float = 1.0,
-        top_logps: int = 0,
+        common: Sampling | None = None,
         drafts: Drafts | None = None,
         routing: Routing | None = None,
     ) -> None:
         self.rows: list[R] = []
         self._capacity = rows
         self._decoder = decoder
-        self._top_p = top_p
-        self._top_count = top_logps
+        self._top_p = common.top_p if common is not None and common.keeps_part else 1.0
         self._drafts = drafts
         self._routing = routing
         self._new_cache = partial(
@@ -105,12 +103,13 @@ class Batch(Generic[R]):
         self._failed = np.zeros(rows, dtype=bool)
         # One column more than an answer has: where a draft would come after the last token.
         columns, vocabulary = own_width + 1, decoder.model.config.get_text_config().vocab_size
+        self._top_count = 0 if common is None else min(common.top_logps, vocabulary)
         self._tokens = np.empty((rows, columns), dtype=np.int64)
         self._logps = np.empty((rows, columns), dtype=np.float32)
         self._uniforms = np.empty((rows, columns), dtype=np.float64)
-        self._kept = np.empty((rows, columns, -(-vocabulary // 8) if top_p < 1.0 else 0), dtype=np.uint8)
-        self._top_ids = np.empty((rows, columns, top_logps), dtype=np.int64)
-        self._top_logps = np.empty((rows, columns, top_logps), dtype=np.float32)
+        self._kept = np.empty((rows, columns, -(-vocabulary // 8) if self._top_p < 1.0 else 0), dtype=np.uint8)
+        self._top_ids = np.empty((rows, columns, self._top_count), dtype=np.int64)
+        self._top_logps = np.empty((rows, columns, self._top_count), dtype=np.float32)
 
     @property
     def free(self) -> int:

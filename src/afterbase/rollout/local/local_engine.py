@@ -129,8 +129,7 @@ class LocalEngine(Engine):
             rows=rows,
             prompt_width=prompt_width,
             own_width=sampling.max_new_tokens,
-            top_p=sampling.top_p if sampling.keeps_part else 1.0,
-            top_logps=min(sampling.top_logps, self._model.config.get_text_config().vocab_size),
+            common=sampling,
             drafts=self._drafts,
             routing=routing,
         )

@@ -1,18 +1,17 @@
-"""What would fail late on a recipe's templates, or for want of walls, is refused before anything is made."""
+"""What would fail late, for want of files or isolation, is refused before anything is made, and all of it at once."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from afterbase.cli import plan_recipe, preflight, run_recipe
-from afterbase.core.errors import UserError
-from afterbase.data.domains import DOMAINS
+from afterbase.core.errors import UserError, UserErrors
 from afterbase.sandbox import remote
-from foreign import TEMPLATES
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-NO_SYSTEM = TEMPLATES["chatml"].replace("{% for m in messages %}", "{% for m in messages if m.role != 'system' %}")
 
 
 def _recipe(name: str, base: Path, tmp_path: Path, **changes: str) -> Path:
@@ -23,53 +22,6 @@ def _recipe(name: str, base: Path, tmp_path: Path, **changes: str) -> Path:
     path = tmp_path / name
     path.write_text(text)
     return path
-
-
-def _with_template(folder: Path, template: str) -> None:
-    (folder / "chat_template.jinja").write_text(template)
-
-
-@pytest.mark.parametrize(
-    ("template", "words"),
-    [(TEMPLATES["gemma"], "No system turn, please"), (NO_SYSTEM, "lost or changed")],
-    ids=["refuses", "leaves out"],
-)
-def test_a_system_prompt_that_the_template_does_not_take_is_refused_before_a_draft_is_made(
-    template, words, toy_folder, tmp_path
-):
-    _with_template(toy_folder, template)
-    recipe = _recipe("smoke.toml", toy_folder, tmp_path)
-    for command in (run_recipe.run, plan_recipe.plan):
-        with pytest.raises(UserError, match="chat template takes every prompt of the recipe") as caught:
-            command(recipe, tmp_path / "root")
-        for part in (str(toy_folder), DOMAINS["arithmetic"].REFLECTIVE_SYSTEM_PROMPT, "`arithmetic`'s", words):
-            assert part in caught.value.got
-    assert not (tmp_path / "root/store").exists()
-
-
-def test_a_judge_has_a_system_prompt_too(toy_folder, tmp_path):
-    """A judge of the recipe's own is asked through the same template; reviewed drafts have no system prompt."""
-    _with_template(toy_folder, TEMPLATES["gemma"])
-    recipe = _recipe("chat_rewards.toml", toy_folder, tmp_path)
-    with pytest.raises(UserError, match="chat template takes every prompt of the recipe") as caught:
-        plan_recipe.plan(recipe, tmp_path / "root")
-    assert "a judge's prompt with the system prompt `Judge the answer" in caught.value.got
-
-
-def test_rl_without_drafts_asks_for_no_system_prompt(toy_folder, tmp_path):
-    _with_template(toy_folder, TEMPLATES["gemma"])
-    text = (RECIPES / "rl.toml").read_text().replace('"tiny-v3"', f'"{toy_folder}"')
-    text = text[: text.index("[sft]")] + text[text.index("[grpo]") :]
-    path = tmp_path / "rl.toml"
-    path.write_text(text)
-    plan_recipe.plan(path, tmp_path / "root")
-
-
-def test_a_folder_without_a_tokenizer_is_refused(toy_folder, tmp_path):
-    for file in ("tokenizer.json", "tokenizer_config.json"):
-        (toy_folder / file).unlink()
-    with pytest.raises(UserError, match="a model folder has its tokenizer"):
-        plan_recipe.plan(_recipe("smoke.toml", toy_folder, tmp_path), tmp_path / "root")
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
@@ -100,3 +52,65 @@ def test_without_walls_a_family_is_refused_too(toy_folder, tmp_path, monkeypatch
 def test_a_recipe_whose_answers_a_model_judges_needs_no_walls(toy_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(preflight, "missing_isolation", lambda: "no Landlock here")
     plan_recipe.plan(_recipe("chat_rewards.toml", toy_folder, tmp_path), tmp_path / "root")
+
+
+SOURCES = """
+[sources.sums]
+path = "nowhere.jsonl"
+verifier = "maths"
+train = 4
+test = 48
+[sources.more]
+path = "{table}"
+columns = {{ prompt = "questoin" }}
+verifier = "maths"
+train = 4
+test = 48
+"""
+
+
+def _broken(tmp_path: Path) -> Path:
+    table = tmp_path / "table.jsonl"
+    table.write_text('{"question": "1 + 1", "answer": "2"}\n')
+    text = (RECIPES / "rl.toml").read_text().replace('"tiny-v3"', '"no-such-model"')
+    path = tmp_path / "broken.toml"
+    path.write_text(text[: text.index("[sft]")] + SOURCES.format(table=table) + text[text.index("[grpo]") :])
+    return path
+
+
+@pytest.mark.parametrize("command", [run_recipe.run, plan_recipe.plan])
+def test_a_missing_model_a_missing_table_and_a_misspelt_column_are_told_at_once(command, tmp_path):
+    with pytest.raises(UserErrors) as caught:
+        command(_broken(tmp_path), tmp_path / "root")
+    model, absent, column = caught.value.errors
+    assert "no-such-model" in model.got
+    assert "nowhere.jsonl" in absent.got
+    assert column.remedy == "did you mean `question`?"
+    assert not (tmp_path / "root/store").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "plan"])
+@pytest.mark.parametrize("mistake", ["a key", "a file"])
+def test_a_broken_recipe_is_answered_without_what_trains(command, mistake, tmp_path):
+    path = _broken(tmp_path)
+    if mistake == "a key":
+        path.write_text(path.read_text() + "\nzzz = 3\n")
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from afterbase.cli import runs; from afterbase.core.errors import UserError\n"
+        f"try: runs.{command}(Path({str(path)!r}), Path({str(tmp_path / 'root')!r}))\n"
+        "except UserError: print('refused', *[name for name in ('torch', 'transformers') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "refused\n"
+
+
+def test_what_was_read_of_a_table_is_told(toy_folder, tmp_path, capsys):
+    table = tmp_path / "table.jsonl"
+    path = _broken(tmp_path)
+    text = path.read_text().replace('"no-such-model"', json.dumps(str(toy_folder))).replace("questoin", "question")
+    text = text.replace("nowhere.jsonl", str(table)).replace("test = 48", "test = 4")
+    table.write_text("".join(f'{{"question": "{a} + 1", "answer": "{a + 1}"}}\n' for a in range(80)))
+    path.write_text(text.replace("problems = 48", "problems = 4"))
+    plan_recipe.plan(path, tmp_path / "root")
+    assert f"sums: all 80 rows of {table} can be read." in capsys.readouterr().out

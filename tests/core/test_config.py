@@ -174,6 +174,16 @@ def test_missing_key(tmp_path: Path):
     assert error.remedy == "add `name = ...` at the top"
 
 
+def test_a_missing_table_is_written_as_one(tmp_path: Path):
+    class Outer(Config):
+        sft: Recipe
+
+    (tmp_path / "recipe.toml").write_text("")
+    with pytest.raises(UserError) as caught:
+        load_toml(tmp_path / "recipe.toml", Outer)
+    assert caught.value.remedy == "add a table [sft]"
+
+
 def test_a_date_is_refused(tmp_path: Path):
     assert refusal(tmp_path, "name = 2024-12-26\n").got == "2024-12-26"
 

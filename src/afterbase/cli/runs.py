@@ -15,6 +15,7 @@ _WAITING = 75  # the exit status of a run that waits for people: try again later
 
 def run(recipe: RecipeFile, root: Root = Path()) -> None:
     """Run a recipe, or go on where it stopped; ends with a table and a report, or where people have to review first."""
+    _check(recipe)
     from afterbase.cli import run_recipe
 
     try:
@@ -26,6 +27,7 @@ def run(recipe: RecipeFile, root: Root = Path()) -> None:
 
 def plan(recipe: RecipeFile, root: Root = Path()) -> None:
     """Show the stages of a recipe: what is cached, and what each will cost."""
+    _check(recipe)
     from afterbase.cli import plan_recipe
 
     plan_recipe.plan(recipe, root)
@@ -59,6 +61,16 @@ def trace(
     from afterbase.report.trace import trace as lineage
 
     Console().print(lineage(identifier, store=Store(root / "store"), runs=root / "runs"))
+
+
+def _check(path: Path) -> None:
+    """Refuse a broken recipe before the imports of what trains, which take longer than the answer."""
+    from afterbase.cli.preflight import check_without_model
+    from afterbase.recipe import BaseRecipe, load_recipe
+
+    recipe = load_recipe(path)
+    if not isinstance(recipe, BaseRecipe):
+        check_without_model(recipe)
 
 
 def _summary(run: str, root: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
+from typing_extensions import TypeIs
 
 from afterbase.core.errors import UserError, UserErrors, each, refuse
 from afterbase.core.faults import rule
@@ -131,7 +132,7 @@ def _with_nearest_names(
 def _with_new_names(value: Any, annotation: Any, place: str) -> Any:
     """What was read at `place`, with the present names of keys in every table of it."""
     kind = _without_none(annotation)
-    if isinstance(kind, type) and issubclass(kind, Config) and isinstance(value, dict):
+    if _is_config(kind) and isinstance(value, dict):
         value = with_new_names(value, _owners(kind), place)
         inner = {name: field.annotation for name, field in kind.model_fields.items()}
         return {key: _with_new_names(item, inner.get(key), _dotted((place, key))) for key, item in value.items()}
@@ -207,7 +208,7 @@ def _key_of(loc: tuple[int | str, ...], model: type[Config]) -> tuple[int | str,
     """A finding's place without what pydantic puts behind it: the kind, of several, that a value was tried as."""
     for end in range(len(loc)):
         here = _annotation_at(model, loc[:end])
-        if not (isinstance(here, type) and issubclass(here, Config)) and get_origin(here) not in (tuple, list, dict):
+        if not _is_config(here) and get_origin(here) not in (tuple, list, dict):
             return loc[:end]
     return loc
 
@@ -228,8 +229,10 @@ def _explain(detail: ErrorDetails, source: Path | str, model: type[Config]) -> U
     if kind == "value_error":
         return UserError(f"{_where(key)}{cause}", got=got, remedy=f"change it in {source}")
     if kind == "missing":
+        is_table = _is_config(_annotation_at(model, detail["loc"]))
         place = f"under [{_dotted(parents)}]" if parents else "at the top"
-        return UserError(f"`{key}` must be given", got=f"no such key in {source}", remedy=f"add `{name} = ...` {place}")
+        remedy = f"add a table [{key}]" if is_table else f"add `{name} = ...` {place}"
+        return UserError(f"`{key}` must be given", got=f"no such key in {source}", remedy=remedy)
     if kind == "extra_forbidden":
         return UserError(
             f"unknown key `{key}`", got=f"`{name} = {got}` in {source}", remedy=_nearest(name, parents, model)
@@ -255,7 +258,7 @@ def _near(name: str | int, valid: list[str]) -> list[str]:
 def _default(loc: tuple[str | int, ...], model: type[Config]) -> str:
     """` (default: 2)` where the field at `loc` has a plain default."""
     table = _annotation_at(model, loc[:-1])
-    field = table.model_fields.get(str(loc[-1])) if isinstance(table, type) and issubclass(table, Config) else None
+    field = table.model_fields.get(str(loc[-1])) if _is_config(table) else None
     if field is None or not isinstance(field.default, bool | int | float | str):
         return ""
     return f" (default: {json.dumps(field.default)})"
@@ -265,11 +268,15 @@ def _annotation_at(model: type[Config], loc: tuple[str | int, ...] | list[str | 
     """The declared type at a path of keys, indices and dictionary keys."""
     here: Any = model
     for part in loc:
-        if isinstance(here, type) and issubclass(here, Config):
+        if _is_config(here):
             here = _without_none(here.model_fields[str(part)].annotation)
         else:
             here = _without_none([arg for arg in get_args(here) if arg is not ...][-1])
     return here
+
+
+def _is_config(annotation: Any) -> TypeIs[type[Config]]:
+    return isinstance(annotation, type) and issubclass(annotation, Config)
 
 
 def _without_none(annotation: Any) -> Any:
@@ -280,7 +287,7 @@ def _without_none(annotation: Any) -> Any:
 
 def _keys(annotation: Any, prefix: str) -> Iterator[str]:
     """Every dotted key below an annotation; arrays and dictionaries of tables show as their own name."""
-    if isinstance(annotation, type) and issubclass(annotation, Config):
+    if _is_config(annotation):
         for name, field in annotation.model_fields.items():
             yield f"{prefix}{name}"
             yield from _keys(field.annotation, f"{prefix}{name}.")

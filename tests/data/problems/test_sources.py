@@ -11,13 +11,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.core.errors import UserError
+from afterbase.core.errors import UserError, UserErrors
 from afterbase.core.sample import Status, read_problems
 from afterbase.core.store import Store
 from afterbase.data.clean.decontaminate import hash_benchmark, save_benchmark
 from afterbase.data.problems.problems import train_count
 from afterbase.data.problems.prompt_hash import prompt_hash
-from afterbase.data.problems.sources import Columns, Source, _digits, make_source, most_train, source_problems
+from afterbase.data.problems.sources import (
+    Columns,
+    Source,
+    _digits,
+    check_table,
+    make_source,
+    most_train,
+    source_problems,
+)
 from afterbase.data.problems.test_share import for_tests
 from afterbase.verify.check import check
 
@@ -307,3 +315,32 @@ def test_a_row_keeps_what_json_does_not_know(tmp_path):
     config = source(str(path), columns=Columns(prompt="q", answer="a"), train="all", test=0)
     [problem] = source_problems("sums", config, 0)[0]
     assert problem.spec["row"] == {"q": "1+1?", "a": 2, "when": "1970-01-01", "raw": {"base64": "eA=="}}
+
+
+def test_rows_that_are_broken_are_told_together_and_five_at_most(tmp_path):
+    rows = sums(20)
+    for at in (2, 3, 5):
+        rows[at]["a"] = None
+    with pytest.raises(UserErrors) as caught:
+        check_table("sums", source(table(tmp_path, rows)))
+    assert [error.got.split(" of ")[0] for error in caught.value.errors] == ["line 3", "line 4", "line 6"]
+    with pytest.raises(UserErrors) as caught:
+        check_table("sums", source(table(tmp_path, [{**row, "a": None} for row in rows])))
+    assert len(caught.value.errors) == 5
+
+
+def test_a_check_says_how_much_of_a_table_it_looked_at(tmp_path):
+    rows = sums(20)
+    path = table(tmp_path, rows)
+    assert check_table("sums", source(path)) == f"sums: all 20 rows of {path} can be read."
+    assert check_table("sums", source(path), most=20) == f"sums: all 20 rows of {path} can be read."
+    rows[19]["a"] = None  # behind what is looked at
+    assert check_table("sums", source(table(tmp_path, rows)), most=19) == (
+        f"sums: the first 19 rows of {path} can be read, the others are read when the run begins."
+    )
+
+
+def test_misspelt_columns_are_told_together(tmp_path):
+    with pytest.raises(UserErrors) as caught:
+        check_table("sums", source(table(tmp_path, sums(3)), columns=Columns(prompt="qu", answer="aa")))
+    assert [error.remedy for error in caught.value.errors] == ["did you mean `q`?", "did you mean `a`?"]

@@ -18,7 +18,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, PositiveInt, model_validator
 
 from afterbase.core.config import Config, How, what
-from afterbase.core.errors import UserError
+from afterbase.core.errors import UserError, collect, refuse
 from afterbase.core.row_files import Row
 from afterbase.core.sample import Problem, content_id, write_problems
 from afterbase.core.store import Artifact, Store, Workspace
@@ -32,6 +32,7 @@ from afterbase.verify.extract import Way
 
 VERSION = 4
 _BATCH = 128  # rows that are compared with benchmarks in one call
+_SCANNED, _TOLD = 10_000, 5  # rows that are looked at before a run, and broken ones that are told
 _IN_POWERS_OF_TEN = re.compile(r"[+-]?\d+(?:\.\d*)?[eE][+-]?\d{1,2}", re.ASCII)  # as a CSV holds floats
 _NEEDED = {"maths": ("answer",), "python": ("function", "tests"), "program": ("tests",)}
 _OBVIOUS = {
@@ -99,9 +100,12 @@ class Source(Config):
     def with_columns(self) -> "Source":
         """The same, with the obvious columns of its table named. UserError where one is neither named nor obvious."""
         row = first_row(self.path, split=self.split)
+        missing: list[UserError] = []
         for name in self.named_columns():
-            if name not in row.values:
-                refuse_missing(self.path, row, name)
+            with collect(missing):
+                if name not in row.values:
+                    refuse_missing(self.path, row, name)
+        refuse(missing)
         found: dict[str, str] = {}
         for role in ("prompt", *(set(_NEEDED[self.verifier]) & {"answer"})):
             if getattr(self.columns, role) is not None:
@@ -347,3 +351,26 @@ def _rejected(config: Source, problems: list[Problem]) -> dict[str, tuple[Proble
             f"{len(rejected) / len(problems):.3f} or above",
         )
     return rejected
+
+
+def check_table(name: str, config: Source, *, most: int = _SCANNED) -> str:
+    """Look at the first `most` rows of a table as they will be read; gives what was looked at, as a sentence.
+
+    UserError, or UserErrors, for columns that are missing and rows that are broken, five of them at most.
+    """
+    config, ids = config.with_columns(), {}
+    found: list[UserError] = []
+    scanned, more = 0, False
+    with collect(found):
+        for row in read_table(config.path, split=config.split, columns=config.named_columns()):
+            more = scanned == most
+            if more or len(found) == _TOLD:
+                break
+            with collect(found):
+                if config.columns.id is not None:
+                    _refuse_second(config, row, ids)
+                _problem(name, config, row)
+            scanned += 1
+    refuse(found)
+    rows = f"the first {scanned:,} rows" if more else f"all {scanned:,} rows"
+    return f"{name}: {rows} of {config.path} can be read{', the others are read when the run begins' if more else ''}."

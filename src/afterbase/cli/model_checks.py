@@ -1,0 +1,123 @@
+"""Whether a recipe suits its models, their chat templates and this machine's devices: what needs torch to know."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from afterbase.core.errors import UserError, collect, refuse
+from afterbase.core.tokens import prompt_ids
+from afterbase.data.domains import DOMAINS
+from afterbase.data.system_prompts import system_prompt
+from afterbase.model.families import context_length, read_config
+from afterbase.model.folders import find
+from afterbase.recipe import Recipe, RlRecipe
+from afterbase.reward.judge import Case, prompt_of
+
+
+def check_model(recipe: Recipe | RlRecipe) -> None:
+    """UserError, or UserErrors, for all that does not suit the models, which are folders that are there."""
+    found: list[UserError] = []
+    settings = recipe.model_dump(exclude={"teacher"})
+    with collect(found):
+        _refuse_missing_cuda(settings)
+    with collect(found):
+        context = context_length(read_config(find(recipe.base)))
+        refuse(_answers_beyond_context(settings, context))
+    with collect(found):
+        _refuse_prompts_that_no_template_takes(recipe)
+    refuse(found)
+
+
+def _refuse_missing_cuda(settings: dict[str, Any]) -> None:
+    keys = list(_keys_on_cuda(settings))
+    if keys and not torch.cuda.is_available():
+        raise UserError(
+            "a device that a recipe names is there",
+            got=f"`{keys[0]}` = cuda, and torch {torch.__version__} sees no CUDA device",
+            remedy=f'set `{keys[0]}` to "auto" or "cpu", or install the driver and a torch that is built for it',
+        )
+
+
+def _keys_on_cuda(settings: dict[str, Any], name: str = "") -> Iterator[str]:
+    """The keys of devices that are CUDA's, those of the outermost tables first."""
+    if settings.get("device") == "cuda":
+        yield f"{name}device"
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _keys_on_cuda(value, f"{name}{key}.")
+
+
+def _answers_beyond_context(settings: dict[str, Any], context: float, name: str = "") -> Iterator[UserError]:
+    """A stage leaves out each prompt that does not fit with its answer; an answer that leaves no room for any, here."""
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            yield from _answers_beyond_context(value, context, f"{name}{key}.")
+        elif key == "max_new_tokens" and value >= context:
+            yield UserError(
+                "a prompt and its answer fit in the model's context",
+                got=f"`{name}{key}` = {value}, and a context of {context} tokens",
+                remedy=f"lower `{name}{key}`",
+            )
+
+
+def _refuse_prompts_that_no_template_takes(recipe: Recipe | RlRecipe) -> None:
+    """A template may refuse a system prompt, or leave it out: told now, and not when the drafts have been paid for."""
+    found: list[UserError] = []
+    with collect(found):
+        _refuse_lost_prompts(find(recipe.base), _prompts(recipe))
+    teacher = recipe.teacher if isinstance(recipe, Recipe) else None
+    if teacher is not None and teacher.model is not None:
+        with collect(found):
+            _refuse_lost_prompts(find(teacher.model), [("the teacher's", _asked(system_prompt(teacher.system)))])
+    refuse(found)
+
+
+def _refuse_lost_prompts(folder: Path, prompts: Iterable[tuple[str, list[dict[str, str]]]]) -> None:
+    tokenizer = _tokenizer(folder)
+    for whose, messages in prompts:
+        _try_template(folder, tokenizer, whose, messages)
+
+
+def _prompts(recipe: Recipe | RlRecipe) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Whose, and one conversation of each kind that the base's template will be given."""
+    yield "a problem's", _asked(None)
+    teacher = recipe.teacher if isinstance(recipe, Recipe) else None
+    drafted = recipe.reasoning if isinstance(recipe, Recipe) else recipe.domains if recipe.sft is not None else ()
+    for name in (name for name in drafted if name not in recipe.open):
+        system = DOMAINS[name].REFLECTIVE_SYSTEM_PROMPT if teacher is None else system_prompt(teacher.system)
+        yield f"`{name}`'s", _asked(system)
+    if recipe.judge is not None and recipe.judge.asked.endpoint is None:
+        case = Case(kind="score", question="Wherefore?", answers=("Thereupon.",))
+        yield "a judge's", prompt_of(case, recipe.judge.asked.read_principles())
+
+
+def _asked(system: str | None) -> list[dict[str, str]]:
+    head = [] if system is None else [{"role": "system", "content": system}]
+    return [*head, {"role": "user", "content": "Wherefore?"}]
+
+
+def _tokenizer(folder: Path) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # transformers raises many kinds
+        raise UserError(
+            "a model folder has its tokenizer",
+            got=f"{folder}: {type(error).__name__}: {str(error)[:200]}",
+            remedy="put the tokenizer's files into the folder, or use another model",
+        ) from error
+
+
+def _try_template(folder: Path, tokenizer: Any, whose: str, messages: list[dict[str, str]]) -> None:
+    try:
+        prompt_ids(tokenizer, messages)
+    except UserError as error:
+        system = next((m["content"] for m in messages if m["role"] == "system"), None)
+        said = "without a system prompt" if system is None else f"with the system prompt `{system}`"
+        raise UserError(
+            "the model's chat template takes every prompt of the recipe",
+            got=f"{folder}, {whose} prompt {said}: {error.rule}; {error.got}",
+            remedy="put a `chat_template.jinja` that takes it into the folder, or use another model",
+        ) from error

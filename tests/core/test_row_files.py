@@ -96,9 +96,9 @@ def test_broken_zstandard_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("last", ["", "end"])
 def test_csv_is_read_whatever_its_lines_end_in(tmp_path: Path, end: str, last: str) -> None:
     path = tmp_path / "rows.csv"
-    path.write_bytes(end.join(["a,b", '1,"x, ""y"""', f"ü,2{end if last else ''}"]).encode())
-    assert [row.values for row in csv_rows(path)] == [{"a": "1", "b": 'x, "y"'}, {"a": "ü", "b": "2"}]
-    assert [row.place for row in csv_rows(path)] == ["line 2", "line 3"]
+    path.write_bytes(end.join(['"a\nb",b', '1,"x, ""y"""', f"ü,2{end if last else ''}"]).encode())
+    assert [row.values for row in csv_rows(path)] == [{"a\nb": "1", "b": 'x, "y"'}, {"a\nb": "ü", "b": "2"}]
+    assert [row.place for row in csv_rows(path)] == ["line 3", "line 4"]
 
 
 TEXTS = [["a", "ü"], ["", "c"]]

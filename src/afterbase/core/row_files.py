@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,7 @@ _HEAD = 4096
 _BATCH = 256  # rows of Parquet at once: a batch is as long as its rows
 _IPC_FILE = b"ARROW1"
 PACKED = (".gz", ".zst")
+_QUOTED, _LINE_END = re.compile(rb'"[^"]*"?'), re.compile(rb"\r\n|\n|\r")
 
 
 class Row(NamedTuple):
@@ -200,9 +202,9 @@ def _is_list(path: Path) -> bool:
 
 
 def _ends_in_cr(path: Path) -> bool:
-    """Whether lines end in CR alone: there are some in the first part of the file, and no line feed."""
-    head = _head(path, 16 * _HEAD)
-    return b"\r" in head.removesuffix(b"\r") and b"\n" not in head
+    """Whether the header's line ends in CR alone; what stands in quotes does not count."""
+    end = _LINE_END.search(_QUOTED.sub(b"", _head(path, 16 * _HEAD)))
+    return end is not None and end[0] == b"\r"
 
 
 def _head(path: Path, size: int = _HEAD) -> bytes:

@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parent.parent / "src"
 STAGES = (
     "core.store.Store",
     "data.base_model.import_base",
+    "data.own.own_sets.make_samples",
     "data.problems.problems.make_problems",
     "data.generate.draft.draft",
     "train.sft.train_sft",

@@ -22,7 +22,8 @@ from afterbase.data.generate.teacher import Kind
 from afterbase.data.mixture import Mixture, mix
 from afterbase.data.problems.problems import make_problems, train_count
 from afterbase.data.problems.puzzle_families import make_family
-from afterbase.data.problems.sources import Source, make_source, most_train
+from afterbase.data.problems.source_rows import Source
+from afterbase.data.problems.sources import make_source, most_train
 from afterbase.data.review.review_stage import invite, open_drafts, review_by_people
 from afterbase.data.system_prompts import system_prompt as teacher_prompt
 from afterbase.eval.base_model_card import measure_base

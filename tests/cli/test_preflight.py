@@ -114,3 +114,18 @@ def test_what_was_read_of_a_table_is_told(toy_folder, tmp_path, capsys):
     path.write_text(text.replace("problems = 48", "problems = 4"))
     plan_recipe.plan(path, tmp_path / "root")
     assert f"sums: all 80 rows of {table} can be read." in capsys.readouterr().out
+
+
+def test_a_function_of_ones_own_that_cannot_be_loaded_is_refused(toy_folder, tmp_path):
+    (tmp_path / "mine.py").write_text("import nowhere_at_all\ndef score(response): return 1.0\n")
+    (tmp_path / "t.jsonl").write_text("".join(f'{{"prompt": "{n}?"}}\n' for n in range(400)))
+    source = (
+        f'[sources.own]\npath = "{tmp_path}/t.jsonl"\nverifier = "{tmp_path}/mine.py:score"\ntrain = 4\ntest = 48\n'
+    )
+    text = (RECIPES / "rl.toml").read_text().replace('"tiny-v3"', json.dumps(str(toy_folder)))
+    text = text[: text.index("[domains]")] + source + text[text.index("[grpo]") :]
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match="one's own reward can be loaded") as caught:
+        plan_recipe.plan(path, tmp_path / "root")
+    assert "No module named 'nowhere_at_all'" in caught.value.got

@@ -30,7 +30,8 @@ from pathlib import Path
 from afterbase.core.store import Store
 from afterbase.data.generate.draft import draft
 from afterbase.data.mixture import Mixture, mix
-from afterbase.data.problems.sources import Columns, Source, make_source
+from afterbase.data.problems.source_rows import Columns, Source
+from afterbase.data.problems.sources import make_source
 from afterbase.data.generate.teacher import Price, Teacher
 from afterbase.rollout.endpoint.endpoint_client import EndpointConfig
 

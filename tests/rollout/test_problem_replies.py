@@ -8,10 +8,10 @@ import pytest
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem
 from afterbase.data.domains import DOMAINS
-from afterbase.rollout.chat_model import ChatModel, ChatRequest
+from afterbase.rollout.chat_model import ChatModel, ChatRequest, Reply
 from afterbase.rollout.endpoint.endpoint_client import Endpoint, EndpointConfig
 from afterbase.rollout.engine_model import EngineModel
-from afterbase.rollout.problem_replies import problem_requests, replies_to
+from afterbase.rollout.problem_replies import judged_replies, problem_requests, replies_to
 from afterbase.rollout.server.app import create_app
 from loopback import served
 from misbehaving import answering, completion, reply
@@ -78,3 +78,12 @@ def test_what_has_no_answer_ends_the_run_after_the_others_are_kept(problems, tmp
 
 def test_lineage_names_a_served_model_and_not_its_address():
     assert endpoint("http://127.0.0.1:9/v1").describe() == {"name": "endpoint", "model": "toy"}
+
+
+def test_a_reply_that_was_cut_off_is_judged_as_one():
+    spec = {"answer": "4", "answer_by": ["last_number"]}
+    problem = Problem(domain="toy", prompt="2+2?", gold=None, verifier="maths", spec=spec)
+    whole, cut = Reply(text="so 4", tokens=2), Reply(text="so 4", tokens=2, finish="length")
+    assert [v.reason for v in judged_replies([problem, problem], [[whole, cut], [cut]])] == [
+        "match", "cut_off", "cut_off"
+    ]  # fmt: skip

@@ -17,6 +17,9 @@ from afterbase.data.review.review_stage import guideline_text
 from afterbase.model.folders import find
 from afterbase.recipe import Recipe, RlRecipe
 from afterbase.sandbox import URL, missing_isolation
+from afterbase.verify.own.own_function import OwnFunction
+from afterbase.verify.own.own_function import find as find_function
+from afterbase.verify.own.own_verdicts import refuse_unready
 
 _GOLDS = 20  # problems a domain whose gold is verified before anything is trained
 _SCORERS, _PROGRAMS = ("maths", "reasoning_gym"), ("python", "program")
@@ -59,6 +62,9 @@ def check_without_model(recipe: Recipe | RlRecipe) -> list[str]:
             notes.append(_invitation(name, policy, recipe.name))
     with collect(found):
         _refuse_missing_isolation(recipe)
+    for function in _own_functions(recipe):
+        with collect(found):
+            refuse_unready(function)
     refuse(found)
     return notes
 
@@ -71,6 +77,14 @@ def _invitation(name: str, policy: Review, run: str) -> str:
         f"People review {reviewed} of {drafts} {name} drafts, {policy.twice_of(reviewed)} of them twice, "
         f"with `afterbase review {run}`; the run waits for them."
     )
+
+
+def _own_functions(recipe: Recipe | RlRecipe) -> list[OwnFunction]:
+    """The user's own functions, of tables and of rewards."""
+    stages = [recipe.grpo, *([recipe.expert.grpo] if isinstance(recipe, Recipe) else [])]
+    rules = [rule for grpo in stages if grpo.rewards is not None for rule in grpo.rewards.own.values()]
+    own = [source.own for source in recipe.sources.values() if source.own is not None]
+    return [*own, *(find_function(rule.function) for rule in rules)]
 
 
 def _refuse_missing_isolation(recipe: Recipe | RlRecipe) -> None:

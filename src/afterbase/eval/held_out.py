@@ -16,11 +16,10 @@ from afterbase.eval.config import Evaluation
 from afterbase.model.load import load
 from afterbase.rollout.chat_model import Reply
 from afterbase.rollout.engine_model import EngineModel
-from afterbase.rollout.problem_replies import problem_requests, replies_to
-from afterbase.verify.check import check_many
+from afterbase.rollout.problem_replies import judged_replies, problem_requests, replies_to
 from afterbase.verify.format import final_answer, well_formed
 
-VERSION = 5
+VERSION = 6
 
 
 def evaluate(
@@ -91,7 +90,7 @@ def judged_rows(
     system_prompt: bool,
 ) -> list[dict[str, Any]]:
     """One row an answer: who, on what, how, the verdict, and the text itself."""
-    verdicts = iter(check_many([(p, r.text) for p, group in zip(problems, groups, strict=True) for r in group]))
+    verdicts = iter(judged_replies(problems, groups))
     rows = []
     for problem, group in zip(problems, groups, strict=True):
         asked = style_of(problem) or "plain"

@@ -11,7 +11,7 @@ from afterbase.data.domains import DOMAINS
 from afterbase.data.generate.config import Judgements
 from afterbase.data.problems.problems import Problems
 from afterbase.data.problems.puzzle_families import Family
-from afterbase.data.problems.sources import Source
+from afterbase.data.problems.source_rows import Source
 from afterbase.eval.config import Evaluation
 from afterbase.reward.config import JudgeConfig
 from afterbase.train.config import Sft

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from afterbase.core.reasoning import answer_of
 from afterbase.core.secret_masking import masked
+from afterbase.verify.answer_context import AnswerContext
 
 _TRUNCATED = ("length", "max_tokens", "max_output_tokens", "model_length")  # finish reasons, as servers spell them
 
@@ -128,6 +129,11 @@ class Reply:
     @property
     def truncated(self) -> bool:
         return self.finish.lower() in _TRUNCATED
+
+    @property
+    def context(self) -> AnswerContext:
+        """What a verifier may ask for beside the text."""
+        return AnswerContext(tokens=self.tokens, truncated=self.truncated)
 
     @property
     def answer(self) -> str | None:

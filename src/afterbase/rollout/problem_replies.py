@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from afterbase.core.errors import UserError
-from afterbase.core.sample import Problem
+from afterbase.core.sample import Problem, Verdict
 from afterbase.rollout.chat_model import ChatModel, ChatRequest, Failure, Reason, Reply
+from afterbase.verify.check import check_many
 
 _UNASKED = (Reason.DEADLINE, Reason.ABANDONED, Reason.BUDGET)
 
@@ -49,6 +50,12 @@ def by_prompt(requests: Sequence[ChatRequest], replies: Sequence[Reply]) -> list
             groups.append([])
         groups[-1].append(reply)
     return groups
+
+
+def judged_replies(problems: Sequence[Problem], groups: Sequence[Sequence[Reply]]) -> list[Verdict]:
+    """One verdict for each reply, the replies to each problem together; what was cut off is known to be."""
+    replies = [(problem, reply) for problem, group in zip(problems, groups, strict=True) for reply in group]
+    return check_many([(problem, reply.text) for problem, reply in replies], [reply.context for _, reply in replies])
 
 
 def replies_to(

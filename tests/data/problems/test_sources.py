@@ -17,15 +17,8 @@ from afterbase.core.store import Store
 from afterbase.data.clean.decontaminate import hash_benchmark, save_benchmark
 from afterbase.data.problems.problems import train_count
 from afterbase.data.problems.prompt_hash import prompt_hash
-from afterbase.data.problems.sources import (
-    Columns,
-    Source,
-    _digits,
-    check_table,
-    make_source,
-    most_train,
-    source_problems,
-)
+from afterbase.data.problems.source_rows import Columns, Source, _digits
+from afterbase.data.problems.sources import check_table, make_source, most_train, source_problems
 from afterbase.data.problems.test_share import for_tests
 from afterbase.verify.check import check
 

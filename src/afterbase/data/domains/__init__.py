@@ -17,4 +17,5 @@ def style_of(problem: Problem) -> Style | None:
         return STYLES[problem.domain]
     if problem.verifier in ("python", "program"):
         return "python" if problem.verifier == "python" else None
-    return "boxed" if "box" in problem.spec.get("answer_by", ("box",)) else None
+    ways = problem.spec.get("answer_by", ("box",) if problem.verifier in ("maths", "exact", "reasoning_gym") else ())
+    return "boxed" if "box" in ways else None

@@ -21,7 +21,7 @@ from afterbase.rollout.chat_model import ChatModel, Reply
 from afterbase.rollout.problem_replies import replies_to
 from afterbase.verify.check import check_many
 
-VERSION = 6
+VERSION = 7
 
 
 def draft(
@@ -138,7 +138,8 @@ def judged(
         for problem, group in zip(problems, groups, strict=True)
         for index, response in enumerate(group)
     ]
-    verdicts = iter(check_many([(p, answer) for p, _, response, _, answer in written if response.failure is None]))
+    judged = [(p, answer, response.context) for p, _, response, _, answer in written if response.failure is None]
+    verdicts = iter(check_many([(p, answer) for p, answer, _ in judged], [context for *_, context in judged]))
     samples = []
     for problem, index, response, reasoning, answer in written:
         verdict = next(verdicts) if response.failure is None else None

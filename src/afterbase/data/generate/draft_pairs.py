@@ -24,10 +24,9 @@ from afterbase.data.problems.problems import test_problems, train_problems
 from afterbase.model.load import load
 from afterbase.rollout.chat_model import Reply
 from afterbase.rollout.engine_model import EngineModel
-from afterbase.rollout.problem_replies import problem_requests, replies_to
-from afterbase.verify.check import check_many
+from afterbase.rollout.problem_replies import judged_replies, problem_requests, replies_to
 
-VERSION = 4
+VERSION = 5
 Split = Literal["train", "test"]
 
 
@@ -87,7 +86,7 @@ def drafted(problem: Problem, count: int, *, seed: int) -> list[str]:
 
 def pairs_of(problems: Sequence[Problem], groups: Sequence[Sequence[Reply]], source: str) -> list[dict[str, str]]:
     """At most one pair a problem, of the two answers that the rubric tells apart and whose lengths are closest."""
-    verdicts = iter(check_many([(p, r.text) for p, group in zip(problems, groups, strict=True) for r in group]))
+    verdicts = iter(judged_replies(problems, groups))
     rows = []
     for problem, group in zip(problems, groups, strict=True):
         row = closest_pair(problem, group, [next(verdicts) for _ in group])

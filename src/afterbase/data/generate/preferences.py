@@ -21,10 +21,9 @@ from afterbase.data.problems.problems import train_count, train_problems
 from afterbase.model.load import load
 from afterbase.rollout.chat_model import Reply
 from afterbase.rollout.engine_model import EngineModel
-from afterbase.rollout.problem_replies import problem_requests, replies_to
-from afterbase.verify.check import check_many
+from afterbase.rollout.problem_replies import judged_replies, problem_requests, replies_to
 
-VERSION = 3
+VERSION = 4
 
 
 def make_preferences(
@@ -55,7 +54,7 @@ def make_preferences(
             requests,
             on_finished=lambda: work.show(next(finished), len(requests)),
         )
-        verdicts = iter(check_many([(p, r.text) for p, group in zip(batch, groups, strict=True) for r in group]))
+        verdicts = iter(judged_replies(batch, groups))
         rows = edit_pairs(read_samples(reviewed.payload / "samples.parquet"))
         edits = len(rows)
         for problem, group in zip(batch, groups, strict=True):

@@ -21,12 +21,11 @@ from afterbase.data.problems.problems import train_count, train_problems
 from afterbase.model.load import load
 from afterbase.rollout.chat_model import Reply
 from afterbase.rollout.engine_model import EngineModel
-from afterbase.rollout.problem_replies import problem_requests, replies_to
-from afterbase.verify.check import check_many
+from afterbase.rollout.problem_replies import judged_replies, problem_requests, replies_to
 from afterbase.verify.extract import last_boxed
 from afterbase.verify.format import well_formed
 
-VERSION = 4
+VERSION = 5
 
 
 def curate(
@@ -47,7 +46,7 @@ def curate(
         requests = problem_requests(batch, samples=config.samples, seed=seed, **sampled)
         finished = itertools.count(1)
         groups = replies_to(model, requests, on_finished=lambda: work.show(next(finished), len(requests)))
-        verdicts = iter(check_many([(p, r.text) for p, group in zip(batch, groups, strict=True) for r in group]))
+        verdicts = iter(judged_replies(batch, groups))
         samples = []
         for problem, group in zip(batch, groups, strict=True):
             samples += decide(problem, group, [next(verdicts) for _ in group], {**model.describe(), **sampled}, config)

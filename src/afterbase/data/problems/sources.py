@@ -9,116 +9,27 @@ import dataclasses
 import heapq
 import itertools
 import json
-import re
 from collections.abc import Callable, Iterator
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
-from pydantic import Field, PositiveInt, model_validator
-
-from afterbase.core.config import Config, How, what
+from afterbase.core.config import what
 from afterbase.core.errors import UserError, collect, refuse
 from afterbase.core.row_files import Row
 from afterbase.core.sample import Problem, content_id, write_problems
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.clean.decontaminate import Benchmark, Contamination, Decontamination, Hit, load_benchmark
-from afterbase.data.formats.json_values import as_json
-from afterbase.data.formats.source_table import first_row, read_table, refuse_missing, table_digest
+from afterbase.data.formats.source_table import read_table, table_digest
 from afterbase.data.problems.prompt_hash import prompt_hash
+from afterbase.data.problems.source_rows import Source, prompt_cell, row_problem
 from afterbase.data.problems.test_share import for_tests
 from afterbase.verify.check import audit
-from afterbase.verify.extract import Way
+from afterbase.verify.own.own_function import OWN
+from afterbase.verify.own.own_verdicts import refuse_unready
 
-VERSION = 4
+VERSION = 5
 _BATCH = 128  # rows that are compared with benchmarks in one call
 _SCANNED, _TOLD = 10_000, 5  # rows that are looked at before a run, and broken ones that are told
-_IN_POWERS_OF_TEN = re.compile(r"[+-]?\d+(?:\.\d*)?[eE][+-]?\d{1,2}", re.ASCII)  # as a CSV holds floats
-_NEEDED = {"maths": ("answer",), "python": ("function", "tests"), "program": ("tests",)}
-_OBVIOUS = {
-    "prompt": ("prompt", "question", "problem", "instruction"),
-    "answer": ("answer", "gold", "solution", "target"),
-}
-
-
-class Columns(Config):
-    """Which column of the table holds what; those that the verifier needs have to be named, but for obvious ones."""
-
-    prompt: str | None = None
-    """Without it the first of `prompt`, `question`, `problem`, `instruction` that is there."""
-    id: str | None = None
-    """What the table tells its rows apart by; a value that comes twice is refused."""
-    answer: str | None = None
-    """The bare right answer, for `maths`; without it the first of `answer`, `gold`, `solution`, `target`."""
-    response: str | None = None
-    """A whole right response, which the verifier has to accept; for `maths` a box around the answer does instead."""
-    function: str | None = None
-    """The name of the function to write, for `python`."""
-    tests: str | None = None
-    """For `python` a list of {"args", "expected"}, for `program` of {"stdin", "stdout"}; as such, or as JSON text."""
-
-
-class Source(Config):
-    """A table, what is in its columns, and how many of its problems."""
-
-    path: How[str]
-    """A file, a pattern or a folder that `data/formats/files_of_rows.py` reads, or hub:ORG/NAME."""
-    licence: str = ""
-    """Under which the table may be used, such as an SPDX identifier; it goes with every problem."""
-    split: str = "train"
-    columns: Columns = Field(default_factory=Columns)
-    verifier: Literal["maths", "python", "program"]
-    language: str | None = None
-    """Of the programs, for `program`."""
-    instruction: str = ""
-    """Stands after the prompt, in a line of its own."""
-    answer_by: list[Way] = Field(default=["box"], min_length=1)
-    """Where the answer is in a response, for `maths`, by the first way that finds one."""
-    benchmarks: How[list[str]] = Field(default_factory=list)
-    """Files of hashes (`afterbase data hash`) of benchmarks that no problem may be of."""
-    most_rejected: float = Field(default=0.0, ge=0, lt=1)
-    """Share of problems that may be left out because the verifier does not accept their own gold response."""
-    train: PositiveInt | Literal["all"]
-    test: int = Field(ge=0)
-    """With 0 no problem is kept for tests, and `train` draws from all."""
-
-    @model_validator(mode="after")
-    def _complete(self) -> "Source":
-        needed = [name for name in _NEEDED[self.verifier] if name not in _OBVIOUS]
-        missing = [f"columns.{name}" for name in needed if getattr(self.columns, name) is None]
-        missing += ["language"] if self.verifier == "program" and self.language is None else []
-        if missing:
-            raise UserError(
-                f"the verifier `{self.verifier}` needs {', '.join(missing)}", got="none", remedy=f"add `{missing[0]}`"
-            )
-        return self
-
-    def named_columns(self) -> list[str]:
-        """The columns that a row must have."""
-        return list(dict.fromkeys(name for _, name in self.columns if name is not None))
-
-    def with_columns(self) -> "Source":
-        """The same, with the obvious columns of its table named. UserError where one is neither named nor obvious."""
-        row = first_row(self.path, split=self.split)
-        missing: list[UserError] = []
-        for name in self.named_columns():
-            with collect(missing):
-                if name not in row.values:
-                    refuse_missing(self.path, row, name)
-        refuse(missing)
-        found: dict[str, str] = {}
-        for role in ("prompt", *(set(_NEEDED[self.verifier]) & {"answer"})):
-            if getattr(self.columns, role) is not None:
-                continue
-            there = [name for name in _OBVIOUS[role] if name in row.values]
-            if not there:
-                raise UserError(
-                    f"a table has a column of the {role}: {', '.join(_OBVIOUS[role])}, or the one that is named",
-                    got=f"{', '.join(map(str, row.values)) or 'none'} in {self.path}",
-                    remedy=f'name it: columns = {{ {role} = "..." }}',
-                )
-            found[role] = there[0]
-        return self.model_copy(update={"columns": self.columns.model_copy(update=found)})
 
 
 def most_train(config: Source) -> int:
@@ -139,6 +50,8 @@ def make_source(store: Store, name: str, config: Source, *, seed: int) -> Artifa
     """train.parquet, test.parquet and dropped.jsonl of one table, as domain `name`."""
 
     def make(work: Workspace) -> None:
+        if config.own is not None:
+            refuse_unready(config.own)
         train, test, dropped = source_problems(name, config, seed)
         work.log(1, 1, train=len(train), test=len(test), dropped=len(dropped))
         write_problems(work.payload / "train.parquet", train)
@@ -148,6 +61,8 @@ def make_source(store: Store, name: str, config: Source, *, seed: int) -> Artifa
 
     settings = {
         **what(config),
+        # where a function lies is no part of the key
+        "verifier": config.verifier if config.own is None else f"{OWN}: {config.own.key}",
         "domain": name,
         "seed": seed,
         "table": table_digest(config.path, split=config.split),
@@ -225,8 +140,8 @@ def _distinct(name: str, config: Source, dropped: list[Dropped]) -> Iterator[tup
         for row in batch:
             if config.columns.id is not None:
                 _refuse_second(config, row, ids)
-            problems.append(_problem(name, config, row))
-        prompts = [_cell(config, row, "prompt") for row in batch]
+            problems.append(row_problem(name, config, row))
+        prompts = [prompt_cell(config, row) for row in batch]
         for row, problem, prompt, hit in zip(batch, problems, prompts, held(prompts), strict=True):
             digest = prompt_hash(prompt)
             answer = content_id({key: value for key, value in problem.spec.items() if key not in ("source", "row")})
@@ -263,81 +178,6 @@ def _refuse_second(config: Source, row: Row, ids: dict[str, str]) -> None:
     ids[value] = row.place
 
 
-def _problem(name: str, config: Source, row: Row) -> Problem:
-    columns, source = config.columns, {"licence": config.licence, "split": config.split, "row": row.place}
-    prompt = _cell(config, row, "prompt")
-    response = _cell(config, row, "response") if columns.response is not None else None
-    if config.verifier == "maths":
-        answer = _cell(config, row, "answer")
-        boxed = f"\\boxed{{{answer}}}" if "box" in config.answer_by else f"The answer is {answer}"
-        response = boxed if response is None else response
-        spec: dict[str, Any] = {"answer": answer, "answer_by": config.answer_by}
-    else:
-        keys = {"args", "expected"} if config.verifier == "python" else {"stdin", "stdout"}
-        spec = {"tests": _tests(config, row, keys)}
-        spec |= {"language": config.language} if config.verifier == "program" else {}
-        spec |= {"function": _cell(config, row, "function")} if config.verifier == "python" else {}
-    return Problem(
-        domain=name,
-        prompt=f"{prompt}\n{config.instruction}" if config.instruction else prompt,
-        gold=response,
-        verifier=config.verifier,
-        spec={**spec, "source": source, "row": _plain(config, row)},
-    )
-
-
-def _plain(config: Source, row: Row) -> dict[str, Any]:
-    """The user's own row as JSON has it, for rewards of the user's own."""
-    try:
-        return as_json(row.values)
-    except ValueError as error:
-        raise UserError(
-            "a row holds what JSON can hold",
-            got=f"{row.place} of {config.path}: {error}",
-            remedy="leave that column out of the table",
-        ) from error
-
-
-def _cell(config: Source, row: Row, what_for: str) -> str:
-    """The text in a column; a number stands for its digits, nothing else for a text, and NaN for an empty cell."""
-    column = getattr(config.columns, what_for)
-    value = row.values[column]
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        value = _digits(Decimal(repr(value)) if isinstance(value, float) else Decimal(value))
-    elif isinstance(value, str) and what_for == "answer" and _IN_POWERS_OF_TEN.fullmatch(value.strip()):
-        value = _digits(Decimal(value.strip()))
-    if not isinstance(value, str) or not value.strip() or (what_for == "answer" and value.strip().lower() == "nan"):
-        raise UserError(
-            f"the column of `{what_for}` holds text, which is not empty",
-            got=f"{row.place} of {config.path}: `{column}` is {json.dumps(row.values[column], default=str)[:80]}",
-            remedy="correct the row, or leave it out",
-        )
-    return value.strip()
-
-
-def _digits(number: Decimal) -> str:
-    """A number as people write it, without a power of ten: 0.00001 rather than 1e-05, 42 rather than 42.0."""
-    if not number.is_finite():
-        return ""
-    text = f"{number or Decimal(0):f}"  # no -0
-    return text.rstrip("0").removesuffix(".") if "." in text else text
-
-
-def _tests(config: Source, row: Row, keys: set[str]) -> list[dict[str, Any]]:
-    value = row.values[str(config.columns.tests)]
-    try:
-        tests = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        tests = None
-    if not isinstance(tests, list) or not tests or any(not isinstance(t, dict) or not keys <= t.keys() for t in tests):
-        raise UserError(
-            f"the column of `tests` holds a list of objects with {' and '.join(sorted(keys))}",
-            got=f"{row.place} of {config.path}: {json.dumps(value, default=str)[:80]}",
-            remedy="correct the row, or leave it out",
-        )
-    return [{key: test[key] for key in sorted(keys)} for test in tests]
-
-
 def _rejected(config: Source, problems: list[Problem]) -> dict[str, tuple[Problem, str]]:
     """Problems by id whose gold response is not accepted, with the rule. UserError where they are too many."""
     rejected = {p.id: (p, f"gold {verdict.status}: {verdict.reason}") for p, verdict in audit(problems)}
@@ -369,7 +209,7 @@ def check_table(name: str, config: Source, *, most: int = _SCANNED) -> str:
             with collect(found):
                 if config.columns.id is not None:
                     _refuse_second(config, row, ids)
-                _problem(name, config, row)
+                row_problem(name, config, row)
             scanned += 1
     refuse(found)
     rows = f"the first {scanned:,} rows" if more else f"all {scanned:,} rows"

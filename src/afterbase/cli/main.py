@@ -13,6 +13,7 @@ from afterbase.cli import eval as eval_commands
 from afterbase.cli import review, runs, serve
 from afterbase.cli import score as score_commands
 from afterbase.cli import verify as verify_commands
+from afterbase.core import hub
 from afterbase.core.errors import UserError
 from afterbase.core.old_names import with_new_options
 from afterbase.core.sanitize import sanitized
@@ -38,7 +39,7 @@ _INTERRUPTED = 130  # the exit status after Ctrl-C, by the shells' convention
 def main() -> None:
     """Run the command line; mistakes of the user end in one clear message and exit status 2."""
     sys.excepthook = _tell_masked
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # models are folders here; nothing is looked up elsewhere
+    hub.stay_offline()
     try:
         app(args=with_new_options(sys.argv[1:]))
     except UserError as error:

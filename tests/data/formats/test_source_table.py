@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from afterbase.core import hub
 from afterbase.core.errors import UserError
-from afterbase.data.formats import source_table
 from afterbase.data.formats.source_table import first_row, read_table, table_digest
 
 ROWS = [{"q": "1+1?", "a": "2"}, {"q": 'a "quoted", word\nand a line', "a": "ü"}, {"q": "x", "a": "3"}]
@@ -150,17 +150,16 @@ def test_a_split_that_is_not_there_is_named(tmp_path):
     assert "none in" in refusal(tmp_path / "empty").got
 
 
-def test_a_hub_that_cannot_be_reached_is_told(monkeypatch):
-    datasets = pytest.importorskip("datasets")
-
-    def load_dataset(name: str, split: str):
-        raise ConnectionError(f"offline: {name}, {split}")
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
-    with pytest.raises(UserError, match="can be loaded") as raised:
-        list(source_table.read_table("hub:org/name", split="train", columns=["q"]))
-    assert "offline: org/name, train" in raised.value.got
-    assert "HF_HUB_OFFLINE=0" in raised.value.remedy
+def test_a_set_of_the_hub_is_read_as_a_folder_is(tmp_path, monkeypatch):
+    (tmp_path / "main").mkdir()
+    written(tmp_path / "main" / "train.jsonl", ROWS)
+    monkeypatch.setattr(hub, "download_rows", lambda path: tmp_path / path.removeprefix("hub:org/name").strip("/"))
+    assert [row.values for row in read_table("hub:org/name/main", split="train", columns=["q", "a"])] == ROWS
+    named = "hub:org/name/main/train.jsonl"
+    assert table_digest("hub:org/name/main", split="train") == table_digest(named, split="train")
+    with pytest.raises(UserError, match="of the hub") as refused:
+        list(read_table("hub:org/name", split="train", columns=["q"]))
+    assert refused.value.remedy.endswith("hub:org/name/main")
 
 
 def test_a_list_a_pattern_and_their_digests(tmp_path):

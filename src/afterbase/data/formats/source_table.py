@@ -1,15 +1,15 @@
-"""Rows of a table that somebody else wrote: what `files_of_rows.py` reads, or a set of `datasets` from its hub.
+"""Rows of a table that somebody else wrote: what `files_of_rows.py` reads, here or in a data set of the hub.
 
 A row that cannot be read, or is above 16 MiB, ends the reading with its place (`core/row_files.py` says why).
 """
 
 import difflib
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from afterbase.core import hub
 from afterbase.core.errors import UserError
 from afterbase.core.row_files import (
     LONGEST_ROW,
@@ -19,11 +19,9 @@ from afterbase.core.row_files import (
 )
 from afterbase.data.formats.files_of_rows import files_digest, files_of, rows_of_file
 
-_HUB = "hub:"
-
 
 def read_table(path: str, *, split: str, columns: Sequence[str]) -> Iterator[Row]:
-    """The rows of a table in their order, each with `columns` at least; `split` is one of a folder or of `datasets`.
+    """The rows of a table in their order, each with `columns` at least; `split` is one of a folder.
 
     Raises UserError, with the place, for a table that is not there or is broken, a column that is missing, a row that
     is too long, and text that is not UTF-8.
@@ -57,19 +55,11 @@ def refuse_missing(path: str, row: Row, name: str) -> NoReturn:
 
 
 def table_digest(path: str, *, split: str) -> str:
-    """SHA-256 of what a table says, in hexadecimal: its files' bytes, or the rows of a set of the hub."""
-    if not path.startswith(_HUB):
-        return files_digest(_files(path, split))
-    total = hashlib.sha256()
-    for row in read_table(path, split=split, columns=[]):
-        total.update(_text(row.values).encode() + b"\n")
-    return total.hexdigest()
+    """SHA-256 of what a table says, in hexadecimal: its files' bytes."""
+    return files_digest(_files(path, split))
 
 
 def _rows(path: str, split: str) -> Iterator[Row]:
-    if path.startswith(_HUB):
-        yield from _hub_rows(path, split)
-        return
     files = _files(path, split)
     for file in files:
         for row in rows_of_file(file):
@@ -77,28 +67,18 @@ def _rows(path: str, split: str) -> Iterator[Row]:
 
 
 def _files(path: str, split: str) -> list[Path]:
-    return files_of(path, split=split if Path(path).is_dir() else None)
-
-
-def _hub_rows(path: str, split: str) -> Iterator[Row]:
+    if not path.startswith(hub.PREFIX):
+        return files_of(path, split=split if Path(path).is_dir() else None)
+    place = hub.download_rows(path)
     try:
-        import datasets
-    except ImportError as error:
+        return files_of(place, split=split if place.is_dir() else None)
+    except UserError as error:
+        folders = sorted({str(p.parent.relative_to(place)) for p in place.glob("**/*") if p.is_file()} - {"."})
         raise UserError(
-            "sets of Hugging Face's `datasets` need that package",
-            got=str(error),
-            remedy="pip install afterbase[datasets]",
+            "a data set of the hub has rows in `data/` or beside its card, or the folder or file that is named",
+            got=f"{path}: {error.got}",
+            remedy=f"name one of its folders, such as {path}/{folders[0]}" if folders else error.remedy,
         ) from error
-    try:
-        loaded = datasets.load_dataset(path.removeprefix(_HUB), split=split)
-    except Exception as error:  # whatever the hub or a loading script may raise
-        raise UserError(
-            "a set of `datasets` can be loaded",
-            got=f"{path}: {type(error).__name__}: {error}",
-            remedy="name a set that is there, and allow the network with HF_HUB_OFFLINE=0",
-        ) from error
-    for number, values in enumerate(loaded, start=1):
-        yield Row(f"row {number}", dict(values))
 
 
 def _text(value: Any) -> str:

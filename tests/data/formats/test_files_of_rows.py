@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from afterbase.core import hub
 from afterbase.core.errors import UserError
 from afterbase.data.formats.files_of_rows import files_digest, files_of, is_arrow, is_csv, rows_of_file
 
@@ -49,6 +50,23 @@ def test_a_folder_gives_one_kind_of_files_and_one_split(tmp_path):
         names(tmp_path, "hub", split="validation")
     with pytest.raises(UserError, match=r"no `train`: test in"):
         names(tmp_path, "one", split="train")
+
+
+def test_splits_whose_names_begin_alike_are_not_one(tmp_path):
+    made(tmp_path, *(f"data/train_{kind}-0000{n}-of-00002.parquet" for kind in ("sft", "gen") for n in range(2)))
+    assert len(names(tmp_path, ".", split="train_sft")) == 2
+    with pytest.raises(UserError, match="no `train`: train_gen, train_sft"):
+        names(tmp_path, ".", split="train")
+
+
+def test_a_set_of_the_hub_is_a_folder_or_what_is_named_in_it(tmp_path, monkeypatch):
+    made(tmp_path, "main/train.jsonl", "main/test.jsonl")
+    monkeypatch.setattr(hub, "download_rows", lambda path: tmp_path / path.removeprefix("hub:org/name").strip("/"))
+    assert files_of("hub:org/name/main", split="test") == [tmp_path / "main" / "test.jsonl"]
+    assert files_of("hub:org/name/main/train.jsonl", split="test") == [tmp_path / "main" / "train.jsonl"]
+    with pytest.raises(UserError, match="of the hub") as refused:
+        files_of("hub:org/name", split="train")
+    assert refused.value.remedy.endswith("hub:org/name/main")
 
 
 def test_a_saved_set_gives_the_files_of_its_split(tmp_path):

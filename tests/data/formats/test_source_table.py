@@ -157,9 +157,6 @@ def test_a_set_of_the_hub_is_read_as_a_folder_is(tmp_path, monkeypatch):
     assert [row.values for row in read_table("hub:org/name/main", split="train", columns=["q", "a"])] == ROWS
     named = "hub:org/name/main/train.jsonl"
     assert table_digest("hub:org/name/main", split="train") == table_digest(named, split="train")
-    with pytest.raises(UserError, match="of the hub") as refused:
-        list(read_table("hub:org/name", split="train", columns=["q"]))
-    assert refused.value.remedy.endswith("hub:org/name/main")
 
 
 def test_a_list_a_pattern_and_their_digests(tmp_path):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from afterbase.core import hub
 from afterbase.core.errors import UserError
 from afterbase.core.row_files import (
     LONGEST_ROW,
@@ -26,6 +27,7 @@ from afterbase.core.row_files import (
 KINDS = "JSONL, JSON, CSV (plain, .gz or .zst), Parquet, Arrow, or a folder that `datasets` saved"
 _JSON, _ARROW = (".jsonl", ".json", ".ndjson"), (".parquet", ".arrow")
 _SPLIT = re.compile(r"(?<![a-z])(train|test|validation|valid|val|dev|eval)(?![a-z])", re.IGNORECASE)
+_SHARD = re.compile(r"-\d+-of-\d+$")
 _IN_FOLDERS = ("data/*.parquet", "*.parquet", "*.arrow", "*.jsonl", "*.jsonl.gz", "*.jsonl.zst", "*.csv")
 
 
@@ -56,11 +58,13 @@ def rows_of_file(path: Path, *, longest: int = LONGEST_ROW) -> Iterator[Row]:
 
 
 def files_of(path: str | Path, *, split: str | None = None) -> list[Path]:
-    """The files that hold the rows of a file, a folder or a pattern such as `data/*.jsonl`, in order.
+    """The files that hold the rows of a file, a folder, a pattern such as `data/*.jsonl` or hub:ORG/NAME, in order.
 
     UserError where there is none, and for a folder of several splits without the `split` that is wanted, or, without
     one, of more than one.
     """
+    if str(path).startswith(hub.PREFIX):
+        return _of_hub(str(path), split)
     whole = Path(path).expanduser()
     if whole.is_dir():
         return _in_folder(whole, split)
@@ -84,6 +88,20 @@ def files_digest(files: Sequence[Path]) -> str:
         except OSError as error:
             raise unreadable(path, error) from error
     return digests[0] if len(digests) == 1 else hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _of_hub(path: str, split: str | None) -> list[Path]:
+    """Those of a data set of the hub; UserError, with its folders, where none is in the place that is named."""
+    place = hub.download_rows(path)
+    try:
+        return files_of(place, split=split)
+    except UserError as error:
+        folders = sorted({str(p.parent.relative_to(place)) for p in place.glob("**/*") if p.is_file()} - {"."})
+        raise UserError(
+            "a data set of the hub has rows in `data/` or beside its card, or the folder or file that is named",
+            got=f"{path}: {error.got}",
+            remedy=f"name one of its folders, such as {path}/{folders[0]}" if folders else error.remedy,
+        ) from error
 
 
 def _in_folder(path: Path, split: str | None) -> list[Path]:
@@ -120,6 +138,9 @@ def _files(path: Path, split: str | None) -> list[Path]:
     splits = [said.group().lower() if (said := _SPLIT.search(file.stem)) else "" for file in files]
     if not any(splits):
         return files
+    whole = [_SHARD.sub("", file.stem) for file in files]
+    if len({*zip(splits, whole, strict=True)}) > len({*splits}) and any(_SHARD.search(file.stem) for file in files):
+        splits = whole  # such as train_sft and train_gen, which are not one another's parts
     chosen = _chosen(path, list(dict.fromkeys(splits)), split)
     return [file for file, said in zip(files, splits, strict=True) if said == chosen]
 

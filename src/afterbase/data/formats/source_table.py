@@ -67,18 +67,8 @@ def _rows(path: str, split: str) -> Iterator[Row]:
 
 
 def _files(path: str, split: str) -> list[Path]:
-    if not path.startswith(hub.PREFIX):
-        return files_of(path, split=split if Path(path).is_dir() else None)
-    place = hub.download_rows(path)
-    try:
-        return files_of(place, split=split if place.is_dir() else None)
-    except UserError as error:
-        folders = sorted({str(p.parent.relative_to(place)) for p in place.glob("**/*") if p.is_file()} - {"."})
-        raise UserError(
-            "a data set of the hub has rows in `data/` or beside its card, or the folder or file that is named",
-            got=f"{path}: {error.got}",
-            remedy=f"name one of its folders, such as {path}/{folders[0]}" if folders else error.remedy,
-        ) from error
+    named = path.startswith(hub.PREFIX) or Path(path).is_dir()
+    return files_of(path, split=split if named else None)
 
 
 def _text(value: Any) -> str:

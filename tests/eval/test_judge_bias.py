@@ -50,7 +50,8 @@ def test_a_judge_of_the_first_answer_is_found_out_and_has_no_length_bias() -> No
     first = battles(lambda quality, longer, first: float(first))
     found = position_bias(first)
     assert found is not None
-    assert (found.value, found.low, found.high, found.n) == (0.5, 0.5, 0.5, 200)
+    assert (found.value, found.high, found.n) == (0.5, 0.5, 200)
+    assert 0.48 < found.low < 0.5, "the 200 that were seen are not all battles"
     assert consistency(first).value == 0  # type: ignore[union-attr]
     assert length_bias(first).value == 0  # type: ignore[union-attr]
 

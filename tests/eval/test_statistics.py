@@ -130,11 +130,36 @@ def test_the_order_of_items_moves_nothing(items: dict[str, tuple[float, float]])
     assert paired_bootstrap(a, b, seed=0, draws=100) == paired_bootstrap(reversed_a, b, seed=0, draws=100)
 
 
-def test_no_difference_has_p_one_and_a_constant_one_has_no_width() -> None:
-    a = {str(i): i % 2 / 3 for i in range(40)}
-    assert paired_bootstrap(a, a, seed=0) == Difference(difference=0.0, low=0.0, high=0.0, p=1.0)
+@pytest.mark.parametrize("n", [1, 2, 3, 10, 40])
+def test_equal_differences_have_an_exact_interval_and_p(n: int) -> None:
+    a = {str(i): i % 2 / 3 for i in range(n)}
+    none_differs = 0.025 ** (1 / n)
+    same = paired_bootstrap(a, a, seed=0)
+    assert (same.difference, same.p) == (0.0, 1.0)
+    assert (same.low, same.high) == pytest.approx((none_differs - 1, 1 - none_differs))
     shifted = paired_bootstrap(a, {key: value + 0.25 for key, value in a.items()}, seed=0)
-    assert (shifted.low, shifted.high, shifted.p) == pytest.approx((0.25, 0.25, 2 / 10_001))
+    assert shifted.low < 0.25 < shifted.high
+    assert shifted.p == pytest.approx(min(1.0, 2 / 2**n))
+
+
+@pytest.mark.parametrize("n", range(1, 9))
+def test_where_all_are_won_p_and_interval_agree_with_exact_tests(n: int) -> None:
+    from scipy.stats import binomtest
+
+    lost, won = ({str(i): value for i in range(n)} for value in (0.0, 1.0))
+    result = paired_bootstrap(lost, won, seed=0)
+    assert result.p == pytest.approx(binomtest(n, n, 0.5).pvalue)
+    exact = binomtest(n, n).proportion_ci(0.95, method="exact")
+    assert (result.low, result.high) == pytest.approx((2 * exact.low - 1, 1.0))
+    assert (result.p <= 0.05) == (result.low > 0)
+    assert bootstrap_mean([[1.0]] * n, seed=0) == pytest.approx((exact.low, 1.0))
+
+
+@given(st.floats(0, 1), st.integers(1, 50))
+def test_an_interval_of_equal_values_has_width_and_holds_them(value: float, n: int) -> None:
+    low, high = bootstrap_mean([[value]] * n, seed=0)
+    assert 0 <= low <= value <= high <= 1
+    assert high - low == pytest.approx(1 - 0.025 ** (1 / n))
 
 
 def test_p_agrees_with_the_interval() -> None:

@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from afterbase.eval.statistics import bootstrap_mean, wilson
+from afterbase.eval.statistics import Interval, bootstrap_mean, wilson
 
 _SEED = 0  # of the bootstrap: the same battles give the same interval
 
@@ -59,7 +59,7 @@ def position_bias(battles: Iterable[Battle]) -> Measure | None:
             return None
         return (battle.shown_first - battle.shown_second) / 2
 
-    return _mean(battles, bias)
+    return _mean(battles, bias, least=-0.5, most=0.5)
 
 
 def consistency(battles: Iterable[Battle]) -> Measure | None:
@@ -81,7 +81,7 @@ def length_bias(battles: Iterable[Battle]) -> Measure | None:
             return None
         return (battle.preference - 0.5) * _sign(battle.longer, 0)
 
-    return _mean(battles, towards_longer)
+    return _mean(battles, towards_longer, least=-0.5, most=0.5)
 
 
 def verdict_gap(verdicts: Sequence[object]) -> float | None:
@@ -127,7 +127,7 @@ def self_preference(own: Sequence[Battle], by_others: Sequence[Battle]) -> Measu
         theirs = others[battle.question]
         return None if battle.preference is None or not theirs else battle.preference - sum(theirs) / len(theirs)
 
-    return _mean(own, more)
+    return _mean(own, more, least=-1.0)
 
 
 def agreement(verdicts: Sequence[float | None]) -> Measure | None:
@@ -148,7 +148,9 @@ def by_task(battles: Iterable[Battle]) -> dict[str, Measure]:
     return {task: rate for task, rate in rates.items() if rate is not None}
 
 
-def _mean(battles: Iterable[Battle], of: Callable[[Battle], float | None]) -> Measure | None:
+def _mean(
+    battles: Iterable[Battle], of: Callable[[Battle], float | None], *, least: float = 0.0, most: float = 1.0
+) -> Measure | None:
     values = defaultdict(list)
     for battle in battles:
         value = of(battle)
@@ -158,7 +160,7 @@ def _mean(battles: Iterable[Battle], of: Callable[[Battle], float | None]) -> Me
         return None
     clusters = list(values.values())
     mean = sum(sum(cluster) / len(cluster) for cluster in clusters) / len(clusters)
-    low, high = bootstrap_mean(clusters, seed=_SEED)
+    low, high = bootstrap_mean(clusters, seed=_SEED, bounds=Interval(least, most))
     return Measure(value=mean, low=low, high=high, n=sum(map(len, clusters)))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from afterbase.reward.votes import most_frequent
 
 DRAWS = 10_000
+_EQUAL = 1e-12  # thirds do not sum exactly
 
 
 class Interval(NamedTuple):
@@ -25,6 +26,9 @@ class Interval(NamedTuple):
 
     low: float
     high: float
+
+
+_SHARES = Interval(0.0, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,14 +101,31 @@ def _percentiles(means: np.ndarray, level: float) -> Interval:
     return Interval(float(low), float(high))
 
 
+def of_equal(value: float, n: int, bounds: Interval, level: float = 0.95) -> Interval:
+    """Exact interval of a mean within `bounds` of which n draws were all equal to `value`.
+
+    At most a share u of all draws differs, 1 - u = ((1 - level) / 2)^(1/n) by the binomial that has seen none of them
+    (Clopper and Pearson 1934, Biometrika 26, 404-413), and by no more than to the bounds. At a bound it is theirs.
+    """
+    differing = 1 - ((1 - level) / 2) ** (1 / n)
+    return Interval(value - differing * (value - bounds.low), value + differing * (bounds.high - value))
+
+
 def bootstrap_mean(
-    values_by_cluster: Sequence[Sequence[float]], *, seed: int, draws: int = DRAWS, level: float = 0.95
+    values_by_cluster: Sequence[Sequence[float]],
+    *,
+    seed: int,
+    draws: int = DRAWS,
+    level: float = 0.95,
+    bounds: Interval = _SHARES,
 ) -> Interval:
     """Percentile interval of the mean over clusters of the mean within each; whole clusters are resampled.
 
-    Equal values everywhere give an interval without width: use `wilson` at 0 and 1.
+    Where all clusters have one mean there is nothing to resample: see `of_equal`, which needs the values' `bounds`.
     """
     means_N = np.array([np.mean(values) for values in values_by_cluster])
+    if np.ptp(means_N) < _EQUAL:
+        return of_equal(float(means_N[0]), len(means_N), bounds, level)
     return _percentiles(_resampled_means(means_N, draws=draws, seed=seed), level)
 
 
@@ -142,9 +163,17 @@ def paired_bootstrap(
 
     p = 2 min(#{d* <= 0} + 1, #{d* >= 0} + 1) / (draws + 1), at most 1: the level at which the percentile interval just
     reaches zero, never exactly 0 (Davison and Hinkley 1997, section 4.2). Optimistic under some 30 items.
+
+    Where all items differ by the same, interval and p are exact, for values in [0, 1]: `of_equal`, and the sign test
+    (for 0/1 values McNemar's), p = 2 / 2^n, or 1 where that difference is 0.
     """
     assert a_by_item.keys() == b_by_item.keys() != set(), "a and b must hold the same items, at least one"
     differences_N = np.array([b_by_item[item] - a_by_item[item] for item in sorted(a_by_item)])
+    if np.ptp(differences_N) < _EQUAL:
+        same = float(differences_N.mean())
+        low, high = of_equal(same, len(differences_N), Interval(-1.0, 1.0), level)
+        p = 1.0 if abs(same) < _EQUAL else min(1.0, 2 * 0.5 ** len(differences_N))
+        return Difference(difference=same, low=low, high=high, p=p)
     means = _resampled_means(differences_N, draws=draws, seed=seed)
     low, high = _percentiles(means, level)
     tail = min(np.count_nonzero(means <= 0), np.count_nonzero(means >= 0))

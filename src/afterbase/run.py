@@ -344,7 +344,7 @@ def _mixture_tokens(recipe: Recipe) -> int:
     asked = {domain: recipe.of(domain) for domain in recipe.reasoning}
     rows = [recipe.rejection.keep * (most_train(a) if isinstance(a, Source) else a.train) for a in asked.values()]
     rows += [len(reviewed_rows(domain)) for domain in recipe.open]
-    return sum(min(n, recipe.mixture.most_per_domain) for n in rows) * _SAMPLE_TOKENS
+    return sum(min(n, recipe.mixture.most_per_domain or n) for n in rows) * _SAMPLE_TOKENS
 
 
 def comparisons(recipe: Recipe | RlRecipe) -> Iterator[Pair]:

@@ -47,6 +47,17 @@ def test_every_problem_is_answered_greedily_once_and_sampled_as_often_as_asked(t
     assert {r["sample_index"] for r in rows if r["decoding"] == "sampled"} == {0, 1}
 
 
+def test_without_a_number_every_held_out_problem_is_asked_and_planned(toy_lm, tmp_path):
+    config = Evaluation(samples=0, max_new_tokens=4)
+    store, planned = Store(tmp_path), Store(tmp_path, plan_only=True)
+    model = store.produce("toy", "toy", 1, what={}, inputs={}, make=lambda work: save(toy_lm, work.payload))
+    for place in (planned, store):
+        problems = make_problems(place, "arithmetic", Problems(train=1, test=5), seed=0)
+        evaluate(place, "toy", model, "arithmetic", problems, config, seed=0)
+        assert place.stages[-1].cost.verified == 5
+    assert len(read_answers(store.stages[-1].artifact)) == 5
+
+
 def test_rows_have_what_the_statistics_read(toy_lm, tmp_path):
     rows = read_answers(answers(Store(tmp_path), toy_lm, "logic"))
     for row in rows:

@@ -132,7 +132,7 @@ def test_unknown_reward_is_refused_with_those_that_exist(tmp_path):
         tmp_path, _changed(r"^\[expert.grpo\]$", "[expert.grpo.rewards.politeness]\nweight = 1.0\n[expert.grpo]")
     )
     assert error.rule == "unknown key `expert.grpo.rewards.politeness`"
-    assert error.remedy.endswith("correct, floor, format, language, length, repetition")
+    assert error.remedy.endswith("correct, floor, format, judge, language, length, model, own, repetition")
 
 
 def test_people_review_open_domains_only(tmp_path):

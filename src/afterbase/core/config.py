@@ -40,7 +40,9 @@ How = Annotated[T, _HOW]
 class Config(BaseModel):
     """The base of every config: immutable, no unknown keys, no coercion (an int may stand for a float, no more)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 def what(config: Config) -> dict[str, Any]:

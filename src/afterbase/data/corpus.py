@@ -19,6 +19,7 @@ class Corpus(Config):
     documents: dict[str, PositiveInt] = Field(min_length=1)
     """Documents per domain."""
     seed: int = 0
+    """Of the texts and their order."""
 
 
 def make_corpus(store: Store, config: Corpus) -> Artifact:
@@ -40,6 +41,7 @@ class WorkedCorpus(Config):
     """The second phase: longer documents, in which exercises are worked out between other fragments."""
 
     documents: PositiveInt
+    """How many, in all."""
     shares: dict[str, float] = Field(min_length=1)
     """How often a fragment is of each domain, as weights."""
     fragments: PositiveInt
@@ -47,6 +49,7 @@ class WorkedCorpus(Config):
     worked: float = Field(ge=0, le=1)
     """Share of the reasoning domains' fragments that are worked exercises."""
     seed: int = 0
+    """Of the texts and their order."""
 
 
 def make_worked_corpus(store: Store, config: WorkedCorpus) -> Artifact:

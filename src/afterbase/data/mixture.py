@@ -30,9 +30,10 @@ VERSION = 1
 class Mixture(Config):
     """Limits of the SFT set."""
 
-    most_per_domain: int = Field(ge=1)
-    longest: int = Field(ge=1)
-    """Characters of a response."""
+    most_per_domain: int | None = Field(default=None, ge=1)
+    """Samples of a domain at most, drawn by chance; none: all."""
+    longest: int = Field(default=20_000, ge=1)
+    """Characters of a response at most."""
 
 
 class Domain(Config):
@@ -106,7 +107,7 @@ def clean_and_mix(samples: Sequence[Sample], config: Mixture, *, seed: int) -> l
                 sample = sample.drop("mix", "duplicate")
             elif len(sample.response) > config.longest:
                 sample = sample.drop("mix", "too long", len(sample.response))
-            elif counts[sample.domain] >= config.most_per_domain:
+            elif config.most_per_domain is not None and counts[sample.domain] >= config.most_per_domain:
                 sample = sample.drop("mix", "domain is full", counts[sample.domain])
             else:
                 seen.add(text)

@@ -11,7 +11,7 @@ from afterbase.core.config import what
 from afterbase.core.sample import Problem, Status, content_id
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.domains import DOMAINS, style_of
-from afterbase.data.problems.problems import test_problems
+from afterbase.data.problems.problems import test_count, test_problems
 from afterbase.eval.config import Evaluation
 from afterbase.model.load import load
 from afterbase.rollout.chat_model import Reply
@@ -68,7 +68,7 @@ def evaluate(
         work.log(1, 1, greedy=round(solved, 4))
         pq.write_table(pa.Table.from_pylist(rows), work.payload / "answers.parquet")
 
-    answers = config.problems * (1 + config.samples)
+    answers = (config.problems or test_count(problems)) * (1 + config.samples)
     return store.produce(
         f"evaluate {checkpoint} on {domain}" + (" with the system prompt" if system else ""),
         "evaluate",

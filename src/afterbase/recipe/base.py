@@ -15,19 +15,28 @@ class BaseControl(Config):
     """A shorter pair of runs, with and without balancing, to compare expert loads."""
 
     steps: int = Field(ge=1)
+    """Of each of the two runs."""
 
 
 class BaseRecipe(RunSettings):
     """How a base model is pre-trained."""
 
     kind: Literal["base"]
+    """What the recipe makes."""
     corpus: Corpus
+    """The raw text of the first phase."""
     tokenizer: TokenizerSettings
+    """Its size, and the text it is fitted on."""
     architecture: Architecture
+    """The model's shape."""
     pretraining: Pretraining
+    """The first phase, over the corpus."""
     worked: WorkedCorpus
+    """The raw text of the second phase."""
     midtraining: Pretraining
+    """The second phase, over exercises that are worked out."""
     control: BaseControl
+    """A shorter comparison with and without balancing."""
 
     @model_validator(mode="after")
     def _known_domains(self) -> "BaseRecipe":

@@ -24,13 +24,16 @@ class Expert(Config):
     """How the expert of each reasoning domain is trained."""
 
     sft: Sft
+    """Its supervised fine-tuning, on both kinds of drafts."""
     grpo: Grpo
+    """Its reinforcement learning, on the domain's problems."""
 
 
 class Recipe(ModelRunSettings, Domains):
     """Post-training from a base model to the final checkpoint: the report's sections 5.1 to 5.3."""
 
     kind: Literal["post-training"]
+    """What the recipe makes."""
     baselines: bool = False
     """Also train the two controls of a study: SFT on original responses only, and on the teacher's only."""
     teacher: Teacher | None = None
@@ -38,24 +41,33 @@ class Recipe(ModelRunSettings, Domains):
     review: dict[str, Review] = Field(default_factory=dict)
     """Open domains that people review, each with its policy; the others have the reviews that are shipped."""
     expert: Expert
-    rejection: Rejection
+    """One a reasoning domain, which writes that domain's data."""
+    rejection: Rejection = Rejection()
+    """How the experts' answers are sampled and chosen."""
     cleaning: RecipeCleaning | None = None
     """Before the mixture: rules on each row, decontamination, near duplicates."""
-    mixture: Mixture
+    mixture: Mixture = Mixture()
+    """Limits of the SFT set."""
     sft: Sft
-    preferences: Preferences
+    """The fine-tuning of the base on the SFT set."""
+    preferences: Preferences = Preferences()
+    """How answers for the preference pairs of open domains are sampled."""
     reward_model: RewardModelTraining | None = None
     """The scalar reward model of open domains, or a judge in its place."""
     judge: Judge | None = None
+    """A generative judge in place of a scalar reward model."""
     pairs: DraftPairs = DraftPairs()
     """Of training problems, for a generative judge to learn from; of held-out ones, for the examination."""
     examination: Examination | None = None
     """What the reward model has to show before RL begins."""
     grpo: Grpo
+    """The last stage: reinforcement learning on all domains."""
     dpo: Dpo | None = None
     """Beside GRPO, for comparison: the same SFT checkpoint on the reward model's preference pairs."""
     kto: Kto | None = None
-    evaluation: Evaluation
+    """Beside GRPO, for comparison, on the same pairs."""
+    evaluation: Evaluation = Evaluation()
+    """How every checkpoint is evaluated on held-out problems."""
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> "Recipe":

@@ -49,6 +49,7 @@ class Judge(Config):
     kind: Literal["generative", "self", "endpoint"]
     """A model that is trained to judge; the SFT checkpoint itself; or a server."""
     asked: JudgeConfig = JudgeConfig()
+    """How its judgements are sampled and voted."""
     judgements: Judgements = Judgements()
     """What a generative one learns from."""
     training: Sft | None = None
@@ -97,7 +98,13 @@ def _refuse_names_twice(recipe: Domains) -> None:
 
 
 def _refuse_few_tests(name: str, test: int, evaluation: Evaluation) -> None:
-    if test < evaluation.problems:
+    if test == 0:
+        raise UserError(
+            "an evaluation needs problems that are kept for tests",
+            got=f"{name}.test = 0",
+            remedy=f"set {name}.test, such as to 48",
+        )
+    if evaluation.problems is not None and test < evaluation.problems:
         raise UserError(
             "a domain needs at least as many test problems as the evaluation asks for",
             got=f"{name}.test = {test}, evaluation.problems = {evaluation.problems}",

@@ -21,7 +21,9 @@ class Variant(Config):
     """What one of several runs has in place of `grpo`'s own."""
 
     objective: Objective | None = None
+    """In place of `grpo.objective`."""
     temperature: float | None = Field(default=None, gt=0)
+    """In place of `grpo.temperature`."""
     reward: Literal["scalar", "judge"] | None = None
     """Which of the recipe's reward models, where it has both."""
 
@@ -30,19 +32,23 @@ class RlRecipe(ModelRunSettings, Domains):
     """Reinforcement learning alone: one model, problems that a rule or a reward model decides, and variants."""
 
     kind: Literal["rl"]
+    """What the recipe makes."""
     sft: Sft | None = None
     """Before, as an expert's: on both kinds of drafts of `domains`, or on what people reviewed."""
     reward_model: RewardModelTraining | None = None
     """A scalar reward model, trained on `pairs`."""
     judge: Judge | None = None
+    """A generative judge beside, or in place of, the scalar reward model."""
     pairs: DraftPairs = DraftPairs()
     """Of training problems, to learn from; of held-out ones, for the examination."""
     examination: Examination | None = None
     """What each reward model has to show before RL begins."""
     grpo: Grpo
+    """The settings that all variants share."""
     variants: dict[str, Variant] = Field(default_factory=dict)
     """Each under a name of its own; none: `grpo` alone."""
-    evaluation: Evaluation
+    evaluation: Evaluation = Evaluation()
+    """How every checkpoint is evaluated on held-out problems."""
 
     @model_validator(mode="after")
     def _something_to_solve(self) -> "RlRecipe":

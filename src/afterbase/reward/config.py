@@ -21,6 +21,7 @@ class JudgeConfig(Config):
     votes: int = Field(default=4, ge=1)
     """k: judgements of each answer."""
     temperature: float = Field(default=1.0, gt=0)
+    """Of sampling a judgement."""
     max_new_tokens: int = Field(default=160, ge=8)
     """Of a judgement with its chain of thought."""
     principles: How[str | None] = None

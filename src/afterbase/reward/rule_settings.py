@@ -47,10 +47,15 @@ class LengthRule(Rule):
     """A half cosine over the length, apart for right and wrong answers (`reward/rules.py`)."""
 
     short: float = Cosine().short
+    """The value of a right answer of no tokens."""
     long: float = Cosine().long
+    """Of a right answer that fills the budget."""
     wrong_short: float = Cosine().wrong_short
+    """Of a wrong answer of no tokens."""
     wrong_long: float = Cosine().wrong_long
+    """Of a wrong answer that fills the budget."""
     over: float = Cosine().over
+    """Of an answer that reaches the budget."""
 
     @property
     def curve(self) -> Cosine:
@@ -96,6 +101,7 @@ class ModelRule(Rule):
     """The score of a reward model in a folder, through a sigmoid: in [0, 1]."""
 
     folder: How[str]
+    """The reward model's folder."""
     digest: str = ""
     """Of the folder's files, filled in."""
 
@@ -112,6 +118,7 @@ class JudgeRule(Rule):
     """The score of a judge at an endpoint, from 1 to 10, scaled to [0, 1]."""
 
     asked: JudgeConfig
+    """Whom to ask, and how judgements are sampled and voted."""
     digest: str = ""
     """Of the principles' text, filled in."""
 
@@ -141,15 +148,21 @@ class Rewards(Config):
     """Which rules make the reward; `correct` is the verdict or the reward model's score."""
 
     correct: Rule = Rule()
+    """The verdict of the verifier, or the reward model's score."""
     format: FormatRule | None = None
+    """Whether the answer has the form that its domain asks for."""
     length: LengthRule | None = None
+    """A price of long answers."""
     language: LanguageRule | None = None
+    """Whether the chain of thought is in the right language."""
     repetition: Rule | None = None
     """1 less the share of the response that repeats it (`verify/repetition.py`)."""
     own: dict[str, OwnRule] = Field(default_factory=dict)
     """Functions of the user's own, each under a name."""
     model: ModelRule | None = None
+    """The score of a reward model in a folder."""
     judge: JudgeRule | None = None
+    """The score of a judge at an endpoint."""
     floor: float = 0.0
     """The reward where a gate closed."""
 

@@ -14,7 +14,9 @@ class DraftPairs(Config):
     samples: int = Field(default=4, ge=0)
     """The checkpoint's own answers to each prompt, of which one pair is made."""
     temperature: float = Field(default=1.2, gt=0)
+    """Of the checkpoint's own answers."""
     max_new_tokens: int = Field(default=80, ge=1)
+    """Tokens of such an answer at most."""
 
 
 class Judgements(Config):
@@ -33,18 +35,24 @@ class Judgements(Config):
 class Preferences(Config):
     """How answers for the pairs are sampled."""
 
-    samples: int = Field(ge=2)
-    temperature: float = Field(gt=0)
-    max_new_tokens: int = Field(ge=1)
+    samples: int = Field(default=4, ge=2)
+    """Answers to a prompt, of which one pair is made."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of sampling."""
+    max_new_tokens: int = Field(default=256, ge=1)
+    """Tokens of an answer at most."""
 
 
 class Rejection(Config):
     """How answers are sampled and how many survive."""
 
-    samples: int = Field(ge=1)
+    samples: int = Field(default=4, ge=1)
+    """Answers to a problem."""
     keep: int = Field(default=1, ge=1)
     """Most answers kept of a problem: its shortest right ones, or those that `rules.choose` takes."""
-    temperature: float = Field(gt=0)
-    max_new_tokens: int = Field(ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+    """Of sampling."""
+    max_new_tokens: int = Field(default=256, ge=1)
+    """Tokens of an answer at most."""
     rules: Rules | None = None
     """What a right answer has to be, which ones are taken, and how hard their problems are."""

@@ -26,14 +26,18 @@ class Price(Config):
     """Money for a million tokens, in `currency`; of a provider's page, as they change and differ."""
 
     prompt: float = Field(ge=0)
+    """For a million tokens of prompts."""
     completion: float = Field(ge=0)
+    """For a million tokens of answers."""
     currency: str = "USD"
+    """The name of the currency, for messages."""
 
 
 class Teacher(Config):
     """The teacher's address or weights, how it is asked, and what it may cost."""
 
     endpoint: EndpointConfig | None = None
+    """An OpenAI-compatible server, in place of `model`."""
     model: How[str | None] = None
     """A shipped model's name, or the path of a Hugging Face folder, to sample from here."""
     engine_url: How[str | None] = None
@@ -46,11 +50,14 @@ class Teacher(Config):
     """How reasoning that is apart from the answer is trained on; verified is the answer alone."""
     samples: int = Field(default=1, ge=1)
     """Drafts of a problem and kind."""
-    temperature: float = Field(ge=0)
-    max_new_tokens: int = Field(ge=1)
+    temperature: float = Field(default=0.7, ge=0)
+    """Of sampling; 0 takes the most probable token."""
+    max_new_tokens: int = Field(default=1024, ge=1)
+    """Tokens of a draft at most."""
     most_failed: How[float] = Field(default=0.01, ge=0, lt=1)
     """Share of requests that may stay without an answer, each a dropped row; above it the stage stops."""
     price: How[Price | None] = None
+    """The provider's; without it plans name no money."""
     max_cost: How[float | None] = Field(default=None, gt=0)
     """Most money that the recipe may spend on the teacher, over all runs, seeds and domains."""
     cache: How[str | None] = None

@@ -28,8 +28,10 @@ _TRIES = 40  # random draws per distinct problem before a domain counts as exhau
 class Problems(Config):
     """How many problems of a domain."""
 
-    train: int = Field(ge=1)
-    test: int = Field(ge=1)
+    train: int = Field(default=250, ge=1)
+    """Training problems."""
+    test: int = Field(default=48, ge=1)
+    """Held-out problems."""
 
 
 def make_problems(store: Store, domain: str, config: Problems, *, seed: int) -> Artifact:
@@ -103,6 +105,13 @@ def train_count(artifact: Artifact) -> int:
     if artifact.planned:
         return artifact.manifest["what"]["train"]
     return pq.read_metadata(artifact.payload / "train.parquet").num_rows
+
+
+def test_count(artifact: Artifact) -> int:
+    """How many held-out problems there are, or will be if the artifact is only planned."""
+    if artifact.planned:
+        return artifact.manifest["what"]["test"]
+    return pq.read_metadata(artifact.payload / "test.parquet").num_rows
 
 
 def train_problems(artifact: Artifact) -> list[Problem]:

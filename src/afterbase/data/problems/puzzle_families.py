@@ -35,8 +35,10 @@ class Family(Config):
     """Stands after the question, in a line of its own."""
     answer_by: list[Way] = Field(default=["box"], min_length=1)
     """Where the answer is in a response, by the first way that finds one: `box`, `answer_is`, `last_number`."""
-    train: int = Field(ge=1)
-    test: int = Field(ge=1)
+    train: int = Field(default=250, ge=1)
+    """Training problems."""
+    test: int = Field(default=48, ge=1)
+    """Held-out problems."""
 
 
 def make_family(store: Store, name: str, config: Family, *, seed: int) -> Artifact:

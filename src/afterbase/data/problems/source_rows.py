@@ -64,7 +64,9 @@ class Source(Config):
     licence: str = ""
     """Under which the table may be used, such as an SPDX identifier; it goes with every problem."""
     split: str = "train"
+    """The split of a folder of splits or of a set of `datasets`."""
     columns: Columns = Field(default_factory=Columns)
+    """Which column holds what, where the names do not tell."""
     verifier: str
     """`maths`, `exact`, `choice`, `ifeval`, `python`, `program`; a function of one's own, FILE.py:FUNCTION or
     MODULE:FUNCTION (`verify/own/`); or `none`, where further rules of the reward, or a reward model, judge alone."""
@@ -80,8 +82,9 @@ class Source(Config):
     """Files of hashes (`afterbase data hash`) of benchmarks that no problem may be of."""
     most_rejected: float = Field(default=0.0, ge=0, lt=1)
     """Share of problems that may be left out because the verifier does not accept their own gold response."""
-    train: PositiveInt | Literal["all"]
-    test: int = Field(ge=0)
+    train: PositiveInt | Literal["all"] = "all"
+    """Training problems; `all`: as many as there are."""
+    test: int = Field(default=0, ge=0)
     """With 0 no problem is kept for tests, and `train` draws from all."""
 
     @cached_property

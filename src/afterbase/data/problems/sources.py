@@ -70,7 +70,11 @@ def make_source(store: Store, name: str, config: Source, *, seed: int) -> Artifa
     }
     made = store.produce(f"{name} problems", "sources", VERSION, what=settings, inputs={}, make=make)
     # What is asked for is known before anything is made: the cost of later stages depends on it.
-    return dataclasses.replace(made, manifest={"what": {"train": most_train(config)}}) if made.planned else made
+    return (
+        dataclasses.replace(made, manifest={"what": {**settings, "train": most_train(config)}})
+        if made.planned
+        else made
+    )
 
 
 def source_problems(name: str, config: Source, seed: int) -> tuple[list[Problem], list[Problem], list[Dropped]]:

@@ -26,11 +26,15 @@ class Limits(Config):
     """The most of each; None is no limit. Prices are per million tokens, in the currency of `money`."""
 
     requests: Annotated[int, Ge(1)] | None = None
+    """Attempts that are sent."""
     tokens: Annotated[int, Ge(1)] | None = None
     """Of prompts and answers together."""
     money: Annotated[float, Gt(0)] | None = None
+    """In the currency of the prices."""
     prompt_price: Annotated[float, Ge(0)] = 0.0
+    """Money for a million tokens of prompts."""
     answer_price: Annotated[float, Ge(0)] = 0.0
+    """Money for a million tokens of answers."""
 
     @model_validator(mode="after")
     def _priced(self) -> "Limits":

@@ -22,13 +22,21 @@ class EndpointConfig(Config):
     """
 
     url: How[str]
+    """The address, up to and including `/v1`."""
     model: str
+    """The model's name there."""
     token_variable: How[str | None] = None
+    """The environment variable that holds the token; none: no token is sent."""
     max_concurrent: How[Annotated[int, Ge(1)]] = 32
+    """Requests that are under way at once."""
     request_timeout: How[Annotated[float, Gt(0)]] = 300.0
+    """Seconds of one attempt at most."""
     deadline: How[Annotated[float, Gt(0)] | None] = None
+    """Seconds of all requests of a call together; none: no limit."""
     retries: How[Annotated[int, Ge(0)]] = 6
+    """Further attempts of a request that failed for a while."""
     first_wait: How[Annotated[float, Ge(0)]] = 1.0
+    """Seconds before the first further attempt; each wait is twice the one before."""
     batch: How[bool] = False
     """By the provider's batch API (`batch_api.py`); prices are then those of batches."""
     poll_seconds: How[Annotated[float, Ge(0)]] = 30.0

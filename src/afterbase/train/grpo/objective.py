@@ -42,6 +42,7 @@ class Objective(Config):
     """The switches; a key that is given beside `preset` wins over the preset's."""
 
     preset: PresetName = "grpo"
+    """A published setting of all switches (the module's docstring names their papers)."""
     standardise: bool = True
     """Divide by the standard deviation of the group's rewards."""
     ratio: Literal["token", "sequence", "sequence_mean"] = "token"
@@ -49,6 +50,7 @@ class Objective(Config):
     surrogate: Literal["clip", "cispo"] = "clip"
     """min(rho A, clip(rho) A), or clip(rho) as a constant weight of A log pi."""
     clip_low: float = Field(default=0.2, ge=0, le=1)
+    """How far below 1 the ratio may count."""
     clip_high: float = Field(default=0.2, gt=0)
     """The ratio is clipped to [1 - clip_low, 1 + clip_high]."""
     normalise: Literal["sequence", "token", "constant"] = "sequence"
@@ -56,10 +58,13 @@ class Objective(Config):
     beta: float = Field(default=0.0, ge=0)
     """Weight of the KL to the reference."""
     kl: Literal["k1", "k2", "k3", "rho_k3"] = "k3"
+    """The estimator of the KL; `rho_k3` is k3 weighed by the ratio, whose gradient is unbiased."""
     kl_in: Literal["loss", "reward"] = "loss"
+    """Whether the KL is a term of the loss or is taken from the rewards."""
     importance: Literal["none", "truncate", "mask"] = "none"
     """Weigh tokens by pi_trainer / pi_engine, cut off at `importance_cap`, or dropped above it."""
     importance_cap: float = Field(default=2.0, ge=1)
+    """The largest weight of a token, or the weight above which it is dropped."""
     off_policy_delta: float | None = Field(default=None, gt=0)
     """Drop an answer with A < 0 whose mean log(pi_engine / pi) is above this."""
     dynamic_sampling: bool = False

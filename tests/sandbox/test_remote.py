@@ -11,7 +11,7 @@ from afterbase.sandbox.programs import Case, Program, ProgramRunner
 from afterbase.sandbox.python_calls import CallRunner, Reason, Run
 from afterbase.sandbox.remote import RemoteSandbox, remote_or
 from afterbase.sandbox.server import create_app
-from afterbase.verify.python_code import check_python
+from afterbase.verify.python_code import Item, check_python_many
 from confinements import SMALL, confinement_or_skip
 from loopback import served
 
@@ -50,7 +50,7 @@ def test_verdicts_are_those_of_a_judge_here(server: str) -> None:
 def test_function_calls_come_back_as_json(server: str) -> None:
     there = RemoteSandbox(server, "sesame")
     answer = "```python\ndef f(x):\n    return x, x + 1\n```"
-    verdict = check_python(response=answer, function="f", tests=[{"args": [1], "expected": [1, 2]}], sandbox=there)
+    (verdict,) = check_python_many([Item(answer, "f", [{"args": [1], "expected": [1, 2]}])], there)
     assert verdict.status is Status.OK
     (crashed,) = there.run_many([Run(program="1 / 0", function="f", calls=[[]])])
     assert crashed.reason is Reason.CRASH

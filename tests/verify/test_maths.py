@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from afterbase.core.sample import Status
 from afterbase.sandbox.forks.fork_client import ForkLimits
 from afterbase.verify import maths
-from afterbase.verify.maths import check_maths, number
+from afterbase.verify.maths import Item, check_maths_many, number
 
 integers = st.integers(-(10**12), 10**12)
 
 
 def verdict(box: str, answer: str) -> tuple[Status, str]:
-    judged = check_maths(response=f"So the answer is \\boxed{{{box}}}", answer=answer)
+    judged = check_maths_many([Item(f"So the answer is \\boxed{{{box}}}", answer)])[0]
     assert judged.verifier == "maths"
     assert judged.value == (1.0 if judged.status is Status.OK else 0.0)
     return judged.status, judged.reason
@@ -59,7 +59,7 @@ def test_the_question_is_no_answer(a: int, b: int) -> None:
 
 @given(st.text(max_size=30))
 def test_any_text_gets_a_verdict(text: str) -> None:
-    assert check_maths(response=text + "\\boxed{" + text, answer="12").status in (Status.OK, Status.WRONG)
+    assert check_maths_many([Item(text + "\\boxed{" + text, "12")])[0].status in (Status.OK, Status.WRONG)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_letter_beside_a_number_is_a_factor_and_no_unit(n: int, letter: str, s
 
 
 def test_no_box_and_a_box_without_end() -> None:
-    assert check_maths(response="The answer is 4.", answer="4").reason == "no_box"
+    assert check_maths_many([Item("The answer is 4.", "4")])[0].reason == "no_box"
     assert verdict("1" * 1001, "4") == (Status.WRONG, "too_long")
     assert verdict("1/0", "4") == MISMATCH
 

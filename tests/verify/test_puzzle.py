@@ -6,14 +6,18 @@ import pytest
 import reasoning_gym
 from reasoning_gym.factory import DATASETS
 
-from afterbase.core.sample import Status
-from afterbase.verify.puzzle import Item, check_puzzle, check_puzzle_many
+from afterbase.core.sample import Status, Verdict
+from afterbase.verify.puzzle import Item, check_puzzle_many
 
 ENTRY = {
     "question": "Emma and Liam ...",
     "answer": "Emma is a knight, and Liam is a knave.",
     "metadata": {"source_dataset": "knights_knaves"},
 }
+
+
+def check_puzzle(**item: Any) -> Verdict:
+    return check_puzzle_many([Item(**item)])[0]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from afterbase.core.sample import Status
 from afterbase.sandbox.python_calls import CallRunner
-from afterbase.verify.python_code import Item, check_python, check_python_many, same
+from afterbase.verify.python_code import Item, check_python_many, same
 
 TESTS = [{"args": [[1, 2]], "expected": [2, 4]}, {"args": [[]], "expected": []}]
 
@@ -34,7 +34,7 @@ def fenced(body: str) -> str:
     ],
 )
 def test_every_test_must_pass(sandbox: CallRunner, body: str, reason: str) -> None:
-    verdict = check_python(response=fenced(body), function="f", tests=TESTS, sandbox=sandbox)
+    verdict = check_python_many([Item(fenced(body), "f", TESTS)], sandbox)[0]
     status = Status.OK if reason == "match" else Status.WRONG
     assert (verdict.status, verdict.reason, verdict.value) == (status, reason, float(reason == "match"))
 
@@ -46,7 +46,7 @@ def test_a_block_behind_it_that_uses_the_function_is_not_the_answer(sandbox: Cal
     right, wrong = "def f(xs):\n    return [2 * x for x in xs]", "def f(xs):\n    return xs"
     for bodies, value in (([right, use], 1.0), ([right, wrong, use], 0.0), ([wrong, right, use], 1.0)):
         response = "\nThen:\n".join(map(fenced, bodies))
-        assert check_python(response=response, function="f", tests=TESTS, sandbox=sandbox).value == value
+        assert check_python_many([Item(response, "f", TESTS)], sandbox)[0].value == value
 
 
 def test_a_batch_keeps_its_order(sandbox: CallRunner) -> None:

@@ -118,7 +118,7 @@ def _parts_of_text(
     if config.format is not None:
         parts["format"] = float(
             (not config.format.think or thinks(response, opened=config.format.opened))
-            and (not config.format.answer or _answered(response, style))
+            and (not config.format.answer or style is None or well_formed(response, style=style))
             and (not config.format.stop or length < budget)
         )
     if config.length is not None:
@@ -141,10 +141,6 @@ def _right(reward: Reward, values: Mapping[str, float]) -> bool:
     if reward.undecided:
         return any(value > _HALF for value in values.values())
     return reward.value is not None and reward.value > _HALF
-
-
-def _answered(response: str, style: Style | None) -> bool:
-    return style is None or well_formed(response, style=style)
 
 
 def _target(rule: LanguageRule, prompt: str) -> str | None:

@@ -15,14 +15,14 @@ import functools
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from enum import StrEnum
 from fractions import Fraction
 from typing import NamedTuple
 
-from afterbase.core.sample import Status, Verdict
+from afterbase.core.sample import Verdict
 from afterbase.sandbox import Fault, ForkLimits, ForkServer, Server, Work, fork_pool
 from afterbase.verify import third_party_scorers
 from afterbase.verify.extract import Way, extract
+from afterbase.verify.forked_scores import Reason, scored
 from afterbase.verify.mathematics.equivalence import same
 from afterbase.verify.mathematics.numerals import Numeral, equal, numeral
 from afterbase.verify.mathematics.quantities import KNOWN
@@ -35,20 +35,6 @@ _BOX = ForkLimits(cpu_seconds=5, wall_seconds=10.0, memory_bytes=2 << 30)
 _GOLD = ForkLimits(cpu_seconds=60, wall_seconds=120.0, memory_bytes=2 << 30)
 
 
-class Reason(StrEnum):
-    """Why an answer is right or wrong, or why nobody can tell (the last)."""
-
-    MATCH = "match"
-    MISMATCH = "mismatch"
-    NO_BOX = "no_box"
-    TOO_LONG = "too_long"
-    TIMEOUT = "timeout"
-    VERIFIER_ERROR = "verifier_error"
-
-
-_STATUS = {Reason.MATCH: Status.OK, Reason.VERIFIER_ERROR: Status.FAILED}
-
-
 class Item(NamedTuple):
     """A response, the right answer, where the response's answer is, and whether it has to be evaluated."""
 
@@ -58,13 +44,11 @@ class Item(NamedTuple):
     evaluated: bool = True
 
 
-def check_maths(*, response: str, answer: str, answer_by: Sequence[Way] = ("box",), evaluated: bool = True) -> Verdict:
-    """Whether what the response answers is worth as much as `answer`; see `check_maths_many`."""
-    return check_maths_many([Item(response, answer, answer_by, evaluated)])[0]
-
-
 def check_maths_many(items: Sequence[Item]) -> list[Verdict]:
-    """One verdict an item, value 1 or 0; what takes math-verify is asked once for equal pairs, several at a time."""
+    """Whether what each response answers is worth as much as the right answer, value 1 or 0.
+
+    What takes math-verify is asked once for equal pairs, several at a time.
+    """
     given = [extract(item.response, item.answer_by) for item in items]
     reasons = [_at_once(found, item) for found, item in zip(given, items, strict=True)]
     pairs = [(item.answer, found or "") for found, item in zip(given, items, strict=True)]
@@ -78,12 +62,8 @@ def check_maths_many(items: Sequence[Item]) -> list[Verdict]:
         for (answer, asked), reasons in zip(boxes.items(), judged, strict=True)
         for box, reason in zip(asked, reasons, strict=True)
     }
-    return [_verdict(compared[pair] if reason is None else reason) for pair, reason in zip(pairs, reasons, strict=True)]
-
-
-def _verdict(reason: Reason) -> Verdict:
-    status = _STATUS.get(reason, Status.WRONG)
-    return Verdict(verifier=VERIFIER, status=status, value=float(reason is Reason.MATCH), reason=str(reason))
+    decided = [compared[pair] if reason is None else reason for pair, reason in zip(pairs, reasons, strict=True)]
+    return [reason.verdict(VERIFIER) for reason in decided]
 
 
 def _at_once(found: str | None, item: Item) -> Reason | None:
@@ -137,12 +117,5 @@ def _judged(server: ForkServer, asked: tuple[str, Sequence[str]]) -> list[Reason
 
 
 def _compared(holder: Server, answer: str, box: str) -> Reason:
-    request = {"kind": "compare", "box": respelled(box), "texts": [answer, box]}
-    ended = holder.run(request, _BOX)
-    if ended.fault is Fault.SANDBOX:
-        ended = holder.run(request, _BOX)
-    if ended.fault is Fault.TIMEOUT:
-        return Reason.TIMEOUT
-    if ended.fault is Fault.SANDBOX:
-        return Reason.VERIFIER_ERROR
-    return Reason.MATCH if ended.fault is None and json.loads(ended.report).get("match") else Reason.MISMATCH
+    told, unknown = scored(holder, {"kind": "compare", "box": respelled(box), "texts": [answer, box]}, _BOX)
+    return unknown or (Reason.MATCH if told.get("match") else Reason.MISMATCH)

@@ -16,34 +16,20 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from enum import StrEnum
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from afterbase.core.sample import Status, Verdict
-from afterbase.sandbox import Fault, ForkLimits, ForkServer, Server, Work, fork_pool
+from afterbase.core.sample import Verdict
+from afterbase.sandbox import ForkLimits, ForkServer, Server, Work, fork_pool
 from afterbase.verify import third_party_scorers
 from afterbase.verify.extract import Way, extract
+from afterbase.verify.forked_scores import Reason, scored
 
 VERIFIER = "reasoning_gym"
 MOST_CHARACTERS = 100_000
 WORK = Work(third_party_scorers.__name__, ("reasoning_gym", "sympy"), kind="puzzle")
 _ANSWER = ForkLimits(cpu_seconds=5, wall_seconds=10.0, memory_bytes=2 << 30)
 _OWN = ForkLimits(cpu_seconds=60, wall_seconds=120.0, memory_bytes=2 << 30)
-
-
-class Reason(StrEnum):
-    """Why an answer is right or wrong, or why nobody can tell (the last)."""
-
-    MATCH = "match"
-    MISMATCH = "mismatch"
-    NO_BOX = "no_box"
-    TOO_LONG = "too_long"
-    TIMEOUT = "timeout"
-    VERIFIER_ERROR = "verifier_error"
-
-
-_STATUS = {Reason.MATCH: Status.OK, Reason.VERIFIER_ERROR: Status.FAILED}
 
 
 _NO_NUMBER = re.compile(r"(?<![a-z])(?:nan|inf(?:inity)?)[ij]?(?![a-z])", re.IGNORECASE)
@@ -73,13 +59,8 @@ class Item(NamedTuple):
     answer_by: Sequence[Way] = ("box",)
 
 
-def check_puzzle(*, response: str, dataset: str, entry: dict[str, Any], answer_by: Sequence[Way] = ("box",)) -> Verdict:
-    """Whether the scorer of `dataset` gives the answer to `entry` full marks; see `check_puzzle_many`."""
-    return check_puzzle_many([Item(response, dataset, entry, answer_by)])[0]
-
-
 def check_puzzle_many(items: Sequence[Item]) -> list[Verdict]:
-    """One verdict an item, value 1 or 0, several at a time."""
+    """Whether the data set's scorer gives each answer full marks, value 1 or 0; several are scored at a time."""
     answers = [extract(item.response, item.answer_by) for item in items]
     reasons = [_at_once(answer) for answer in answers]
     asked: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))  # by data set and by entry
@@ -95,18 +76,13 @@ def check_puzzle_many(items: Sequence[Item]) -> list[Verdict]:
     judged = pool.each(lambda server, share: _judged(server, [(items[i], answers[i] or "") for i in share]), shares)
     for place, reason in zip(itertools.chain(*shares), itertools.chain(*judged), strict=True):
         reasons[place] = reason
-    return [_verdict(reason or Reason.VERIFIER_ERROR) for reason in reasons]
+    return [(reason or Reason.VERIFIER_ERROR).verdict(VERIFIER) for reason in reasons]
 
 
 def _at_once(answer: str | None) -> Reason | None:
     if answer is None:
         return Reason.NO_BOX
     return Reason.TOO_LONG if len(answer) > MOST_CHARACTERS else None
-
-
-def _verdict(reason: Reason) -> Verdict:
-    status = _STATUS.get(reason, Status.WRONG)
-    return Verdict(verifier=VERIFIER, status=status, value=float(reason is Reason.MATCH), reason=str(reason))
 
 
 def _judged(server: ForkServer, asked: Sequence[tuple[Item, str]]) -> list[Reason]:
@@ -146,15 +122,10 @@ def _reason(holder: Server, entry: dict[str, Any], answer: str, own: _Own) -> Re
     if _is_another_number(answer.replace(",", ""), gold.replace(",", "")):
         return Reason.MISMATCH
     question = {"kind": "score", "entry": entry, "answer": answer, "form": own.form or 0}
-    ended = holder.run(question, _ANSWER)
-    if ended.fault is Fault.SANDBOX:
-        ended = holder.run(question, _ANSWER)
-    if ended.fault is Fault.TIMEOUT:
-        return Reason.TIMEOUT
-    if ended.fault is Fault.SANDBOX:
-        return Reason.VERIFIER_ERROR
-    # Many scorers raise on malformed answers.
-    if ended.fault is None and json.loads(ended.report).get("score") == 1.0:
+    told, unknown = scored(holder, question, _ANSWER)
+    if unknown is not None:
+        return unknown
+    if told.get("score") == 1.0:  # many scorers raise on malformed answers
         return Reason.MATCH
     return Reason.MISMATCH if own.form is not None else Reason.VERIFIER_ERROR
 

@@ -32,11 +32,6 @@ class Item(NamedTuple):
     tests: Sequence[dict[str, Any]]
 
 
-def check_python(*, response: str, function: str, tests: Sequence[dict[str, Any]], sandbox: Runs) -> Verdict:
-    """The verdict on one answer; see `check_python_many`."""
-    return check_python_many([Item(response, function, tests)], sandbox)[0]
-
-
 def check_python_many(items: Sequence[Item], sandbox: Runs) -> list[Verdict]:
     """One verdict an answer, value 1 or 0.
 

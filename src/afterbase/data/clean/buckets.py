@@ -5,6 +5,7 @@ Linear probing in an array of row numbers; the keys stand in one array by row. S
 that has it.
 """
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -116,3 +117,8 @@ class Buckets:
 
     def _next(self, slots: Rows) -> Rows:
         return (slots + 1) & (len(self._slots) - 1)
+
+
+def text_hash(text: str) -> int:
+    """64 bits that stand for a text in a column."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

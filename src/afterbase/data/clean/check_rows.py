@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from afterbase.core.config import Config
 from afterbase.data.clean.decontaminate import Contamination, Decontamination, load_benchmark
 from afterbase.data.clean.dedup import BANDS, Dedup, Sketches, joined, sketch, sketch_tokens
-from afterbase.data.clean.filters import Broken, Filters, first_broken, repetition, run_of_one_character
+from afterbase.data.clean.filters import Filters, first_broken, repetition, run_of_one_character
 from afterbase.data.clean.shingles import Tokens, tokens
 
 _BATCH = 128  # rows; their arrays stay in the cache
@@ -95,7 +95,10 @@ def check_rows(
         # Rows that are out have no turns from here on: they cost nothing, and are like no other row.
         turns = [[text for _, text in row] if alive else [] for row, alive in zip(batch, live, strict=True)]
         found = _by_tokens(turns, config, benchmarks)
-        decisions += [_filtered(b) or d for b, d in zip(broken, found.decisions, strict=True)]
+        decisions += [
+            d if b is None else Decision("filter", b.rule, b.score)
+            for b, d in zip(broken, found.decisions, strict=True)
+        ]
         sketches.append(found.sketches)
     whole = joined(sketches or [sketch([], 1)])
     return pa.table(
@@ -164,10 +167,6 @@ def _without(of: Tokens, gone: np.ndarray, *, closed: bool = False) -> Tokens:
     stay = np.repeat(~gone, lengths)
     lengths = lengths[~gone] if closed else np.where(gone, 0, lengths)
     return Tokens(of.hashes[stay], np.concatenate(([0], np.cumsum(lengths))), of.operators[stay])
-
-
-def _filtered(broken: Broken | None) -> Decision | None:
-    return None if broken is None else Decision("filter", broken.rule, broken.score)
 
 
 def _fixed(values: np.ndarray, width: int) -> pa.Array:

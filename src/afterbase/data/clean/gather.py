@@ -4,7 +4,6 @@ A Parquet file of samples in small row groups is left where it is. Anything else
 row group by row group, so that a file may be larger than memory.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import SAMPLE_SCHEMA
-from afterbase.data.clean.buckets import Column
+from afterbase.data.clean.buckets import Column, text_hash
 from afterbase.data.clean.check_rows import Piece
 from afterbase.data.formats.read import read_tables
 
@@ -77,7 +76,7 @@ class _GivenIds:
 
     def add(self, table: pa.Table, source: Path) -> None:
         pairs = [
-            (_hash(json.dumps(json.loads(extra)["source_id"]) + str(source)), _hash(own))
+            (text_hash(json.dumps(json.loads(extra)["source_id"]) + str(source)), text_hash(own))
             for own, extra in zip(table["id"].to_pylist(), table["extra"].to_pylist(), strict=True)
             if '"source_id"' in extra and "source_id" in json.loads(extra)
         ]
@@ -97,7 +96,3 @@ class _GivenIds:
                 got=f"rows {first} and {second} of those with an id in {source} share theirs and differ",
                 remedy="give them ids of their own, or take the ids out",
             )
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")

@@ -1,13 +1,12 @@
 """What was decided about every row of a set, by number: small, for it is what grows with the rows."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
-from afterbase.data.clean.buckets import Column
+from afterbase.data.clean.buckets import Column, text_hash
 from afterbase.data.clean.check_rows import sketches_of
 from afterbase.data.clean.dedup import Deduplicator
 from afterbase.data.mixture import Drawn, Shares, draw, uses
@@ -44,7 +43,7 @@ class Decisions:
         self.of.append(of)
         domains = [self.names.setdefault(name, len(self.names)) for name in table["domain"].to_pylist()]
         self.domains.append(np.array(domains, np.uint16))
-        self.ids.append(np.array([_hashed(i) for i in table["id"].to_pylist()], np.uint64))
+        self.ids.append(np.array([text_hash(i) for i in table["id"].to_pylist()], np.uint64))
 
     def _code(self, stage: str | None, rule: str | None) -> int:
         return self.rules.setdefault((stage or "", rule or ""), len(self.rules))
@@ -73,7 +72,3 @@ class Decisions:
         self.codes.values[unused] = self._code("mixture", "domain is full")
         self.scores.values[unused] = np.array([d.used for d in drawn] or [0])[numbers[times[stays] == 0]]
         return drawn, times
-
-
-def _hashed(identifier: str) -> int:
-    return int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:8], "little")

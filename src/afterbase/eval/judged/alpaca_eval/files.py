@@ -132,7 +132,7 @@ def read_models(paths: Sequence[Path], instructions: Instructions) -> list[Answe
     for path in paths:
         if ".json" not in path.suffixes:
             models.append(_from_table(path, instructions))
-        elif "preference" in _first_object(path):
+        elif "preference" in (read_rows(path, _Anything)[0].model_extra or {}):
             annotated.append((path, read_rows(path, Annotation)))
         else:
             rows = read_rows(path, Output)
@@ -240,10 +240,6 @@ def _answers(name: str, path: Path, rows: list[TableRow], instructions: Instruct
         length_difference_N=np.array([row.len_baseline - row.len_model for row in rows], dtype=float),
         y_N=y_N,
     )
-
-
-def _first_object(path: Path) -> dict[str, object]:
-    return read_rows(path, _Anything)[0].model_extra or {}
 
 
 class _Anything(BaseModel, extra="allow"):

@@ -6,7 +6,7 @@ The labels of the test split are not public. No examples, under the creators' he
 from pydantic import BaseModel, field_validator
 
 from afterbase.eval.tasks.benchmark_rows import Folder, Source
-from afterbase.eval.tasks.knowledge.multiple_choice import Choice, listed, place_of, scored, twin
+from afterbase.eval.tasks.knowledge.multiple_choice import Choice, item_of, listed, place_of, scored, twin
 from afterbase.eval.tasks.task import Item, Task
 
 SOURCE = Source(
@@ -42,13 +42,7 @@ class Row(BaseModel):
 
 def item(name: str, choice: Choice) -> Item:
     prompt = _PROMPT.format(question=choice.question.strip(), options=listed(choice.options, "{}. {}"))
-    return Item(
-        id=name,
-        prompt=prompt,
-        question=choice.question.strip(),
-        gold=choice,
-        right=f"由题意可知。\n答案：{choice.letter}",
-    )
+    return item_of(name, prompt, choice, f"由题意可知。\n答案：{choice.letter}")
 
 
 def items(folder: Folder) -> list[Item]:

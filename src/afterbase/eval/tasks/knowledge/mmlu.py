@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, model_validator
 
 from afterbase.eval.tasks.benchmark_rows import Folder, Source
-from afterbase.eval.tasks.knowledge.multiple_choice import Choice, listed, place_of, scored, twin
+from afterbase.eval.tasks.knowledge.multiple_choice import Choice, item_of, listed, place_of, scored, twin
 from afterbase.eval.tasks.task import Item, Task, reworded
 
 SOURCE = Source(
@@ -51,13 +51,7 @@ class Row(BaseModel):
 
 def item(name: str, choice: Choice) -> Item:
     prompt = _PROMPT.format(question=choice.question.strip(), options=listed(choice.options))
-    return Item(
-        id=name,
-        prompt=prompt,
-        question=choice.question.strip(),
-        gold=choice,
-        right=f"I know this one.\nAnswer: {choice.letter}",
-    )
+    return item_of(name, prompt, choice, f"I know this one.\nAnswer: {choice.letter}")
 
 
 def items(folder: Folder) -> list[Item]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from afterbase.eval.tasks.benchmark_rows import Folder, Source
-from afterbase.eval.tasks.knowledge.multiple_choice import LETTERS, Choice, listed, scored, twin
+from afterbase.eval.tasks.knowledge.multiple_choice import LETTERS, Choice, item_of, listed, scored, twin
 from afterbase.eval.tasks.task import Item, Task, reworded
 
 _REVISION = "b189ec765aa7ed75c8acfea42df31fdae71f97be"
@@ -51,13 +51,7 @@ def _question(choice: Choice) -> str:
 
 def item(name: str, choice: Choice, *, head: str) -> Item:
     prompt = f"{head}{_question(choice)}Answer: Let's think step by step."
-    return Item(
-        id=name,
-        prompt=prompt,
-        question=choice.question.strip(),
-        gold=choice,
-        right=f"I know this one. The answer is ({choice.letter}).",
-    )
+    return item_of(name, prompt, choice, f"I know this one. The answer is ({choice.letter}).")
 
 
 def _choice(row: Row) -> Choice:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, model_validator
 
 from afterbase.eval.tasks.benchmark_rows import Folder, Source
-from afterbase.eval.tasks.knowledge.multiple_choice import Choice, chosen, listed, scored, twin
+from afterbase.eval.tasks.knowledge.multiple_choice import Choice, chosen, item_of, listed, scored, twin
 from afterbase.eval.tasks.task import Item, Task, reworded
 
 SOURCE = Source(file="mmlu_redux.jsonl", hub="edinburgh-dawg/mmlu-redux", split="test")
@@ -77,7 +77,7 @@ def letter(response: str, letters: str) -> str | None:
 def item(name: str, choice: Choice) -> Item:
     prompt = _PROMPT.format(question=choice.question.strip(), options=listed(choice.options, "- {}) {}"))
     right = f'{{"reasoning": "I know this one.", "answer": "{choice.letter}"}}'
-    return Item(id=name, prompt=prompt, question=choice.question.strip(), gold=choice, right=right)
+    return item_of(name, prompt, choice, right)
 
 
 def items(folder: Folder) -> list[Item]:

@@ -26,6 +26,11 @@ class Choice(NamedTuple):
         return LETTERS[self.right]
 
 
+def item_of(name: str, prompt: str, choice: Choice, right: str) -> Item:
+    """The item of a question; `right` is a response that names the right letter."""
+    return Item(id=name, prompt=prompt, question=choice.question.strip(), gold=choice, right=right)
+
+
 def listed(options: Sequence[str], form: str = "{}) {}") -> str:
     """The options, a line each, behind their letters."""
     return "\n".join(form.format(letter, option) for letter, option in zip(LETTERS, options, strict=False))

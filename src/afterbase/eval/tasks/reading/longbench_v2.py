@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from afterbase.eval.tasks.benchmark_rows import Folder, Source
-from afterbase.eval.tasks.knowledge.multiple_choice import Choice, listed, scored, twin
+from afterbase.eval.tasks.knowledge.multiple_choice import Choice, item_of, listed, scored, twin
 from afterbase.eval.tasks.task import Item, Task, reworded
 
 SOURCE = Source(file="longbench_v2.jsonl", hub="THUDM/LongBench-v2", split="train")
@@ -43,13 +43,7 @@ def item(name: str, choice: Choice, *, text: str) -> Item:
     prompt = _PROMPT.format(
         text=text.strip(), question=choice.question.strip(), options=listed(choice.options, "({}) {}")
     )
-    return Item(
-        id=name,
-        prompt=prompt,
-        question=choice.question.strip(),
-        gold=choice,
-        right=f"The correct answer is ({choice.letter})",
-    )
+    return item_of(name, prompt, choice, f"The correct answer is ({choice.letter})")
 
 
 def items(folder: Folder) -> list[Item]:

@@ -115,7 +115,10 @@ class Workspace:
 
 @dataclass(frozen=True)
 class StageRecord:
-    """One stage of this run: `cached` if it was there before the run began; `seconds` is what it took, when made."""
+    """One stage of this run: `cached` if it was there before the run began; `seconds` is what it took, when made.
+
+    `version` and `what` are those of its key.
+    """
 
     name: str
     stage: str
@@ -124,6 +127,8 @@ class StageRecord:
     seconds: float
     inputs: tuple[Artifact, ...]
     cost: Cost
+    version: int = 0
+    what: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -187,12 +192,18 @@ class Store:
         if cached:
             self.progress.skip(name, key[:12])
         seconds = artifact.manifest.get("seconds", 0.0)
-        self.stages.append(StageRecord(name, stage, artifact, cached, seconds, tuple(inputs.values()), cost))
+        made_from = tuple(inputs.values())
+        self.stages.append(StageRecord(name, stage, artifact, cached, seconds, made_from, cost, version, what))
         return artifact
 
     def keys(self) -> set[str]:
         """Keys of all finished artifacts."""
         return {path.parent.name for path in self.root.glob("*/manifest.json")}
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """Those of all finished artifacts, the newest first."""
+        paths = sorted(self.root.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
+        return [json.loads(path.read_text()) for path in paths]
 
     def find(self, key: str, name: str) -> Artifact | None:
         """The finished artifact of a key, or None."""

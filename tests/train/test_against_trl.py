@@ -95,7 +95,7 @@ def options(folder: Path) -> dict[str, Any]:
 
 def test_dpo_is_trls(policies, preference_inputs, tmp_path):
     policy, reference = policies
-    pairs = read_pairs(policy, preference_inputs(5)[1])
+    pairs = read_pairs(policy, preference_inputs(5)[1]).kept
     config = dpo.Dpo(epochs=1, pairs_per_step=5, beta=0.3, held_out=0.5, row_tokens=100, optimisation=RATE)
     loss = dpo.accumulate(policy, pairs, reference_logps(reference, pairs), config)["loss"]
 
@@ -121,7 +121,7 @@ def test_dpo_is_trls(policies, preference_inputs, tmp_path):
 def test_kto_is_trls(policies, preference_inputs, tmp_path, swapped: bool):
     """Either way round: the reference point is above zero in one, cut off at zero in the other."""
     policy, reference = reversed(policies) if swapped else policies
-    pairs = read_pairs(policy, preference_inputs(5)[1])
+    pairs = read_pairs(policy, preference_inputs(5)[1]).kept
     config = kto.Kto(
         epochs=1, pairs_per_step=5, beta=0.3, held_out=0.5, row_tokens=100, optimisation=RATE,
         desirable_weight=1.5, undesirable_weight=0.5,

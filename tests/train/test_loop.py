@@ -37,8 +37,9 @@ def toy_stage(store: Store, gradient: list[float], config: Training = CONFIG, sc
             for step in loop:
                 weight.grad = torch.full_like(weight, gradient[step])
                 loop.update({"loss": 0.5, "tokens": 10, "share/a": 0.25}, batch={"row": step})
-                if loop.exports:
-                    loop.score(next(scores))
+                if loop.evaluates:
+                    score = next(scores)
+                    loop.score(score, held_out_loss=score)
         (work.payload / "weight.json").write_text(json.dumps(weight.item()))
 
     return store.produce("toy", "toy", 1, what={}, inputs={}, make=make)

@@ -43,7 +43,7 @@ def cases(toy_lm, preference_inputs, tmp_path) -> list[tuple[str, tuple]]:
     """Steps of every kind whose rows do not divide by two, and some of a single row."""
     save(toy_lm, tmp_path / "model")
     rng = random.Random(0)
-    pairs = read_pairs(toy_lm, preference_inputs(5)[1])
+    pairs = read_pairs(toy_lm, preference_inputs(5)[1]).kept
     reference = torch.randn(5, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     shared = {"epochs": 1, "pairs_per_step": 5, "held_out": 0.5, "optimisation": RATE}
     out: list[tuple[str, tuple]] = [("sft", (toy_rows(rng), weight)) for weight in (0.1, 0.1, 0.1, 0.0)]

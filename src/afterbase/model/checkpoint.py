@@ -159,6 +159,12 @@ class Checkpoints:
             self._export(folder.name)
         return int(folder.name.removeprefix("step-")), _read(folder)["state"]
 
+    def restore(self, step: int) -> None:
+        """The weights as they were after `step` finished steps, of a checkpoint that is still kept."""
+        self.settle()
+        folder = self._folder / f"step-{step:08d}"
+        load_state(self._weights(), checkpoint_id=folder, process_group=ranks.background(), no_dist=ranks.size() == 1)
+
     def _refuse_small_disk(self) -> None:
         """UserError, on all ranks, where the first one's disk cannot take a checkpoint of all, and a tenth more.
 

@@ -1,19 +1,22 @@
 """The settings of the training stages, without what trains: a recipe is checked before torch is imported."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from afterbase.core.config import Config, How
+from afterbase.core.errors import UserError
 
 
 class Optimisation(Config):
-    """AdamW with decoupled weight decay, linear warm-up, cosine to a floor."""
+    """AdamW with decoupled weight decay, linear warm-up, then the schedule."""
 
     learning_rate: float = Field(gt=0)
     """Peak learning rate."""
-    floor: float = Field(ge=0)
-    """Learning rate of the last step."""
+    floor: float | None = Field(default=None, ge=0)
+    """Learning rate of the last step; None: a tenth of the peak. A constant rate has none."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the rate goes from the peak to the floor, or that it stays at the peak."""
     warmup_steps: int = Field(default=0, ge=0)
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = Field(default=0.0, ge=0)
@@ -22,6 +25,23 @@ class Optimisation(Config):
     explosion: float = Field(default=1000.0, gt=0)
     """A step whose gradient norm is above this, or not finite, is skipped and counted."""
 
+    @model_validator(mode="after")
+    def _constant_rate_has_no_floor(self) -> Self:
+        if self.schedule == "constant" and self.floor is not None:
+            raise UserError(
+                "a constant learning rate stays at its peak",
+                got=f"schedule = constant and floor = {self.floor}",
+                remedy="leave `floor` out, or use the schedule `cosine` or `linear`",
+            )
+        return self
+
+    @property
+    def last_rate(self) -> float:
+        """Learning rate of the last step of a whole run."""
+        if self.schedule == "constant":
+            return self.learning_rate
+        return 0.1 * self.learning_rate if self.floor is None else self.floor
+
 
 class Training(Config):
     """What every training stage's settings have in common."""
@@ -29,6 +49,8 @@ class Training(Config):
     optimisation: Optimisation
     compute: Literal["float32", "bfloat16"] = "float32"
     """Of matrix products; weights and optimizer states are float32 always. bfloat16 pays where the hardware has it."""
+    device: How[Literal["auto", "cpu", "cuda"]] = "auto"
+    """Where it trains; auto: on CUDA where there is a device that the stage can use."""
     recompute: How[bool] = False
     """Keep no activations within a layer but compute them again in the backward pass: less memory, more work."""
     checkpoint_every: How[int] = Field(default=50, ge=1)
@@ -42,9 +64,34 @@ class Lora(Config):
 
     rank: int = Field(default=16, ge=1)
     alpha: int = Field(default=32, ge=1)
+    targets: Literal["linear", "attention"] = "linear"
+    """Beside all linear layers but the head, or those of attention alone. A model with experts has the latter only."""
 
 
-class Sft(Training):
+class EvaluatedTraining(Training):
+    """Training that can be measured on held-out rows, and can train additions alone."""
+
+    eval_every: int | None = Field(default=None, ge=1)
+    """Steps between measurements on the held-out rows, which the last step ends with; None: none while it trains."""
+    keep_best: bool = True
+    """With `eval_every` the result is the measured step with the best score, the earliest of equals; else the last."""
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after so many measurements without a better score; None: never."""
+    lora: Lora | None = None
+    """Train low-rank additions to the weights instead of the weights; they are merged into the result."""
+
+    @model_validator(mode="after")
+    def _patience_with_measurements(self) -> Self:
+        if self.patience is not None and self.eval_every is None:
+            raise UserError(
+                "patience counts measurements on held-out rows",
+                got=f"patience = {self.patience} without `eval_every`",
+                remedy="set `eval_every`, or leave `patience` out",
+            )
+        return self
+
+
+class Sft(EvaluatedTraining):
     """One run of supervised fine-tuning."""
 
     epochs: int = Field(default=2, ge=1)
@@ -57,9 +104,7 @@ class Sft(Training):
     mtp_detached: bool = False
     """The multi-token prediction loss moves its own module only, and nothing of the trunk."""
     held_out: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the samples, at least one, that is kept to measure checkpoints by, so that the best is known."""
-    lora: Lora | None = None
-    """Train low-rank additions to the weights instead of the weights; they are merged into the result."""
+    """Share of the samples, at least one unless 0, that is kept to measure the model by where no rows are given."""
 
 
 class TokenizerSettings(Config):

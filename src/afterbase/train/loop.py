@@ -2,9 +2,10 @@
 
 import contextlib
 import json
+import math
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +21,8 @@ from afterbase.core.errors import UserError
 from afterbase.core.store import Workspace
 from afterbase.model.checkpoint import Checkpoints, Exports
 from afterbase.model.parallel import Forward, sharded
-from afterbase.train.config import Training
+from afterbase.train.config import EvaluatedTraining, Training
+from afterbase.train.device import training_device
 from afterbase.train.memory import kept_memory
 from afterbase.train.optimizer import SkippedSteps, adamw, learning_rate, update
 
@@ -29,14 +31,23 @@ def prepare(model: PreTrainedModel, modules: nn.ModuleDict, config: Training, *,
     """Modules made ready to be trained, in place: on their device, spread over the ranks; how to run them forward.
 
     Nothing is dropped at random: the log-probabilities of preference pairs and of rollouts have to be the model's own.
-    They go to CUDA where there is one (untested here, without a GPU), unless the stage can only work on the `cpu`.
+    They go where `config.device` says, and to the CPU where a stage can only work on the `cpu`.
     """
     modules.eval()
     if config.recompute:
         recompute_layers(model)
-    if torch.cuda.is_available() and not cpu:
-        modules.to("cuda")
+    modules.to(training_device(config.device, cpu=cpu))
     return sharded(modules, bfloat16=config.compute == "bfloat16")
+
+
+def refuse_unmeasurable(config: EvaluatedTraining, held_out: Sized) -> None:
+    """UserError where the settings ask for measurements, and no rows are held out."""
+    if config.eval_every is not None and not len(held_out):
+        raise UserError(
+            "training is measured on rows that it does not train on",
+            got=f"eval_every = {config.eval_every}, and no held-out rows",
+            remedy="give a file of held-out rows, keep a share of the rows by `held_out`, or leave `eval_every` out",
+        )
 
 
 def recompute_layers(model: PreTrainedModel) -> None:
@@ -68,7 +79,8 @@ class TrainingLoop:
                 loop.update(numbers, batch=...)
 
     What the stage does after the update is in the step's checkpoint too. `notes` (JSON) is kept with checkpoints, and a
-    resumed run finds it as it was.
+    resumed run finds it as it was. Where `evaluates` says so, the stage gives the step a `score`; after the last step
+    the weights are those of the best measured one, where the settings ask for it.
     """
 
     def __init__(
@@ -90,9 +102,10 @@ class TrainingLoop:
         self._modules, self._trained = modules, trained
         self._steps, self._decay_steps = steps, decay_steps or steps
         self._exports = Exports(work.checkpoints, export) if export is not None and config.keep_checkpoints else None
+        self._measurement = config if isinstance(config, EvaluatedTraining) and config.eval_every else None
         self.notes: list[Any] = []
+        self._scores: dict[int, float] = {}
         self._numbers: dict[str, float | str] = {}
-        self._score: float | None = None
         self._stopped: str | None = None
 
     def __enter__(self) -> Self:
@@ -107,6 +120,7 @@ class TrainingLoop:
             self._step, state = self._checkpoints.load()
             self.notes += state.get("notes", [])
             self._stopped = state.get("stopped")
+            self._scores = {int(step): score for step, score in state.get("scores", {}).items()}
             self._skipped = SkippedSteps(total=state.get("skipped", 0))
             self._work.rewind(self._step)
             self._board = resources.enter_context(contextlib.closing(_board(self._work, self._step)))
@@ -130,6 +144,9 @@ class TrainingLoop:
             yield self._step
             self._step += 1
             self._record()
+        best = self.best_step
+        if best is not None and best != self._step and self._measurement and self._measurement.keep_best:
+            self._checkpoints.restore(best)
 
     def update(self, numbers: Mapping[str, float], batch: object) -> bool:
         """Clip, step and clear the gradients; whether the weights moved. `batch` is written down if it ends the run."""
@@ -145,21 +162,46 @@ class TrainingLoop:
         return moved
 
     @property
-    def exports(self) -> bool:
-        """Whether this step's weights will be kept as a model folder, and are worth a `score`."""
-        return self._saves(self._step + 1) and self._exports is not None
+    def evaluates(self) -> bool:
+        """Whether this step is worth a `score`: it is to be measured, or without that kept as a model folder."""
+        if self._measurement is None:
+            return self._exports is not None and self._saves(self._step + 1)
+        return self._measured(self._step + 1)
 
-    def score(self, held_out_loss: float) -> None:
-        """How good this step's checkpoint is; of those that are kept the best stays."""
-        self._score = held_out_loss
-        self._numbers["held_out_loss"] = round(held_out_loss, 6)
+    def score(self, score: float, **numbers: float) -> None:
+        """How good this step's weights are, the smaller the better, and what was measured of them.
+
+        Of the kept checkpoints the best stays. The run stops where none of the last `patience` scores was a gain.
+        """
+        self._scores[self._step + 1] = score
+        self._numbers |= {name: round(number, 6) for name, number in numbers.items()}
+        if self._measurement is None:
+            return
+        best = self.best_step
+        if best is not None:
+            self._numbers["best_step"] = best
+        without_gain = sum(step > (best or 0) for step in self._scores)
+        if self._measurement.patience is not None and without_gain >= self._measurement.patience:
+            self.stop(f"no gain on the held-out rows in {without_gain} measurements")
+
+    @property
+    def best_step(self) -> int | None:
+        """The first step with the best score so far; None where no score is a finite number."""
+        finite = {step: score for step, score in self._scores.items() if math.isfinite(score)}
+        return min(finite, key=lambda step: (finite[step], step)) if finite else None
 
     def stop(self, reason: str) -> None:
         """No step follows this one, nor in a run that is resumed."""
         self._stopped = self._numbers["stopped"] = reason
 
+    def _measured(self, done: int) -> bool:
+        """Whether the settings ask for a measurement after so many steps."""
+        every = self._measurement.eval_every if self._measurement else None
+        return every is not None and (done % every == 0 or done == self._steps)
+
     def _saves(self, done: int) -> bool:
-        return done % self._config.checkpoint_every == 0
+        kept = self._measurement is not None and self._measurement.keep_best and self._measured(done)
+        return kept or done % self._config.checkpoint_every == 0
 
     def _record(self) -> None:
         self._work.log(self._step, self._steps, **self._numbers)
@@ -168,8 +210,9 @@ class TrainingLoop:
                 self._board.add_scalar(name, value, self._step)
         if self._saves(self._step):
             state = {"notes": self.notes, "skipped": self._skipped.total, "stopped": self._stopped}
-            self._checkpoints.save(self._step, state, score=self._score)
-        self._score = None
+            if self._scores:
+                state["scores"] = self._scores
+            self._checkpoints.save(self._step, state, score=self._scores.get(self._step))
 
 
 def _board(work: Workspace, done: int) -> SummaryWriter:

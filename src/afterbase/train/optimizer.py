@@ -13,15 +13,16 @@ from afterbase.train.config import Optimisation
 
 
 def learning_rate(step: int, steps: int, config: Optimisation) -> float:
-    """Rate of a 0-based step: linear warm-up to the peak, then cosine, exactly the floor at the last step.
+    """Rate of a 0-based step: linear warm-up to the peak, then the schedule, exactly the floor at the last step.
 
-    A run that ends with its warm-up, or has a single step after it, ends at the peak.
+    A constant rate stays at the peak. A run that ends with its warm-up, or has a single step after it, ends there too.
     """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     span = max(1, steps - 1 - config.warmup_steps)
     progress = min(1.0, (step - config.warmup_steps) / span)
-    return config.floor + 0.5 * (config.learning_rate - config.floor) * (1 + math.cos(math.pi * progress))
+    left = 1 - progress if config.schedule == "linear" else 0.5 * (1 + math.cos(math.pi * progress))
+    return config.last_rate + (config.learning_rate - config.last_rate) * left
 
 
 def adamw(module: nn.Module, config: Optimisation) -> torch.optim.AdamW:

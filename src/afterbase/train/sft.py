@@ -31,8 +31,8 @@ from afterbase.model.parallel import Forward, backward, direct, whole_state
 from afterbase.model.probe import refuse_other_lengths
 from afterbase.train.config import Sft
 from afterbase.train.logprobs import token_logps
-from afterbase.train.loop import TrainingLoop, prepare
-from afterbase.train.lora import add_lora, merged
+from afterbase.train.loop import TrainingLoop, prepare, refuse_unmeasurable
+from afterbase.train.lora import add_lora, merged, save_adapter
 from afterbase.train.optimizer import gather_trained
 
 VERSION = 8
@@ -63,11 +63,22 @@ class Examples:
 
 
 def train_sft(
-    store: Store, name: str, model: Artifact, data: Artifact, config: Sft, *, seed: int, expected_tokens: int = 0
+    store: Store,
+    name: str,
+    model: Artifact,
+    data: Artifact,
+    config: Sft,
+    *,
+    seed: int,
+    expected_tokens: int = 0,
+    held_out: Artifact | None = None,
 ) -> Artifact:
     """A model folder, fine-tuned on the samples of `data` that were not dropped; data.json says which those are.
 
-    >>> config = Sft(epochs=1, optimisation={"learning_rate": 1e-4, "floor": 1e-5})
+    It is measured on the samples of `held_out`, or on the share of `data` that the settings keep for it. With `lora`
+    the additions stand beside the merged weights, in `adapter/`.
+
+    >>> config = Sft(epochs=1, optimisation={"learning_rate": 1e-4})
     >>> sft = train_sft(store, "SFT", base, drafts, config, seed=0)
     >>> load(sft.payload).model.config.model_type
     'deepseek_v3'
@@ -77,23 +88,25 @@ def train_sft(
         "sft",
         VERSION,
         what={**what(config), "seed": seed},
-        inputs={"model": model, "data": data},
-        make=lambda work: _train(work, model, data, config, seed),
+        inputs={"model": model, "data": data} | ({} if held_out is None else {"held_out": held_out}),
+        make=lambda work: _train(work, model, (data, held_out), config, seed),
         cost=Cost(trained=config.epochs * expected_tokens),
         together=True,
     )
 
 
-def _train(work: Workspace, model: Artifact, data: Artifact, config: Sft, seed: int) -> None:
+def _train(work: Workspace, model: Artifact, data: tuple[Artifact, Artifact | None], config: Sft, seed: int) -> None:
     lm = load(model.payload)
-    samples = [s for s in read_samples(data.payload / "samples.parquet") if s.dropped is None]
-    examples = tokenize_for_training(lm, samples, config)
-    lengths = [len(sample.ids) for sample in examples.tokenized]
-    refuse_other_lengths(lm, max(lengths), min(lengths))
+    examples = _read(lm, data[0], config)
     (work.payload / "data.json").write_text(json.dumps(examples.report(), indent=2, sort_keys=True) + "\n")
-    training, held_out = _split(examples, config.held_out, seed)
+    if data[1] is None:
+        training, held_out = _split(examples, config.held_out, seed)
+        kept = [examples.tokenized[i] for i in held_out]
+    else:
+        training, kept = list(range(len(examples.tokenized))), _read(lm, data[1], config).tokenized
+    refuse_unmeasurable(config, kept)
     plan = _plan(examples.tokenized, training, config, seed)
-    kept = pack([examples.tokenized[i] for i in held_out], config.row_tokens, seed=0)
+    measured = pack(kept, config.row_tokens, seed=0)
     if config.lora is not None:
         add_lora(lm, config.lora, seed=seed)
     modules = lm.modules()
@@ -112,9 +125,22 @@ def _train(work: Workspace, model: Artifact, data: Artifact, config: Sft, seed: 
                 numbers["busiest_expert"] = round(max(counter.max_over_mean()), 3)
                 counter.reset()
             loop.update(numbers, [{"ids": r.ids, "trained": r.trained, "lengths": r.lengths} for r in plan[step]])
-            if kept and loop.exports:
-                loop.score(mean_loss(lm, kept, forward))
-    save(lm, work.payload, state=merged(whole_state(modules), config.lora), now=True)
+            if measured and loop.evaluates:
+                held_out_loss = mean_loss(lm, measured, forward)
+                loop.score(held_out_loss, held_out_loss=held_out_loss)
+    state = whole_state(modules)
+    save(lm, work.payload, state=merged(state, config.lora), now=True)
+    save_adapter(lm, work.payload, state, config.lora)
+
+
+def _read(lm: LanguageModel, data: Artifact, config: Sft) -> Examples:
+    """The samples of an artifact that were not dropped, tokenised, after a look at whether the model reads them."""
+    examples = tokenize_for_training(
+        lm, [s for s in read_samples(data.payload / "samples.parquet") if not s.dropped], config
+    )
+    lengths = [len(sample.ids) for sample in examples.tokenized]
+    refuse_other_lengths(lm, max(lengths), min(lengths))
+    return examples
 
 
 def tokenize_for_training(lm: LanguageModel, samples: Sequence[Sample], config: Sft) -> Examples:

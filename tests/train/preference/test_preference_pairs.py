@@ -14,7 +14,6 @@ from afterbase.train.preference.preference_pairs import (
     Pair,
     answer_logps,
     batches,
-    count_left_out,
     in_rows,
     make_reference_logps,
     read_pairs,
@@ -41,7 +40,7 @@ def toy_pair(row: int, prompt: str, tokens: int) -> Pair:
 
 
 def test_no_prompt_is_on_both_sides(toy_lm, preference_inputs):
-    pairs = read_pairs(toy_lm, preference_inputs(8, per_prompt=3)[1])
+    pairs = read_pairs(toy_lm, preference_inputs(8, per_prompt=3)[1]).kept
     training, held_out = split_pairs(pairs, held_out=0.25, seed=0)
     assert (len(training), len(held_out)) == (18, 6)
     assert not {p.prompt for p in training} & {p.prompt for p in held_out}
@@ -51,14 +50,14 @@ def test_no_prompt_is_on_both_sides(toy_lm, preference_inputs):
 
 @pytest.mark.parametrize("prompts", [0, 1])
 def test_too_few_prompts_are_refused(toy_lm, preference_inputs, prompts: int):
-    pairs = read_pairs(toy_lm, preference_inputs(prompts, per_prompt=4)[1])
+    pairs = read_pairs(toy_lm, preference_inputs(prompts, per_prompt=4)[1]).kept
     with pytest.raises(UserError, match="pairs of other prompts") as raised:
         split_pairs(pairs, held_out=0.25, seed=0)
     assert raised.value.got.startswith(f"{4 * prompts} pairs over {prompts} prompts")
 
 
 def test_others_answer_another_prompt(toy_lm, preference_inputs):
-    pairs = read_pairs(toy_lm, preference_inputs(3, per_prompt=2)[1])
+    pairs = read_pairs(toy_lm, preference_inputs(3, per_prompt=2)[1]).kept
     for pair in pairs:
         assert len(pair.others) == 2
         prompt = pair.chosen.ids[: pair.chosen.trained.index(True)]
@@ -84,7 +83,7 @@ def test_rows_hold_all_pairs_in_order_and_no_more_than_they_may(sizes: list[int]
 
 
 def test_log_probabilities_of_packed_answers_are_those_of_each_alone(exact_lm, preference_inputs):
-    pairs = read_pairs(exact_lm, preference_inputs(3)[1])
+    pairs = read_pairs(exact_lm, preference_inputs(3)[1]).kept
     answers = [answer for pair in pairs for answer in (*pair.answers, *pair.others)]
     with torch.no_grad():
         packed = answer_logps(exact_lm, answers)
@@ -100,7 +99,7 @@ def test_the_reference_is_made_once_and_holds_every_answer(toy_store, preference
     lm = load(model.payload)
     logps = read_reference_logps(reference)
     with torch.no_grad():
-        for pair in read_pairs(lm, preferences):
+        for pair in read_pairs(lm, preferences).kept:
             expected = torch.stack([plain_logp(lm, answer) for answer in (*pair.answers, *pair.others)])
             torch.testing.assert_close(logps[pair.row], expected, rtol=0, atol=1e-4)
 
@@ -108,20 +107,22 @@ def test_the_reference_is_made_once_and_holds_every_answer(toy_store, preference
 def test_pairs_longer_than_the_context_are_left_out_and_counted(toy_lm, preference_inputs):
     """A pair's row stays its place in the artifact, so that the reference's rows still fit."""
     preferences = preference_inputs(12)[1]
-    everything = read_pairs(toy_lm, preferences)
+    everything = read_pairs(toy_lm, preferences).kept
     lengths = [max(len(a.ids) for a in pair.answers) for pair in everything]
     longest = toy_lm.model.config.max_position_embeddings = sorted(lengths)[5]
-    kept = read_pairs(toy_lm, preferences)
+    read = read_pairs(toy_lm, preferences)
+    kept = read.kept
     assert [pair.row for pair in kept] == [i for i, n in enumerate(lengths) if n <= longest]
     assert all(len(other.ids) <= longest for pair in kept for other in pair.others)
-    assert count_left_out(preferences, kept) == 12 - len(kept) > 0
+    assert read.dropped == [{"row": str(i), "reason": "too long"} for i, n in enumerate(lengths) if n > longest]
+    assert read.report()["too_long"] == 12 - len(kept) > 0
 
 
 def test_a_window_bounds_pairs_as_a_context_does(toy_lm, preference_inputs):
     preferences = preference_inputs(12)[1]
-    lengths = [max(len(a.ids) for a in pair.answers) for pair in read_pairs(toy_lm, preferences)]
+    lengths = [max(len(a.ids) for a in pair.answers) for pair in read_pairs(toy_lm, preferences).kept]
     toy_lm.model.config.sliding_window = sorted(lengths)[5]
-    assert [pair.row for pair in read_pairs(toy_lm, preferences)] == [
+    assert [pair.row for pair in read_pairs(toy_lm, preferences).kept] == [
         i for i, n in enumerate(lengths) if n <= sorted(lengths)[5]
     ]
 
@@ -134,7 +135,7 @@ def test_one_long_answer_drops_its_own_pair_alone(toy_lm, artifact):
     texts = [("p", "a", "b"), ("q", "c " * 400, "d"), ("r", "e", "f"), ("p", "g", "h")]
     rows = [dict(zip(("prompt", "chosen", "rejected"), row, strict=True)) for row in texts]
     toy_lm.model.config.max_position_embeddings = 64
-    kept = read_pairs(toy_lm, _written(artifact, "long", rows))
+    kept = read_pairs(toy_lm, _written(artifact, "long", rows)).kept
     assert [pair.row for pair in kept] == [0, 2, 3]
     ends = [toy_lm.tokenizer.decode(pair.others[0].ids)[-8:] for pair in kept]
     assert ends == ["e<|end|>", "g<|end|>", "e<|end|>"], "of the next pair that fits"
@@ -144,7 +145,7 @@ def test_a_pair_whose_neighbours_are_all_too_long_stays(toy_lm, toy_store, artif
     rows = [{"prompt": "p", "chosen": "a", "rejected": "b"}, {"prompt": "q", "chosen": "c " * 400, "rejected": "d"}]
     toy_lm.model.config.max_position_embeddings = 64
     preferences = _written(artifact, "alone", rows)
-    (pair,) = read_pairs(toy_lm, preferences)
+    (pair,) = read_pairs(toy_lm, preferences).kept
     assert (pair.row, pair.others) == (0, ())
     model = artifact("model", lambda folder: save(toy_lm, folder))
     logps = read_reference_logps(make_reference_logps(toy_store, model, preferences))
@@ -164,11 +165,11 @@ def test_a_policy_learns_whole_responses_and_a_reward_model_answers_alone(toy_lm
     rows = [{**row, "chosen": f"{thought}{row['chosen']}"} for row in answers]
     rows.insert(1, {"prompt": "p", "chosen": "yes", "rejected": "<think>\nfor ever"})
     preferences = _written(artifact, "thoughts", rows)
-    plain = read_pairs(toy_lm, _written(artifact, "answers", answers))
-    alone = read_pairs(toy_lm, preferences, thoughts=False)
+    plain = read_pairs(toy_lm, _written(artifact, "answers", answers)).kept
+    alone = read_pairs(toy_lm, preferences, thoughts=False).kept
     assert [pair.answers for pair in alone] == [pair.answers for pair in plain]
     assert [pair.row for pair in alone] == [0, 2, 3], "the place in the artifact"
-    whole = read_pairs(toy_lm, preferences)
+    whole = read_pairs(toy_lm, preferences).kept
     assert len(whole) == 4
     assert "long and short" in toy_lm.tokenizer.decode(whole[0].chosen.ids)
     assert "for ever" in toy_lm.tokenizer.decode(whole[1].rejected.ids)

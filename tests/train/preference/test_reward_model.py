@@ -87,7 +87,7 @@ def test_ties_are_no_successes_and_no_confidence(toy_lm):
 def test_confidence_is_the_probability_of_the_preferred_side(toy_lm, preference_inputs):
     rm = new_reward_model(toy_lm)
     torch.nn.init.normal_(rm.head.weight, std=3.0)
-    pairs = read_pairs(toy_lm, preference_inputs(6)[1])
+    pairs = read_pairs(toy_lm, preference_inputs(6)[1]).kept
     with torch.no_grad():
         scores = [rm.scores([answer.ids for answer in pair.answers]).tolist() for pair in pairs]
     chances = [1 / (1 + math.exp(rejected - chosen)) for chosen, rejected in scores]
@@ -102,7 +102,7 @@ def test_gradients_are_those_of_a_plain_loop_whatever_the_rows(exact_lm, prefere
     rm = new_reward_model(exact_lm)
     rm.head.double()
     torch.nn.init.normal_(rm.head.weight, generator=torch.Generator().manual_seed(0))
-    pairs = read_pairs(exact_lm, preference_inputs(5)[1])
+    pairs = read_pairs(exact_lm, preference_inputs(5)[1]).kept
     pairs = [dataclasses.replace(pair, margin=0.3 * pair.row) for pair in pairs]
     modules = rm.modules()
     loss, accuracy = accumulate(rm, pairs, row_tokens)

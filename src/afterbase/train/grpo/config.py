@@ -7,24 +7,24 @@ from pydantic import Field, field_validator, model_validator
 from afterbase.core.config import How
 from afterbase.core.errors import UserError
 from afterbase.reward.rule_settings import Rewards
-from afterbase.train.config import Training
+from afterbase.train.config import EvaluatedTraining
 from afterbase.train.grpo.objective import Objective
 
 
-class Grpo(Training):
+class Grpo(EvaluatedTraining):
     """One run of group relative policy optimisation."""
 
-    steps: int = Field(ge=1)
+    steps: int = Field(default=100, ge=1)
     """Rollouts; each is followed by `epochs` x `minibatches` updates."""
-    prompts: int = Field(ge=1)
+    prompts: int = Field(default=8, ge=1)
     """P: prompts of a step."""
-    samples: int = Field(ge=2)
+    samples: int = Field(default=8, ge=2)
     """G: samples of a prompt; a group of one has no baseline."""
-    temperature: float = Field(gt=0)
+    temperature: float = Field(default=1.0, gt=0)
     """The policy is softmax(logits / temperature), in rollout and training alike."""
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Below 1 only with `objective.keep_sampling_mask`: the ratio would be of two different policies."""
-    max_new_tokens: int = Field(ge=1)
+    max_new_tokens: int = Field(default=256, ge=1)
     length_weight: float = Field(default=0.0, ge=0, lt=1)
     """Share of a right answer's reward that using the whole budget costs."""
     rewards: Rewards | None = None
@@ -55,6 +55,8 @@ class Grpo(Training):
     """Nats a token between engine and trainer, on average, that stop the run: rounding in float32 is below 1e-4."""
     checkpoint_every: How[int] = Field(default=5, ge=1)
     """Rollouts between checkpoints."""
+    eval_samples: int = Field(default=1, ge=1)
+    """Answers to each held-out problem at a measurement: a single greedy one, or several at the temperature."""
 
     @field_validator("hacking_window")
     @classmethod

@@ -1,4 +1,4 @@
-"""Training a policy on preference pairs without sampling: what DPO and KTO have in common.
+"""Training a policy on preferences without sampling: what DPO and KTO have in common.
 
 The pairs, masks and batches are the reward model's. The reference is the starting model, whose log-probabilities are
 made once. An answer's *gain* is log(pi / pi_ref), summed over its tokens.
@@ -6,105 +6,129 @@ made once. An answer's *gain* is log(pi / pi_ref), summed over its tokens.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from afterbase.core.config import what
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.model.load import LanguageModel, load, save
-from afterbase.model.parallel import Forward
+from afterbase.model.parallel import Forward, whole_state
 from afterbase.train.loop import TrainingLoop, prepare
-from afterbase.train.preference.config import PreferenceTraining
-from afterbase.train.preference.losses import dpo_loss
+from afterbase.train.lora import add_lora, merged, save_adapter
+from afterbase.train.preference.config import PairTraining
 from afterbase.train.preference.preference_pairs import (
-    Pair,
-    answer_logps,
+    Example,
     batches,
-    count_left_out,
     count_tokens,
     describe,
-    in_rows,
-    read_pairs,
+    read_examples,
     read_reference_logps,
     split_pairs,
 )
 
-VERSION = 5
+VERSION = 6
+
+Step = Callable[[LanguageModel, Sequence[Any], Tensor | None, Any, Forward], dict[str, float]]
+Rows = tuple[tuple[Artifact, Artifact | None], tuple[Artifact | None, Artifact | None]]
+"""Rows to train on and held-out ones, which may be none; what `make_reference_logps` made of each, where it is used."""
 
 
-Accumulate = Callable[[LanguageModel, Sequence[Pair], Tensor, Any, Forward], dict[str, float]]
-"""Gradients of a step's pairs against the reference's log-probabilities (all pairs, 4); returns what was measured."""
+@dataclass(frozen=True)
+class Method:
+    """One way to learn from preferences, the name of its stage first.
+
+    `accumulate` leaves the gradients of a step's examples, given the reference's log-probabilities (rows, 4), and
+    returns what was measured; `measure` gives `loss` and `accuracy` without them. `others`: it reads other answers.
+    """
+
+    stage: str
+    accumulate: Step
+    measure: Step
+    others: bool
 
 
 def train_on_preferences(
-    store: Store,
-    name: str,
-    stage: str,
-    inputs: tuple[Artifact, Artifact, Artifact],
-    config: PreferenceTraining,
-    accumulate: Accumulate,
-    *,
-    seed: int,
+    store: Store, name: str, method: Method, model: Artifact, rows: Rows, config: PairTraining, *, seed: int
 ) -> Artifact:
-    """A model folder, and accuracy.json: how many held-out pairs the implicit rewards rank right.
+    """A model folder, and accuracy.json: loss and accuracy on held-out rows, and which rows were left out and why.
 
-    `inputs`: the model, the pairs, and what `make_reference_logps` made of both.
+    Those of `rows`, or, where it has none, a share of its rows. With `lora` the additions stand beside the merged
+    weights, in `adapter/`.
     """
+    (preferences, held_out), (reference, held_out_reference) = rows
+    inputs = {
+        "model": model,
+        "preferences": preferences,
+        "reference": reference,
+        "held_out": held_out,
+        "held_out_reference": held_out_reference,
+    }
     return store.produce(
         name,
-        stage,
+        method.stage,
         VERSION,
         what={**what(config), "seed": seed},
-        inputs=dict(zip(("model", "preferences", "reference"), inputs, strict=True)),
-        make=lambda work: _train(work, inputs, config, accumulate, seed),
+        inputs={name: made for name, made in inputs.items() if made is not None},
+        make=lambda work: _train(work, method, model, rows, config, seed),
         together=True,
     )
 
 
-def _train(
-    work: Workspace,
-    inputs: tuple[Artifact, Artifact, Artifact],
-    config: PreferenceTraining,
-    accumulate: Accumulate,
-    seed: int,
-) -> None:
-    model, preferences, reference = inputs
+@dataclass(frozen=True)
+class _Data:
+    training: list[Example]
+    held_out: list[Example]
+    reference: Tensor | None
+    held_out_reference: Tensor | None
+    report: dict[str, Any]
+
+
+def _read(lm: LanguageModel, method: Method, rows: Rows, config: PairTraining, seed: int) -> _Data:
+    (preferences, held_out), references = rows
+    reference, apart = (None if made is None else read_reference_logps(made) for made in references)
+    read = read_examples(lm, preferences, others=method.others)
+    if held_out is None:
+        training, examined = split_pairs(read.kept, held_out=config.held_out, seed=seed)
+        return _Data(training, examined, reference, reference, read.report())
+    examined = read_examples(lm, held_out, others=method.others)
+    report = {**read.report(), "held_out_dropped": examined.dropped}
+    return _Data(read.kept, examined.kept, reference, apart, report)
+
+
+def _train(work: Workspace, method: Method, model: Artifact, rows: Rows, config: PairTraining, seed: int) -> None:
     lm = load(model.payload)
-    reference_N4 = read_reference_logps(reference)
-    pairs = read_pairs(lm, preferences)
-    training, held_out = split_pairs(pairs, held_out=config.held_out, seed=seed)
-    steps = batches(training, config.pairs_per_step, epochs=config.epochs, seed=seed)
+    data = _read(lm, method, rows, config, seed)
+    alone = any(len(example.answers) == 1 for example in data.training)
+    size = 2 * config.pairs_per_step if alone else config.pairs_per_step
+    steps = batches(data.training, size, epochs=config.epochs, seed=seed)
+    if config.lora is not None:
+        add_lora(lm, config.lora, seed=seed)
     modules = lm.modules()
     forward = prepare(lm.model, modules, config)
 
-    def margins() -> Tensor:
-        with torch.no_grad():
-            rows = in_rows(held_out, config.row_tokens)
-            found = torch.cat([forward(lambda row=row: gains(lm, row, reference_N4)) for row in rows])
-        return config.beta * (found[:, 0] - found[:, 1])
+    def measured() -> dict[str, float]:
+        numbers = method.measure(lm, data.held_out, data.held_out_reference, config, forward)
+        return {f"held_out_{name}": numbers[name] for name in ("loss", "accuracy")}
 
     def export(folder: Path, state: Mapping[str, Tensor]) -> None:
-        save(lm, folder, state=state)
+        save(lm, folder, state=merged(state, config.lora))
 
     # Of the modules the model alone: the MTP module is a draft, and preferences leave it alone.
     with TrainingLoop(work, config, modules, lm.model, len(steps), export=export) as loop:
         for step in loop:
-            numbers = accumulate(lm, steps[step], reference_N4, config, forward)
+            numbers = method.accumulate(lm, steps[step], data.reference, config, forward)
             numbers = {**{name: round(n, 4) for name, n in numbers.items()}, "tokens": count_tokens(steps[step])}
             loop.update(numbers, describe(steps[step]))
-            if loop.exports:
-                loop.score(dpo_loss(margins()).item() / len(held_out))
-    accuracy = float((margins() > 0).float().mean())
-    report = {"training_pairs": len(training), "held_out_pairs": len(held_out), "held_out_accuracy": accuracy}
-    report["too_long"] = count_left_out(preferences, pairs)
+            if loop.evaluates:
+                found = measured()
+                loop.score(found["held_out_loss"], **found)
+    kind = "answers" if alone else "pairs"
+    counts = {f"training_{kind}": len(data.training), f"held_out_{kind}": len(data.held_out)}
+    report = {**counts, **measured(), **data.report}
     (work.payload / "accuracy.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
-    save(lm, work.payload)
-
-
-def gains(lm: LanguageModel, row: Sequence[Pair], reference_N4: Tensor) -> Tensor:
-    """(pairs, 2): log(pi / pi_ref) of the chosen and the rejected answer."""
-    logps = answer_logps(lm, [answer for pair in row for answer in pair.answers]).view(-1, 2)
-    return logps - reference_N4[[pair.row for pair in row], :2].to(lm.device)
+    state = whole_state(modules)
+    save(lm, work.payload, state=merged(state, config.lora), now=True)
+    save_adapter(lm, work.payload, state, config.lora)

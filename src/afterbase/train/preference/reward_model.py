@@ -9,6 +9,7 @@ is of them, which should be the same number.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,17 +17,16 @@ from torch import Tensor
 from afterbase.core import distributed as ranks
 from afterbase.core.config import what
 from afterbase.core.store import Artifact, Store, Workspace
-from afterbase.model.load import load
-from afterbase.model.parallel import Forward, backward, direct
+from afterbase.model.load import LanguageModel, load
+from afterbase.model.parallel import Forward, backward, direct, whole_state
 from afterbase.reward.scalar import RewardModel, new_reward_model, save_reward_model
-from afterbase.reward.shown_pairs import answered_pairs
 from afterbase.train.loop import TrainingLoop, prepare
+from afterbase.train.lora import add_lora, merged, save_adapter
 from afterbase.train.preference.config import RewardModelTraining
 from afterbase.train.preference.losses import bradley_terry_loss
 from afterbase.train.preference.preference_pairs import (
     Pair,
     batches,
-    count_left_out,
     count_tokens,
     describe,
     in_rows,
@@ -34,17 +34,25 @@ from afterbase.train.preference.preference_pairs import (
     split_pairs,
 )
 
-VERSION = 7
+VERSION = 8
 
 
 def train_reward_model(
-    store: Store, name: str, sft: Artifact, preferences: Artifact, config: RewardModelTraining, *, seed: int
+    store: Store,
+    name: str,
+    sft: Artifact,
+    preferences: Artifact,
+    config: RewardModelTraining,
+    *,
+    seed: int,
+    held_out: Artifact | None = None,
 ) -> Artifact:
-    """A reward model folder, and accuracy.json with its held-out accuracy.
+    """A reward model folder, and accuracy.json: its accuracy on held-out pairs, and which pairs were left out and why.
 
-    >>> config = RewardModelTraining(
-    ...     epochs=1, pairs_per_step=16, held_out=0.25, optimisation={"learning_rate": 1e-4, "floor": 1e-5}
-    ... )
+    Those of `held_out`, or, without it, a share of `preferences`. With `lora` the additions stand beside the merged
+    weights, in `adapter/`.
+
+    >>> config = RewardModelTraining(pairs_per_step=16, optimisation={"learning_rate": 1e-4})
     >>> reward = train_reward_model(store, "reward model", sft, pairs, config, seed=0)
     >>> (reward.payload / "accuracy.json").exists()
     True
@@ -54,37 +62,53 @@ def train_reward_model(
         "reward_model",
         VERSION,
         what={**what(config), "seed": seed},
-        inputs={"model": sft, "preferences": preferences},
-        make=lambda work: _train(work, sft, preferences, config, seed),
+        inputs={"model": sft, "preferences": preferences} | ({} if held_out is None else {"held_out": held_out}),
+        make=lambda work: _train(work, sft, (preferences, held_out), config, seed),
         together=True,
     )
 
 
-def _train(work: Workspace, sft: Artifact, preferences: Artifact, config: RewardModelTraining, seed: int) -> None:
-    rm = new_reward_model(load(sft.payload))
-    pairs = read_pairs(rm.lm, preferences, thoughts=False)
-    training, held_out = split_pairs(pairs, held_out=config.held_out, seed=seed)
+def _train(
+    work: Workspace, sft: Artifact, rows: tuple[Artifact, Artifact | None], config: RewardModelTraining, seed: int
+) -> None:
+    lm = load(sft.payload)
+    training, held_out, report = _read(lm, rows, config, seed)
     steps = batches(training, config.pairs_per_step, epochs=config.epochs, seed=seed)
+    if config.lora is not None:
+        add_lora(lm, config.lora, seed=seed)
+    rm = new_reward_model(lm)
     modules = rm.modules()
     forward = prepare(rm.lm.model, modules, config)
 
     def export(folder: Path, state: Mapping[str, Tensor]) -> None:
-        save_reward_model(rm, folder, state=state)
+        save_reward_model(rm, folder, state=merged(state, config.lora))
 
     with TrainingLoop(work, config, modules, modules, len(steps), export=export) as loop:
         for step in loop:
             loss, accuracy = accumulate(rm, steps[step], config.row_tokens, forward)
             numbers = {"loss": round(loss, 4), "accuracy": round(accuracy, 4), "tokens": count_tokens(steps[step])}
             loop.update(numbers, describe(steps[step]))
-            if loop.exports:
-                loop.score(measure_ranking(rm, held_out, config.row_tokens, forward)["held_out_loss"])
-    report = {"training_pairs": len(training), "held_out_pairs": len(held_out)}
-    _, report["unanswered"] = answered_pairs(preferences)
-    report["too_long"] = count_left_out(preferences, pairs) - report["unanswered"]
-    report |= measure_ranking(rm, held_out, config.row_tokens, forward)
-    work.show(len(steps), len(steps), held_out_accuracy=round(report["held_out_accuracy"], 3))
+            if loop.evaluates:
+                found = measure_ranking(rm, held_out, config.row_tokens, forward)
+                loop.score(found["held_out_loss"], **found)
+    found = measure_ranking(rm, held_out, config.row_tokens, forward)
+    report |= {"training_pairs": len(training), "held_out_pairs": len(held_out), **found}
+    work.show(len(steps), len(steps), held_out_accuracy=round(found["held_out_accuracy"], 3))
     (work.payload / "accuracy.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
-    save_reward_model(rm, work.payload)
+    state = whole_state(modules)
+    save_reward_model(rm, work.payload, state=merged(state, config.lora))
+    save_adapter(lm, work.payload, state, config.lora)
+
+
+def _read(
+    lm: LanguageModel, rows: tuple[Artifact, Artifact | None], config: RewardModelTraining, seed: int
+) -> tuple[list[Pair], list[Pair], dict[str, Any]]:
+    """Pairs to train on, held-out ones, and what was left out."""
+    read = read_pairs(lm, rows[0], thoughts=False, others=False)
+    if rows[1] is None:
+        return *split_pairs(read.kept, held_out=config.held_out, seed=seed), read.report()
+    held_out = read_pairs(lm, rows[1], thoughts=False, others=False)
+    return read.kept, held_out.kept, {**read.report(), "held_out_dropped": held_out.dropped}
 
 
 def accumulate(

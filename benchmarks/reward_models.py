@@ -19,11 +19,11 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from measures import tell
 
+from afterbase.core.intervals import wilson
 from afterbase.core.progress import Progress
 from afterbase.core.sample import read_problems
 from afterbase.eval.judge_bias import length_gap
 from afterbase.eval.reward_model_exam import Pair, Preference, preferences
-from afterbase.eval.statistics import wilson
 from afterbase.parallel_stages import open_store, seeds
 from afterbase.recipe import RlRecipe, load_recipe
 from afterbase.reward.build_judge import load_rewarder

@@ -181,9 +181,8 @@ def post_train(run: Seed[Recipe]) -> Outcome:
     reward, asked = None, None
     for domain in recipe.open:
         reward, asked = learn_preferences(run, out, sft, problems, reviewed[domain], domain)
-    final = train_grpo(
-        store, "GRPO", sft, list(problems.values()), recipe.grpo, seed=seed, reward_model=reward, judge=asked
-    )
+    judged = reward if reward is None or asked is None else (reward, asked)
+    final = train_grpo(store, "GRPO", sft, list(problems.values()), recipe.grpo, seed=seed, reward_model=judged)
     out.answers += run.evaluate("GRPO", final, problems)
     out.curves += [sft, final]
     out.final = final
@@ -304,7 +303,7 @@ def reinforce_one(run: Seed[RlRecipe], name: str) -> tuple[Artifact, list[Artifa
         examinations += check_reward_model(run, reward, asked, model, problems[domain])
     final = train_grpo(
         store, name, model, list(problems.values()), recipe.runs()[name],
-        seed=seed, reward_model=reward, judge=asked,
+        seed=seed, reward_model=reward if reward is None or asked is None else (reward, asked),
     )  # fmt: skip
     return final, examinations
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from afterbase.core.intervals import wilson
 from afterbase.eval.statistics import (
     Difference,
     bootstrap_mean,
@@ -19,7 +20,6 @@ from afterbase.eval.statistics import (
     paired_bootstrap,
     pass_at_k,
     seen_with,
-    wilson,
 )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from afterbase.core.errors import UserError
-from afterbase.eval.statistics import wilson
+from afterbase.core.intervals import wilson
 from afterbase.eval.summarise import Pair, Row, compare, summarise
 
 

@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from afterbase.core.errors import UserError
+from afterbase.core.intervals import wilson
 from afterbase.data.domains import DOMAINS
 from afterbase.data.problems.problems import split_problems
 from afterbase.data.problems.puzzle_families import family_problems
 from afterbase.data.problems.sources import distinct_problems
-from afterbase.eval.statistics import wilson
 from afterbase.recipe import BaseRecipe, load_recipe
 from afterbase.verify.check import audit as rejected_golds
 

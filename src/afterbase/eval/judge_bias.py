@@ -14,7 +14,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from afterbase.eval.statistics import Interval, bootstrap_mean, wilson
+from afterbase.core.intervals import Interval, wilson
+from afterbase.eval.statistics import bootstrap_mean
 
 _SEED = 0  # of the bootstrap: the same battles give the same interval
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from afterbase.core.errors import UserError
+from afterbase.core.intervals import wilson
 from afterbase.core.sample import Problem, conversation, read_problems
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.eval.benchmarks.paraphrase import paraphrase
 from afterbase.eval.config import Examination
 from afterbase.eval.judge_bias import length_gap, verdict_gap
-from afterbase.eval.statistics import wilson
 from afterbase.reward.build_judge import JudgeConfig, load_rewarder
 from afterbase.reward.generative import GenerativeReward, case_of, comparison, reward_of
 from afterbase.reward.judge import Judgement

@@ -10,8 +10,9 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 
 from afterbase.core.errors import UserError
+from afterbase.core.intervals import Interval, wilson
 from afterbase.core.sample import Status
-from afterbase.eval.statistics import Interval, bootstrap_mean, majority_at_k, paired_bootstrap, wilson
+from afterbase.eval.statistics import bootstrap_mean, majority_at_k, paired_bootstrap
 
 VOTES = 8
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.core.errors import UserError
+from afterbase.core.intervals import wilson
 from afterbase.eval.benchmarks.results import Evaluated, Judged, Row, interval, read, summarise, write
-from afterbase.eval.statistics import wilson
 from afterbase.eval.tasks.mathematics import gsm8k
 from afterbase.eval.tasks.task import Item, Mark
 

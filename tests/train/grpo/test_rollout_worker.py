@@ -31,8 +31,15 @@ class Sampler(RolloutWorker):
         super().__init__(lm, config)
         self.notes = []
         self.run = Run(
-            lm=lm, reference=None, problems=PROBLEMS, reward=reward, config=config, seed=3, notes=self.notes
-        )  # fmt: skip
+            lm=lm,
+            reference=None,
+            problems=PROBLEMS,
+            held_out=[],
+            reward=reward,
+            config=config,
+            seed=3,
+            notes=self.notes,
+        )
 
     def rollout(self, index: int) -> Rollout:
         rollout = self.take(index, partial(roll_out, self.run))

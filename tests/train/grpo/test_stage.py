@@ -349,7 +349,8 @@ def test_dynamic_sampling_goes_on_until_enough_groups_have_a_signal(toy_lm):
         config = settings(samples=2, objective=Objective(preset=preset))
         notes = [{"cursor": cursor, "solve_rates": {}}]
         run = Run(
-            lm=toy_lm, reference=None, problems=problems, reward=reward, config=config, seed=0, notes=notes,
+            lm=toy_lm, reference=None, problems=problems, held_out=[], reward=reward, config=config, seed=0,
+            notes=notes,
         )  # fmt: skip
         return roll_out(run, Even(toy_lm.model), 1)
 

@@ -15,18 +15,11 @@ from pydantic import BaseModel, ValidationError
 
 from afterbase.core.errors import UserError
 from afterbase.core.faults import first_fault
+from afterbase.core.intervals import Interval, wilson
 from afterbase.core.reasoning import UNFINISHED
 from afterbase.core.row_files import json_fault
 from afterbase.core.store import write_atomically
-from afterbase.eval.statistics import (
-    Interval,
-    bootstrap_mean,
-    clustered_wilson,
-    majority_at_k,
-    paired_bootstrap,
-    pass_at_k,
-    wilson,
-)
+from afterbase.eval.statistics import bootstrap_mean, clustered_wilson, majority_at_k, paired_bootstrap, pass_at_k
 from afterbase.eval.tasks.code.harness import Harness
 from afterbase.eval.tasks.task import Item, Mark, Task
 

@@ -116,6 +116,16 @@ class Grpo(EvaluatedTraining):
             )
         return self
 
+    @model_validator(mode="after")
+    def _measured_beside_an_overlapping_rollout(self) -> Self:
+        if self.engine == "vllm" and self.overlap and self.eval_every is not None:
+            raise UserError(
+                "a server that samples the next rollout cannot measure the present weights too",
+                got=f"engine = vllm, overlap = true, eval_every = {self.eval_every}",
+                remedy='use `engine = "local"`, or leave `overlap` or `eval_every` out',
+            )
+        return self
+
     def replaces_reference(self, update: int) -> bool:
         """Whether the reference becomes the present policy after this 0-based update."""
         return self.reference_every is not None and (update + 1) % (self.reference_every * self.updates) == 0

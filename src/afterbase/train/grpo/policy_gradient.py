@@ -26,6 +26,7 @@ from afterbase.train.grpo.loss import Answers, group_advantages, grpo_loss, kl_e
 from afterbase.train.grpo.objective import Objective
 from afterbase.train.grpo.prefix_packing import Row, rows
 from afterbase.train.logprobs import token_logps
+from afterbase.train.lora import without_additions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,8 @@ def experience(
         logps = _measure(lm, answers, config, forward, routed=True)
         answers = [replace(a, old_logps=known) for a, known in zip(answers, logps, strict=True)]
     if reference is not None:
-        logps = _measure(reference, answers, config, forward, routed=False)
+        with without_additions(reference.model):  # with low-rank additions the reference may be the model itself
+            logps = _measure(reference, answers, config, forward, routed=False)
         answers = [replace(a, reference_logps=known) for a, known in zip(answers, logps, strict=True)]
     if kl_in_reward:
         kls = [_kl_of_answer(a, objective) for a in answers]

@@ -25,7 +25,7 @@ from afterbase.core.sample import Problem, read_problems
 from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.core.tokens import user_prompt_ids
 from afterbase.model.load import LanguageModel, load, save
-from afterbase.model.parallel import Forward
+from afterbase.model.parallel import Forward, whole_state
 from afterbase.model.stop import stop_token_ids
 from afterbase.reward.build_judge import JudgeConfig, load_rewarder
 from afterbase.reward.route import refuse_unowned
@@ -33,16 +33,18 @@ from afterbase.rollout.engine import Engine, FinishReason, Sampling
 from afterbase.rollout.engine_model import text_of
 from afterbase.train.grpo.config import Grpo
 from afterbase.train.grpo.groups import Group, Rollout, refuse_without_logps
+from afterbase.train.grpo.held_out_problems import held_out_problems, measured_on, score
 from afterbase.train.grpo.policy_gradient import accumulate, experience, minibatch
 from afterbase.train.grpo.prompt_sampling import draw_prompts, fitting
 from afterbase.train.grpo.reward_function import RewardFunction, reward_function
 from afterbase.train.grpo.reward_hacking import reward_hacking
 from afterbase.train.grpo.rollout_metrics import note_of, refuse_without_signal, rollout_metrics
 from afterbase.train.grpo.rollout_worker import RolloutWorker
-from afterbase.train.loop import TrainingLoop, prepare
+from afterbase.train.loop import TrainingLoop, prepare, refuse_unmeasurable
+from afterbase.train.lora import add_lora, merged, save_adapter
 from afterbase.verify.answer_context import AnswerContext
 
-VERSION = 15
+VERSION = 16
 _ROUNDS = 3  # of sampling further prompts in place of groups whose rewards are all equal
 
 
@@ -54,26 +56,28 @@ def train_grpo(
     config: Grpo,
     *,
     seed: int,
-    reward_model: Artifact | None = None,
-    judge: JudgeConfig | None = None,
+    reward_model: Artifact | tuple[Artifact, JudgeConfig] | None = None,
+    held_out: Artifact | None = None,
 ) -> Artifact:
     """A model folder, trained on the problems' training splits; samples.jsonl keeps a few answers of each step.
 
     Prompts that do not fit with their answer are left out; data.json says which.
 
-    `judge` says how `reward_model` is asked; None for a scalar one.
+    `reward_model`: a scalar one, or a judge with how it is asked. `held_out`: problems to measure it by; of an artifact
+    with test problems those. With `lora` the additions stand beside the merged weights, in `adapter/`.
 
-    >>> config = Grpo(
-    ...     steps=1, prompts=2, samples=2, temperature=1.0, max_new_tokens=16, length_weight=0.1, probe_groups=0,
-    ...     optimisation={"learning_rate": 1e-4, "floor": 1e-5},
-    ... )
+    >>> optimisation = {"learning_rate": 1e-4}
+    >>> config = Grpo(steps=1, prompts=2, samples=2, max_new_tokens=16, probe_groups=0, optimisation=optimisation)
     >>> expert = train_grpo(store, "GRPO", sft, [problems], config, seed=0)
     >>> len(expert.metrics())  # a row for each step
     1
     """
     inputs = {"model": model, **{f"problems_{i}": p for i, p in enumerate(problems)}}
-    if reward_model is not None:
-        inputs["reward_model"] = reward_model
+    reward, judge = reward_model if isinstance(reward_model, tuple) else (reward_model, None)
+    if reward is not None:
+        inputs["reward_model"] = reward
+    if held_out is not None:
+        inputs["held_out"] = held_out
     answers = config.steps * config.prompts * config.samples
     tokens = answers * config.max_new_tokens
     return store.produce(
@@ -82,7 +86,7 @@ def train_grpo(
         VERSION,
         what={**what(config), "seed": seed},
         inputs=inputs,
-        make=lambda work: _train(work, model, problems, config, seed, reward_model, judge),
+        make=lambda work: _train(work, model, (problems, held_out), config, seed, (reward, judge)),
         cost=Cost(trained=config.epochs * tokens, generated=tokens, verified=answers),
     )
 
@@ -97,6 +101,7 @@ class Run:
     lm: LanguageModel
     reference: LanguageModel | None
     problems: Sequence[Problem]
+    held_out: Sequence[Problem]
     reward: RewardFunction
     config: Grpo
     seed: int
@@ -106,41 +111,73 @@ class Run:
 def _train(
     work: Workspace,
     model: Artifact,
-    problem_sets: Sequence[Artifact],
+    problem_sets: tuple[Sequence[Artifact], Artifact | None],
     config: Grpo,
     seed: int,
-    reward_model: Artifact | None,
-    judge: JudgeConfig | None,
+    judged_by: tuple[Artifact | None, JudgeConfig | None],
 ) -> None:
     lm = load(model.payload)
-    problems = [p for a in problem_sets for p in read_problems(a.payload / "train.parquet")]
-    composed = config.rewards is not None and config.rewards.beside_verdict
-    refuse_unowned(problems, model=reward_model is not None, rules=composed)
-    problems, report = fitting(lm, problems, max_new_tokens=config.max_new_tokens)
-    (work.payload / "data.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
-    reference = load(model.payload) if config.objective.beta > 0 else None
-    rewarder = load_rewarder(reward_model, judge, seed=seed) if reward_model else None
+    problems, held_out = _problems(work, lm, problem_sets, config, model=judged_by[0] is not None)
+    apart = config.objective.beta > 0 and (config.lora is None or config.reference_every is not None)
+    reference = load(model.payload) if apart else lm if config.objective.beta > 0 else None
+    rewarder = load_rewarder(judged_by[0], judged_by[1], seed=seed) if judged_by[0] else None
     reward = reward_function(config, rewarder, seed=seed)
     worker = RolloutWorker(lm, config)
+    if config.lora is not None:
+        add_lora(lm, config.lora, seed=seed)
     modules = lm.modules()
     if reference is not None and config.reference_every is not None:
         modules["reference"] = reference.model
-    if worker.rollout_model is not None:  # what sampled the rollout that is under way, to sample it again
+    if (
+        config.overlap and worker.rollout_model is not None
+    ):  # what sampled the rollout that is under way, to sample it again
         modules["behind"] = worker.rollout_model  # as checkpoints name it
     forward = prepare(lm.model, modules, config, cpu=True)  # where the engine is
 
     def export(folder: Path, state: Mapping[str, Tensor]) -> None:
-        save(lm, folder, state=state)
+        save(lm, folder, state=merged(state, config.lora))
 
-    updates = config.model_copy(update={"checkpoint_every": config.checkpoint_every * config.updates})
     # Of the modules the model alone: the MTP module is a draft, and RL leaves it alone.
-    loop = TrainingLoop(work, updates, modules, lm.model, config.steps * config.updates, export=export)
-    run = Run(lm=lm, reference=reference, problems=problems, reward=reward, config=config, seed=seed, notes=loop.notes)
+    steps = config.steps * config.updates
+    loop = TrainingLoop(work, _in_updates(config), modules, lm.model, steps, export=export)
+    run = Run(
+        lm=lm, reference=reference, problems=problems, held_out=held_out, reward=reward, config=config, seed=seed,
+        notes=loop.notes,
+    )  # fmt: skip
     with worker, loop:
         _learn(run, worker, loop, forward)
-    save(lm, work.payload)
+    state = whole_state(lm.modules())
+    save(lm, work.payload, state=merged(state, config.lora), now=True)
+    save_adapter(lm, work.payload, state, config.lora)
     lines = [json.dumps(note, ensure_ascii=False) + "\n" for note in loop.notes]
     (work.payload / "samples.jsonl").write_text("".join(lines))
+
+
+def _problems(
+    work: Workspace,
+    lm: LanguageModel,
+    problem_sets: tuple[Sequence[Artifact], Artifact | None],
+    config: Grpo,
+    *,
+    model: bool,
+) -> tuple[list[Problem], list[Problem]]:
+    """Problems to train on and held-out ones, those that fit; data.json says which do not."""
+    problems = [p for a in problem_sets[0] for p in read_problems(a.payload / "train.parquet")]
+    held_out = [] if problem_sets[1] is None else held_out_problems(problem_sets[1])
+    refuse_unmeasurable(config, held_out)
+    composed = config.rewards is not None and config.rewards.beside_verdict
+    refuse_unowned([*problems, *held_out], model=model, rules=composed)
+    problems, report = fitting(lm, problems, max_new_tokens=config.max_new_tokens)
+    if held_out:
+        held_out, report["held_out"] = fitting(lm, held_out, max_new_tokens=config.max_new_tokens)
+    (work.payload / "data.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
+    return problems, held_out
+
+
+def _in_updates(config: Grpo) -> Grpo:
+    """The settings as the loop reads them: it counts updates, of which a rollout has one or more."""
+    every = None if config.eval_every is None else config.eval_every * config.updates
+    return config.model_copy(update={"checkpoint_every": config.checkpoint_every * config.updates, "eval_every": every})
 
 
 def _learn(run: Run, worker: RolloutWorker, loop: TrainingLoop, forward: Forward) -> None:
@@ -166,11 +203,15 @@ def _learn(run: Run, worker: RolloutWorker, loop: TrainingLoop, forward: Forward
             tokens = sum(len(a.completion.token_ids) for group in answers for a in group if a is not None)
             loop.update({**metrics, **measured, "tokens": tokens}, texts)
             if reference is not None and config.replaces_reference(update):
-                reference.model.load_state_dict(lm.model.state_dict())
+                reference.model.load_state_dict(merged(lm.model.state_dict(), config.lora))
             watched = [note for note in run.notes if "proxy" in note]
             proxy, held_out = [n["proxy"] for n in watched], [n["held_out"] for n in watched]
             if (reason := reward_hacking(proxy, held_out, window=config.hacking_window)) is not None:
                 loop.stop(reason)
+            if loop.evaluates:
+                engine = worker.present(index + 1)
+                numbers = measured_on(sample_groups(run, engine, run.held_out, index, measuring=True)[0])
+                loop.score(score(numbers), **numbers)
 
 
 def roll_out(run: Run, engine: Engine, index: int) -> Rollout:
@@ -204,12 +245,16 @@ def _draw(run: Run, cursor: int, count: int) -> list[Problem]:
 
 
 def sample_groups(
-    run: Run, engine: Engine, problems: Sequence[Problem], index: int
+    run: Run, engine: Engine, problems: Sequence[Problem], index: int, *, measuring: bool = False
 ) -> tuple[list[Group], dict[str, float]]:
-    """A group of G rewarded answers for each problem, and how long sampling and verifying took."""
+    """A group of rewarded answers for each problem, and how long sampling and verifying took.
+
+    G of them, or, to measure the policy, `eval_samples`, of which a single one is greedy.
+    """
     config, lm = run.config, run.lm
+    samples = config.eval_samples if measuring else config.samples
     sampling = Sampling(
-        temperature=config.temperature,
+        temperature=0.0 if measuring and samples == 1 else config.temperature,
         max_new_tokens=config.max_new_tokens,
         stop_token_ids=stop_token_ids(lm),
         seed=run.seed * 1_000_003 + index,
@@ -217,7 +262,7 @@ def sample_groups(
     )
     started = time.monotonic()
     prompts = [user_prompt_ids(lm.tokenizer, p.prompt) for p in problems]
-    completions = engine.generate(prompts, samples=config.samples, sampling=sampling)
+    completions = engine.generate(prompts, samples=samples, sampling=sampling)
     refuse_without_logps(completions)
     sampled = time.monotonic()
     texts = [[text_of(lm, c) for c in group] for group in completions]

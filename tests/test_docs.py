@@ -25,8 +25,8 @@ def files(text: str) -> list[str]:
     return [name for name in names if name not in THEIRS]
 
 
-# A user's own file in an example; files of the projects that we learnt from.
-THEIRS = {"rules.toml", "math_equivalence.py", "lcb_runner/evaluation/testing_util.py"}
+# A user's own file in an example, or one that a run writes; files of the projects that we learnt from.
+THEIRS = {"rules.toml", "recipe.toml", "math_equivalence.py", "lcb_runner/evaluation/testing_util.py"}
 
 
 def missing(text: str, *nearby: Path) -> list[str]:

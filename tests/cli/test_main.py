@@ -66,6 +66,8 @@ def test_commands_and_options_are_these_and_no_others():
         "show": ["--json", "--root", "RUN"],
         "trace": ["--root", "ID"],
         "serve": ["--host", "--max-rows", "--name", "--port", "--token", "--token-budget", "MODEL"],
+        "chat": ["--max-tokens", "--seed", "--system", "--temperature", "MODEL"],
+        "push": ["--licence", "--public", "FOLDER", "ORG/NAME"],
         "review": ["--adjudicator", "--host", "--name", "--port", "--reviewer", "--root", "--withdraw", "RUN"],
         "serve-rollouts": ["--dtype", "--env", "--host", "--name", "--port", "--prepare", "MODEL"],
         "eval model": [

@@ -112,6 +112,15 @@ def test_a_folder_goes_up_private_unless_it_is_asked_to_be_public(served: Hub, t
     assert (again / "model.safetensors").read_bytes() == b"weights"
 
 
+def test_a_public_model_is_not_written_by_mistake(served: Hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    served.put("models", "org/open", {})
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match="private unless"):
+        hub.upload_model(tmp_path, "org/open", public=False)
+    assert served.files["models/org/open"] == {}
+
+
 def test_nobody_uploads_who_is_not_logged_in(served: Hub, monkeypatch):
     with pytest.raises(UserError, match="logged in") as refused:
         hub.refuse_upload("org/made")

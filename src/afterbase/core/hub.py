@@ -118,6 +118,12 @@ def upload_model(folder: Path, repo: str, *, public: bool) -> str:
     with _online(), _told(f"model {repo}"):
         api = HfApi(library_name="afterbase")
         made = api.create_repo(repo, private=not public, exist_ok=True)
+        if not public and not api.model_info(repo).private:
+            raise UserError(
+                "a model is private unless it is asked to be public",
+                got=f"{repo}, which is there already and public",
+                remedy="say --public, or name another",
+            )
         api.upload_folder(repo_id=repo, folder_path=folder, commit_message="Upload a model made with afterbase")
         return str(made)
 

@@ -39,6 +39,16 @@ def test_a_model_is_evaluated_wherever_its_options_stand(toy_folder, data, tmp_p
     assert list(printed[0]["gsm8k"]) == KEYS
 
 
+def test_a_file_of_ones_own_is_a_task_of_its_name(toy_folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "sums.jsonl").write_text('{"q": "What is 3 + 4?", "answer": "7"}\n')
+    options = ["--verifier", "maths", "--columns", "prompt=q", "--max-new-tokens", "8", "--json"]
+    assert _call(monkeypatch, toy_folder, "--tasks", tmp_path / "sums.jsonl", *options, "--out", tmp_path / "out") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert list(printed) == ["sums"]
+    assert list(printed["sums"]) == KEYS
+    assert printed["sums"]["low"] < printed["sums"]["high"]
+
+
 def test_results_lie_in_a_folder_of_the_models_name_and_are_compared(toy_folder, data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert _call(monkeypatch, toy_folder, "--tasks", "gsm8k", "--data", data, "--max-new-tokens", "8") == 0

@@ -38,7 +38,16 @@ def model(
         str,
         typer.Argument(metavar="MODEL", help="A model folder, a shipped model (tiny-v3), or http://HOST/v1[#NAME]."),
     ],
-    tasks: Annotated[str, typer.Option("--tasks", help="Benchmarks with commas between them, such as gsm8k,math500.")],
+    tasks: Annotated[
+        str, typer.Option("--tasks", help="Benchmarks with commas between them, such as gsm8k,math500; or own files.")
+    ],
+    verifier: Annotated[
+        str | None,
+        typer.Option("--verifier", help="Of own files: maths, exact, choice ..., FILE.py:FUNCTION or MODULE:FUNCTION."),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", help="Of own files, such as prompt=question,answer=gold.")
+    ] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="A folder with the benchmarks' files; without it, the hub.")
     ] = None,
@@ -86,10 +95,10 @@ def model(
     from afterbase.eval.benchmarks.contamination import training_of
     from afterbase.eval.benchmarks.settings import Settings, fresh_seed
     from afterbase.eval.benchmarks.subject import find_subject
-    from afterbase.eval.tasks import named
     from afterbase.eval.tasks.benchmark_rows import Folder
+    from afterbase.eval.tasks.own_table import columns_of, tasks_named
 
-    names = named(tasks)
+    names, own = tasks_named(tasks, verifier, columns_of(columns))
     settings = Settings(
         limit=limit,
         runs=runs,
@@ -110,6 +119,7 @@ def model(
             settings=settings,
             out=place,
             training=training_of(who.folder, trained_on or []),
+            own=own,
         ),
         judge=judging,
         progress=Progress(),

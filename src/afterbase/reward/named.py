@@ -13,10 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
-
+from afterbase.core.config import config_of
 from afterbase.core.errors import UserError
-from afterbase.reward.config import JudgeConfig
 from afterbase.reward.route import RULES
 from afterbase.reward.rule_settings import (
     GATED,
@@ -29,7 +27,6 @@ from afterbase.reward.rule_settings import (
     Rewards,
     Rule,
 )
-from afterbase.rollout.endpoint.config import EndpointConfig
 from afterbase.verify.check import NONE
 from afterbase.verify.own.own_function import OWN, OwnFunction, find, is_own
 from afterbase.verify.own.own_verdicts import refuse_unready
@@ -128,10 +125,7 @@ def _weighted(name: str) -> tuple[str, float]:
 
 
 def _model(folder: str, weight: float) -> ModelRule:
-    try:
-        return ModelRule(folder=str(Path(folder).resolve()), weight=weight)
-    except ValidationError as error:
-        raise _cause(error) from None
+    return config_of({"folder": str(Path(folder).resolve()), "weight": weight}, ModelRule, f"reward:{folder}")
 
 
 def _judge(address: str, weight: float) -> JudgeRule:
@@ -142,16 +136,8 @@ def _judge(address: str, weight: float) -> JudgeRule:
             got=f"`judge:{address}`, without the model's name",
             remedy=f"write judge:{url}#MODEL",
         )
-    try:
-        return JudgeRule(asked=JudgeConfig(endpoint=EndpointConfig(url=url, model=model)), weight=weight)
-    except ValidationError as error:
-        raise _cause(error) from None
-
-
-def _cause(error: ValidationError) -> Exception:
-    """The user's error that a config's validator raised, or else the validation error itself."""
-    cause = error.errors()[0].get("ctx", {}).get("error")
-    return cause if isinstance(cause, UserError) else error
+    asked = {"endpoint": {"url": url, "model": model}}
+    return config_of({"asked": asked, "weight": weight}, JudgeRule, f"judge:{address}")
 
 
 def _name(function: OwnFunction, taken: dict[str, OwnRule]) -> str:

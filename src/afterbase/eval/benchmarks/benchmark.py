@@ -4,8 +4,8 @@ Answers lie in a cache beside the results, by request: a run that was killed con
 """
 
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,13 @@ class Asked:
     progress: Progress
 
 
-def refuse_missing(names: Sequence[str], subject: Subject, folder: Folder, *, judge: Subject | None) -> None:
+def refuse_missing(
+    tasks: Mapping[str, Task | Harness], subject: Subject, folder: Folder, *, judge: Subject | None
+) -> None:
     """UserError that names all that is missing for these benchmarks; nothing has been computed then."""
-    lacks = {name: lack for name in names if (lack := lacking(name, subject, folder, judge=judge)) is not None}
+    lacks = {
+        name: lack for name, task in tasks.items() if (lack := lacking(task, subject, folder, judge=judge)) is not None
+    }
     if lacks:
         raise UserError(
             "a benchmark runs where all that it needs is there",
@@ -66,9 +70,8 @@ def refuse_missing(names: Sequence[str], subject: Subject, folder: Folder, *, ju
         )
 
 
-def lacking(name: str, subject: Subject, folder: Folder, *, judge: Subject | None) -> str | None:
+def lacking(task: Task | Harness, subject: Subject, folder: Folder, *, judge: Subject | None) -> str | None:
     """What keeps a benchmark from being run here."""
-    task = TASKS[name]
     if isinstance(task, Harness):
         return task.needs(subject, folder.path)
     if isinstance(task.score, Judging) and judge is None:
@@ -79,12 +82,16 @@ def lacking(name: str, subject: Subject, folder: Folder, *, judge: Subject | Non
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Where the questions lie, how they are asked, where the results go, and what the model was trained on."""
+    """Where the questions lie, how they are asked, where the results go, and what the model was trained on.
+
+    `own` are tasks of the user's own by name, beside the benchmarks that have one.
+    """
 
     folder: Folder
     settings: Settings
     out: Path
     training: Training
+    own: Mapping[str, Task] = field(default_factory=dict)
 
 
 def evaluate(
@@ -102,14 +109,14 @@ def evaluate(
     model is loaded.
     """
     folder, settings, out = plan.folder, plan.settings, plan.out
-    refuse_missing(names, subject, folder, judge=judge)
-    variants = {name: _variants(name, folder, settings) for name in names}
+    tasks = {name: plan.own.get(name) or TASKS[name] for name in names}
+    refuse_missing(tasks, subject, folder, judge=judge)
+    variants = {name: _variants(name, task, folder, settings) for name, task in tasks.items()}
     seen = _contaminated([v for group in variants.values() for v in group], plan.training, progress, notify)
     out.mkdir(parents=True, exist_ok=True)
     asked: Asked | None = None
     results: dict[str, Result] = {}
-    for name in names:
-        task = TASKS[name]
+    for name, task in tasks.items():
         if isinstance(task, Harness):
             results[name] = _driven(name, task, subject, folder, settings, out)
             continue
@@ -148,9 +155,8 @@ def _contaminated(
         return contaminated(questions, training, lambda rows: line.update(rows, rows))
 
 
-def _variants(name: str, folder: Folder, settings: Settings) -> list[Variant]:
+def _variants(name: str, task: Task | Harness, folder: Folder, settings: Settings) -> list[Variant]:
     """The benchmark under each limit, each followed by its twins: the questions that a rule changes."""
-    task = TASKS[name]
     if isinstance(task, Harness):
         return []
     settings.plan(task)  # refused now, if at all
@@ -186,17 +192,21 @@ def _judged(variant: Variant, asked: Asked) -> list[Judged]:
             seed=asked.settings.seed,
             on_answered=lambda done: line.update(done, len(questions)),
         )
-    answered = [
-        (item, answer)
-        for (item, _), response in zip(pairs, responses, strict=True)
-        if (answer := response.answer) is not None
-    ]
-    score = variant.task.score
-    marks = iter(_by_judge(variant.name, score, answered, asked) if isinstance(score, Judging) else score(answered))
+    there = [(item, reply) for (item, _), reply in zip(pairs, responses, strict=True) if reply.answer is not None]
+    marks = iter(_marks(variant, there, asked))
     return [
         _row(item, run, response, _NO_ANSWER if response.answer is None else next(marks), asked.seen)
         for (item, run), response in zip(pairs, responses, strict=True)
     ]
+
+
+def _marks(variant: Variant, there: Sequence[tuple[Item, Reply]], asked: Asked) -> list[Mark]:
+    """The mark of each reply that has an answer."""
+    answered = [(item, reply.answer or "") for item, reply in there]
+    score = variant.task.score
+    if isinstance(score, Judging):
+        return _by_judge(variant.name, score, answered, asked)
+    return score(answered, [reply.context for _, reply in there]) if variant.task.sees_context else score(answered)
 
 
 def _by_judge(name: str, judging: Judging, answered: Sequence[tuple[Item, str]], asked: Asked) -> list[Mark]:

@@ -70,7 +70,8 @@ class Task:
     licence: str
     metric: str
     items: Callable[[Folder], list[Item]]
-    score: Callable[[Answered], list[Mark]] | Judging
+    score: Callable[..., list[Mark]] | Judging
+    sees_context: bool = False
     temperature: float = 0.0
     runs: int = 1
     max_tokens: int = TOKENS

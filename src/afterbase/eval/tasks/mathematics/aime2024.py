@@ -31,6 +31,7 @@ TASK = Task(
     metric="pass@1",
     items=items,
     score=whole,
+    sees_context=True,
     temperature=0.7,
     runs=16,
     twins={"words": reworded},

@@ -1,7 +1,8 @@
 r"""Mathematics: a final answer in a box, compared as the verifier of training does.
 
 The answer of a response is its last `\boxed{...}`; without one, what it calls its answer; without that, its last
-number. `evaluated` as in `afterbase.verify.maths`.
+number, unless the response was cut off: then the last number is none that it came to. `evaluated` as in
+`afterbase.verify.maths`.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,8 @@ from collections.abc import Sequence
 from afterbase.core.sample import Status
 from afterbase.eval.tasks.task import Answered, Item, Mark
 from afterbase.verify import maths
-from afterbase.verify.extract import Way, extract, last_number
+from afterbase.verify.answer_context import AnswerContext
+from afterbase.verify.extract import WITHOUT_MARK, Way, extract, last_number
 
 WAYS: Sequence[Way] = ("box", "answer_is", "last_number")
 ASK = "Reason step by step, and put your final answer within \\boxed{}."
@@ -27,18 +29,24 @@ def item(name: str, problem: str, gold: str, *, ask: str = ASK) -> Item:
     )
 
 
-def whole(answered: Answered) -> list[Mark]:
+def whole(answered: Answered, contexts: Sequence[AnswerContext] | None = None) -> list[Mark]:
     """Problems whose answer is one number, as it would be graded on paper: units and words around it do not count."""
-    return _marks(answered, [_number(response) for _, response in answered], evaluated=True)
+    return _marks(answered, [_number(found) for found in _found(answered, contexts)], evaluated=True)
 
 
-def any_form(answered: Answered) -> list[Mark]:
+def any_form(answered: Answered, contexts: Sequence[AnswerContext] | None = None) -> list[Mark]:
     """Problems with answers of any form: equal in value is right."""
-    return _marks(answered, [extract(response, WAYS) for _, response in answered], evaluated=False)
+    return _marks(answered, _found(answered, contexts), evaluated=False)
 
 
-def _number(response: str) -> str | None:
-    found = extract(response, WAYS)
+def _found(answered: Answered, contexts: Sequence[AnswerContext] | None) -> list[str | None]:
+    """The answer of each response."""
+    marked: Sequence[Way] = [way for way in WAYS if way not in WITHOUT_MARK]
+    cut = [context.truncated for context in contexts] if contexts is not None else [False] * len(answered)
+    return [extract(text, marked if short else WAYS) for (_, text), short in zip(answered, cut, strict=True)]
+
+
+def _number(found: str | None) -> str | None:
     return found if found is None or maths.number(found) is not None else last_number(found) or found
 
 

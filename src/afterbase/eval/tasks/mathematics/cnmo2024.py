@@ -32,6 +32,7 @@ TASK = Task(
     metric="pass@1",
     items=items,
     score=any_form,
+    sees_context=True,
     temperature=0.7,
     runs=16,
 )

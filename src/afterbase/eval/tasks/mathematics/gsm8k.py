@@ -73,5 +73,6 @@ TASK = Task(
     metric="accuracy",
     items=items,
     score=whole,
+    sees_context=True,
     twins={"names": _renamed, "numbers": _renumbered, "words": reworded},
 )

@@ -36,5 +36,6 @@ TASK = Task(
     metric="accuracy",
     items=items,
     score=any_form,
+    sees_context=True,
     twins={"words": reworded},
 )

@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess, parent_process
@@ -36,8 +36,12 @@ def open_store(root: Path, threads: int, progress: Progress) -> Store:
 
 def seeds(store: Store, recipe: R) -> list[Seed[R]]:
     """Every seed of a recipe, its stages labelled with it where there are several."""
-    several = len(recipe.seeds) > 1
-    return [Seed(store.labelled(f" [seed {s}]" if several else ""), recipe, s) for s in recipe.seeds]
+    return [Seed(labelled, recipe, seed) for seed, labelled in stores_of_seeds(store, recipe.seeds)]
+
+
+def stores_of_seeds(store: Store, seeds: Sequence[int]) -> list[tuple[int, Store]]:
+    """Each seed with the store whose stages are labelled with it where there are several."""
+    return [(seed, store.labelled(f" [seed {seed}]" if len(seeds) > 1 else "")) for seed in seeds]
 
 
 def make_ahead(store: Store, recipe: Recipe | RlRecipe, root: Path) -> None:

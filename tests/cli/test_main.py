@@ -61,6 +61,10 @@ def test_commands_and_options_are_these_and_no_others():
         names = [p.opts if p.opts[0].startswith("-") else [p.metavar] for p in command.params]
         offered[name] = sorted(option for spellings in names for option in spellings)
     assert offered == {
+        "sft": [
+            *("--eval", "--eval-every", "--json", "--lora", "--out", "--recipe", "--root", "--seed", "--set"),
+            *("--trained", "DATA...", "MODEL"),
+        ],
         "run": ["--root", "RECIPE"],
         "plan": ["--root", "RECIPE"],
         "show": ["--json", "--root", "RUN"],

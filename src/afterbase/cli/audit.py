@@ -9,7 +9,7 @@ from afterbase.data.domains import DOMAINS
 from afterbase.data.problems.problems import split_problems
 from afterbase.data.problems.puzzle_families import family_problems
 from afterbase.data.problems.sources import distinct_problems
-from afterbase.recipe import BaseRecipe, load_recipe
+from afterbase.recipe import BaseRecipe, Job, load_recipe
 from afterbase.verify.check import audit as rejected_golds
 
 
@@ -20,8 +20,10 @@ def audit(path: Path) -> dict[str, Any]:
     without right answers, whose answers people or models judge, are left out.
     """
     recipe = load_recipe(path)
-    if isinstance(recipe, BaseRecipe):
-        raise UserError("a recipe with verifiers has domains", got=f"a recipe of a base: {path}", remedy="name another")
+    if isinstance(recipe, BaseRecipe | Job):
+        raise UserError(
+            "a recipe with verifiers has domains", got=f"`kind` = {recipe.kind}: {path}", remedy="name another"
+        )
     seed, sets = recipe.seeds[0], {}
     for name, config in recipe.domains.items():
         sets[name] = split_problems(DOMAINS[name], config, seed)

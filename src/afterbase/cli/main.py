@@ -8,7 +8,7 @@ from types import TracebackType
 
 import typer
 
-from afterbase.cli import chat_loop, push, review, runs, serve
+from afterbase.cli import chat_loop, jobs, push, review, runs, serve
 from afterbase.cli import data as data_commands
 from afterbase.cli import eval as eval_commands
 from afterbase.cli import score as score_commands
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What comes after the base model: DeepSeek-V3's post-training, with the lineage of every sample.",
 )
-for command in (runs.run, runs.plan, runs.show, runs.trace):
+for command in (jobs.sft, runs.run, runs.plan, runs.show, runs.trace):
     app.command()(command)
 for command in (chat_loop.chat, push.push, serve.serve, review.review, serve.serve_rollouts, serve.serve_sandbox):
     app.command()(command)

@@ -9,7 +9,7 @@ from afterbase.cli.run_recipe import outcomes_of
 from afterbase.core.sanitize import sanitized
 from afterbase.core.store import Store
 from afterbase.data.generate.teacher import Teacher
-from afterbase.recipe import BaseRecipe, Recipe, load_recipe
+from afterbase.recipe import BaseRecipe, Job, Recipe, load_recipe
 from afterbase.report.plan import MeasuredCosts, plan_table
 from afterbase.run import run_base
 
@@ -21,7 +21,7 @@ def plan(path: Path, root: Path) -> None:
     if isinstance(recipe, BaseRecipe):
         run_base(store, recipe)
     else:
-        notes = preflight(recipe)
+        notes = [] if isinstance(recipe, Job) else preflight(recipe)
         print(*map(sanitized, notes), sep="\n", end="\n" if notes else "")
         outcomes_of(store, recipe)
     print(f"plan of {recipe.name}")
@@ -31,7 +31,7 @@ def plan(path: Path, root: Path) -> None:
     cached = sum(r.cached for r in store.stages)
     shared = (
         ""
-        if isinstance(recipe, BaseRecipe) or recipe.processes == 1
+        if isinstance(recipe, BaseRecipe | Job) or recipe.processes == 1
         else f", shared by up to {recipe.processes} processes"
     )
     minutes = sum(to_run.values()) / 60

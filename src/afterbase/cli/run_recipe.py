@@ -5,8 +5,11 @@ import dataclasses
 import json
 import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from afterbase.cli.notes import notes_on
@@ -16,37 +19,73 @@ from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress, Silent
 from afterbase.core.sanitize import sanitized
 from afterbase.core.secret_masking import masked
-from afterbase.core.store import Store, write_atomically
-from afterbase.parallel_stages import make_ahead, open_store, seeds
-from afterbase.recipe import BaseRecipe, Recipe, RlRecipe, load_recipe
+from afterbase.core.store import Artifact, Store, write_atomically
+from afterbase.parallel_stages import make_ahead, open_store, seeds, stores_of_seeds
+from afterbase.recipe import AnyRecipe, BaseRecipe, Job, Recipe, RlRecipe, load_recipe
 from afterbase.report.collect import Made, collect
+from afterbase.report.headline import headline
 from afterbase.report.html import render
+from afterbase.report.model_folder import refuse_foreign, write_model_folder
+from afterbase.report.summary import Summary
 from afterbase.report.table import final_table
 from afterbase.rollout.endpoint.endpoint_client import Endpoint
 from afterbase.rollout.vllm.vllm_client import Client, Deadlines
 from afterbase.rollout.vllm.vllm_engine import refuse_absent
 from afterbase.run import Outcome, comparisons, post_train, reinforce, run_base
+from afterbase.run_jobs import make_job_data, run_job
 
-AnyRecipe = Recipe | RlRecipe | BaseRecipe
 _FREE_BYTES = 2 << 30  # what a recipe's checkpoints may need on a disk
 
 
+@dataclass(frozen=True)
+class Finished:
+    """What a run left: its summary (run.json), its last model in the store, and the folder that hands it over."""
+
+    summary: Summary
+    final: Artifact
+    model: Path
+
+
 def run(path: Path, root: Path) -> None:
-    """Run the recipe in a file; ends with the table and the report's path.
+    """Run the recipe in a file; ends with the table, the report's path and that of the model.
 
     Under `torchrun` every rank comes here: all walk through the same stages, and the first one speaks for them.
     """
     recipe = load_recipe(path)
-    _refuse_full_disk(root)
-    notes: list[str] = []
-    if isinstance(recipe, Recipe | RlRecipe):
-        notes = preflight(recipe)
     ranks.start()
-    if ranks.rank() == 0:
-        _run(path, root, recipe, notes)
-    else:
-        _follow(root, recipe)
+    run_loaded(recipe, masked(path.read_text()), root)
     ranks.end()
+
+
+def run_loaded(
+    recipe: AnyRecipe, text: str, root: Path, *, model: Path | None = None, chosen: Sequence[str] = ()
+) -> Finished | None:
+    """Run a recipe, whose text goes into the report; None for a base recipe, and for all ranks but the first.
+
+    `model` is where the last model is handed over: runs/NAME/model unless given. `chosen` is told before it begins.
+    """
+    folder = root / "runs" / recipe.name / "model" if model is None else model
+    _refuse_full_disk(root)
+    refuse_foreign(folder.absolute(), run=recipe.name)
+    notes = preflight(recipe) if isinstance(recipe, Recipe | RlRecipe) else []
+    if ranks.rank() != 0:
+        _follow(root, recipe)
+        return None
+    print(_place(recipe.threads), flush=True)
+    for line in (*chosen, *notes):
+        print(sanitized(line), flush=True)
+    store = open_store(root, recipe.threads, Progress())
+    if isinstance(recipe, BaseRecipe):
+        _run_base(store, recipe)
+        return None
+    made = _make(store, recipe, root)
+    return _hand_over(made, recipe, text, root, folder, notes)
+
+
+def _place(threads: int) -> str:
+    """The first line of each run: where it computes."""
+    device = f"cuda ({torch.cuda.get_device_name()})" if torch.cuda.is_available() else "cpu"
+    return f"device: {device}, {threads} thread{'s' if threads > 1 else ''}"
 
 
 def _follow(root: Path, recipe: AnyRecipe) -> None:
@@ -57,49 +96,73 @@ def _follow(root: Path, recipe: AnyRecipe) -> None:
         outcomes_of(store, recipe)
 
 
-def outcomes_of(store: Store, recipe: Recipe | RlRecipe) -> list[Outcome]:
+def outcomes_of(store: Store, recipe: Recipe | RlRecipe | Job) -> list[Outcome]:
     """Walk through the program once a seed."""
+    if isinstance(recipe, Job):
+        return [run_job(labelled, recipe, seed) for seed, labelled in stores_of_seeds(store, recipe.seeds)]
     if isinstance(recipe, Recipe):
         return [post_train(run_of_seed) for run_of_seed in seeds(store, recipe)]
     return [reinforce(run_of_seed) for run_of_seed in seeds(store, recipe)]
 
 
-def _run(path: Path, root: Path, recipe: AnyRecipe, notes: list[str]) -> None:
-    print(*map(sanitized, notes), sep="\n", end="\n" if notes else "")
-    store = open_store(root, recipe.threads, Progress())
-    if isinstance(recipe, BaseRecipe):
-        artifact = run_base(store, recipe)
-        print(sanitized((artifact.payload / "facts.json").read_text()))
-        print(sanitized(f"base model: {next(r.artifact.payload for r in store.stages if r.name == 'base')}"))
-        return
+def _run_base(store: Store, recipe: BaseRecipe) -> None:
+    artifact = run_base(store, recipe)
+    print(sanitized((artifact.payload / "facts.json").read_text()))
+    print(sanitized(f"base model: {next(r.artifact.payload for r in store.stages if r.name == 'base')}"))
+
+
+@dataclass(frozen=True)
+class _Made:
+    store: Store
+    outcomes: list[Outcome]
+
+
+def _make(store: Store, recipe: Recipe | RlRecipe | Job, root: Path) -> _Made:
+    """All stages of a recipe; what is read from the user's files first."""
+    if isinstance(recipe, Job):
+        for seed in recipe.seeds:
+            make_job_data(dataclasses.replace(store, stages=[], progress=Silent()), recipe, seed)
+        return _Made(store, outcomes_of(store, recipe))
     _make_sources(store, recipe)
     _refuse_absent_servers(store, recipe)
     if recipe.processes > 1 and ranks.size() == 1:
         make_ahead(store, recipe, root)
-    outcomes = outcomes_of(store, recipe)
-    folder = root / "runs" / recipe.name
-    folder.mkdir(parents=True, exist_ok=True)
-    made = Made(
-        answers={o.seed: o.answers for o in outcomes},
-        curves=outcomes[0].curves,
-        compared={name: [o.curves[at] for o in outcomes] for at, name in enumerate(recipe.runs())}
-        if isinstance(recipe, RlRecipe)
-        else {},
-        data=outcomes[0].data,
-        final=outcomes[0].final_model(),
-    )
+    return _Made(store, outcomes_of(store, recipe))
+
+
+def _hand_over(
+    made: _Made, recipe: Recipe | RlRecipe | Job, text: str, root: Path, folder: Path, notes: list[str]
+) -> Finished:
+    """The report, the model's folder, and the lines that say where they are."""
+    outcomes, store = made.outcomes, made.store
+    report = root / "runs" / recipe.name
+    report.mkdir(parents=True, exist_ok=True)
+    final = outcomes[0].final_model()
     summary = collect(
-        made,
+        Made(
+            answers={o.seed: o.answers for o in outcomes},
+            curves=outcomes[0].curves,
+            compared={name: [o.curves[at] for o in outcomes] for at, name in enumerate(recipe.runs())}
+            if isinstance(recipe, RlRecipe)
+            else {},
+            data=outcomes[0].data,
+            final=final,
+        ),
         name=recipe.name,
-        recipe_text=masked(path.read_text()),
+        recipe_text=text,
         store=store,
-        pairs=list(comparisons(recipe)),
+        pairs=[] if isinstance(recipe, Job) else list(comparisons(recipe)),
         notes=[*notes, *notes_on(outcomes)],
     )
-    write_atomically(folder / "report.html", render(summary).encode())
-    write_atomically(folder / "run.json", (json.dumps(summary, indent=1) + "\n").encode())
-    Console().print(final_table(summary["evaluations"]))
-    print(sanitized(f"report: {folder / 'report.html'}"))
+    write_atomically(report / "report.html", render(summary).encode())
+    results = headline(summary["evaluations"], summary["comparisons"]) if summary["evaluations"] else []
+    write_model_folder(final, folder, store=store, recipe_text=text, results=results)
+    write_atomically(report / "run.json", (json.dumps(summary, indent=1) + "\n").encode())
+    if summary["evaluations"]:
+        Console().print(final_table(summary["evaluations"]))
+    print(sanitized(f"report: {report / 'report.html'}"))
+    print(sanitized(f"model: {folder}"), flush=True)
+    return Finished(summary, final, folder)
 
 
 def _make_sources(store: Store, recipe: Recipe | RlRecipe) -> None:

@@ -1,9 +1,10 @@
 """The typed recipe: what `recipes/*.toml` may say. Settings lie with their stage or in `config.py`; here they meet."""
 
 from afterbase.recipe.base import BaseRecipe
-from afterbase.recipe.load_recipe import load_recipe
+from afterbase.recipe.load_recipe import AnyRecipe, load_recipe
 from afterbase.recipe.post_training import Recipe
 from afterbase.recipe.problem_domains import Judge
 from afterbase.recipe.rl import RlRecipe
+from afterbase.recipe.training_jobs import Job, JobRows, SftRecipe
 
-__all__ = ["BaseRecipe", "Judge", "Recipe", "RlRecipe", "load_recipe"]
+__all__ = ["AnyRecipe", "BaseRecipe", "Job", "JobRows", "Judge", "Recipe", "RlRecipe", "SftRecipe", "load_recipe"]

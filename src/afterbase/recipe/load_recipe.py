@@ -9,20 +9,28 @@ from afterbase.core.errors import UserError
 from afterbase.recipe.base import BaseRecipe
 from afterbase.recipe.post_training import Recipe
 from afterbase.recipe.rl import RlRecipe
+from afterbase.recipe.training_jobs import Job, SftRecipe
 
-_KINDS = {"post-training": Recipe, "rl": RlRecipe, "base": BaseRecipe}
+AnyRecipe = Recipe | RlRecipe | BaseRecipe | Job
+KINDS: dict[str, type[Recipe] | type[RlRecipe] | type[BaseRecipe] | type[Job]] = {
+    "post-training": Recipe,
+    "rl": RlRecipe,
+    "base": BaseRecipe,
+    "sft": SftRecipe,
+}
+"""The model of each kind of recipe, by what `kind` says."""
 
 
-def load_recipe(path: Path) -> Recipe | RlRecipe | BaseRecipe:
+def load_recipe(path: Path) -> AnyRecipe:
     """A recipe of any kind; UserError for anything that it may not say."""
     kind = "post-training"
     if path.is_file():
         with contextlib.suppress(tomllib.TOMLDecodeError, UnicodeDecodeError):  # load_toml says what is wrong and where
             kind = tomllib.loads(path.read_text()).get("kind", kind)
-    if kind not in list(_KINDS):
+    if kind not in list(KINDS):
         raise UserError(
             "`kind` says what a recipe makes",
             got=f"kind = {kind!r} in {path}",
-            remedy=f"use one of {', '.join(_KINDS)}",
+            remedy=f"use one of {', '.join(KINDS)}",
         )
-    return load_toml(path, _KINDS[kind])
+    return load_toml(path, KINDS[kind])

@@ -56,13 +56,26 @@ def answers(cases: Cases, as_json: AsJson = False) -> None:
 
 @app.command()
 def audit(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe, such as recipes/rl.toml.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A recipe, or with --verifier a table of yours.")],
+    verifier: Annotated[
+        str | None,
+        typer.Option("--verifier", help="maths, exact, choice ..., FILE.py:FUNCTION or MODULE:FUNCTION."),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option("--columns", help="Of the table, such as prompt=question,answer=gold.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Every verifier of a recipe against its own right answers: how many it refuses."""
+    """A recipe's verifiers against their own right answers; or one verifier against right and wrong ones of a table."""
+    if verifier is not None:
+        from afterbase.cli.audit_table import audit_table
+        from afterbase.eval.tasks.own_table import columns_of
+
+        _tell(audit_table(file, verifier, columns_of(columns)), as_json)
+        return
     from afterbase.cli.audit import audit as audited
 
-    _tell(audited(recipe), as_json)
+    _tell(audited(file), as_json)
 
 
 @app.command()

@@ -68,11 +68,9 @@ def _is_file(part: str) -> bool:
     return "/" in part or part.startswith("hub:") or any(suffix in _SUFFIXES for suffix in Path(part).suffixes)
 
 
-def own_source(file: str, verifier: str, columns: Mapping[str, str]) -> Source:
-    """The settings of a table as a whole. UserError for a verifier, a function or a column that is none."""
-    table: dict[str, Any] = {"path": file, "verifier": verifier, "columns": dict(columns), "train": "all", "test": 0}
-    if verifier in _WAYS:
-        table["answer_by"] = _WAYS[verifier]
+def own_source(file: str, verifier: str, columns: Mapping[str, str], **settings: Any) -> Source:
+    """The settings of a whole table, as in training. UserError for a verifier, a function or a column that is none."""
+    table = {"path": file, "verifier": verifier, "columns": dict(columns), "train": "all", "test": 0, **settings}
     source = config_of(table, Source, file)
     if source.verifier == NONE:
         raise UserError("answers are judged by a verifier", got="`none`", remedy="name one with --verifier")
@@ -81,7 +79,8 @@ def own_source(file: str, verifier: str, columns: Mapping[str, str]) -> Source:
 
 def own_task(file: str, verifier: str, columns: Mapping[str, str]) -> Task:
     """The task of one table. UserError where the table or its verifier cannot be used; functions are loaded."""
-    source = own_source(file, verifier, columns)
+    ways = {"answer_by": _WAYS[verifier]} if verifier in _WAYS else {}
+    source = own_source(file, verifier, columns, **ways)
     if source.own is not None:
         refuse_unready(source.own)
     return Task(

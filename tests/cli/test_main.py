@@ -92,6 +92,7 @@ def test_commands_and_options_are_these_and_no_others():
         "verify answers": ["--json", "FILE"],
         "verify audit": ["--json", "RECIPE"],
         "verify code": ["--json", "--unsafe", "FILE"],
+        "score reward": ["--json", "--out", "FILE", "REWARD_MODEL"],
         "score arena-hard": ["--category", "--json", "--style", "--verdicts", "--version", "FILE"],
         "score reward-bench": ["--json", "--k", "--metrics", "FILE"],
         "score reward-bench-2": ["--json", "FILE"],

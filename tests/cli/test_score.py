@@ -5,11 +5,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from afterbase.cli import score as score_commands
 from afterbase.cli.main import app
 from afterbase.core.errors import UserError
+from afterbase.reward.scalar import new_reward_model, save_reward_model
 from hostile import NAME, ON_ONE_LINE, SHOWN
 
 
@@ -192,3 +194,33 @@ def test_names_from_data_are_shown_as_they_are_written(monkeypatch, capsys) -> N
     told = capsys.readouterr()
     assert told.out.count(ON_ONE_LINE) == 3
     assert told.err == f"note: {SHOWN}\n"
+
+
+def test_reward_scores_each_row_and_ranks_pairs(toy_lm, tmp_path):
+    rm = new_reward_model(toy_lm)
+    torch.nn.init.normal_(rm.head.weight, generator=torch.Generator().manual_seed(0))
+    save_reward_model(rm, tmp_path / "model")
+    pairs = [{"prompt": "1+1?", "chosen": str(n), "rejected": "x" * n} for n in range(1, 7)]
+    pairs[3]["rejected"] = pairs[3]["chosen"]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    told, notes = _said("reward", tmp_path / "model", file)
+    assert (told["rows"], told["pairs"]) == (5, 5)
+    assert told["accuracy"] == sum(row["chosen"] > row["rejected"] for row in told["scores"]) / 5
+    assert told["low"] <= told["accuracy"] <= told["high"]
+    assert told["dropped"] == [{"row": "pairs.jsonl:line 4", "rule": "`chosen` and `rejected` are equal"}]
+    assert "pairs.jsonl:line 4" in notes
+    out = tmp_path / "scores.jsonl"
+    apart, _ = _said("reward", tmp_path / "model", file, "--out", out)
+    assert [json.loads(line) for line in out.read_text().splitlines()] == told["scores"]
+    assert apart == {key: value for key, value in told.items() if key != "scores"}
+    shown = CliRunner().invoke(app, ["score", "reward", str(tmp_path / "model"), str(file)])
+    assert [json.loads(line) for line in shown.stdout.splitlines()] == told["scores"]
+    assert "accuracy" in shown.stderr
+
+
+def test_a_language_model_gives_no_rewards(toy_folder, tmp_path):
+    (tmp_path / "rows.jsonl").write_text('{"prompt": "1+1?", "completion": "2"}\n')
+    told = CliRunner().invoke(app, ["score", "reward", str(toy_folder), str(tmp_path / "rows.jsonl")])
+    assert isinstance(told.exception, UserError)
+    assert "reward model" in told.exception.rule

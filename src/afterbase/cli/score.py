@@ -1,4 +1,4 @@
-"""`afterbase score`: published judged benchmarks from their files of verdicts, for people and programs (`--json`)."""
+"""`afterbase score`: judged benchmarks from their files of verdicts, and reward models; for people and programs."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ import typer
 from afterbase.core.errors import UserError
 from afterbase.core.sanitize import cell, sanitized
 
-app = typer.Typer(no_args_is_help=True, help="Score judged benchmarks from their files of verdicts.")
+app = typer.Typer(no_args_is_help=True, help="Score judged benchmarks from their files of verdicts, and reward models.")
 AsJson = Annotated[bool, typer.Option("--json", help="As one JSON object, unrounded.")]
 
 
@@ -141,13 +141,47 @@ def reward_bench_2(
     _tell({rewards.name: scores}, as_json=False)
 
 
+@app.command(name="reward")
+def reward(
+    model: Annotated[str, typer.Argument(metavar="REWARD_MODEL", help="A reward model's folder, or hub:ORG/NAME.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Rows of pairs, or of prompts with an answer.")],
+    out: Annotated[Path | None, typer.Option("--out", help="JSONL of scores, a line a row; else on stdout.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """A score for each answer of a file; of pairs accuracy with its exact interval, margins and ties, by length too."""
+    from afterbase.core.store import write_atomically
+    from afterbase.eval.reward_scores import score_file
+    from afterbase.model.folders import find
+    from afterbase.reward.scalar import load_reward_model
+
+    if out is not None and not out.parent.is_dir():
+        raise UserError("--out lies in a folder that is there", got=str(out), remedy=f"make {out.parent} first")
+    found = score_file(load_reward_model(find(model)), file)
+    for row, rule in found.dropped:
+        _note(f"left out {row}: {rule}")
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in found.rows]
+    if out is not None:
+        write_atomically(out, "".join(lines).encode())
+    if as_json:
+        dropped = [row._asdict() for row in found.dropped]
+        scores = {} if out is not None else {"scores": found.rows}
+        print(json.dumps({"rows": len(found.rows), "dropped": dropped, **(found.pairs or {}), **scores}))
+        return
+    if out is None:
+        print("".join(lines), end="")
+    if found.pairs is not None:
+        parts = {f"{name} tokens": part for name, part in found.pairs.pop("by_tokens").items()}
+        parts |= {f"chosen is {name}": part for name, part in found.pairs.pop("by_chosen").items()}
+        _tell({"all": found.pairs, **parts}, as_json=False, digits=3, to_errors=out is None)
+
+
 def _note(text: str) -> None:
     """What a reader of the numbers should know; not on stdout, which is for the numbers."""
     print(sanitized(f"note: {text}"), file=sys.stderr)
 
 
-def _tell(scores: dict[str, dict[str, Any]], as_json: bool) -> None:
-    """A row a model."""
+def _tell(scores: dict[str, dict[str, Any]], as_json: bool, *, digits: int = 2, to_errors: bool = False) -> None:
+    """A row a model; with `to_errors` not on stdout."""
     if as_json:
         print(json.dumps(scores, ensure_ascii=False, allow_nan=False))
         return
@@ -158,6 +192,6 @@ def _tell(scores: dict[str, dict[str, Any]], as_json: bool) -> None:
     for name, score in scores.items():
         table.add_row(
             cell(name),
-            *(f"{x:.2f}" if isinstance(x, float) else "" if x is None else cell(str(x)) for x in score.values()),
+            *(f"{x:.{digits}f}" if isinstance(x, float) else "" if x is None else cell(str(x)) for x in score.values()),
         )
-    Console().print(table)
+    Console(stderr=to_errors).print(table)

@@ -1,6 +1,7 @@
 """Confidence intervals of a proportion: what training measures of itself, and what evaluation reports."""
 
-from math import sqrt
+from collections.abc import Callable
+from math import exp, lgamma, log, sqrt
 from statistics import NormalDist
 from typing import NamedTuple
 
@@ -29,3 +30,28 @@ def wilson_of_share(share: float, n: float, level: float = 0.95) -> Interval:
     half = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     # A share of 0 or 1 is inside its own interval; rounding alone would put it a hair outside.
     return Interval(max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half)))
+
+
+def exact_interval(successes: int, n: int, level: float = 0.95) -> Interval:
+    """The exact interval of a proportion (Clopper and Pearson 1934, Biometrika 26, 404-413), from binomial tails.
+
+    It holds the true share with a probability of at least `level`, whatever that share is.
+    """
+    assert 0 <= successes <= n != 0, (successes, n)
+    half = (1 - level) / 2
+    ways = [lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1) for k in range(n + 1)]
+
+    def tail(p: float, first: int, last: int) -> float:
+        return sum(exp(ways[k] + k * log(p) + (n - k) * log(1 - p)) for k in range(first, last + 1))
+
+    low = _root(lambda p: tail(p, successes, n) < half) if successes > 0 else 0.0
+    high = _root(lambda p: tail(p, 0, successes) > half) if successes < n else 1.0
+    return Interval(low, high)
+
+
+def _root(is_below: Callable[[float], bool]) -> float:
+    """The share in (0, 1) up to which `is_below` holds, by bisection."""
+    low, high = 0.0, 1.0
+    while (middle := (low + high) / 2) not in (low, high):
+        low, high = (middle, high) if is_below(middle) else (low, middle)
+    return middle

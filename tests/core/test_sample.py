@@ -153,3 +153,16 @@ def test_calls_of_tools_stand_in_the_turns_and_count_for_the_id():
     ids = {s.id for s in (plain, called, dataclasses.replace(plain, extra={"turns": turns}))}
     assert len(ids) == 3
     assert dataclasses.replace(plain, extra={"turns": {"1": {"mood": "calm"}}}).id == plain.id
+
+
+def test_a_text_is_a_sample_of_one_turn_of_that_role():
+    assert dataclasses.replace(BASE, messages=[{"role": "text", "content": "abc"}]).text == "abc"
+    assert BASE.text is None
+    assert dataclasses.replace(BASE, messages=BASE.messages[:1]).text is None
+
+
+def test_a_problem_has_the_turns_of_its_prompt():
+    problem = Problem(domain="toy", prompt="1 + 1?", gold=None, verifier="none", spec={})
+    assert problem.messages == conversation("1 + 1?", "")[:1]
+    turns = [{"role": "system", "content": "Be brief."}, *problem.messages]
+    assert dataclasses.replace(problem, spec={"messages": turns}).messages == turns

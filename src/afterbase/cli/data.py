@@ -1,7 +1,7 @@
 """`afterbase data`: cleaning sets of samples, hashing benchmarks that they may not hold, changing their form."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -78,3 +78,67 @@ def export(
         raise UserError("`--to` is one of the forms", got=form, remedy=f"use one of {', '.join(get_args(Form))}")
     rows = export(read_tables(source, domain=domain), out, cast(Form, form))
     print(sanitized(f"{out}: {rows:,} rows"))
+
+
+@app.command()
+def preview(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Files, folders, patterns; PATH=0.5 uses half."),
+    ],
+    model: Annotated[str, typer.Option("--model", help="A model folder or a shipped model: whose tokens are shown.")],
+    trained: Annotated[str, typer.Option("--trained", help="Which assistant turns bear loss: all, or last.")] = "all",
+    form: Annotated[str, typer.Option("--form", help="Of the rows; otherwise told by their columns.")] = "auto",
+    chat_template: Annotated[
+        str | None, typer.Option("--chat-template", help="A Jinja file or a shipped template's name.")
+    ] = None,
+    template_args: Annotated[
+        str | None, typer.Option("--template-args", help="What the template is given, as a JSON object.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the first examples as JSON.")] = False,
+) -> None:
+    """Show what training would see of your rows: their form, what is left out and why, and the loss mask."""
+    import json
+
+    from afterbase.cli.preview import show
+    from afterbase.core.config import config_of
+    from afterbase.data.own.own_rows import OwnRows
+    from afterbase.data.own.preview_rows import preview as preview_of
+    from afterbase.model.folders import find
+
+    settings = {"files": sources, "form": form, "trained": trained}
+    rows = config_of(settings, OwnRows, "afterbase data preview")
+    tokenizer = _tokenizer(find(model), chat_template, _json_object("--template-args", template_args))
+    found = preview_of(rows, tokenizer)
+    if as_json:
+        print(json.dumps(found.as_dict(), allow_nan=False))
+    else:
+        show(found, tokenizer)
+
+
+def _tokenizer(folder: Path, chat_template: str | None, template_args: dict[str, Any] | None) -> Any:
+    from transformers import AutoTokenizer
+
+    from afterbase.core.errors import UserError
+
+    if chat_template is not None or template_args:
+        raise UserError(
+            "a preview uses the chat template of the model's folder",
+            got="`--chat-template` or `--template-args`",
+            remedy="leave the option out",
+        )
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def _json_object(option: str, text: str | None) -> dict[str, Any] | None:
+    import json
+
+    from afterbase.core.errors import UserError
+
+    try:
+        value = None if text is None else json.loads(text)
+    except ValueError:
+        value = text
+    if value is not None and not isinstance(value, dict):
+        raise UserError(f"`{option}` is a JSON object", got=str(text), remedy=f"write {option} '{{\"name\": value}}'")
+    return value

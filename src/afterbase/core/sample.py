@@ -81,6 +81,11 @@ class Problem:
     def id(self) -> str:
         return content_id(self.domain, self.prompt)
 
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The turns to answer: `spec["messages"]` of a prompt that is more than one user's turn, else that turn."""
+        return self.spec.get("messages") or [{"role": "user", "content": self.prompt}]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Drop:
@@ -117,6 +122,12 @@ class Sample:
     def tools(self) -> list[dict[str, Any]] | None:
         """The definitions of the tools that the conversation may call: `extra.tools`; None without them."""
         return self.extra.get("tools")
+
+    @property
+    def text(self) -> str | None:
+        """The text of a sample that is no conversation, but one turn of the role `text`; None for a conversation."""
+        alone = len(self.messages) == 1 and self.messages[0]["role"] == "text"
+        return self.messages[0]["content"] if alone else None
 
     def turns(self) -> list[dict[str, Any]]:
         """The messages as a chat template takes them: with the calls of tools that `extra.turns` holds beside them."""

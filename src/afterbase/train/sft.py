@@ -21,8 +21,9 @@ from afterbase.core.config import what
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Sample, read_samples
 from afterbase.core.store import Artifact, Cost, Store, Workspace
-from afterbase.core.tokens import Tokenized, training_rows
+from afterbase.core.tokens import Tokenized
 from afterbase.data.pack import Pack, pack
+from afterbase.data.sample_tokens import sample_rows
 from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter
 from afterbase.model.families import attention_window, context_length
@@ -172,7 +173,7 @@ def tokenize_for_training(lm: LanguageModel, samples: Sequence[Sample], config: 
 
 def _rows(lm: LanguageModel, sample: Sample) -> list[Tokenized]:
     try:
-        return training_rows(lm.tokenizer, sample.messages, untrained=sample.untrained)
+        return sample_rows(lm.tokenizer, sample)
     except UserError as error:
         raise UserError(error.rule, got=f"{error.got}, in sample {sample.id}", remedy=error.remedy) from error
 

@@ -16,6 +16,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.store import Store
 from afterbase.data.own.own_rows import OwnRows, Reading, digests
 from afterbase.data.own.own_sets import read_labelled_of, read_pairs_of, read_prompts_of, read_samples_of
+from afterbase.data.own.row_forms import KNOWN
 
 USER, ANSWER = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
 PLAIN = {"messages": [USER, ANSWER]}
@@ -286,3 +287,29 @@ def test_prompts_come_of_any_form_but_texts(tmp_path):
     path = jsonl(tmp_path / "r.jsonl", [PLAIN])
     assert read_prompts_of(OwnRows(files=(path,)), seed=0).kept[0].said == [USER]
     assert "text rows" in refusal(jsonl(tmp_path / "t.jsonl", [{"text": "a"}]), read=read_prompts_of).got
+
+
+plain_values = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-1, 1) | st.text(max_size=5)
+keys_of_turns = st.sampled_from(["role", "content", "from", "value", "tool_calls", "weight"])
+json_values = st.recursive(
+    plain_values,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(keys_of_turns, inner, max_size=3),
+    max_leaves=6,
+)
+turns = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "system", "tool", "function_call", "x"]), "content": json_values}
+)
+cells = json_values | st.lists(turns, max_size=3) | st.lists(turns, max_size=2).map(json.dumps)
+names = sorted({*KNOWN, "unknown"})
+
+
+@given(rows=st.lists(st.dictionaries(st.sampled_from(names), cells, max_size=5), min_size=1, max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_whatever_rows_hold_they_are_read_left_out_or_refused_in_words(tmp_path_factory, rows):
+    path = jsonl(tmp_path_factory.mktemp("any") / "r.jsonl", rows)
+    for read in (read_samples_of, read_pairs_of, read_labelled_of, read_prompts_of):
+        try:
+            reading = read(OwnRows(files=(path,)), seed=0)
+        except UserError:  # any other error fails the test
+            continue
+        assert len(reading.kept) + len(reading.dropped) == reading.rows == len(rows)

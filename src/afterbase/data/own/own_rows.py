@@ -39,7 +39,7 @@ class OwnRows(Config):
     """
 
     files: How[tuple[str, ...]] = Field(min_length=1)
-    """Paths, folders and patterns, each with `=WEIGHT` behind it where not all of its rows are used once."""
+    """Paths, folders, patterns, hub:ORG/NAME, each with `=WEIGHT` behind it where not all of its rows are used once."""
     form: Literal["auto", Form] = "auto"
     trained: Literal["all", "last"] = "all"
     """Which of the assistant's turns bear loss, but for those that a row takes out."""
@@ -219,7 +219,9 @@ def _form_of_file(config: OwnRows, file: Path, forms: Collection[Form], rows: Se
     if found is not None and config.form != "auto":
         return found
     there = f"{', '.join(map(str, columns)) or 'none'} in {rows[0].place} of {file}"
-    if (near := misspelt(columns, [found] if found else forms)) is not None:
+    # A misspelt answer would leave a prompt alone, or a text: there, all names that could be meant are compared.
+    meant: Collection[Form] = forms if found is None or found in ("prompts", "text") else [found]
+    if (near := misspelt(columns, meant)) is not None:
         raise UserError(
             "the form of rows is told by the names of their columns",
             got=f"`{near[0]}` among the columns {there}",
@@ -317,7 +319,7 @@ def _entries(config: OwnRows) -> list[_Entry]:
 def _entry(text: str, split: str) -> _Entry:
     path, mark, tail = text.rpartition("=")
     if not mark or "/" in tail or Path(text).expanduser().exists():
-        return _Entry(_files(text, split), 1.0)
+        return _Entry(files_of(text, split=split), 1.0)
     try:
         weight = float(tail)
     except ValueError:
@@ -328,12 +330,7 @@ def _entry(text: str, split: str) -> _Entry:
             got=f"`{tail}` in `{text}`",
             remedy="write PATH=0.5 for half of the rows, or the path alone for all of them",
         )
-    return _Entry(_files(path, split), weight)
-
-
-def _files(path: str, split: str) -> list[Path]:
-    """The files of a path; `split` is that of a folder which has several."""
-    return files_of(path, split=split)
+    return _Entry(files_of(path, split=split), weight)
 
 
 def _labels(files: Sequence[Path]) -> dict[Path, str]:

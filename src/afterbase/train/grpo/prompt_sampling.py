@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem
-from afterbase.core.tokens import user_prompt_ids
+from afterbase.core.tokens import prompt_ids
 from afterbase.model.families import attention_window, context_length
 from afterbase.model.load import LanguageModel
 from afterbase.model.probe import refuse_other_lengths
@@ -63,7 +63,7 @@ def fitting(
     context = int(min(context_length(lm.model.config), attention_window(lm.model.config)))
     kept, lengths, dropped = [], [], []
     for problem in problems:
-        tokens = len(user_prompt_ids(lm.tokenizer, problem.prompt))
+        tokens = len(prompt_ids(lm.tokenizer, problem.messages))
         if tokens + max_new_tokens > context:
             dropped.append({"id": problem.id, "reason": "too long", "tokens": tokens})
         else:

@@ -23,7 +23,7 @@ from torch import Tensor
 from afterbase.core.config import what
 from afterbase.core.sample import Problem, read_problems
 from afterbase.core.store import Artifact, Cost, Store, Workspace
-from afterbase.core.tokens import user_prompt_ids
+from afterbase.core.tokens import prompt_ids
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import Forward, whole_state
 from afterbase.model.stop import stop_token_ids
@@ -261,7 +261,7 @@ def sample_groups(
         top_p=config.top_p,
     )
     started = time.monotonic()
-    prompts = [user_prompt_ids(lm.tokenizer, p.prompt) for p in problems]
+    prompts = [prompt_ids(lm.tokenizer, p.messages) for p in problems]
     completions = engine.generate(prompts, samples=samples, sampling=sampling)
     refuse_without_logps(completions)
     sampled = time.monotonic()

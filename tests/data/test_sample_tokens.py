@@ -1,0 +1,50 @@
+"""Samples as token ids: what the model has to write bears loss, and of a text all that can be predicted."""
+
+import pytest
+
+from afterbase.core.sample import Sample
+from afterbase.core.tokens import training_rows
+from afterbase.data.sample_tokens import sample_rows, text_row
+from afterbase.model.folders import find
+
+ABOUT = {"domain": "toy", "kind": "own", "problem_id": None, "producer": {}}
+SAID = [("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")]
+TURNS = [{"role": role, "content": text} for role, text in SAID]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(find("tiny-v3"))
+
+
+def test_a_conversation_is_trained_by_its_template_and_its_marks(tokenizer):
+    sample = Sample(messages=TURNS, **ABOUT, extra={"untrained": [1]})
+    assert sample_rows(tokenizer, sample) == training_rows(tokenizer, TURNS, untrained=[1])
+
+
+def test_a_text_is_trained_but_for_its_first_token_and_ends(tokenizer):
+    (row,) = sample_rows(tokenizer, Sample(messages=[{"role": "text", "content": "Hello there"}], **ABOUT))
+    assert tokenizer.decode(row.ids) == "Hello there<|end|>"
+    assert row.trained == [False] + [True] * (len(row.ids) - 1)
+
+
+def test_a_text_in_a_chat_form_keeps_its_marks_and_is_ended_once(tokenizer):
+    text = "<|begin|><|user|>a<|assistant|>b<|end|>"
+    row = text_row(tokenizer, text)
+    assert tokenizer.decode(row.ids) == text
+    assert row.ids[0] == tokenizer.bos_token_id
+    assert row.ids.count(tokenizer.eos_token_id) == 1
+
+
+def test_a_tokenizer_that_puts_a_begin_mark_before_texts_puts_one(tokenizer):
+    class Beginning:
+        bos_token_id, eos_token_id = 0, 1
+
+        def __call__(self, text, verbose):
+            return {"input_ids": [0, *tokenizer(text)["input_ids"]]}
+
+    for text in ("Hello", "<|begin|>Hello"):
+        ids = text_row(Beginning(), text).ids
+        assert (ids[0], ids.count(0), ids[-1]) == (0, 1, 1)

@@ -116,6 +116,24 @@ def test_what_was_read_of_a_table_is_told(toy_folder, tmp_path, capsys):
     assert f"sums: all 80 rows of {table} can be read." in capsys.readouterr().out
 
 
+def test_problems_without_a_verifier_need_further_rules(toy_folder, tmp_path):
+    (tmp_path / "t.jsonl").write_text("".join(f'{{"prompt": "{n}?"}}\n' for n in range(400)))
+    source = f'[sources.own]\npath = "{tmp_path}/t.jsonl"\nverifier = "none"\ntrain = 4\ntest = 48\n'
+    text = (RECIPES / "rl.toml").read_text().replace('"tiny-v3"', json.dumps(str(toy_folder)))
+    text = text[: text.index("[domains]")] + source + text[text.index("[grpo]") :]
+    path = tmp_path / "bare.toml"
+    path.write_text(text)
+    with pytest.raises(UserError, match="rewarded by further rules") as caught:
+        plan_recipe.plan(path, tmp_path / "root")
+    assert caught.value.got == "verifier = none in own"
+    path.write_text(
+        text.replace("[grpo]", "[grpo.rewards.repetition]\nweight = 1.0\n[grpo]", 1).replace(
+            "length_weight = 0.1\n", ""
+        )
+    )
+    plan_recipe.plan(path, tmp_path / "root")
+
+
 def test_a_function_of_ones_own_that_cannot_be_loaded_is_refused(toy_folder, tmp_path):
     (tmp_path / "mine.py").write_text("import nowhere_at_all\ndef score(response): return 1.0\n")
     (tmp_path / "t.jsonl").write_text("".join(f'{{"prompt": "{n}?"}}\n' for n in range(400)))

@@ -17,6 +17,7 @@ from afterbase.data.review.review_stage import guideline_text
 from afterbase.model.folders import find
 from afterbase.recipe import Recipe, RlRecipe
 from afterbase.sandbox import URL, missing_isolation
+from afterbase.verify.check import NONE
 from afterbase.verify.own.own_function import OwnFunction
 from afterbase.verify.own.own_function import find as find_function
 from afterbase.verify.own.own_verdicts import refuse_unready
@@ -62,6 +63,8 @@ def check_without_model(recipe: Recipe | RlRecipe) -> list[str]:
             notes.append(_invitation(name, policy, recipe.name))
     with collect(found):
         _refuse_missing_isolation(recipe)
+    with collect(found):
+        _refuse_problems_without_reward(recipe)
     for function in _own_functions(recipe):
         with collect(found):
             refuse_unready(function)
@@ -77,6 +80,19 @@ def _invitation(name: str, policy: Review, run: str) -> str:
         f"People review {reviewed} of {drafts} {name} drafts, {policy.twice_of(reviewed)} of them twice, "
         f"with `afterbase review {run}`; the run waits for them."
     )
+
+
+def _refuse_problems_without_reward(recipe: Recipe | RlRecipe) -> None:
+    """A table without a verifier needs further rules; an expert, which is sampled by rejection, needs the verifier."""
+    bare = [name for name, source in recipe.sources.items() if source.verifier == NONE]
+    composed = recipe.grpo.rewards is not None and recipe.grpo.rewards.beside_verdict
+    if bare and (isinstance(recipe, Recipe) or not composed):
+        raise UserError(
+            "problems without a verifier are rewarded by further rules, in a recipe of RL alone",
+            got=f"verifier = none in {', '.join(bare)}",
+            remedy="name a verifier, such as FILE.py:FUNCTION"
+            + ("" if isinstance(recipe, Recipe) else ", or add [grpo.rewards.own.NAME]"),
+        )
 
 
 def _own_functions(recipe: Recipe | RlRecipe) -> list[OwnFunction]:

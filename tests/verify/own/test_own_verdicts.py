@@ -65,6 +65,17 @@ def test_each_fault_is_failed_with_its_reason(tmp_path, source, reason, detail):
     assert verdicts[0].verifier == "own.py:score"
 
 
+def test_a_function_that_always_hangs_is_not_waited_for_a_thousand_times(tmp_path):
+    calls = tmp_path / "calls"
+    source = (
+        f"def score(response):\n    open({str(calls)!r}, 'a').write('x')\n    while True: pass\nscore.deadline = 0.2"
+    )
+    verdicts = judged(tmp_path, source, *["x"] * 1000)
+    assert [v.reason for v in verdicts] == ["timeout"] * 1000
+    assert len(calls.read_text()) < 20 + len(os.sched_getaffinity(0))
+    assert "not called" in verdicts[-1].detail
+
+
 def test_one_bad_answer_leaves_the_others_their_values(tmp_path):
     source = "import os\ndef score(response):\n    if response == 'die': os._exit(1)\n    return response == 'yes'"
     verdicts = judged(tmp_path, source, *["yes", "die", "no"] * 4)

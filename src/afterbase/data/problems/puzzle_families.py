@@ -19,7 +19,7 @@ from afterbase.data.problems.test_share import for_tests
 from afterbase.verify.extract import Way
 from afterbase.verify.puzzle import VERIFIER
 
-VERSION = 3
+VERSION = 4
 _EXAMPLES = ("example_answer", "example_correct_answer", "possible_answer")  # of families whose answers are many
 _TRIES = 40  # draws per distinct problem before a family counts as exhausted
 
@@ -35,6 +35,8 @@ class Family(Config):
     """Stands after the question, in a line of its own."""
     answer_by: list[Way] = Field(default=["box"], min_length=1)
     """Where the answer is in a response, by the first way that finds one: `box`, `answer_is`, `last_number`."""
+    credit_cut_off: bool = False
+    """Whether the last number, or the whole, of a response that the budget cut off counts as its answer."""
     train: int = Field(default=250, ge=1)
     """Training problems."""
     test: int = Field(default=48, ge=1)
@@ -112,6 +114,7 @@ def _problem(name: str, config: Family, dataset: Any, entry: dict[str, Any]) -> 
         spec={
             "dataset": config.family,
             "answer_by": config.answer_by,
+            **({"credit_cut_off": True} if config.credit_cut_off else {}),
             "entry": json.loads(json.dumps(kept, default=str)),
         },
     )

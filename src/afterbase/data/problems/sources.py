@@ -24,7 +24,7 @@ from afterbase.data.problems.prompt_hash import prompt_hash
 from afterbase.data.problems.source_rows import Source, prompt_cell, row_problem
 from afterbase.data.problems.test_share import for_tests
 from afterbase.verify.check import audit
-from afterbase.verify.own.own_function import OWN
+from afterbase.verify.own.own_function import OWN, find, is_own
 from afterbase.verify.own.own_verdicts import refuse_unready
 
 VERSION = 5
@@ -49,9 +49,12 @@ class Dropped(NamedTuple):
 def make_source(store: Store, name: str, config: Source, *, seed: int) -> Artifact:
     """train.parquet, test.parquet and dropped.jsonl of one table, as domain `name`."""
 
+    # found in each process that may judge, also in one that was given the settings
+    own = find(config.verifier) if is_own(config.verifier) else None
+
     def make(work: Workspace) -> None:
-        if config.own is not None:
-            refuse_unready(config.own)
+        if own is not None:
+            refuse_unready(own)
         train, test, dropped = source_problems(name, config, seed)
         work.log(1, 1, train=len(train), test=len(test), dropped=len(dropped))
         write_problems(work.payload / "train.parquet", train)
@@ -62,7 +65,7 @@ def make_source(store: Store, name: str, config: Source, *, seed: int) -> Artifa
     settings = {
         **what(config),
         # where a function lies is no part of the key
-        "verifier": config.verifier if config.own is None else f"{OWN}: {config.own.key}",
+        "verifier": config.verifier if own is None else f"{OWN}: {own.key}",
         "domain": name,
         "seed": seed,
         "table": table_digest(config.path, split=config.split),

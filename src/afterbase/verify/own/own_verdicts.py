@@ -3,6 +3,9 @@
 A function that raises, is late, takes too much memory, ends its process, or returns what is no value has failed for
 that answer: it is `failed`, with the reason, and never a zero. A value above 0.5 counts as solved; it may be any finite
 number, and is the reward as it is.
+
+Where the first eight calls of a step are all late, the others are not called: a function that hangs would otherwise
+take its deadline for each of thousands of answers.
 """
 
 import atexit
@@ -20,6 +23,8 @@ from afterbase.sandbox import worker_count
 from afterbase.verify.answer_context import NO_CONTEXT, AnswerContext
 from afterbase.verify.own.own_function import OwnFunction
 from afterbase.verify.own.own_process import Asked, Outcome, OwnProcess
+
+_ALL_LATE = 8
 
 
 class OwnAnswer(NamedTuple):
@@ -105,7 +110,18 @@ class _Pool:
             together = first.told["batch"] or first.told["async"]
             if together or len(asked) == 1:
                 return dict(first.ask(asked))
-        return {number: found for one in self._threads.map(self._one, asked) for number, found in one.items()}
+        known: dict[int, Outcome] = {}
+
+        def one(each: Asked) -> None:
+            if len(known) >= _ALL_LATE and all(found.get("failed") == "timeout" for found in list(known.values())):
+                detail = f"not called: all {_ALL_LATE} calls before were late"
+                known[each[0]] = {"failed": "timeout", "detail": detail}
+                return
+            with self.worker() as process:
+                known.update(process.ask([each]))
+
+        list(self._threads.map(one, asked))
+        return {number: known[number] for number, _ in asked}
 
     def close(self) -> None:
         """End every worker that is idle, which all are when nothing is asked."""
@@ -114,10 +130,6 @@ class _Pool:
             process = self._idle.get()
             if process is not None:
                 process.close()
-
-    def _one(self, asked: Asked) -> dict[int, Outcome]:
-        with self.worker() as process:
-            return dict(process.ask([asked]))
 
     def _started(self) -> OwnProcess:
         if not self._function.unchanged():

@@ -3,6 +3,7 @@
 A Llama with random weights, another one as its reference; TRL reads padded rows, we read packed ones.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import torch
 from datasets import Dataset
 from transformers import LlamaConfig, LlamaForCausalLM
+from trl.experimental.cpo import CPOConfig, CPOTrainer
+from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.grpo_config import GRPOConfig
@@ -25,7 +28,7 @@ from afterbase.train.grpo.objective import Objective
 from afterbase.train.grpo.policy_gradient import Answer, accumulate
 from afterbase.train.optimizer import Optimisation
 from afterbase.train.preference import dpo, kto
-from afterbase.train.preference.preference_pairs import Pair, answer_logps, read_pairs
+from afterbase.train.preference.preference_pairs import Labelled, Pair, answer_logps, read_pairs
 
 RATE = Optimisation(learning_rate=1e-3, floor=1e-3)
 TOLERANCE: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-6}
@@ -93,10 +96,22 @@ def options(folder: Path) -> dict[str, Any]:
     }
 
 
-def test_dpo_is_trls(policies, preference_inputs, tmp_path):
+LOSSES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "sigmoid": ({"loss": "sigmoid"}, {"loss_type": ["sigmoid"]}),
+    "ipo": ({"loss": "ipo"}, {"loss_type": ["ipo"]}),
+    "sigmoid and the chosen answers' likelihood": (
+        {"loss": "sigmoid", "sft_weight": 0.7},
+        {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.7]},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_dpo_is_trls(policies, preference_inputs, tmp_path, case):
     policy, reference = policies
-    pairs = read_pairs(policy, preference_inputs(5)[1]).kept
-    config = dpo.Dpo(epochs=1, pairs_per_step=5, beta=0.3, held_out=0.5, row_tokens=100, optimisation=RATE)
+    pairs = uneven(read_pairs(policy, preference_inputs(5)[1]).kept)
+    ours, trls = LOSSES[case]
+    config = dpo.Dpo(pairs_per_step=5, beta=0.3, row_tokens=100, optimisation=RATE, **ours)
     loss = dpo.accumulate(policy, pairs, reference_logps(reference, pairs), config)["loss"]
 
     model = theirs(policy)
@@ -104,7 +119,7 @@ def test_dpo_is_trls(policies, preference_inputs, tmp_path):
     trainer = DPOTrainer(
         model=model,
         ref_model=theirs(reference),
-        args=DPOConfig(**options(tmp_path / "trl")),
+        args=DPOConfig(**options(tmp_path / "trl"), **trls),
         train_dataset=Dataset.from_list(rows),
         processing_class=policy.tokenizer,
     )
@@ -117,16 +132,78 @@ def test_dpo_is_trls(policies, preference_inputs, tmp_path):
     assert_same_gradients(policy.model, model)
 
 
+def uneven(pairs: list[Pair]) -> list[Pair]:
+    """The same pairs, every second chosen answer without its last token: lengths differ where losses divide by them."""
+    return [replace(p, chosen=Tokenized(p.chosen.ids[:-1], p.chosen.trained[:-1])) if p.row % 2 else p for p in pairs]
+
+
+WITHOUT_REFERENCE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "cpo": ({"loss": "cpo"}, {"loss_type": "sigmoid", "cpo_alpha": 1.0}),
+    "cpo, smoothed": (
+        {"loss": "cpo", "label_smoothing": 0.2, "sft_weight": 0.5},
+        {"loss_type": "sigmoid", "cpo_alpha": 0.5, "label_smoothing": 0.2},
+    ),
+    "simpo": ({"loss": "simpo", "gamma": 0.4}, {"loss_type": "simpo", "cpo_alpha": 0.0, "simpo_gamma": 0.4}),
+    "cpo-simpo": (
+        {"loss": "simpo", "gamma": 0.4, "sft_weight": 0.5},
+        {"loss_type": "simpo", "cpo_alpha": 0.5, "simpo_gamma": 0.4},
+    ),
+    "orpo": ({"loss": "orpo"}, {}),
+}
+
+
+@pytest.mark.parametrize("case", WITHOUT_REFERENCE)
+def test_losses_without_a_reference_are_trls(policies, preference_inputs, tmp_path, case):
+    policy, _ = policies
+    pairs = uneven(read_pairs(policy, preference_inputs(5)[1]).kept)
+    ours, trls = WITHOUT_REFERENCE[case]
+    config = dpo.Dpo(pairs_per_step=5, beta=0.3, row_tokens=100, optimisation=RATE, **ours)
+    loss = dpo.accumulate(policy, pairs, None, config)["loss"]
+
+    trainer_of, config_of = (CPOTrainer, CPOConfig) if trls else (ORPOTrainer, ORPOConfig)
+    model = theirs(policy)
+    trainer = trainer_of(
+        model=model,
+        args=config_of(**options(tmp_path / "trl"), **trls),
+        train_dataset=Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]),
+        processing_class=policy.tokenizer,
+    )
+    batch: dict[str, torch.Tensor] = {}
+    for side in ("chosen", "rejected"):
+        ids, attention, completion = padded([getattr(p, side) for p in pairs], policy.tokenizer.pad_token_id)
+        labels = ids.masked_fill(completion == 0, -100)
+        batch |= {f"{side}_input_ids": ids, f"{side}_attention_mask": attention, f"{side}_labels": labels}
+    their_loss, _ = trainer.get_batch_loss_metrics(trainer.model, batch)
+    their_loss.backward()
+    assert loss == pytest.approx(their_loss.item(), rel=1e-4)
+    assert_same_gradients(policy.model, model)
+
+
+def labelled(pairs: list[Pair]) -> list[Labelled]:
+    """Single answers, more bad ones than good ones."""
+    both = [
+        Labelled(2 * p.row + i, p.prompt, answer, not i, (p.others[i],))
+        for p in pairs
+        for i, answer in enumerate(p.answers)
+    ]
+    return [answer for answer in both if answer.row not in (0, 4)]
+
+
+@pytest.mark.parametrize("unpaired", [False, True], ids=["pairs", "labelled answers"])
 @pytest.mark.parametrize("swapped", [False, True], ids=["policy", "reference"])
-def test_kto_is_trls(policies, preference_inputs, tmp_path, swapped: bool):
+def test_kto_is_trls(policies, preference_inputs, tmp_path, swapped: bool, unpaired: bool):
     """Either way round: the reference point is above zero in one, cut off at zero in the other."""
     policy, reference = reversed(policies) if swapped else policies
     pairs = read_pairs(policy, preference_inputs(5)[1]).kept
+    examples = labelled(pairs) if unpaired else pairs
     config = kto.Kto(
-        epochs=1, pairs_per_step=5, beta=0.3, held_out=0.5, row_tokens=100, optimisation=RATE,
-        desirable_weight=1.5, undesirable_weight=0.5,
-    )  # fmt: skip
-    loss = kto.accumulate(policy, pairs, reference_logps(reference, pairs), config)["loss"]
+        pairs_per_step=5, beta=0.3, row_tokens=100, optimisation=RATE, desirable_weight=1.5, undesirable_weight=0.5
+    )
+    known = reference_logps(reference, pairs)
+    if unpaired:
+        known = torch.stack([known[e.row // 2, [e.row % 2, 3, 2 + e.row % 2, 3]] for e in examples])
+        examples = [replace(e, row=i) for i, e in enumerate(examples)]
+    loss = kto.accumulate(policy, examples, known, config)["loss"]
 
     model = theirs(policy)
     rows = [{"prompt": "a", "completion": "b", "label": True}, {"prompt": "c", "completion": "d", "label": False}]
@@ -139,12 +216,12 @@ def test_kto_is_trls(policies, preference_inputs, tmp_path, swapped: bool):
         processing_class=policy.tokenizer,
     )
     pad = policy.tokenizer.pad_token_id
-    ids, attention, completion = padded([a for p in pairs for a in p.answers], pad)
-    other_ids, other_attention, other_completion = padded([a for p in pairs for a in p.others], pad)
+    ids, attention, completion = padded([a for e in examples for a in e.answers], pad)
+    other_ids, other_attention, other_completion = padded([a for e in examples for a in e.others], pad)
     batch = {
         "input_ids": ids, "attention_mask": attention, "completion_mask": completion,
         "KL_input_ids": other_ids, "KL_attention_mask": other_attention, "KL_completion_mask": other_completion,
-        "label": torch.tensor([True, False] * len(pairs)),
+        "label": torch.tensor([good for e in examples for good in e.desirable]),
     }  # fmt: skip
     their_loss = trainer._compute_loss(trainer.model, batch, False)
     their_loss.backward()

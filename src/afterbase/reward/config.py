@@ -1,5 +1,6 @@
 """The settings of a judge, and what a reward model's folder has."""
 
+import json
 from pathlib import Path
 
 from pydantic import Field
@@ -41,11 +42,18 @@ class JudgeConfig(Config):
         return read_principles(Path(self.principles) if self.principles is not None else PRINCIPLES)
 
 
+def is_sequence_classifier(folder: Path) -> bool:
+    """Whether a folder's config says that transformers' model of it gives scores and no text."""
+    path = folder / "config.json"
+    names = (json.loads(path.read_text()).get("architectures") or []) if path.is_file() else []
+    return any(name.endswith("ForSequenceClassification") for name in names)
+
+
 def refuse_no_reward_model(folder: Path) -> None:
-    """UserError for a folder that `save_reward_model` did not write."""
-    if not (folder / HEAD).is_file():
+    """UserError for a folder that is neither what `save_reward_model` writes nor another sequence classifier."""
+    if not (folder / HEAD).is_file() and not is_sequence_classifier(folder):
         raise UserError(
             "a reward model is a model folder with a head of scores",
-            got=f"{folder}, where there is no {HEAD}",
-            remedy="use the folder of a reward model that afterbase trained",
+            got=f"{folder}, which is no sequence classifier and has no {HEAD}",
+            remedy="use the folder of a reward model that afterbase trained, or of a sequence classifier of one label",
         )

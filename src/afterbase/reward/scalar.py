@@ -17,7 +17,8 @@ from afterbase.model.attention import Segments
 from afterbase.model.families import rope_turn
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import whole_state
-from afterbase.reward.config import HEAD, refuse_no_reward_model
+from afterbase.reward.config import HEAD, is_sequence_classifier, refuse_no_reward_model
+from afterbase.reward.sequence_classifier import load_sequence_classifier, save_sequence_classifier, sequence_classifier
 
 VERIFIER, NOT_RENDERED = "reward_model", "not_rendered"
 
@@ -90,17 +91,26 @@ def new_reward_model(lm: LanguageModel) -> RewardModel:
 
 
 def save_reward_model(rm: RewardModel, folder: Path, *, state: Mapping[str, Tensor] | None = None) -> None:
-    """A Hugging Face folder of the trunk, and the head beside it; `state` and ranks as in `load.save`."""
+    """A folder that `AutoModelForSequenceClassification` loads; `state` and ranks as in `load.save`.
+
+    Where transformers has no such class for the family, it is the folder of a language model, and the head beside it.
+    """
     state = whole_state(rm.modules()) if state is None else state
     if ranks.rank() != 0:
+        return
+    classifier = sequence_classifier(rm.lm)
+    if classifier is not None:
+        save_sequence_classifier(rm.lm, classifier, folder, state)
         return
     save(rm.lm, folder, state=state)
     save_file({"weight": state["head.weight"]}, folder / HEAD)
 
 
 def load_reward_model(folder: Path) -> RewardModel:
-    """What `save_reward_model` wrote; UserError for another model."""
+    """What `save_reward_model` wrote, or any sequence classifier with one label; UserError for another model."""
     refuse_no_reward_model(folder)
+    if is_sequence_classifier(folder):
+        return RewardModel(*load_sequence_classifier(folder))
     rm = new_reward_model(load(folder))
     rm.head.load_state_dict(load_file(folder / HEAD))
     return rm

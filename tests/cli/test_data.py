@@ -92,3 +92,32 @@ def test_a_files_name_is_shown_as_it_is_written(files, monkeypatch, capsys):
     evil = f"{NAME}.jsonl".replace("/", "")
     assert call(monkeypatch, "export", "in.jsonl", evil, "--to", "chat") == 0
     assert capsys.readouterr().out == f"{SHOWN.replace('/', '')}.jsonl: 3 rows\n"
+
+
+def test_a_preview_is_json_for_programs_and_text_for_people(tmp_path, monkeypatch, capsys):
+    rows = [{"messages": conversation("1 + 1?", "2")}, {"messages": conversation("1 + 1?", "2")[:1]}]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file = str(tmp_path / "r.jsonl")
+    assert call(monkeypatch, "preview", file, "--model", "tiny-v3", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["form", "rows", "dropped", "examples"]
+    assert (found["form"], found["rows"], len(found["dropped"]), len(found["examples"])) == ("chat", 2, 1, 1)
+    assert call(monkeypatch, "preview", file, "--model", "tiny-v3") == 0
+    assert "⟦2<|end|>⟧" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--trained", "first"], "`trained` must be"),
+        (["--form", "sheet"], "`form` must be"),
+        (["--template-args", "[1]"], "is a JSON object"),
+        (["--template-args", "{x"], "is a JSON object"),
+        (["--form", "text"], "rows of the form"),
+        (["--model", "nowhere"], "a model is"),
+    ],
+)
+def test_what_is_wrong_with_a_preview_is_told(tmp_path, monkeypatch, capsys, arguments, why):
+    (tmp_path / "r.jsonl").write_text(json.dumps({"messages": conversation("1 + 1?", "2")}))
+    assert call(monkeypatch, "preview", tmp_path / "r.jsonl", "--model", "tiny-v3", *arguments) == 2
+    assert why in capsys.readouterr().err

@@ -100,10 +100,10 @@ def preview(
     """Show what training would see of your rows: their form, what is left out and why, and the loss mask."""
     import json
 
-    from afterbase.cli.preview import show
     from afterbase.core.config import config_of
     from afterbase.data.own.own_rows import OwnRows
     from afterbase.data.own.preview_rows import preview as preview_of
+    from afterbase.data.own.preview_text import show
     from afterbase.model.folders import find
 
     settings = {"files": sources, "form": form, "trained": trained}

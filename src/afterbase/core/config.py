@@ -16,6 +16,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from typing_extensions import TypeIs
 
@@ -51,8 +52,13 @@ def what(config: Config) -> dict[str, Any]:
     return {
         name_in_key(owners, name): _plain(getattr(config, name))
         for name, field in type(config).model_fields.items()
-        if _HOW not in field.metadata
+        if not is_how(field)
     }
+
+
+def is_how(field: FieldInfo) -> bool:
+    """Whether a field is declared `How[...]`."""
+    return _HOW in field.metadata
 
 
 def _owners(model: type[Config]) -> list[str]:

@@ -1,5 +1,6 @@
 """Parameters are counted from the heads of files: all tensors that are saved, and no others."""
 
+import json
 import math
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from afterbase.core.temporary_folders import scratch_folder
-from afterbase.model.size import parameter_count
+from afterbase.model.size import active_parameter_count, parameter_count
 
 SHAPES = st.lists(st.integers(1, 5), max_size=3)
 
@@ -26,3 +27,13 @@ def test_all_tensors_of_all_shards_are_counted(files: list[list[list[int]]]):
 def test_pickled_weights_are_counted_by_their_size(tmp_path: Path):
     (tmp_path / "pytorch_model.bin").write_bytes(bytes(2000))
     assert parameter_count(tmp_path) == 1000
+
+
+def test_of_routed_experts_those_of_one_token_are_active(tmp_path: Path):
+    tensors = {f"layers.1.mlp.experts.{n}.up_proj.weight": torch.zeros(3, 4) for n in range(8)}
+    tensors |= {"layers.1.mlp.shared_experts.up_proj.weight": torch.zeros(3, 4), "embed.weight": torch.zeros(5)}
+    save_file(tensors, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps({"n_routed_experts": 8, "num_experts_per_tok": 2}))
+    assert active_parameter_count(tmp_path) == 2 * 12 + 12 + 5
+    (tmp_path / "config.json").write_text("{}")  # no experts that tokens are routed to
+    assert active_parameter_count(tmp_path) == parameter_count(tmp_path)

@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from afterbase.core.store import Artifact, Cost, StageRecord
-from afterbase.report.plan import MeasuredCosts, plan_table
+from afterbase.core.store import Artifact, Cost, StageRecord, Store
+from afterbase.report.machine_rate import Rates
+from afterbase.report.plan import StageSeconds, plan_table, total
+
+RATES = Rates(trained=5000, generated=6000, source="as a test says")
 
 
 def _record(name: str, *inputs: StageRecord, stage: str = "sft", cached: bool = False, **cost: int) -> StageRecord:
@@ -16,16 +19,22 @@ def _record(name: str, *inputs: StageRecord, stage: str = "sft", cached: bool = 
     return StageRecord(name, stage, artifact, cached, 0.0, tuple(r.artifact for r in inputs), Cost(**cost))
 
 
-def _finished(store: Path, *, stage: str, seconds: float, **cost: int) -> None:
+def _finished(store: Path, *, stage: str, seconds: float, made_from: str = "", **cost: int) -> str:
     folder = store / f"{len(list(store.iterdir())):064}"
     folder.mkdir()
-    manifest = {"stage": stage, "seconds": seconds, "cost": vars(Cost(**cost))}
+    inputs = {"model": {"key": made_from}} if made_from else {}
+    manifest = {"key": folder.name, "stage": stage, "inputs": inputs, "seconds": seconds, "cost": vars(Cost(**cost))}
     (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder.name
+
+
+def _seconds(store: Path, *records: StageRecord) -> StageSeconds:
+    return StageSeconds(Store(store, plan_only=True, stages=list(records)), RATES)
 
 
 def _lines(records: list[StageRecord], store: Path, *, width: int = 80) -> list[str]:
     out = StringIO()
-    Console(file=out, width=width).print(plan_table(records, MeasuredCosts(store)))
+    Console(file=out, width=width).print(plan_table(records, _seconds(store, *records)))
     return [line.strip() for line in out.getvalue().splitlines()[1:]]
 
 
@@ -39,8 +48,8 @@ def test_one_line_a_stage_with_its_inputs_by_number(tmp_path):
         for line in (
             "1                       cached  base model",
             "2                          0.0  SFT set [seed 0]",
-            "3     1.5M                 5.0  SFT <- 1, 2",
-            "4     6.0k       655k      1.8  GRPO <- 3",
+            "3     1.5M                ~5.0  SFT <- 1, 2",
+            "4     6.0k       655k     ~1.8  GRPO <- 3",
         )
     ]
 
@@ -48,17 +57,17 @@ def test_one_line_a_stage_with_its_inputs_by_number(tmp_path):
 def test_requests_to_endpoints_have_a_column_where_there_are_some(tmp_path):
     drafts = _record("drafts", stage="draft", requests=3_000, answer_tokens=600_000)
     assert _lines([drafts, _record("SFT", drafts, trained=300_000)], tmp_path) == [
-        "1                          3.0k     10.0  drafts",
-        "2     300k                           1.0  SFT <- 1",
+        "1                          3.0k    ~10.0  drafts",
+        "2     300k                          ~1.0  SFT <- 1",
     ]
 
 
 def test_drafts_that_cost_nothing_say_nothing_of_those_that_are_asked_for(tmp_path):
     _finished(tmp_path, stage="draft", seconds=1.0)
     _finished(tmp_path, stage="draft", seconds=4_000.0, answer_tokens=1_000_000)
-    costs = MeasuredCosts(tmp_path)
-    assert costs.seconds(_record("asked", stage="draft", answer_tokens=500_000)) == pytest.approx(2_000.0)
-    assert costs.seconds(_record("by rule", stage="draft")) == pytest.approx(1.0)
+    seconds = _seconds(tmp_path)
+    assert seconds.of(_record("asked", stage="draft", answer_tokens=500_000))[0] == pytest.approx(2_000.0)
+    assert seconds.of(_record("by rule", stage="draft"))[0] == pytest.approx(1.0)
 
 
 def test_lines_of_a_recipe_fit_a_pipe(tmp_path):
@@ -68,7 +77,7 @@ def test_lines_of_a_recipe_fit_a_pipe(tmp_path):
 
 def test_stage_that_two_seeds_share_is_made_once(tmp_path):
     records = [_record("drafts", trained=300_000), _record("drafts", trained=300_000)]
-    assert [line.split()[2] for line in _lines(records, tmp_path)] == ["1.0", "as"]
+    assert [line.split()[2] for line in _lines(records, tmp_path)] == ["~1.0", "as"]
 
 
 @pytest.mark.parametrize(
@@ -81,20 +90,48 @@ def test_numbers_are_short(tmp_path, count, shown):
 
 def test_minutes_follow_what_stages_of_the_kind_took_here(tmp_path):
     planned = _record("SFT", trained=1_000_000)
-    assert MeasuredCosts(tmp_path).seconds(planned) == pytest.approx(200)
+    assert _seconds(tmp_path).of(planned)[0] == pytest.approx(200)
     _finished(tmp_path, stage="sft", seconds=100, trained=1_000_000)
     _finished(tmp_path, stage="sft", seconds=200, trained=2_000_000)
     _finished(tmp_path, stage="grpo", seconds=9_999, trained=1_000_000)
-    assert MeasuredCosts(tmp_path).seconds(planned) == pytest.approx(100)
+    assert _seconds(tmp_path).of(planned)[0] == pytest.approx(100)
 
 
 def test_much_smaller_stage_says_nothing_of_a_rate(tmp_path):
     _finished(tmp_path, stage="sft", seconds=60, trained=1_000)  # nearly all of it the time to start
-    assert MeasuredCosts(tmp_path).seconds(_record("SFT", trained=1_000_000)) == pytest.approx(200)
+    assert _seconds(tmp_path).of(_record("SFT", trained=1_000_000))[0] == pytest.approx(200)
 
 
 def test_stage_without_a_cost_takes_what_others_of_its_kind_took(tmp_path):
-    assert MeasuredCosts(tmp_path).seconds(_record("problems", stage="problems")) == 0
+    assert _seconds(tmp_path).of(_record("problems", stage="problems"))[0] == 0
     _finished(tmp_path, stage="problems", seconds=2)
     _finished(tmp_path, stage="problems", seconds=4)
-    assert MeasuredCosts(tmp_path).seconds(_record("problems", stage="problems")) == pytest.approx(3)
+    assert _seconds(tmp_path).of(_record("problems", stage="problems"))[0] == pytest.approx(3)
+
+
+def test_what_is_measured_and_what_is_estimated_is_told_apart(tmp_path):
+    _finished(tmp_path, stage="sft", seconds=120, trained=1_000_000)
+    records = [_record("SFT", trained=1_000_000), _record("GRPO", stage="grpo", generated=3_600_000)]
+    assert [line.split()[2] for line in _lines(records, tmp_path)] == ["2.0", "~10.0"]
+    store = Store(tmp_path, plan_only=True, stages=records)
+    assert total(store, StageSeconds(store, RATES), RATES) == [
+        "2 stages, 0 cached; about 12 minutes to run.",
+        "Minutes without ~ are measured on this machine: by earlier stages of this store.",
+        "Minutes with ~ are estimated: as a test says.",
+    ]
+
+
+def test_a_stage_of_another_model_says_nothing_of_this_one(tmp_path):
+    one, other = (_finished(tmp_path, stage="base", seconds=1) for _ in range(2))
+    _finished(tmp_path, stage="sft", seconds=1000, made_from=one, trained=1_000_000)
+    bases = {key: StageRecord("base model", "base", Artifact(key, "", "", Path(), {}), True, 1.0, (), Cost())
+             for key in (one, other)}  # fmt: skip
+    for key, expected in ((one, (1000.0, True)), (other, (200.0, False))):
+        sft = _record("SFT", bases[key], trained=1_000_000)
+        assert _seconds(tmp_path, bases[key], sft).of(sft) == pytest.approx(expected)
+
+
+def test_stages_that_two_seeds_share_are_counted_once(tmp_path):
+    records = [_record("SFT", trained=3_000_000), _record("SFT", trained=3_000_000)]
+    store = Store(tmp_path, plan_only=True, stages=records)
+    assert total(store, StageSeconds(store, RATES), RATES)[0] == "2 stages, 0 cached; about 10 minutes to run."

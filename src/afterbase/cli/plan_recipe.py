@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from rich.console import Console
 
 from afterbase.cli.preflight import preflight
@@ -9,8 +10,12 @@ from afterbase.cli.run_recipe import outcomes_of
 from afterbase.core.sanitize import sanitized
 from afterbase.core.store import Store
 from afterbase.data.generate.teacher import Teacher
-from afterbase.recipe import BaseRecipe, Job, Recipe, load_recipe
-from afterbase.report.plan import MeasuredCosts, plan_table
+from afterbase.model.folders import find
+from afterbase.model.size import active_parameter_count
+from afterbase.recipe import AnyRecipe, BaseRecipe, Job, Recipe, load_recipe
+from afterbase.report.machine_rate import SMALL, Rates, estimated_rates
+from afterbase.report.made_anew import made_anew
+from afterbase.report.plan import StageSeconds, plan_table, total
 from afterbase.run import run_base
 
 
@@ -25,29 +30,33 @@ def plan(path: Path, root: Path) -> None:
         print(*map(sanitized, notes), sep="\n", end="\n" if notes else "")
         outcomes_of(store, recipe)
     print(f"plan of {recipe.name}")
-    costs = MeasuredCosts(store.root)
-    Console().print(plan_table(store.stages, costs))
-    to_run = {r.artifact.key: costs.seconds(r) for r in store.stages if not r.cached}  # two seeds share some stages
-    cached = sum(r.cached for r in store.stages)
-    shared = (
-        ""
-        if isinstance(recipe, BaseRecipe | Job) or recipe.processes == 1
-        else f", shared by up to {recipe.processes} processes"
-    )
-    minutes = sum(to_run.values()) / 60
-    print(f"{len(store.stages)} stages, {cached} cached; about {minutes:.0f} minutes to run{shared}.")
+    rates = _rates(recipe)
+    seconds = StageSeconds(store, rates)
+    Console().print(plan_table(store.stages, seconds))
+    shared = not isinstance(recipe, BaseRecipe) and recipe.processes > 1
+    print(*total(store, seconds, rates, processes=recipe.processes if shared else 1), sep="\n")
     print("Tokens trained are estimates, tokens generated are upper bounds.")
     if isinstance(recipe, Recipe) and recipe.teacher is not None and recipe.teacher.endpoint is not None:
-        print(*_teacher_plan(store, recipe.teacher, costs), sep="\n")
+        print(*_teacher_plan(store, recipe.teacher, seconds), sep="\n")
+    for sentence in made_anew(store, store.stages):
+        print(sanitized(sentence))
 
 
-def _teacher_plan(store: Store, teacher: Teacher, costs: MeasuredCosts) -> list[str]:
+def _rates(recipe: AnyRecipe) -> Rates:
+    """Those of the recipe's model on this machine; of a base that is not there yet, the ones of a small model."""
+    if isinstance(recipe, BaseRecipe):
+        return SMALL
+    device = "cuda" if recipe.device != "cpu" and torch.cuda.is_available() else "cpu"
+    return estimated_rates(active_parameter_count(find(recipe.base)), device=device, threads=recipe.threads)
+
+
+def _teacher_plan(store: Store, teacher: Teacher, seconds: StageSeconds) -> list[str]:
     """What the teacher's endpoint is still to be asked, and what that costs."""
     asked = {r.artifact.key: r for r in store.stages if r.cost.requests and not r.cached}.values()
     requests, prompts, answers = (
         sum(getattr(r.cost, part) for r in asked) for part in ("requests", "prompt_tokens", "answer_tokens")
     )
-    hours = sum(costs.seconds(r) for r in asked) / 3600
+    hours = sum(seconds.of(r)[0] for r in asked) / 3600
     lines = [
         f"The teacher gets {requests:,} requests: about {prompts:,} tokens of prompts, at most {answers:,} of answers, "
         f"about {hours:.1f} hours."

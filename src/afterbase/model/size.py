@@ -5,6 +5,7 @@ import math
 import struct
 from pathlib import Path
 
+_EXPERTS = ("n_routed_experts", "num_local_experts", "num_experts")  # their number, as families call it
 _BYTES = 2  # of a weight, where only the size of a file is known: most are saved in 16 bits
 
 
@@ -19,13 +20,23 @@ def parameter_count(folder: Path) -> int:
     """
     files = sorted(folder.glob("*.safetensors"))
     if files:
-        return sum(_numbers(file) for file in files)
+        return sum(size for file in files for size in _tensors(file).values())
     return sum(file.stat().st_size for file in folder.glob("*.bin")) // _BYTES
 
 
-def _numbers(file: Path) -> int:
-    """By the format of safetensors: eight bytes of length, then JSON with the shape of each tensor."""
+def active_parameter_count(folder: Path) -> int:
+    """Parameters that a token goes through: of the experts that tokens are routed to, those of one token."""
+    config = json.loads((folder / "config.json").read_text())
+    config = {**config, **config.get("text_config", {})}
+    experts = next((config[name] for name in _EXPERTS if config.get(name)), 1)
+    sizes = [item for file in folder.glob("*.safetensors") for item in _tensors(file).items()]
+    routed = sum(size for name, size in sizes if ".experts." in name)
+    return parameter_count(folder) - routed + routed * min(experts, config.get("num_experts_per_tok") or 1) // experts
+
+
+def _tensors(file: Path) -> dict[str, int]:
+    """Numbers in each tensor, by the format of safetensors: eight bytes of length, then JSON with their shapes."""
     with file.open("rb") as opened:
         (length,) = struct.unpack("<Q", opened.read(8))
         head = json.loads(opened.read(length))
-    return sum(math.prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__")
+    return {name: math.prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__"}

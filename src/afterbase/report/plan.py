@@ -1,46 +1,70 @@
 """A run before it happens: its stages, what is cached, and what the others will take."""
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.table import Table
 
 from afterbase.core.sanitize import cell
-from afterbase.core.store import Cost, StageRecord
+from afterbase.core.store import Cost, StageRecord, Store
+from afterbase.report.machine_rate import Rates
 
-# Seconds a token on two cores, where no earlier run in the store has measured them.
-_TRAINED, _GENERATED, _VERIFIED, _ANSWERED = 1 / 5000, 1 / 6000, 0.002, 1 / 1000
+_VERIFIED, _ANSWERED = 0.002, 1 / 1000  # seconds an answer that is verified, and a token that an endpoint writes
 _COMPARABLE = 0.1  # share of a stage's cost that a measured one must have had
 
 
-class MeasuredCosts:
-    """Seconds that stages take, from assumed rates corrected by what stages of the same kind took in this store."""
+class StageSeconds:
+    """Seconds that stages take: as others of their kind took in this store with the same model, else as estimated."""
 
-    def __init__(self, store: Path) -> None:
-        self._measured: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        for path in store.glob("*/manifest.json"):
-            manifest = json.loads(path.read_text())
-            self._measured[manifest["stage"]].append((manifest["seconds"], _assumed(Cost(**manifest["cost"]))))
+    def __init__(self, store: Store, rates: Rates) -> None:
+        self._rates = rates
+        manifests = {manifest["key"]: manifest for manifest in store.manifests()}
+        self._made_from = {key: [a["key"] for a in m["inputs"].values()] for key, m in manifests.items()}
+        self._made_from |= {r.artifact.key: [a.key for a in r.inputs] for r in store.stages}
+        self._bases = {key for key, manifest in manifests.items() if manifest["stage"] == "base"}
+        self._bases |= {r.artifact.key for r in store.stages if r.stage == "base"}
+        self._measured: dict[tuple[str, str | None], list[tuple[float, float]]] = defaultdict(list)
+        for key, manifest in manifests.items():
+            took = manifest["seconds"], self._estimated(Cost(**manifest["cost"]))
+            self._measured[manifest["stage"], self._base(key)].append(took)
 
-    def seconds(self, record: StageRecord) -> float:
-        """What a stage will take; one without a cost takes as long as others of its kind did."""
-        assumed = _assumed(record.cost)
+    def of(self, record: StageRecord) -> tuple[float, bool]:
+        """What a stage will take, and whether that is measured.
+
+        One without a cost takes as long as others of its kind did, and counts as measured: there is nothing to
+        estimate.
+        """
+        estimated = self._estimated(record.cost)
         # A much smaller stage took the time that any stage takes to start, which says nothing of a rate.
         # Nor does one that has a cost of a kind that has none: drafts are asked for, or written by rule.
         pairs = [
             pair
-            for pair in self._measured[record.stage]
-            if pair[1] >= _COMPARABLE * assumed and bool(pair[1]) == bool(assumed)
+            for pair in self._measured[record.stage, self._base(record.artifact.key)]
+            if pair[1] >= _COMPARABLE * estimated and bool(pair[1]) == bool(estimated)
         ]
         if not pairs:
-            return assumed
+            return estimated, not estimated
         took, expected = (sum(column) for column in zip(*pairs, strict=True))
-        return assumed * took / expected if assumed else took / len(pairs)
+        return (estimated * took / expected if estimated else took / len(pairs)), True
+
+    def _estimated(self, cost: Cost) -> float:
+        local = cost.trained / self._rates.trained + cost.generated / self._rates.generated
+        return local + cost.verified * _VERIFIED + cost.answer_tokens * _ANSWERED
+
+    def _base(self, key: str) -> str | None:
+        """The model that an artifact comes from, as the key of its copy."""
+        seen, pending = set(), [key]
+        while pending:
+            key = pending.pop()
+            if key in self._bases:
+                return key
+            if key not in seen:
+                seen.add(key)
+                pending += self._made_from.get(key, [])
+        return None
 
 
-def plan_table(records: Sequence[StageRecord], costs: MeasuredCosts) -> Table:
+def plan_table(records: Sequence[StageRecord], seconds: StageSeconds) -> Table:
     """One line a stage; inputs, and the first of several stages that make one artifact, are named by their line."""
     table = Table(box=None, pad_edge=False)
     asked = any(record.cost.requests for record in records)
@@ -50,22 +74,37 @@ def plan_table(records: Sequence[StageRecord], costs: MeasuredCosts) -> Table:
     lines: dict[str, int] = {}
     for number, record in enumerate(records, start=1):
         first = lines.setdefault(record.artifact.key, number)
-        minutes = f"as {first}" if first != number else f"{costs.seconds(record) / 60:.1f}"
         sources = ", ".join(str(n) for n in dict.fromkeys(lines[a.key] for a in record.inputs))
         table.add_row(
             str(number),
             _short(record.cost.trained),
             _short(record.cost.generated),
             *([_short(record.cost.requests)] if asked else []),
-            "cached" if record.cached else minutes,
+            "cached" if record.cached else f"as {first}" if first != number else _minutes(*seconds.of(record)),
             cell(f"{record.name} <- {sources}" if sources else record.name),  # a name is no markup: `GRPO [seed 1]`
         )
     return table
 
 
-def _assumed(cost: Cost) -> float:
-    local = cost.trained * _TRAINED + cost.generated * _GENERATED + cost.verified * _VERIFIED
-    return local + cost.answer_tokens * _ANSWERED
+def total(store: Store, seconds: StageSeconds, rates: Rates, *, processes: int = 1) -> list[str]:
+    """What all stages that are not cached take together, and where that is known from."""
+    to_run: dict[str, tuple[float, bool]] = {}  # two seeds share some stages
+    for record in store.stages:
+        if not record.cached:
+            to_run[record.artifact.key] = seconds.of(record)
+    cached = sum(record.cached for record in store.stages)
+    minutes = sum(took for took, _ in to_run.values()) / 60
+    shared = f", shared by up to {processes} processes" if processes > 1 else ""
+    lines = [f"{len(store.stages)} stages, {cached} cached; about {minutes:.0f} minutes to run{shared}."]
+    if any(measured and took for took, measured in to_run.values()):
+        lines.append("Minutes without ~ are measured on this machine: by earlier stages of this store.")
+    if not all(measured for _, measured in to_run.values()):
+        lines.append(f"Minutes with ~ are estimated: {rates.source}.")
+    return lines
+
+
+def _minutes(seconds: float, measured: bool) -> str:
+    return f"{'' if measured else '~'}{seconds / 60:.1f}"
 
 
 def _short(count: int) -> str:

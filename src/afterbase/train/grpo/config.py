@@ -25,11 +25,13 @@ class Grpo(EvaluatedTraining):
     top_p: float = Field(default=1.0, gt=0, le=1)
     """Below 1 only with `objective.keep_sampling_mask`: the ratio would be of two different policies."""
     max_new_tokens: int = Field(default=256, ge=1)
+    """Tokens of an answer at most."""
     length_weight: float = Field(default=0.0, ge=0, lt=1)
     """Share of a right answer's reward that using the whole budget costs."""
     rewards: Rewards | None = None
     """Rules beside the verdict, with weights and gates; none: the verdict alone (and `length_weight`)."""
     objective: Objective = Objective()
+    """What is optimised; a preset, with switches beside it."""
     minibatches: int = Field(default=1, ge=1)
     """A rollout's groups are shared out over so many updates."""
     epochs: int = Field(default=1, ge=1)
@@ -37,6 +39,7 @@ class Grpo(EvaluatedTraining):
     reference_every: int | None = Field(default=None, ge=1)
     """Every so many rollouts the reference becomes the present policy; without it stays the stage's first model."""
     engine: Literal["local", "vllm"] = "local"
+    """What samples: this process, or a vLLM server."""
     engine_url: How[str] = "http://127.0.0.1:8100"
     """Of the vLLM server, see `afterbase serve-rollouts`; its token is in the environment: AFTERBASE_ROLLOUT_TOKEN."""
     int8: bool = False
@@ -51,6 +54,7 @@ class Grpo(EvaluatedTraining):
     """So many first and last steps are compared; the run stops where the reward model's scores have risen and what a
     rule says of the same answers has fallen. 0 never stops."""
     row_tokens: int = Field(default=4096, ge=64)
+    """Tokens of the answers that are read at once."""
     mismatch_alarm: How[float] = Field(default=0.05, gt=0)
     """Nats a token between engine and trainer, on average, that stop the run: rounding in float32 is below 1e-4."""
     checkpoint_every: How[int] = Field(default=5, ge=1)

@@ -12,7 +12,9 @@ class PairTraining(EvaluatedTraining):
     """What the settings of every training on preference pairs have in common."""
 
     epochs: int = Field(default=1, ge=1)
+    """Passes over the pairs."""
     pairs_per_step: int = Field(default=16, ge=1)
+    """Pairs of one update."""
     held_out: float = Field(default=0.1, gt=0, lt=1)
     """Share of the prompts, at least one, whose pairs are kept for the accuracy where no held-out pairs are given."""
     row_tokens: int = Field(default=4096, ge=64)
@@ -83,4 +85,6 @@ class Kto(PairTraining):
     beta: float = Field(default=0.1, gt=0)
     """How dear it is to leave the reference: rewards are beta log(pi / pi_ref)."""
     desirable_weight: float = Field(default=1.0, gt=0)
+    """Weight of the loss on good answers."""
     undesirable_weight: float = Field(default=1.0, gt=0)
+    """Weight of the loss on bad answers."""

@@ -29,5 +29,8 @@ class SftRecipe(Job):
     """Supervised fine-tuning on rows of one's own."""
 
     kind: Literal["sft"]
+    """What the recipe makes."""
     data: JobRows
+    """The rows to train on."""
     sft: Sft
+    """How the model is fine-tuned."""

@@ -50,6 +50,7 @@ class Training(Config):
     """What every training stage's settings have in common."""
 
     optimisation: Optimisation
+    """Learning rate, schedule and AdamW's settings."""
     compute: Literal["float32", "bfloat16"] = "float32"
     """Of matrix products; weights and optimizer states are float32 always. bfloat16 pays where the hardware has it."""
     device: How[Literal["auto", "cpu", "cuda"]] = "auto"

@@ -46,9 +46,11 @@ class Cleaning(RowChecks):
     semantic: Semantic | None = None
     """None: two rows that say the same in other words both stay."""
     mixture: Shares = Shares()
+    """Shares of domains, and how often a row is used."""
     seed: int = Field(default=0, ge=0)
     """Of the choice of rows where a domain has too many."""
     workers: How[Workers] = Workers()
+    """Processes that do it."""
 
 
 @dataclass(frozen=True)

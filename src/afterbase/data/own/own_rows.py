@@ -41,6 +41,7 @@ class OwnRows(Config):
     files: How[tuple[str, ...]] = Field(min_length=1)
     """Paths, folders, patterns, hub:ORG/NAME, each with `=WEIGHT` behind it where not all of its rows are used once."""
     form: Literal["auto", Form] = "auto"
+    """What the rows are; auto: told by the names of their columns."""
     trained: Literal["all", "last"] = "all"
     """Which of the assistant's turns bear loss, but for those that a row takes out."""
     split: str = "train"

@@ -39,7 +39,9 @@ class RowChecks(Config):
     """The rules that a row is held to by itself."""
 
     filters: Filters = Filters()
+    """Rules on each row."""
     decontamination: Decontamination = Decontamination()
+    """Leaves out rows that hold an item of a benchmark."""
     dedup: Dedup | None = Dedup()
     """None: duplicates stay."""
 

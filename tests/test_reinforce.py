@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from afterbase.cli import plan_recipe, run_recipe
+from afterbase.cli import run_recipe
+from afterbase.cli.recipes import plan_recipe
 from afterbase.core.errors import UserError
 from afterbase.core.store import Store
 from afterbase.recipe import RlRecipe, load_recipe

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from afterbase.cli import main as cli
-from afterbase.cli import plan_recipe, run_recipe
+from afterbase.cli import run_recipe
+from afterbase.cli.recipes import plan_recipe
 from afterbase.core.store import Store, folder_digest
 from afterbase.report.summary import Summary
 

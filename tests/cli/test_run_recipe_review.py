@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from afterbase.cli import plan_recipe, run_recipe
+from afterbase.cli import run_recipe
+from afterbase.cli.recipes import plan_recipe
 from afterbase.core.errors import UserError, Waiting
 from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.review_store import open_reviews, review_folder

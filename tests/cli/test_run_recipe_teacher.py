@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from afterbase.cli import audit, plan_recipe, run_recipe
+from afterbase.cli import audit, run_recipe
+from afterbase.cli.recipes import plan_recipe
 from afterbase.core.errors import UserError
 from afterbase.core.sample import read_samples
 from afterbase.core.store import Store

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from afterbase.cli.notes import notes_on
-from afterbase.cli.preflight import preflight
+from afterbase.cli.recipes.preflight import preflight
 from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress, Silent

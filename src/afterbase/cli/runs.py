@@ -28,7 +28,7 @@ def run(recipe: RecipeFile, root: Root = Path()) -> None:
 def plan(recipe: RecipeFile, root: Root = Path()) -> None:
     """Show the stages of a recipe: what is cached, and what each will cost."""
     _check(recipe)
-    from afterbase.cli import plan_recipe
+    from afterbase.cli.recipes import plan_recipe
 
     plan_recipe.plan(recipe, root)
 
@@ -65,7 +65,7 @@ def trace(
 
 def _check(path: Path) -> None:
     """Refuse a broken recipe before the imports of what trains, which take longer than the answer."""
-    from afterbase.cli.preflight import check_without_model
+    from afterbase.cli.recipes.preflight import check_without_model
     from afterbase.recipe import Recipe, RlRecipe, load_recipe
 
     recipe = load_recipe(path)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from afterbase.cli.preflight import preflight
+from afterbase.cli.recipes.preflight import preflight
 from afterbase.cli.run_recipe import outcomes_of
 from afterbase.core.sanitize import sanitized
 from afterbase.core.store import Store

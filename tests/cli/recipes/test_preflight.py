@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from afterbase.cli import plan_recipe, preflight, run_recipe
+from afterbase.cli import run_recipe
+from afterbase.cli.recipes import plan_recipe, preflight
 from afterbase.core.errors import UserError, UserErrors
 from afterbase.sandbox import remote
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPES = Path(__file__).parents[3] / "recipes"
 
 
 def _recipe(name: str, base: Path, tmp_path: Path, **changes: str) -> Path:

@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from afterbase.cli import plan_recipe, run_recipe
+from afterbase.cli import run_recipe
+from afterbase.cli.recipes import plan_recipe
 from afterbase.core.errors import UserError, UserErrors
 from afterbase.data.domains import DOMAINS
 from foreign import TEMPLATES
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPES = Path(__file__).parents[3] / "recipes"
 NO_SYSTEM = TEMPLATES["chatml"].replace("{% for m in messages %}", "{% for m in messages if m.role != 'system' %}")
 
 

@@ -29,7 +29,7 @@ _SCORERS, _PROGRAMS = ("maths", "reasoning_gym"), ("python", "program")
 def preflight(recipe: Recipe | RlRecipe) -> list[str]:
     """Refuse early what would fail late; gives what the user should know before it begins."""
     notes = check_without_model(recipe)
-    from afterbase.cli.model_checks import check_model  # here: it imports torch
+    from afterbase.cli.recipes.model_checks import check_model  # here: it imports torch
 
     found: list[UserError] = []
     with collect(found):

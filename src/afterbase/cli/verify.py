@@ -68,7 +68,7 @@ def audit(
 ) -> None:
     """A recipe's verifiers against their own right answers; or one verifier against right and wrong ones of a table."""
     if verifier is not None:
-        from afterbase.cli.audit_table import audit_table
+        from afterbase.eval.audit_table import audit_table
         from afterbase.eval.tasks.own_table import columns_of
 
         _tell(audit_table(file, verifier, columns_of(columns)), as_json)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from afterbase.cli.audit_table import audit_table
 from afterbase.cli.main import app
 from afterbase.core.errors import UserError
+from afterbase.eval.audit_table import audit_table
 
 SOURCE = """
 def score(*, response, gold, **context): return gold in response

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.utils import chat_template_utils
 
-from afterbase.core import chat_template as template_module
-from afterbase.core.chat_template import stop_token_id, template_of
+from afterbase.core import template_facts as template_module
 from afterbase.core.errors import UserError
+from afterbase.core.template_facts import stop_token_ids_of_template, template_of
 from afterbase.core.tokens import Tokenized, prompt_ids, tokenize, training_rows, user_prompt_ids
 from foreign import KINDS, SPECIAL, TEMPLATES, tokenizer
 
@@ -79,8 +79,8 @@ def test_each_answer_is_trained_once_behind_its_own_prompt(kind, name, data):
     for turn, (row, start, end) in zip(turns, spans, strict=True):
         prompt = prompt_ids(made, messages[:turn])
         assert row.ids[:start] == prompt, "the context of inference"
-        assert row.ids[end - 1] == stop_token_id(made)
-        assert stop_token_id(made) not in row.ids[start : end - 1]
+        assert row.ids[end - 1] == stop_token_ids_of_template(made)[0]
+        assert stop_token_ids_of_template(made)[0] not in row.ids[start : end - 1]
         said = messages[turn]["content"].strip()
         opened = "<think>\n" if name == "r1" else ""  # which the prompt supplies
         assert said.removeprefix(opened) in _behind(made, row, start, end), "the whole answer and thought"
@@ -115,13 +115,13 @@ def test_control_marks_in_a_text_stay_as_they_were_written(kind, name, text):
 )
 def test_what_ends_a_turn_is_what_the_template_writes_there(name, eos, stop):
     made = tokenizer("bytes", name, eos=eos)
-    assert stop_token_id(made) == made.convert_tokens_to_ids(stop)
+    assert stop_token_ids_of_template(made)[0] == made.convert_tokens_to_ids(stop)
 
 
 def test_without_a_template_the_tokenizers_own_token_stops():
     made = tokenizer("bytes", "chatml")
     made.chat_template = None
-    assert stop_token_id(made) == made.convert_tokens_to_ids("</s>")
+    assert stop_token_ids_of_template(made)[0] == made.convert_tokens_to_ids("</s>")
 
 
 def test_history_that_is_written_anew_makes_a_row_a_turn():
@@ -178,7 +178,7 @@ def test_system_prompt_that_a_template_leaves_out_is_refused():
 @pytest.mark.parametrize(
     ("template", "match"),
     [
-        (TEMPLATES["gemma"], "No system turn, please"),
+        ("{{ raise_exception('No turns, please') }}", "No turns, please"),
         ("{{ messages[7].content.there }}", "undefined|no element|has no"),
         ("{{ messages[0].content + 7 }}", "str"),
         ("{{ 1 // 0 }}", "zero"),

@@ -198,10 +198,22 @@ def test_template_that_loses_an_earlier_turn_is_refused(tokenizer):
 
 
 def test_template_without_a_stop_token_is_refused(tokenizer):
-    tokenizer.chat_template = CHAT_TEMPLATE.replace(" + '<|end|>'", "")
+    tokenizer.chat_template = CHAT_TEMPLATE.replace(" + '<|end|>'", "").replace("<|user|>", "User: ")
     messages = [_message("user", "Hi"), _message("assistant", "I say <|end|> and go on")]
     with pytest.raises(UserError, match="must end in the stop token"):
         tokenize(tokenizer, messages)
+
+
+def test_a_turn_may_end_where_the_next_one_begins(tokenizer):
+    """As GLM-4's: the mark of the user's turn is generated, and stops."""
+    tokenizer.chat_template = CHAT_TEMPLATE.replace(" + '<|end|>'", "")
+    messages = [_message(role, text) for role, text in zip(["user", "assistant"] * 2, "abcd", strict=True)]
+    assert _spans(tokenizer, tokenize(tokenizer, messages)) == [
+        (False, "<|begin|><|user|>a<|assistant|>"),
+        (True, "b<|user|>"),
+        (False, "c<|assistant|>"),
+        (True, "d<|user|>"),
+    ]
 
 
 def test_tokenizer_without_a_template_is_refused(tokenizer):

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from afterbase.core.chat_template import stop_token_id
+from afterbase.core.template_facts import stop_token_ids_of_template
 
 if TYPE_CHECKING:
     from afterbase.model.load import LanguageModel
@@ -18,7 +18,9 @@ def stop_token_ids(lm: "LanguageModel") -> tuple[int, ...]:
     listed = own if isinstance(own, list | tuple) else [own]
     embeddings = lm.model.get_input_embeddings()
     known = range(len(embeddings.weight))  # pyright: ignore[reportArgumentType]
-    found = {i for i in [*listed, lm.tokenizer.eos_token_id, stop_token_id(lm.tokenizer)] if type(i) is int}
+    found = {
+        i for i in [*listed, lm.tokenizer.eos_token_id, *stop_token_ids_of_template(lm.tokenizer)] if type(i) is int
+    }
     return tuple(sorted(i for i in found if i in known))
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from afterbase.cli import run_recipe
 from afterbase.cli.recipes import plan_recipe
+from afterbase.core.chat_template import FOLDED
 from afterbase.core.errors import UserError, UserErrors
 from afterbase.data.domains import DOMAINS
 from foreign import TEMPLATES
@@ -28,27 +29,26 @@ def _with_template(folder: Path, template: str) -> None:
     (folder / "chat_template.jinja").write_text(template)
 
 
-@pytest.mark.parametrize(
-    ("template", "words"),
-    [(TEMPLATES["gemma"], "No system turn, please"), (NO_SYSTEM, "lost or changed")],
-    ids=["refuses", "leaves out"],
-)
-def test_a_system_prompt_that_the_template_does_not_take_is_refused_before_a_draft_is_made(
-    template, words, toy_folder, tmp_path
-):
-    _with_template(toy_folder, template)
+def test_a_system_prompt_that_the_template_leaves_out_is_refused_before_a_draft_is_made(toy_folder, tmp_path):
+    _with_template(toy_folder, NO_SYSTEM)
     recipe = _recipe("smoke.toml", toy_folder, tmp_path)
     for command in (run_recipe.run, plan_recipe.plan):
         with pytest.raises(UserError, match="chat template takes every prompt of the recipe") as caught:
             command(recipe, tmp_path / "root")
-        for part in (str(toy_folder), DOMAINS["arithmetic"].REFLECTIVE_SYSTEM_PROMPT, "`arithmetic`'s", words):
+        for part in (str(toy_folder), DOMAINS["arithmetic"].REFLECTIVE_SYSTEM_PROMPT, "`arithmetic`'s", "lost or"):
             assert part in caught.value.got
     assert not (tmp_path / "root/store").exists()
 
 
+def test_a_system_prompt_that_has_to_stand_within_the_users_turn_is_told(toy_folder, tmp_path, capsys):
+    _with_template(toy_folder, TEMPLATES["gemma"])
+    plan_recipe.plan(_recipe("smoke.toml", toy_folder, tmp_path), tmp_path / "root")
+    assert capsys.readouterr().out.count(f"{toy_folder}: {FOLDED}") == 1
+
+
 def test_a_judge_has_a_system_prompt_too(toy_folder, tmp_path):
     """A judge of the recipe's own is asked through the same template; reviewed drafts have no system prompt."""
-    _with_template(toy_folder, TEMPLATES["gemma"])
+    _with_template(toy_folder, NO_SYSTEM)
     recipe = _recipe("chat_rewards.toml", toy_folder, tmp_path)
     with pytest.raises(UserError, match="chat template takes every prompt of the recipe") as caught:
         plan_recipe.plan(recipe, tmp_path / "root")

@@ -1,13 +1,16 @@
 """Whether a recipe suits its models, their chat templates and this machine's devices: what needs torch to know."""
 
-from collections.abc import Iterable, Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoTokenizer
 
+from afterbase.core.chat_template import FOLDED
 from afterbase.core.errors import UserError, collect, refuse
+from afterbase.core.template_facts import template_of
 from afterbase.core.tokens import prompt_ids
 from afterbase.data.domains import DOMAINS
 from afterbase.data.system_prompts import system_prompt
@@ -17,9 +20,13 @@ from afterbase.recipe import Recipe, RlRecipe
 from afterbase.reward.judge import Case, prompt_of
 
 
-def check_model(recipe: Recipe | RlRecipe) -> None:
-    """UserError, or UserErrors, for all that does not suit the models, which are folders that are there."""
+def check_model(recipe: Recipe | RlRecipe) -> list[str]:
+    """What the user should know of the models, which are folders that are there.
+
+    UserError, or UserErrors, for all that does not suit them.
+    """
     found: list[UserError] = []
+    notes: list[str] = []
     settings = recipe.model_dump(exclude={"teacher"})
     with collect(found):
         _refuse_missing_cuda(settings)
@@ -27,8 +34,9 @@ def check_model(recipe: Recipe | RlRecipe) -> None:
         context = context_length(read_config(find(recipe.base)))
         refuse(_answers_beyond_context(settings, context))
     with collect(found):
-        _refuse_prompts_that_no_template_takes(recipe)
+        notes += _refuse_prompts_that_no_template_takes(recipe)
     refuse(found)
+    return notes
 
 
 def _refuse_missing_cuda(settings: dict[str, Any]) -> None:
@@ -63,22 +71,30 @@ def _answers_beyond_context(settings: dict[str, Any], context: float, name: str 
             )
 
 
-def _refuse_prompts_that_no_template_takes(recipe: Recipe | RlRecipe) -> None:
-    """A template may refuse a system prompt, or leave it out: told now, and not when the drafts have been paid for."""
+def _refuse_prompts_that_no_template_takes(recipe: Recipe | RlRecipe) -> list[str]:
+    """A template may refuse a prompt, or leave a part out: told now, and not when the drafts have been paid for.
+
+    Gives what the user should know of templates that take their prompts otherwise than they were written.
+    """
     found: list[UserError] = []
+    notes: list[str] = []
     with collect(found):
-        _refuse_lost_prompts(find(recipe.base), _prompts(recipe))
+        notes += _refuse_lost_prompts(find(recipe.base), list(_prompts(recipe)))
     teacher = recipe.teacher if isinstance(recipe, Recipe) else None
     if teacher is not None and teacher.model is not None:
         with collect(found):
-            _refuse_lost_prompts(find(teacher.model), [("the teacher's", _asked(system_prompt(teacher.system)))])
+            asked = ("the teacher's", _asked(system_prompt(teacher.system)))
+            notes += _refuse_lost_prompts(find(teacher.model), [asked])
     refuse(found)
+    return list(dict.fromkeys(notes))
 
 
-def _refuse_lost_prompts(folder: Path, prompts: Iterable[tuple[str, list[dict[str, str]]]]) -> None:
+def _refuse_lost_prompts(folder: Path, prompts: Sequence[tuple[str, list[dict[str, str]]]]) -> list[str]:
     tokenizer = _tokenizer(folder)
     for whose, messages in prompts:
         _try_template(folder, tokenizer, whose, messages)
+    system = any(message["role"] == "system" for _, messages in prompts for message in messages)
+    return [f"{folder}: {FOLDED}"] if system and not template_of(tokenizer).system else []
 
 
 def _prompts(recipe: Recipe | RlRecipe) -> Iterator[tuple[str, list[dict[str, str]]]]:
@@ -112,7 +128,9 @@ def _tokenizer(folder: Path) -> Any:
 
 def _try_template(folder: Path, tokenizer: Any, whose: str, messages: list[dict[str, str]]) -> None:
     try:
-        prompt_ids(tokenizer, messages)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=FOLDED)  # it becomes a note
+            prompt_ids(tokenizer, messages)
     except UserError as error:
         system = next((m["content"] for m in messages if m["role"] == "system"), None)
         said = "without a system prompt" if system is None else f"with the system prompt `{system}`"

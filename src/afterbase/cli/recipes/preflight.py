@@ -33,7 +33,7 @@ def preflight(recipe: Recipe | RlRecipe) -> list[str]:
 
     found: list[UserError] = []
     with collect(found):
-        check_model(recipe)
+        notes += check_model(recipe)
     for name in recipe.domains:
         rng = random.Random(0)
         with collect(found):

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+import template_toys
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Sample, conversation, read_samples, write_samples
 from afterbase.core.store import Artifact, Store
@@ -266,11 +268,32 @@ def test_turns_that_are_marked_so_are_context_alone(toy_lm):
         tokenize_for_training(toy_lm, [_sample("a?", "b", untrained="1")], CONFIG)
 
 
-def test_what_a_template_refuses_is_named_by_its_sample(toy_lm):
-    sample = Sample(messages=[{"role": "assistant", "content": "Hello"}], domain="d", kind="k", problem_id=None,
-                    producer={})  # fmt: skip
-    with pytest.raises(UserError, match=f"begins with the assistant's `Hello`, in sample {sample.id}"):
-        tokenize_for_training(toy_lm, [_sample("a", "b"), sample], CONFIG)
+def test_what_a_template_refuses_is_left_out_with_its_reason(toy_lm):
+    odd = Sample(messages=[{"role": "assistant", "content": "Hello"}], domain="d", kind="k", problem_id=None,
+                 producer={})  # fmt: skip
+    kept = _sample("a", "b")
+    examples = tokenize_for_training(toy_lm, [odd, kept], CONFIG)
+    assert examples.samples == [kept.id]
+    (dropped,) = cast(Any, examples.report()["dropped"])
+    assert dropped["id"] == odd.id
+    assert "begins with the assistant's `Hello`" in dropped["reason"]
+    with pytest.raises(UserError, match=f"begins with the assistant's `Hello`, in sample {odd.id}"):
+        tokenize_for_training(toy_lm, [odd], CONFIG)
+
+
+def test_calls_of_tools_are_trained_with_their_definitions(toy_lm, monkeypatch):
+    name, city = "look_up", {"city": "Paris"}
+    tools = [{"type": "function", "function": {"name": name, "parameters": {"type": "object"}}}]
+    calls = [{"type": "function", "function": {"name": name, "arguments": city}}]
+    monkeypatch.setattr(toy_lm, "tokenizer", template_toys.tokenizer(template_toys.source("qwen2.5")))
+    sample = _sample("How is Paris?", "", tools=tools, turns={"1": {"tool_calls": calls}})
+    (row,) = tokenize_for_training(toy_lm, [sample], CONFIG.model_copy(update={"row_tokens": 512})).tokenized
+    context, trained = (
+        toy_lm.tokenizer.decode([i for i, bears in zip(row.ids, row.trained, strict=True) if bears is wanted])
+        for wanted in (False, True)
+    )
+    assert '"parameters": {"type": "object"}' in context
+    assert trained == '<tool_call>\n{"name": "look_up", "arguments": {"city": "Paris"}}\n</tool_call><|im_end|>'
 
 
 @pytest.fixture

@@ -119,14 +119,10 @@ def preview(
 def _tokenizer(folder: Path, chat_template: str | None, template_args: dict[str, Any] | None) -> Any:
     from transformers import AutoTokenizer
 
-    from afterbase.core.errors import UserError
+    from afterbase.data.base_model import prepared_tokenizer
 
     if chat_template is not None or template_args:
-        raise UserError(
-            "a preview uses the chat template of the model's folder",
-            got="`--chat-template` or `--template-args`",
-            remedy="leave the option out",
-        )
+        return prepared_tokenizer(folder, chat_template=chat_template, template_args=template_args)
     return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 
 

@@ -154,8 +154,9 @@ class _Answer:
         self._end = -1 if self._stop is None else whole.rfind(self._stop)
         # What the prompt has behind the latest request, and as much of it as the finished turn has.
         header = self._prompt[asked:]
-        self._begin = begins + _common(header, whole[begins:])
-        self._lacks = header[self._begin - begins :]
+        self._marks = (OPEN, CLOSE, *chat.template.special, *chat.template.role_marks)
+        shared = _common(header, whole[begins:], self._marks)
+        self._begin, self._lacks = begins + shared, header[shared:]
 
     def found(self) -> tuple[str, _Pieces]:
         """The prompt and the answer. Raises UserError where there is no stop mark, or the turn was changed."""
@@ -204,10 +205,9 @@ class _Answer:
         Gemma 4's can have.
         """
         lacks, start = self._lacks.rstrip(), self._begin
-        marks = (CLOSE, *self._chat.template.special, *self._chat.template.role_marks)
         if lacks:
             start = self._whole.find(self._content.strip(), self._begin)
-            if lacks.endswith(OPEN) or not lacks.endswith(marks) or start < 0:
+            if lacks.endswith(OPEN) or not lacks.endswith(self._marks) or start < 0:
                 return []
         if not self._chat.holds(self._turn, self._whole[start : self._end]):
             return []
@@ -238,9 +238,11 @@ class _Answer:
         )
 
 
-def _common(a: str, b: str) -> int:
-    """How many characters two texts begin with alike."""
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+def _common(a: str, b: str, marks: tuple[str, ...]) -> int:
+    """How many characters two texts begin with alike, without a part of a mark of the first one's."""
+    alike = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    cut = (i for mark in marks for i in range(max(0, alike - len(mark) + 1), alike) if a.startswith(mark, i))
+    return min(cut, default=alike)
 
 
 class _Encoder:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from afterbase.core.errors import UserError
 from afterbase.core.sample import Sample
 from afterbase.core.tokens import Tokenized, training_rows
 
@@ -14,13 +13,7 @@ def sample_rows(tokenizer: Any, sample: Sample) -> list[Tokenized]:
     """
     if sample.text is not None:
         return [text_row(tokenizer, sample.text)]
-    if sample.tools or any("tool_calls" in turn for turn in sample.turns()):
-        raise UserError(
-            "a conversation is trained as its template renders it, which calls of tools are not yet",
-            got=f"calls or definitions of tools in sample {sample.id}",
-            remedy="leave the rows with tools out",
-        )
-    return training_rows(tokenizer, sample.messages, untrained=sample.untrained)
+    return training_rows(tokenizer, sample.turns(), untrained=sample.untrained, tools=sample.tools)
 
 
 def text_row(tokenizer: Any, text: str) -> Tokenized:

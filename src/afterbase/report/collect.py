@@ -1,5 +1,6 @@
 """From a run's artifacts to its summary: everything the table, the page and `show --json` say."""
 
+import contextlib
 import datetime
 import json
 import os
@@ -14,10 +15,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-from afterbase.core.sample import Sample, read_samples
+from afterbase.core.errors import UserError
+from afterbase.core.sample import read_samples
 from afterbase.core.store import Artifact, StageRecord, Store
-from afterbase.core.tokens import training_rows
+from afterbase.core.tokens import Tokenized
 from afterbase.data.domains import OPEN
+from afterbase.data.sample_tokens import sample_rows
 from afterbase.eval.held_out import read_answers
 from afterbase.eval.summarise import Pair, Row, compare, summarise
 from afterbase.model.load import load
@@ -243,25 +246,30 @@ def _examples(rows: Sequence[dict]) -> list[Example]:
 
 
 def _training_samples(data: Sequence[Artifact], final: Artifact) -> list[TrainingSample]:
-    """One kept sample of each domain and kind, cut where the loss mask changes."""
+    """One kept sample of each domain and kind, cut where the loss mask changes; of those that the template takes."""
     tokenizer = load(final.payload).tokenizer
-    shown: dict[tuple[str, str], Sample] = {}
+    shown: dict[tuple[str, str], TrainingSample] = {}
     for artifact in data:
         for sample in read_samples(artifact.payload / "samples.parquet"):
-            if sample.dropped is None:
-                shown.setdefault((sample.domain, sample.kind), sample)
-    out = []
-    for (domain, kind), sample in shown.items():
-        tokens = training_rows(tokenizer, sample.messages)[-1]
-        spans: list[Span] = []
-        start = 0
-        for i in range(1, len(tokens.ids) + 1):
-            if i == len(tokens.ids) or tokens.trained[i] != tokens.trained[start]:
-                text = cast(str, tokenizer.decode(tokens.ids[start:i]))
-                spans.append(Span(text=text, trained=tokens.trained[start]))
-                start = i
-        out.append(TrainingSample(domain=domain, kind=kind, spans=spans))
-    return out
+            if sample.dropped is None and (sample.domain, sample.kind) not in shown:
+                with contextlib.suppress(UserError):  # which training left out as well
+                    tokens = sample_rows(tokenizer, sample)[-1]
+                    spans = _spans(tokenizer, tokens)
+                    shown[sample.domain, sample.kind] = TrainingSample(
+                        domain=sample.domain, kind=sample.kind, spans=spans
+                    )
+    return list(shown.values())
+
+
+def _spans(tokenizer: Any, tokens: Tokenized) -> list[Span]:
+    spans: list[Span] = []
+    start = 0
+    for i in range(1, len(tokens.ids) + 1):
+        if i == len(tokens.ids) or tokens.trained[i] != tokens.trained[start]:
+            text = cast(str, tokenizer.decode(tokens.ids[start:i]))
+            spans.append(Span(text=text, trained=tokens.trained[start]))
+            start = i
+    return spans
 
 
 def _model_facts(final: Artifact, *, base: Artifact) -> ModelFacts:

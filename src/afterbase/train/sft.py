@@ -41,12 +41,16 @@ VERSION = 8
 
 @dataclass
 class Examples:
-    """Tokenised samples or pieces, each one's source (domain/kind) and sample, and what was left out: (id, tokens)."""
+    """Tokenised samples or pieces, each one's source (domain/kind) and sample, and what was left out.
+
+    `too_long`: (id, tokens); `refused`: (id, why), of samples that the chat template does not take.
+    """
 
     tokenized: list[Tokenized] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     samples: list[str] = field(default_factory=list)
     too_long: list[tuple[str, int]] = field(default_factory=list)
+    refused: list[tuple[str, UserError]] = field(default_factory=list)
 
     def report(self) -> dict[str, object]:
         """How many samples, which were left out and why, and the share of each source's tokens that bears loss."""
@@ -55,10 +59,12 @@ class Examples:
         for source, sample in zip(self.sources, self.tokenized, strict=True):
             tokens[source] += len(sample.ids)
             trained[source] += sum(sample.trained)
+        too_long = [{"id": i, "reason": "too long", "tokens": n} for i, n in self.too_long]
+        refused = [{"id": i, "reason": f"{error.rule}; {error.got}"} for i, error in self.refused]
         return {
             "samples": len(self.tokenized),
             "too_long": len(self.too_long),
-            "dropped": [{"id": i, "reason": "too long", "tokens": n} for i, n in self.too_long],
+            "dropped": [*too_long, *refused],
             "trained_share": {source: round(trained[source] / count, 4) for source, count in tokens.items()},
         }
 
@@ -147,13 +153,18 @@ def _read(lm: LanguageModel, data: Artifact, config: Sft) -> Examples:
 def tokenize_for_training(lm: LanguageModel, samples: Sequence[Sample], config: Sft) -> Examples:
     """Token ids and loss masks of all samples that fit, or of their pieces; of a sample as many as its template needs.
 
-    Raises UserError where no token would be trained, and for a sample that the chat template refuses or changes.
+    A sample that the chat template refuses or changes is left out. Raises UserError where no token would be trained.
     """
     model = lm.model.config
     longest = int(min(config.row_tokens, context_length(model), attention_window(model)))
     examples = Examples()
     for sample in samples:
-        for tokens in _rows(lm, sample):
+        try:
+            rows = _rows(lm, sample)
+        except UserError as error:
+            examples.refused.append((sample.id, error))
+            continue
+        for tokens in rows:
             if len(tokens.ids) > longest and config.too_long == "drop":
                 examples.too_long.append((sample.id, len(tokens.ids)))
                 continue
@@ -161,11 +172,13 @@ def tokenize_for_training(lm: LanguageModel, samples: Sequence[Sample], config: 
             examples.tokenized += pieces
             examples.sources += [f"{sample.domain}/{sample.kind}"] * len(pieces)
             examples.samples += [sample.id] * len(pieces)
+    if examples.refused and len(examples.refused) == len(samples):
+        raise examples.refused[0][1]
     if not any(any(t.trained) for t in examples.tokenized):
         raise UserError(
             "supervised fine-tuning needs at least one token that bears loss",
             got=f"{len(samples)} samples, {len(examples.too_long)} of them longer than {longest} tokens, "
-            "and no trained token",
+            f"{len(examples.refused)} that the chat template does not take, and no trained token",
             remedy="check that the data holds assistant turns, that curation kept some rows, and `row_tokens`",
         )
     return examples

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from afterbase.core.template_facts import Ending, template_of
+from afterbase.core.chat.template_facts import Ending, template_of
 from afterbase.core.tokens import tokenize
 from afterbase.data.base_model import _use_shipped
 from afterbase.data.shipped_templates import SHIPPED_TEMPLATES

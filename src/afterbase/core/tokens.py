@@ -21,10 +21,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from afterbase.core.chat_template import Chat
+from afterbase.core.chat.chat_template import Chat
+from afterbase.core.chat.template_facts import Messages, Spans, Tools, template_of
 from afterbase.core.errors import UserError
 from afterbase.core.reasoning import CLOSE, OPEN
-from afterbase.core.template_facts import Messages, Spans, Tools, template_of
 
 SPECIAL_TOKENS = ("<|begin|>", "<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>")
 BEGIN, END, PAD = SPECIAL_TOKENS[:3]

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from afterbase.core.template_facts import stop_token_ids_of_template
+from afterbase.core.chat.template_facts import stop_token_ids_of_template
 
 if TYPE_CHECKING:
     from afterbase.model.load import LanguageModel

@@ -6,7 +6,7 @@ import pytest
 
 from afterbase.cli import run_recipe
 from afterbase.cli.recipes import plan_recipe
-from afterbase.core.chat_template import FOLDED
+from afterbase.core.chat.chat_template import FOLDED
 from afterbase.core.errors import UserError, UserErrors
 from afterbase.data.domains import DOMAINS
 from foreign import TEMPLATES

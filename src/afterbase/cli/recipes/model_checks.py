@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from afterbase.core.chat_template import FOLDED
+from afterbase.core.chat.chat_template import FOLDED
+from afterbase.core.chat.template_facts import template_of
 from afterbase.core.errors import UserError, collect, refuse
-from afterbase.core.template_facts import template_of
 from afterbase.core.tokens import prompt_ids
 from afterbase.data.domains import DOMAINS
 from afterbase.data.system_prompts import system_prompt

@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from afterbase.core import template_facts
+from afterbase.core.chat import template_facts
+from afterbase.core.chat.template_facts import CallForm, Ending, render, stop_token_ids_of_template, template_of
 from afterbase.core.errors import UserError
-from afterbase.core.template_facts import CallForm, Ending, render, stop_token_ids_of_template, template_of
 from afterbase.core.tokens import user_prompt_ids
 from foreign import TEMPLATES, tokenizer
 

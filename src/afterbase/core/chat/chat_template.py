@@ -11,10 +11,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from afterbase.core.chat.template_facts import Ending, Messages, Spans, Template, Tools, in_parts, render, template_of
 from afterbase.core.errors import UserError
 from afterbase.core.reasoning import CLOSE, OPEN
 from afterbase.core.sanitize import sanitized
-from afterbase.core.template_facts import Ending, Messages, Spans, Template, Tools, in_parts, render, template_of
 
 _PRIVATE_USE = range(0xE000, 0xF900)
 FOLDED = (

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.utils import chat_template_utils
 
-from afterbase.core import template_facts as template_module
+from afterbase.core.chat import template_facts as template_module
+from afterbase.core.chat.template_facts import stop_token_ids_of_template, template_of
 from afterbase.core.errors import UserError
-from afterbase.core.template_facts import stop_token_ids_of_template, template_of
 from afterbase.core.tokens import Tokenized, prompt_ids, tokenize, training_rows, user_prompt_ids
 from foreign import KINDS, SPECIAL, TEMPLATES, tokenizer
 

@@ -8,9 +8,9 @@ from types import TracebackType
 
 import typer
 
-from afterbase.cli import chat_loop, jobs, push, review, runs, serve
 from afterbase.cli import data as data_commands
 from afterbase.cli import eval as eval_commands
+from afterbase.cli import jobs, models, review, runs, serve
 from afterbase.cli import score as score_commands
 from afterbase.cli import verify as verify_commands
 from afterbase.core import hub
@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 for command in (jobs.sft, runs.run, runs.plan, runs.show, runs.trace):
     app.command()(command)
-for command in (chat_loop.chat, push.push, serve.serve, review.review, serve.serve_rollouts, serve.serve_sandbox):
+for command in (models.chat, models.push, serve.serve, review.review, serve.serve_rollouts, serve.serve_sandbox):
     app.command()(command)
 app.add_typer(verify_commands.app, name="verify")
 app.add_typer(score_commands.app, name="score")

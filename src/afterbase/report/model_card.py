@@ -1,34 +1,42 @@
 """The card of a model that a run hands over: README.md as the hub reads it, from the lineage that the store holds."""
 
 import json
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 from huggingface_hub import ModelCard, ModelCardData
 
+from afterbase.core import hub
 from afterbase.core.sanitize import on_one_line, sanitized
 from afterbase.core.store import Artifact, Store
+from afterbase.report.model_usage import is_adapter, is_reward_model, usage
 
-_ROWS = ("samples", "train", "pairs", "answers")
+_TABLES = ("samples", "train", "pairs", "answers")
+_LICENCES = ("license", "licence")
+_LOSSES = ("loss", "held_out_loss", "held_out_accuracy")
 
 
-def model_card(made: Artifact, folder: Path, *, store: Store, results: list[str]) -> str:
-    """The text of the card of `folder`, which holds the model that `made` is."""
+def model_card(made: Artifact, folder: Path, *, store: Store, recipe: Mapping[str, Any], results: list[str]) -> str:
+    """The text of the card of `folder`, which holds the model that `made` is; `recipe` is what its TOML says."""
     lineage, missing = store.ancestors(made.key)
     base = next((artifact for artifact in lineage if artifact.manifest["stage"] == "base"), None)
+    named = str(recipe.get("base", ""))
     parts = [
-        f"---\n{_front_matter(made, folder, base).to_yaml()}\n---",
-        f"# {on_one_line(made.name)}",
-        _base(made, base),
+        f"---\n{_front_matter(made, folder, base, named).to_yaml()}\n---",
+        f"# {on_one_line(str(recipe.get('name', made.name)))}",
+        _base(made, base, named),
         "## Results",
-        "\n".join(sanitized(line) for line in results) or "No evaluation was part of this run.",
+        "\n".join(f"- {sanitized(line)}" for line in [*results, *_training(made)]),
         "## Data",
         _data(lineage),
-        "## How to load it",
-        _usage(folder),
+        "## How to use it",
+        usage(folder),
         "## Settings",
-        "Those of the last stage. `afterbase run recipe.toml` repeats the whole run ([recipe.toml](recipe.toml)).",
+        "Those of the last stage. `afterbase run recipe.toml` ([recipe.toml](recipe.toml)) repeats the whole run, from "
+        "the folder where it ran.",
         f"```json\n{sanitized(json.dumps(made.manifest['what'], indent=2, ensure_ascii=False))}\n```",
         "## Lineage",
         _lineage([*reversed(lineage), made], missing),
@@ -36,24 +44,18 @@ def model_card(made: Artifact, folder: Path, *, store: Store, results: list[str]
     return "\n\n".join(parts) + "\n"
 
 
-def is_reward_model(folder: Path) -> bool:
-    """Whether the folder's model gives scores and no text."""
-    config = folder / "config.json"
-    kinds = json.loads(config.read_text()).get("architectures") or [] if config.is_file() else []
-    return (folder / "reward_head.safetensors").is_file() or any(k.endswith("SequenceClassification") for k in kinds)
+def hub_id(base: str) -> str | None:
+    """The hub's name of a base that the recipe names as hub:ORG/NAME; None of another one."""
+    return hub.hub_name(base).repo if base.startswith(hub.PREFIX) else None
 
 
-def _is_adapter(folder: Path) -> bool:
-    return (folder / "adapter_config.json").is_file()
-
-
-def _front_matter(made: Artifact, folder: Path, base: Artifact | None) -> ModelCardData:
-    kind = made.manifest["stage"].replace("_", "-")
+def _front_matter(made: Artifact, folder: Path, base: Artifact | None, named: str) -> ModelCardData:
     known = {} if base is None else _own_card(base.payload)
     return ModelCardData(
-        library_name="peft" if _is_adapter(folder) else "transformers",
+        base_model=hub_id(named),
+        library_name="peft" if is_adapter(folder) else "transformers",
         pipeline_tag="text-classification" if is_reward_model(folder) else "text-generation",
-        tags=["afterbase", kind],
+        tags=["afterbase", made.manifest["stage"].replace("_", "-")],
         license=known.get("license"),
         language=known.get("language"),
     )
@@ -68,33 +70,50 @@ def _own_card(folder: Path) -> dict[str, Any]:
         return {}
 
 
-def _base(made: Artifact, base: Artifact | None) -> str:
+def _base(made: Artifact, base: Artifact | None, named: str) -> str:
     how = f"Made by the stage `{made.manifest['stage']}` of afterbase"
     if base is None:
         return f"{how}."
     licence = _own_card(base.payload).get("license", "not known")
-    return f"{how}, from a base model of digest `{base.digest}`, licence: {licence}."
+    return f"{how}, from `{on_one_line(named)}` (licence: {licence}; digest of its files: `{base.digest}`)."
+
+
+def _training(made: Artifact) -> list[str]:
+    """What the last stage measured of itself while it trained."""
+    steps = made.metrics()
+    lines = []
+    for name in _LOSSES:
+        values = [step[name] for step in steps if isinstance(step.get(name), int | float)]
+        if values:
+            lines.append(f"{name.replace('_', ' ')} in training: {values[0]:.4g} at first, {values[-1]:.4g} at last")
+    return [*lines, f"steps of the last stage: {len(steps)}"] if steps else lines
 
 
 def _data(lineage: list[Artifact]) -> str:
     """A row for each table of rows that the model was made from."""
     rows = []
     for artifact in reversed(lineage):
-        for name in _ROWS:
-            path = artifact.payload / f"{name}.parquet"
+        for path in (artifact.payload / f"{name}.parquet" for name in _TABLES):
             if path.is_file():
-                count = pq.read_metadata(path).num_rows
-                licence = artifact.manifest["what"].get("licence", "not stated")
                 rows.append(
-                    f"| {_cell(artifact.name)} | {name} | {count} | {_cell(licence)} | `{artifact.digest[:16]}` |"
+                    f"| {_cell(artifact.name)} | {path.stem} | {pq.read_metadata(path).num_rows} | "
+                    f"{_cell(_licences(artifact, path))} | `{artifact.digest}` |"
                 )
     if not rows:
-        return "None."
-    return "\n".join(["| data | kind | rows | licence | digest |", "|---|---|---:|---|---|", *rows])
+        return "None but the base."
+    return "\n".join(["| data | kind | rows | licences | digest |", "|---|---|---:|---|---|", *rows])
 
 
-def _usage(folder: Path) -> str:
-    return "See the documentation of afterbase."
+def _licences(artifact: Artifact, path: Path) -> str:
+    """What the source's settings say, else the rows themselves, the most frequent first."""
+    stated = artifact.manifest["what"].get("licence")
+    if stated:
+        return stated
+    if "extra" not in pq.read_schema(path).names:
+        return "not stated"
+    extras = (json.loads(text) for text in pq.read_table(path, columns=["extra"])["extra"].to_pylist() if text)
+    found = Counter(str(extra[name]) for extra in extras for name in _LICENCES if extra.get(name))
+    return ", ".join(name for name, _ in found.most_common()) or "not stated"
 
 
 def _lineage(stages: list[Artifact], missing: list[str]) -> str:

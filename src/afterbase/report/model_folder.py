@@ -7,14 +7,15 @@ which run wrote it, and which files; a later run of the same name replaces these
 import json
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from afterbase.core.errors import UserError
 from afterbase.core.store import Artifact, Store
-from afterbase.report.model_card import model_card
+from afterbase.model.folders import SHIPPED
+from afterbase.report.model_card import hub_id, model_card
 
 _MARK = "afterbase.json"
 _TOKENIZER = (
@@ -23,7 +24,7 @@ _TOKENIZER = (
 )  # fmt: skip
 _MODEL = ("config.json", "generation_config.json", "*.safetensors", "model.safetensors.index.json")
 _TEMPERATURE = 0.7  # where neither the base nor the training names one: that of the V3 report's repeated samples
-_ADAPTER = "adapter"
+_ADAPTER, _CONFIG = "adapter", "adapter_config.json"
 
 
 def write_model_folder(
@@ -95,16 +96,30 @@ def _taken(folder: Path, found: str) -> UserError:
 
 
 def _fill(part: Path, made: Artifact, *, store: Store, recipe_text: str, results: list[str], adapter: bool) -> None:
+    recipe = tomllib.loads(recipe_text)
     part.mkdir(parents=True)
     for path in _wanted(made.payload, _TOKENIZER if adapter else (*_TOKENIZER, *_MODEL)):
         _copy(path, part / path.relative_to(made.payload))
     if adapter:
         for path in _wanted(made.payload / _ADAPTER, ("*.json", "*.safetensors")):
             _copy(path, part / path.name)
+        settings = json.loads((part / _CONFIG).read_text())
+        _write_json(part / _CONFIG, settings | {"base_model_name_or_path": _before(made, store, recipe)})
     elif (part / "generation_config.json").is_file():
         _complete_generation_settings(part, made)
     (part / "recipe.toml").write_text(recipe_text)
-    (part / "README.md").write_text(model_card(made, part, store=store, results=results))
+    (part / "README.md").write_text(model_card(made, part, store=store, recipe=recipe, results=results))
+
+
+def _before(made: Artifact, store: Store, recipe: Mapping[str, Any]) -> str:
+    """Where others find the model that an adapter was trained on: on the hub, or in a folder here."""
+    source = made.manifest["inputs"]["model"]
+    before = store.find(source["key"], source["name"])
+    assert before is not None, "an artifact's inputs are in its store"
+    base = str(recipe.get("base", ""))
+    if before.manifest["stage"] != "base":
+        return str(before.payload.absolute())
+    return hub_id(base) or str(SHIPPED.get(base, Path(base)).absolute())
 
 
 def _wanted(folder: Path, patterns: tuple[str, ...]) -> Iterator[Path]:

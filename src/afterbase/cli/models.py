@@ -1,7 +1,8 @@
-"""`afterbase chat`: talk to a model in the terminal, or through a pipe, one line a turn."""
+"""`afterbase chat` and `push`: talk to a model in the terminal or through a pipe; upload one to the hub."""
 
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,3 +61,17 @@ def _answer(talk: "LocalConversation", text: str) -> None:
     print(flush=True)
     if talk.forgotten > before:
         print("note: the context is full; the earliest turns are forgotten", file=sys.stderr)
+
+
+def push(
+    model: Annotated[Path, typer.Argument(metavar="FOLDER", help="A model folder, such as a run's.")],
+    repo: Annotated[str, typer.Argument(metavar="ORG/NAME", help="Its name there; made if it is new.")],
+    licence: Annotated[
+        str | None, typer.Option("--licence", help="Such as apache-2.0; needed where the card names none.")
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="For everybody to read; else private.")] = False,
+) -> None:
+    """Upload a model to Hugging Face's hub: private unless it is to be public, and under a licence."""
+    from afterbase.report.push_model import push_model
+
+    print(sanitized(push_model(model, repo, licence=licence, public=public)))

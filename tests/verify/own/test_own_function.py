@@ -1,6 +1,8 @@
 """What a reward's name stands for, and what its digest is of."""
 
+import functools
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,29 @@ def test_a_callable_is_identified_by_its_source():
     assert find(typed["f"]).digest != find(typed["g"]).digest
     with pytest.raises(UserError, match="in the process that has it"):
         find("callable:gone@0")
+
+
+def test_a_callable_is_identified_by_what_it_is_bound_to_as_well():
+    def longer_than(most, unit=1):
+        return lambda response: len(response) > most * unit
+
+    class Longer:
+        def __init__(self, most):
+            self.most = most
+
+        def __call__(self, response):
+            return len(response) > self.most
+
+        def score(self, response):
+            return self(response)
+
+    def kinds(most):
+        return [longer_than(most), functools.partial(max, most), Longer(most), Longer(most).score]
+
+    digests = [[find(call).digest for call in kinds(most)] for most in (1, 1, 2)]
+    assert digests[0] == digests[1]
+    assert len({*digests[0], *digests[2]}) == 8
+    assert find(longer_than(threading.Lock())).digest  # what cannot be pickled
 
 
 def test_a_problem_finds_its_function_by_digest_and_refuses_another(file, tmp_path, monkeypatch):

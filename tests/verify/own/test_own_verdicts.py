@@ -40,6 +40,7 @@ def judged(folder: Path, source: str, *responses: str, name: str = "score") -> l
         ("def score(response): return '1.0'", "not_a_number", "'1.0', of type str"),
         ("def score(response): return [1.0]", "not_a_number", "list"),
         ("def score(response): return {'score': 1.0}", "no_verdict", "status (ok, wrong or failed)"),
+        ("def score(response): return {'value': 1.0, 'status': 'fine'}", "no_verdict", "'fine'"),
         ("def score(response): return bytearray(1 << 40)", "memory", "MemoryError"),
         (
             "def score(response):\n    kept = []\n    while True: kept.append(bytes(1 << 22))\nscore.memory_gib = 0.1",
@@ -95,7 +96,7 @@ def test_one_bad_value_of_a_batch_fails_alone(tmp_path):
         ("True", "ok", 1.0), ("False", "wrong", 0.0), ("1", "ok", 1.0), ("0.5", "wrong", 0.5), ("0.51", "ok", 0.51),
         ("-3.5", "wrong", -3.5), ("12.0", "ok", 12.0), ("__import__('numpy').float32(0.25)", "wrong", 0.25),
         ("__import__('numpy').bool_(True)", "ok", 1.0), ("__import__('fractions').Fraction(3, 4)", "ok", 0.75),
-        ("{'status': 'wrong', 'value': 0.9, 'reason': 'rude'}", "wrong", 0.9),
+        ("{'status': 'wrong', 'value': 0.9, 'reason': 'rude'}", "wrong", 0.9), ("{'value': 0.75}", "ok", 0.75),
     ],
 )  # fmt: skip
 def test_values_are_rewards(tmp_path, value, status, number):

@@ -7,15 +7,18 @@ Does not cover: what a function reads while it runs, and packages that are insta
 """
 
 import ast
+import functools
 import hashlib
 import inspect
 import marshal
 import os
+import pickle
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from afterbase.core.errors import UserError
@@ -38,7 +41,7 @@ class OwnFunction:
     digest: str
     file: str = ""
     module: str = ""
-    call: Callable[..., Any] | None = None
+    call: Callable[..., Any] | None = field(default=None, hash=False)
 
     @property
     def shown(self) -> str:
@@ -126,14 +129,36 @@ def _known(key: str) -> OwnFunction:
 
 
 def _callable(call: Callable[..., Any]) -> OwnFunction:
-    """A callable's digest is that of its source, or else of its code's bytes."""
     name = getattr(call, "__name__", type(call).__name__)
+    return OwnFunction(name=name, digest=hashlib.sha256(_identity(call)).hexdigest(), call=call)
+
+
+def _identity(value: Any) -> bytes:
+    """The source of a callable, or else its code's bytes, with what it is bound to; another value as pickle has it.
+
+    A value that cannot be pickled counts by its type alone.
+    """
+    if isinstance(value, functools.partial):
+        return b"partial" + _identity(value.func) + _identity(value.args) + _identity(sorted(value.keywords.items()))
+    if inspect.ismethod(value):
+        return _identity(value.__func__) + _identity(value.__self__)
+    if inspect.isfunction(value):
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        bound = [*cells, *(value.__defaults__ or ()), *(value.__kwdefaults__ or {}).values()]
+        return _source(value, value.__code__) + b"".join(map(_identity, bound))
+    if callable(value) and not isinstance(value, type) and inspect.isfunction(type(value).__call__):
+        return _identity(type(value).__call__) + b"".join(map(_identity, getattr(value, "__dict__", {}).values()))
     try:
-        source = inspect.getsource(call if inspect.isroutine(call) else type(call)).encode()
+        return pickle.dumps(value)
+    except Exception:  # anything may be bound, and its pickling may raise anything
+        return f"{type(value).__module__}.{type(value).__qualname__}".encode()
+
+
+def _source(function: Any, code: CodeType) -> bytes:
+    try:
+        return inspect.getsource(function).encode()
     except (OSError, TypeError):  # typed into an interpreter
-        code = getattr(call, "__code__", None) or getattr(type(call).__call__, "__code__", None)
-        source = marshal.dumps(code) if code else name.encode()
-    return OwnFunction(name=name, digest=hashlib.sha256(source).hexdigest(), call=call)
+        return marshal.dumps(code)
 
 
 def _module_file(module: str) -> Path | None:

@@ -230,13 +230,16 @@ def _outcome(value: Any) -> dict[str, Any]:
 
 
 def _of_verdict(verdict: dict[str, Any]) -> dict[str, Any]:
-    status, value, reason = (verdict.get(key) for key in ("status", "value", "reason"))
-    number = isinstance(value, int | float) and math.isfinite(value)
-    unknown = sorted(map(str, verdict.keys() - {"verifier", "status", "value", "reason"}))
-    if unknown or str(status) not in ("ok", "wrong", "failed") or not number or not isinstance(reason, str):
-        detail = f"it returned {_short(verdict)}; a verdict has status (ok, wrong or failed), value and reason"
+    """A dictionary with a value, and with a status and a reason where they are not those of the value."""
+    given = verdict.get("value")
+    value = float(given) if isinstance(given, int | float) else math.nan
+    status = str(verdict.get("status", "ok" if value > _SOLVED else "wrong"))
+    reason = verdict.get("reason", status)
+    unknown = verdict.keys() - {"verifier", "status", "value", "reason"}
+    if unknown or status not in ("ok", "wrong", "failed") or not math.isfinite(value) or not isinstance(reason, str):
+        detail = f"it returned {_short(verdict)}; a verdict has value, status (ok, wrong or failed) and reason"
         return {"failed": "no_verdict", "detail": detail}
-    return {"verdict": {"status": str(status), "value": float(value or 0), "reason": reason}}
+    return {"verdict": {"status": status, "value": value, "reason": reason}}
 
 
 def _failed(error: BaseException) -> dict[str, Any]:

@@ -10,13 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from afterbase.cli.start_job import Trained, sft
+    from afterbase.cli.start_job import Trained, distill, dpo, grpo, kto, reward, sft
     from afterbase.core.sample import Verdict
 
 __version__ = "0.1.0"
-__all__ = ["Trained", "Verdict", "sft"]
+__all__ = ["Trained", "Verdict", "distill", "dpo", "grpo", "kto", "reward", "sft"]
 
-_HOME = {"Trained": "cli.start_job", "Verdict": "core.sample", "sft": "cli.start_job"}
+_HOME = {name: "core.sample" if name == "Verdict" else "cli.start_job" for name in __all__}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,34 +3,74 @@
 As in `run.py`, nothing here reads what is in an artifact, so that a store that only plans draws the graph.
 """
 
+from dataclasses import dataclass
+
 from afterbase.core.store import Artifact, Store
 from afterbase.data.base_model import import_base
-from afterbase.data.own.own_sets import make_samples
+from afterbase.data.own.own_answers import make_answers
+from afterbase.data.own.own_sets import make_labelled, make_pairs, make_prompts, make_samples
+from afterbase.data.problems.sources import make_source
 from afterbase.model.folders import find
-from afterbase.recipe import Job, SftRecipe
+from afterbase.recipe import DistillationRecipe, GrpoRecipe, Job, PreferenceRecipe, RewardModelRecipe, SftRecipe
 from afterbase.run import Outcome
+from afterbase.train.grpo.stage import train_grpo
+from afterbase.train.preference.dpo import train_dpo
+from afterbase.train.preference.kto import train_kto
+from afterbase.train.preference.reward_model import train_reward_model
 from afterbase.train.sft import train_sft
+
+
+@dataclass(frozen=True)
+class JobData:
+    """What a training reads: its rows, and those that it is measured on."""
+
+    rows: Artifact
+    held_out: Artifact | None
+
+
+def job_data(store: Store, recipe: Job, seed: int) -> JobData:
+    """The user's own rows as artifacts: made before anything else, as a broken row may not come up after hours."""
+    if isinstance(recipe, GrpoRecipe):
+        held_out = None if recipe.eval is None else make_source(store, "eval", recipe.eval, seed=seed)
+        return JobData(make_source(store, "own", recipe.problems, seed=seed), held_out)
+    assert isinstance(recipe, SftRecipe | PreferenceRecipe | RewardModelRecipe | DistillationRecipe)
+    make = make_pairs if isinstance(recipe, PreferenceRecipe | RewardModelRecipe) else make_samples
+    if isinstance(recipe, PreferenceRecipe) and recipe.kto is not None:
+        make = make_labelled
+    held_out = None if recipe.data.eval is None else make(store, "eval data", recipe.data.eval, seed=seed)
+    first = make_prompts if isinstance(recipe, DistillationRecipe) else make
+    return JobData(first(store, "data", recipe.data.training, seed=seed), held_out)
 
 
 def run_job(store: Store, recipe: Job, seed: int) -> Outcome:
     """One seed of a recipe of a single training."""
+    base, data = import_base(store, find(recipe.base)), job_data(store, recipe, seed)
+    out = Outcome(seed)
     match recipe:
         case SftRecipe():
-            return fine_tune(store, recipe, seed)
-    raise AssertionError(f"no program for {type(recipe).__name__}")
+            out.final = train_sft(store, "SFT", base, data.rows, recipe.sft, seed=seed, held_out=data.held_out)
+            out.data.append(data.rows)
+        case DistillationRecipe():
+            answers = make_answers(
+                store, "teacher's answers", data.rows, recipe.teacher, seed=seed, account=recipe.name
+            )
+            out.final = train_sft(store, "SFT", base, answers, recipe.sft, seed=seed, held_out=data.held_out)
+            out.data.append(answers)
+        case PreferenceRecipe():
+            out.final = _on_preferences(store, recipe, base, data, seed)
+        case RewardModelRecipe():
+            out.final = train_reward_model(
+                store, "reward model", base, data.rows, recipe.reward_model, seed=seed, held_out=data.held_out
+            )
+        case GrpoRecipe():
+            out.final = train_grpo(store, "GRPO", base, [data.rows], recipe.grpo, seed=seed, held_out=data.held_out)
+    out.curves.append(out.final_model())
+    return out
 
 
-def fine_tune(store: Store, recipe: SftRecipe, seed: int) -> Outcome:
-    """Supervised fine-tuning on one's own rows."""
-    base = import_base(store, find(recipe.base))
-    rows = make_samples(store, "data", recipe.data.training, seed=seed)
-    final = train_sft(store, "SFT", base, rows, recipe.sft, seed=seed)
-    return Outcome(seed, curves=[final], data=[rows], final=final)
-
-
-def make_job_data(store: Store, recipe: Job, seed: int) -> list[Artifact]:
-    """What a training reads, made before anything else: a broken row may not come up after hours."""
-    match recipe:
-        case SftRecipe():
-            return [make_samples(store, "data", recipe.data.training, seed=seed)]
-    raise AssertionError(f"no program for {type(recipe).__name__}")
+def _on_preferences(store: Store, recipe: PreferenceRecipe, base: Artifact, data: JobData, seed: int) -> Artifact:
+    """The loss that has a reference compares with the base, whose log-probabilities the stage makes first."""
+    if recipe.kto is not None:
+        return train_kto(store, "KTO", base, data.rows, None, recipe.kto, seed=seed, held_out=data.held_out)
+    assert recipe.dpo is not None
+    return train_dpo(store, "DPO", base, data.rows, None, recipe.dpo, seed=seed, held_out=data.held_out)

@@ -30,6 +30,11 @@ HEAVY = (
 )
 
 
+JOB = (
+    "--device", "--eval", "--eval-every", "--json", "--lora", "--out", "--recipe", "--root", "--seed", "--set",
+)  # fmt: skip
+
+
 def _call(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
     """The exit status of `afterbase ARGUMENTS`, run in this process."""
     monkeypatch.setattr(sys, "argv", ["afterbase", *map(str, arguments)])
@@ -61,10 +66,12 @@ def test_commands_and_options_are_these_and_no_others():
         names = [p.opts if p.opts[0].startswith("-") else [p.metavar] for p in command.params]
         offered[name] = sorted(option for spellings in names for option in spellings)
     assert offered == {
-        "sft": [
-            *("--eval", "--eval-every", "--json", "--lora", "--out", "--recipe", "--root", "--seed", "--set"),
-            *("--trained", "DATA...", "MODEL"),
-        ],
+        "sft": sorted([*JOB, "--trained", "DATA...", "MODEL"]),
+        "dpo": sorted([*JOB, "--loss", "DATA...", "MODEL"]),
+        "kto": sorted([*JOB, "DATA...", "MODEL"]),
+        "reward": sorted([*JOB, "DATA...", "MODEL"]),
+        "grpo": sorted([*JOB, "--reward", "MODEL", "PROBLEMS"]),
+        "distill": sorted([*JOB, "--teacher", "DATA...", "STUDENT"]),
         "run": ["--root", "RECIPE"],
         "plan": ["--root", "RECIPE"],
         "show": ["--json", "--root", "RUN"],

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_a_model_is_left_that_others_load_and_that_has_learnt(toy_folder, rows, 
     assert summary["steps"] == len(trained.metrics) > 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "device: cpu, 1 thread"
-    assert [line.split(":")[0] for line in lines[1:5]] == ["base", "data", "learning rate", "steps"]
+    assert [line.split(":")[0] for line in lines[1:5]] == ["base", "data", "learning rate", "each step"]
     assert lines[-1] == f"model: {tmp_path / 'out'}"
 
 
@@ -69,6 +70,66 @@ def test_later_sayings_win(toy_folder, rows, tmp_path):
     recipe = tomllib.loads((tmp_path / "out/recipe.toml").read_text())
     assert (recipe["sft"]["epochs"], recipe["sft"]["row_tokens"], recipe["sft"]["lora"]) == (1, 128, {"rank": 2})
     assert (recipe["seeds"], recipe["data"]["trained"]) == ([7], "last")
+
+
+PAIRS = [{"prompt": f"{n}?", "chosen": f"{n}!", "rejected": f"{n + 1}?"} for n in range(8)]
+LABELLED = [{"prompt": f"{n}?", "completion": f"{n}!", "label": n % 2 == 0} for n in range(8)]
+PROBLEMS = [{"question": f"What is {n} + {n}?", "answer": str(2 * n)} for n in range(8)]
+
+
+def _odd(*, response: str, **context: object) -> float:
+    return float(len(response) % 2)
+
+
+@pytest.mark.parametrize(
+    ("train", "rows", "settings", "stage"),
+    [
+        (ab.dpo, PAIRS, {"epochs": 1}, "dpo"),
+        (partial(ab.dpo, loss="ipo"), PAIRS, {"epochs": 1, "lora.targets": "attention"}, "dpo"),
+        (ab.kto, LABELLED, {"epochs": 1}, "kto"),
+        (ab.reward, PAIRS, {"epochs": 1}, "reward_model"),
+        (partial(ab.grpo, reward=_odd), PROBLEMS, {"max_new_tokens": 8, "steps": 2, "probe_groups": 0}, "grpo"),
+        (partial(ab.grpo, reward=["maths", "format=0.5"]), PROBLEMS,
+         {"max_new_tokens": 8, "steps": 1, "probe_groups": 0}, "grpo"),
+    ],
+    ids=["dpo", "ipo with lora", "kto", "reward", "grpo", "grpo with rules"],
+)  # fmt: skip
+def test_each_training_goes_on_rows_in_memory_and_is_repeated_by_its_recipe(
+    toy_folder, tmp_path, train, rows, settings, stage
+):
+    said = {"threads": 1, **settings}
+    trained = train(toy_folder, rows, out=tmp_path / "out", root=tmp_path, settings=said)
+    assert trained.steps >= 1
+    assert (tmp_path / "out/model.safetensors").is_file()
+    run_recipe.run(tmp_path / "out/recipe.toml", tmp_path)
+    stages = json.loads((tmp_path / "runs/out/run.json").read_text())["stages"]
+    assert stages[-1]["stage"] == stage
+    assert all(made["cached"] for made in stages)
+
+
+def test_a_student_learns_from_a_teachers_answers(toy_folder, rows, tmp_path):
+    # A teacher that has learnt to end its answers.
+    teacher = _sft(toy_folder, rows, tmp_path, "teacher", learning_rate=1e-2, epochs=30).model
+    prompts = [{"prompt": f"{n}?"} for n in range(12)]
+    settings = {"threads": 1, "epochs": 1, "teacher.temperature": 0.0, "teacher.max_new_tokens": 16}
+    trained = ab.distill(
+        toy_folder, prompts, teacher=teacher, out=tmp_path / "student", root=tmp_path, settings=settings
+    )
+    assert trained.steps >= 1
+    assert json.loads((tmp_path / "runs/student/run.json").read_text())["flow"][0]["kept"] >= 1
+
+
+def test_an_endpoint_without_a_models_name_is_refused(toy_folder, tmp_path):
+    with pytest.raises(UserError, match="an endpoint has a model's name"):
+        ab.distill(toy_folder, [{"prompt": "?"}], teacher="http://localhost:1/v1", out=tmp_path / "student")
+
+
+def test_held_out_rows_are_measured_while_it_trains(toy_folder, rows, tmp_path):
+    measured = [{"prompt": "99?", "completion": "99!"}]
+    trained = ab.sft(
+        toy_folder, rows, out=tmp_path / "out", root=tmp_path, eval=measured, eval_every=2, settings={"threads": 1}
+    )
+    assert next(row["step"] for row in trained.metrics if "held_out_loss" in row) == 2
 
 
 def test_a_folder_of_another_training_is_refused(toy_folder, rows, tmp_path):

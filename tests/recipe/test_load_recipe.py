@@ -99,7 +99,7 @@ def test_name_of_a_run_is_one_plain_folder_name(tmp_path, name):
 @pytest.mark.parametrize("kind", ['"postraining"', "3", '["base"]'])
 def test_unknown_kind_is_refused_with_those_that_exist(tmp_path, kind):
     error = _refusal(tmp_path, _changed('^kind = "post-training"$', f"kind = {kind}"))
-    assert error.remedy == "use one of post-training, rl, base, sft"
+    assert error.remedy == "use one of post-training, rl, base, sft, preference, reward-model, grpo, distillation"
 
 
 @pytest.mark.parametrize("text", ["", "kind = 'base", "domains = 3"], ids=["empty", "no TOML", "no table"])

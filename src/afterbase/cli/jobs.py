@@ -1,4 +1,7 @@
-"""`afterbase sft`: one training in one line, each the function of the same name in `start_job.py`."""
+"""`afterbase sft`, `dpo`, `kto`, `reward`, `grpo` and `distill`: one training in one line each.
+
+Each is the function of the same name in `start_job.py`.
+"""
 
 import json
 from pathlib import Path
@@ -26,24 +29,116 @@ EvalEvery = Annotated[int | None, typer.Option("--eval-every", help="Steps betwe
 TrainedTurns = Annotated[
     Literal["all", "last"] | None, typer.Option("--trained", help="The assistant's turns that are learnt.")
 ]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda"] | None, typer.Option("--device", help="Where to train; auto unless given.")
+]
+LossOption = Annotated[
+    Literal["sigmoid", "ipo", "simpo", "orpo", "cpo"] | None,
+    typer.Option("--loss", help="The loss on pairs: sigmoid, which is DPO, unless given."),
+]
+Problems = Annotated[str, typer.Argument(metavar="PROBLEMS", help="A table of problems: a file, pattern or folder.")]
+RewardOption = Annotated[
+    list[str],
+    typer.Option(
+        "--reward",
+        help="maths, exact, ..., FILE.py:FUNCTION, format, reward:FOLDER, judge:URL#MODEL, each with =WEIGHT "
+        "behind it if not 1; may be repeated.",
+    ),
+]
+Student = Annotated[str, typer.Argument(metavar="STUDENT", help="The model to train: a shipped one, or a folder.")]
+TeacherOption = Annotated[
+    str, typer.Option("--teacher", help="Who answers the prompts: a model, or an endpoint as http://HOST/v1#MODEL.")
+]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Of orders and draws; 0 unless given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one line of JSON.")]
 
 
 def sft(
     model: Model, data: Data, out: Out, set_: Set = None, recipe: RecipeOption = None, lora: LoraOption = False,
-    eval_: Eval = None, eval_every: EvalEvery = None, trained: TrainedTurns = None, seed: SeedOption = None,
-    root: Root = Path(), as_json: AsJson = False,
+    eval_: Eval = None, eval_every: EvalEvery = None, trained: TrainedTurns = None, device: Device = None,
+    seed: SeedOption = None, root: Root = Path(), as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Fine-tune a model on rows of chats, questions and answers, or text."""
     from afterbase.cli import start_job
+
+    options = _options(set_, recipe, lora, eval_, eval_every, device, seed, root)
+    options["trained"] = trained
+    _tell(start_job.sft(model, data, out=out, **options), as_json)
+
+
+def dpo(
+    model: Model, data: Data, out: Out, loss: LossOption = None, set_: Set = None, recipe: RecipeOption = None,
+    lora: LoraOption = False, eval_: Eval = None, eval_every: EvalEvery = None, device: Device = None,
+    seed: SeedOption = None, root: Root = Path(), as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Train a model on pairs of a chosen and a rejected answer, by DPO or its kin."""
+    from afterbase.cli import start_job
+
+    options = _options(set_, recipe, lora, eval_, eval_every, device, seed, root)
+    _tell(start_job.dpo(model, data, out=out, loss=loss, **options), as_json)
+
+
+def kto(
+    model: Model, data: Data, out: Out, set_: Set = None, recipe: RecipeOption = None, lora: LoraOption = False,
+    eval_: Eval = None, eval_every: EvalEvery = None, device: Device = None, seed: SeedOption = None,
+    root: Root = Path(), as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Train a model on single answers with a label each, good or bad."""
+    from afterbase.cli import start_job
+
+    options = _options(set_, recipe, lora, eval_, eval_every, device, seed, root)
+    _tell(start_job.kto(model, data, out=out, **options), as_json)
+
+
+def reward(
+    model: Model, data: Data, out: Out, set_: Set = None, recipe: RecipeOption = None, lora: LoraOption = False,
+    eval_: Eval = None, eval_every: EvalEvery = None, device: Device = None, seed: SeedOption = None,
+    root: Root = Path(), as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Train a reward model on pairs of a chosen and a rejected answer."""
+    from afterbase.cli import start_job
+
+    options = _options(set_, recipe, lora, eval_, eval_every, device, seed, root)
+    _tell(start_job.reward(model, data, out=out, **options), as_json)
+
+
+def grpo(
+    model: Model, problems: Problems, out: Out, rewards: RewardOption, set_: Set = None, recipe: RecipeOption = None,
+    lora: LoraOption = False, eval_: Eval = None, eval_every: EvalEvery = None, device: Device = None,
+    seed: SeedOption = None, root: Root = Path(), as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Train a model by reinforcement learning on a table of problems."""
+    from afterbase.cli import start_job
+
+    options = _options(set_, recipe, lora, eval_, eval_every, device, seed, root)
+    _tell(start_job.grpo(model, problems, reward=rewards, out=out, **options), as_json)
+
+
+def distill(
+    student: Student, prompts: Data, out: Out, teacher: TeacherOption, set_: Set = None, recipe: RecipeOption = None,
+    lora: LoraOption = False, eval_: Eval = None, eval_every: EvalEvery = None, device: Device = None,
+    seed: SeedOption = None, root: Root = Path(), as_json: AsJson = False,
+) -> None:  # fmt: skip
+    """Fine-tune a model on another one's answers to prompts."""
+    from afterbase.cli import start_job
+
+    options = _options(set_, recipe, lora, eval_, eval_every, device, seed, root)
+    _tell(start_job.distill(student, prompts, teacher=teacher, out=out, **options), as_json)
+
+
+COMMANDS = (sft, dpo, kto, reward, grpo, distill)
+
+
+def _options(
+    settings: list[str] | None, recipe: Path | None, lora: bool, eval_: list[str] | None, eval_every: int | None,
+    device: Literal["auto", "cpu", "cuda"] | None, seed: int | None, root: Path,
+) -> "Options":  # fmt: skip
     from afterbase.recipe.job_table import parse_settings
 
-    options: Options = {
-        "settings": parse_settings(set_ or []), "recipe": recipe, "lora": lora, "eval": eval_,
-        "eval_every": eval_every, "trained": trained, "seed": seed, "root": root,
+    return {
+        "settings": parse_settings(settings or []), "recipe": recipe, "lora": lora, "eval": eval_,
+        "eval_every": eval_every, "device": device, "seed": seed, "root": root,
     }  # fmt: skip
-    _tell(start_job.sft(model, data, out=out, **options), as_json)
 
 
 def _tell(trained: "Trained", as_json: bool) -> None:

@@ -32,7 +32,7 @@ from afterbase.rollout.endpoint.endpoint_client import Endpoint
 from afterbase.rollout.vllm.vllm_client import Client, Deadlines
 from afterbase.rollout.vllm.vllm_engine import refuse_absent
 from afterbase.run import Outcome, comparisons, post_train, reinforce, run_base
-from afterbase.run_jobs import make_job_data, run_job
+from afterbase.run_jobs import job_data, run_job
 
 _FREE_BYTES = 2 << 30  # what a recipe's checkpoints may need on a disk
 
@@ -121,7 +121,7 @@ def _make(store: Store, recipe: Recipe | RlRecipe | Job, root: Path) -> _Made:
     """All stages of a recipe; what is read from the user's files first."""
     if isinstance(recipe, Job):
         for seed in recipe.seeds:
-            make_job_data(dataclasses.replace(store, stages=[], progress=Silent()), recipe, seed)
+            job_data(dataclasses.replace(store, stages=[], progress=Silent()), recipe, seed)
         return _Made(store, outcomes_of(store, recipe))
     _make_sources(store, recipe)
     _refuse_absent_servers(store, recipe)

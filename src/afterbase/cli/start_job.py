@@ -4,13 +4,12 @@ What is not said is chosen by the size of the model and of the data (recipe/defa
 the recipe that the run leaves: OUT/recipe.toml repeats it. A call that was interrupted goes on where it stopped.
 """
 
-import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict, Unpack
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 from afterbase.cli.run_recipe import Finished, run_loaded
 from afterbase.core import distributed as ranks
@@ -18,17 +17,30 @@ from afterbase.core.config import config_of
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Silent
 from afterbase.core.store import Store
-from afterbase.data.own.row_lengths import RowLengths, row_lengths
+from afterbase.data.own.own_rows import OwnRows
+from afterbase.data.own.row_lengths import row_lengths
 from afterbase.model.families import context_length, read_config
 from afterbase.model.folders import find
 from afterbase.model.size import parameter_count
-from afterbase.recipe import Job, SftRecipe, defaults
+from afterbase.recipe import (
+    DistillationRecipe,
+    GrpoRecipe,
+    Job,
+    PreferenceRecipe,
+    RewardModelRecipe,
+    SftRecipe,
+    defaults,
+)
+from afterbase.recipe.job_defaults import BaseFacts, chosen, job_defaults
 from afterbase.recipe.job_table import Table, as_toml, merged, nested
-from afterbase.run_jobs import make_job_data
-from afterbase.train.config import Lora
+from afterbase.reward.named import rewards_named
+from afterbase.run_jobs import job_data
 
-Rows = str | Path | Sequence[str | Path]
-"""A file, a pattern or a folder of rows, or several."""
+Rows = str | Path | Iterable[str | Path] | Iterable[Mapping[str, Any]]
+"""A file, a pattern or a folder of rows, or several; or the rows: dictionaries, or a `datasets.Dataset`."""
+Reward = str | Callable[..., Any]
+"""A verifier, a rule or FILE.py:FUNCTION by its name (reward/named.py), or a function."""
+Loss = Literal["sigmoid", "ipo", "simpo", "orpo", "cpo"]
 
 _SETTINGS = "the settings of this training"  # what messages call the source of a faulty one
 _HEAD = """Written by the run that made this folder. To repeat it, from the folder where it ran:
@@ -46,6 +58,8 @@ class Options(TypedDict, total=False):
     """Rows that are never trained on and that the model is measured on."""
     eval_every: int | None
     """Steps between these measurements."""
+    device: Literal["auto", "cpu", "cuda"] | None
+    """Where it trains; on CUDA where there is a device unless told otherwise."""
     lora: bool
     """Train a LoRA adapter in place of all weights."""
     trained: Literal["all", "last"] | None
@@ -98,62 +112,178 @@ class Trained:
         }
 
 
-@dataclass(frozen=True)
-class _Base:
-    name: str
-    parameters: int
-    context: int
-
-
 def sft(model: str | Path, data: Rows, *, out: str | Path, **options: Unpack[Options]) -> Trained:
     """Supervised fine-tuning of a model on rows of chats, questions and answers, or text; the model is left in `out`.
 
     Raises UserError for whatever is wrong with rows or settings, before anything is trained.
 
-    >>> trained = sft("tiny-v3", "rows.jsonl", out="tuned", settings={"epochs": 1})  # doctest: +SKIP
+    >>> import afterbase as ab
+    >>> rows = [{"prompt": f"{n} + 1?", "completion": str(n + 1)} for n in range(20)]
+    >>> trained = ab.sft("tiny-v3", rows, out="tuned", settings={"epochs": 1, "threads": 1})  # doctest: +SKIP
     >>> trained.last_loss < trained.first_loss  # doctest: +SKIP
     True
     """
-    return _start(SftRecipe, "sft", str(model), {"data": {"files": _names(data)}}, Path(out), options)
+    return _Start(SftRecipe, "sft", str(model), Path(out), options).on_rows(data)
 
 
-def _start(kind: type[Job], stage: defaults.Stage, model: str, given: Table, out: Path, options: Options) -> Trained:
-    root = Path(options.get("root") or ".")
-    config = read_config(find(model))
-    base = _Base(model, parameter_count(find(model)), context_length(config))
-    kind_name = kind.model_fields["kind"].annotation.__args__[0]  # type: ignore[union-attr]
-    head = {"kind": kind_name, "name": _run_name(out, root), "base": model}
-    said = merged(_said(kind, stage, given, options), head)
-    draft = config_of(merged(_defaults(stage, base, said, None), said), kind, _SETTINGS)  # wrong settings first of all
-    ranks.start()
-    lengths = row_lengths(make_job_data(Store(root / "store", progress=Silent()), draft, draft.seeds[0])[0])
-    table = merged(_defaults(stage, base, said, lengths), said)
-    recipe = config_of(table, kind, _SETTINGS)
-    table = merged({**head, "threads": recipe.threads, "seeds": list(recipe.seeds)}, table)
-    _refuse_other_settings(out, table)
-    text = as_toml(table, head=_HEAD.format(name=out / "recipe.toml"))
-    finished = run_loaded(recipe, text, root, model=out, chosen=_chosen(stage, base, table, lengths))
-    ranks.end()
-    return _trained(finished, root / "runs" / recipe.name / "report.html", out)
+def dpo(
+    model: str | Path, data: Rows, *, out: str | Path, loss: Loss | None = None, **options: Unpack[Options]
+) -> Trained:
+    """Training on pairs of a chosen and a rejected answer: DPO, or one of its kin by `loss`.
+
+    >>> pair = {"prompt": "1 + 1?", "chosen": "2", "rejected": "3"}
+    >>> dpo("tiny-v3", [pair] * 20, out="preferred", loss="ipo")  # doctest: +SKIP
+    """
+    said = {} if loss is None else {"dpo": {"loss": loss}}
+    return _Start(PreferenceRecipe, "dpo", str(model), Path(out), options).on_rows(data, said)
 
 
-def _said(kind: type[Job], stage: str, given: Table, options: Options) -> Table:
-    """What the user said: data, then a recipe file, then options, then single settings."""
-    said: Table = {}
-    if (path := options.get("recipe")) is not None:
-        said = nested(_file(Path(path)), kind, stage)
-    said = merged(said, given)
-    if (seed := options.get("seed")) is not None:
-        said["seeds"] = [seed]
-    if (trained := options.get("trained")) is not None:
-        said = merged(said, {"data": {"trained": trained}})
+def kto(model: str | Path, data: Rows, *, out: str | Path, **options: Unpack[Options]) -> Trained:
+    """Training on single answers with a label each, good or bad: KTO.
+
+    >>> row = {"prompt": "1 + 1?", "completion": "2", "label": True}
+    >>> kto("tiny-v3", [row] * 20, out="preferred")  # doctest: +SKIP
+    """
+    return _Start(PreferenceRecipe, "kto", str(model), Path(out), options).on_rows(data)
+
+
+def reward(model: str | Path, data: Rows, *, out: str | Path, **options: Unpack[Options]) -> Trained:
+    """A reward model, from pairs of a chosen and a rejected answer: a sequence classifier with one label.
+
+    >>> pair = {"prompt": "1 + 1?", "chosen": "2", "rejected": "3"}
+    >>> reward("tiny-v3", [pair] * 20, out="judge")  # doctest: +SKIP
+    """
+    return _Start(RewardModelRecipe, "reward_model", str(model), Path(out), options).on_rows(data)
+
+
+def grpo(
+    model: str | Path,
+    problems: Rows,
+    *,
+    reward: Reward | Sequence[Reward],
+    out: str | Path,
+    **options: Unpack[Options],
+) -> Trained:
+    """Reinforcement learning on a table of problems; `reward` is one or several: a verifier's name, or a function.
+
+    A function takes `prompt`, `response`, `row` and gives a number, a bool or a Verdict (docs/rewards.md).
+
+    >>> def short(*, response, **context):
+    ...     return 1 / (1 + len(response))
+    >>> grpo("tiny-v3", [{"prompt": "1 + 1?"}] * 8, reward=short, out="shorter")  # doctest: +SKIP
+    """
+    names = [reward] if isinstance(reward, str) or callable(reward) else list(reward)
+    verifier, rules = rewards_named(names)
+    start = _Start(GrpoRecipe, "grpo", str(model), Path(out), options)
+    said: Table = {"problems": {"path": start.only_file(problems), "verifier": verifier}}
+    if rules is not None:
+        given = rules.model_dump(mode="json", exclude_unset=True)
+        said["grpo"] = {"rewards": {name: rule for name, rule in given.items() if rule}}
     if (measured := options.get("eval")) is not None:
-        said = merged(said, {"data": {"eval": {"files": _names(measured)}}})
-    if (every := options.get("eval_every")) is not None:
-        said = merged(said, {stage: {"eval_every": every}})
-    if options.get("lora") and "lora" not in said.get(stage, {}):
-        said = merged(said, {stage: {"lora": {}}})
-    return merged(said, nested(options.get("settings") or {}, kind, stage))
+        said["eval"] = {"path": start.only_file(measured), "verifier": verifier}
+    return start.run(said)
+
+
+def distill(
+    student: str | Path, prompts: Rows, *, teacher: str | Path, out: str | Path, **options: Unpack[Options]
+) -> Trained:
+    """Supervised fine-tuning on a teacher's answers; `teacher` is a model, or an endpoint as http://HOST/v1#MODEL.
+
+    >>> prompts = [{"prompt": f"{n} + 1?"} for n in range(20)]
+    >>> distill("tiny-v3", prompts, teacher="http://localhost:8000/v1#big", out="small")  # doctest: +SKIP
+    """
+    address, _, name = str(teacher).partition("#")
+    asked: Table = {"model": address}
+    if address.startswith(("http://", "https://")):
+        if not name:
+            raise UserError(
+                "an endpoint has a model's name",
+                got=f"{teacher}",
+                remedy=f"write {address}#MODEL, as the server calls it",
+            )
+        asked = {"endpoint": {"url": address, "model": name}}
+    return _Start(DistillationRecipe, "sft", str(student), Path(out), options).on_rows(prompts, {"teacher": asked})
+
+
+@dataclass(frozen=True)
+class _Start:
+    """One training before it begins."""
+
+    kind: type[Job]
+    stage: defaults.Stage
+    model: str
+    out: Path
+    options: Options
+
+    @property
+    def _root(self) -> Path:
+        return Path(self.options.get("root") or ".")
+
+    def on_rows(self, data: Rows, said: Table | None = None) -> Trained:
+        """Run it on rows of one's own, and on what else is said."""
+        table: Table = {"data": {"files": self._files(data)}}
+        if (measured := self.options.get("eval")) is not None:
+            table["data"]["eval"] = {"files": self._files(measured)}
+        return self.run(merged(table, said or {}))
+
+    def run(self, given: Table) -> Trained:
+        """Choose what is not said, check all of it, make the data, train, hand over."""
+        folder = find(self.model)
+        base = BaseFacts(self.model, parameter_count(folder), context_length(read_config(folder)))
+        head = {"kind": kind_name(self.kind), "name": _run_name(self.out, self._root), "base": self.model}
+        said = merged(self._said(given), head)
+        # Wrong settings first of all, then wrong rows.
+        draft = config_of(merged(job_defaults(self.stage, base, said, None), said), self.kind, _SETTINGS)
+        ranks.start()
+        store = Store(self._root / "store", progress=Silent(), threads=draft.threads)
+        lengths = row_lengths(job_data(store, draft, draft.seeds[0]).rows)
+        table = merged(job_defaults(self.stage, base, said, lengths), said)
+        recipe = config_of(table, self.kind, _SETTINGS)
+        table = merged({**head, "threads": recipe.threads, "seeds": list(recipe.seeds)}, table)
+        _refuse_other_settings(self.out, table)
+        text = as_toml(table, head=_HEAD.format(name=self.out / "recipe.toml"))
+        told = chosen(self.stage, base, table, lengths)
+        finished = run_loaded(recipe, text, self._root, model=self.out, chosen=told)
+        ranks.end()
+        return _trained(finished, self._root / "runs" / recipe.name / "report.html", self.out)
+
+    def _said(self, given: Table) -> Table:
+        """What the user said: a recipe file, then arguments, then options, then single settings."""
+        options, stage, said = self.options, self.stage, {}
+        if (path := options.get("recipe")) is not None:
+            said = nested(_file(Path(path)), self.kind, stage)
+        said = merged(said, given)
+        if (seed := options.get("seed")) is not None:
+            said["seeds"] = [seed]
+        for key, place in (("device", ()), ("trained", ("data",)), ("eval_every", (stage,))):
+            if (value := options.get(key)) is not None:
+                said = merged(said, {place[0]: {key: value}} if place else {key: value})
+        if options.get("lora") and "lora" not in said.get(stage, {}):
+            said = merged(said, {stage: {"lora": {}}})
+        return merged(said, nested(options.get("settings") or {}, self.kind, stage))
+
+    def _files(self, rows: Rows) -> list[str]:
+        """Names of files; rows in memory are written below the store first."""
+        if isinstance(rows, str | Path):
+            return [str(rows)]
+        some = list(rows)
+        names = [str(name) for name in some if isinstance(name, str | Path)]
+        if len(names) == len(some):
+            return names
+        told = [row for row in some if not isinstance(row, str | Path)]
+        return list(OwnRows.of(told, store=Store(self._root / "store")).files)
+
+    def only_file(self, rows: Rows) -> str:
+        """The name of one file, which a table of problems is. UserError for several."""
+        files = self._files(rows)
+        if len(files) != 1:
+            raise UserError("problems come as one table", got=f"{len(files)} files", remedy="name one, or a pattern")
+        return files[0]
+
+
+def kind_name(kind: type[Job]) -> str:
+    """What a recipe's `kind` says of a job."""
+    return get_args(kind.model_fields["kind"].annotation)[0]
 
 
 def _file(path: Path) -> Table:
@@ -163,51 +293,6 @@ def _file(path: Path) -> Table:
     except (OSError, ValueError) as error:
         raise UserError("settings come from a TOML file", got=f"{path}: {error}", remedy="correct it") from error
     return {key: value for key, value in table.items() if key not in ("kind", "name", "base")}
-
-
-def _defaults(stage: defaults.Stage, base: _Base, said: Table, lengths: RowLengths | None) -> Table:
-    """What a stage's table has where the user says nothing; before the rows were read, anything valid."""
-    own = said.get(stage, {})
-    lora = own.get("lora") is not None
-    rows, tokens, longest = lengths or (1, 1, 1)
-    size = own.get("row_tokens", defaults.row_tokens(tokens, longest, base.context))
-    packed = max(1, math.ceil(tokens / size))
-    rows_per_step = own.get("rows_per_step", defaults.rows_per_step(packed))
-    epochs = own.get("epochs", defaults.epochs(rows))
-    steps = epochs * math.ceil(packed / rows_per_step)
-    return {
-        stage: {
-            "epochs": epochs,
-            "row_tokens": size,
-            "rows_per_step": rows_per_step,
-            "optimisation": defaults.optimisation(stage, base.parameters, steps=steps, lora=lora),
-        }
-    }
-
-
-def _chosen(stage: defaults.Stage, base: _Base, table: Table, lengths: RowLengths) -> list[str]:
-    """What is printed before a run: who learns what, and how."""
-    own, rate = table[stage], table[stage]["optimisation"]
-    lora = own.get("lora")
-    what = "all weights" if lora is None else f"a LoRA adapter of rank {lora.get('rank', Lora().rank)}"
-    return [
-        f"base: {base.name}, {_short(base.parameters)} parameters, a context of {base.context} tokens",
-        f"data: {lengths.rows} rows, about {lengths.tokens} tokens",
-        f"learning rate: {rate['learning_rate']:g}, down to {rate['floor']:g}, after {rate['warmup_steps']} steps of "
-        f"warm-up; of {what}",
-        f"steps: {own['rows_per_step']} x {own['row_tokens']} tokens each, {own['epochs']} epochs",
-    ]
-
-
-def _short(count: int) -> str:
-    for unit, size in (("billion", 1e9), ("million", 1e6)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return str(count)
-
-
-def _names(rows: Rows) -> list[str]:
-    return [str(rows)] if isinstance(rows, str | Path) else [str(name) for name in rows]
 
 
 def _run_name(out: Path, root: Path) -> str:

@@ -5,6 +5,26 @@ from afterbase.recipe.load_recipe import AnyRecipe, load_recipe
 from afterbase.recipe.post_training import Recipe
 from afterbase.recipe.problem_domains import Judge
 from afterbase.recipe.rl import RlRecipe
-from afterbase.recipe.training_jobs import Job, JobRows, SftRecipe
+from afterbase.recipe.training_jobs import (
+    DistillationRecipe,
+    GrpoRecipe,
+    Job,
+    PreferenceRecipe,
+    RewardModelRecipe,
+    SftRecipe,
+)
 
-__all__ = ["AnyRecipe", "BaseRecipe", "Job", "JobRows", "Judge", "Recipe", "RlRecipe", "SftRecipe", "load_recipe"]
+__all__ = [
+    "AnyRecipe",
+    "BaseRecipe",
+    "DistillationRecipe",
+    "GrpoRecipe",
+    "Job",
+    "Judge",
+    "PreferenceRecipe",
+    "Recipe",
+    "RewardModelRecipe",
+    "RlRecipe",
+    "SftRecipe",
+    "load_recipe",
+]

@@ -66,6 +66,15 @@ def optimisation(stage: Stage, parameters: int, *, steps: int, lora: bool) -> di
     }
 
 
+def preference_epochs(rows: int) -> int:
+    """Passes over preferences: one, as is usual; of a few three, or there would be next to no steps.
+
+    >>> preference_epochs(200), preference_epochs(50_000)
+    (3, 1)
+    """
+    return 3 if rows < _FEW_ROWS else 1
+
+
 def epochs(rows: int) -> int:
     """Passes over the rows: two, as the V3 report's; of a few rows three.
 

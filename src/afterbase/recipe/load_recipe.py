@@ -9,7 +9,14 @@ from afterbase.core.errors import UserError
 from afterbase.recipe.base import BaseRecipe
 from afterbase.recipe.post_training import Recipe
 from afterbase.recipe.rl import RlRecipe
-from afterbase.recipe.training_jobs import Job, SftRecipe
+from afterbase.recipe.training_jobs import (
+    DistillationRecipe,
+    GrpoRecipe,
+    Job,
+    PreferenceRecipe,
+    RewardModelRecipe,
+    SftRecipe,
+)
 
 AnyRecipe = Recipe | RlRecipe | BaseRecipe | Job
 KINDS: dict[str, type[Recipe] | type[RlRecipe] | type[BaseRecipe] | type[Job]] = {
@@ -17,6 +24,10 @@ KINDS: dict[str, type[Recipe] | type[RlRecipe] | type[BaseRecipe] | type[Job]] =
     "rl": RlRecipe,
     "base": BaseRecipe,
     "sft": SftRecipe,
+    "preference": PreferenceRecipe,
+    "reward-model": RewardModelRecipe,
+    "grpo": GrpoRecipe,
+    "distillation": DistillationRecipe,
 }
 """The model of each kind of recipe, by what `kind` says."""
 

@@ -1,23 +1,31 @@
-"""One training on rows of one's own: supervised fine-tuning. Each is what one command of the same name runs."""
+"""One training on rows of one's own, as one recipe each: what the command of the same name runs."""
 
 from typing import Literal
 
+from pydantic import model_validator
+
+from afterbase.core.errors import UserError
+from afterbase.data.generate.teacher import Teacher
 from afterbase.data.own.own_rows import OwnRows
+from afterbase.data.problems.source_rows import Source
 from afterbase.recipe.run_settings import ModelRunSettings
 from afterbase.train.config import Sft
+from afterbase.train.grpo.config import Grpo
+from afterbase.train.preference.config import Dpo, Kto, RewardModelTraining
 
 
 class Job(ModelRunSettings):
     """What the recipes of one training have in common."""
 
     kind: str
+    """What the recipe makes."""
 
 
 class JobRows(OwnRows):
     """The rows to train on, and rows to measure on."""
 
     eval: OwnRows | None = None
-    """Rows that are never trained on: the loss on them is measured while training runs."""
+    """Rows that are never trained on, and that the model is measured on."""
 
     @property
     def training(self) -> OwnRows:
@@ -26,11 +34,71 @@ class JobRows(OwnRows):
 
 
 class SftRecipe(Job):
-    """Supervised fine-tuning on rows of one's own."""
+    """Supervised fine-tuning."""
 
     kind: Literal["sft"]
     """What the recipe makes."""
     data: JobRows
-    """The rows to train on."""
+    """Chats, questions with answers, or texts."""
     sft: Sft
-    """How the model is fine-tuned."""
+    """How it is trained."""
+
+
+class PreferenceRecipe(Job):
+    """Training on preferences, by DPO and its kin or by KTO: the table that is given says which."""
+
+    kind: Literal["preference"]
+    """What the recipe makes."""
+    data: JobRows
+    """Pairs of a chosen and a rejected answer, or, for KTO, answers with a label each."""
+    dpo: Dpo | None = None
+    """Training on pairs."""
+    kto: Kto | None = None
+    """Training on answers with labels."""
+
+    @model_validator(mode="after")
+    def _one_method(self) -> "PreferenceRecipe":
+        if (self.dpo is None) == (self.kto is None):
+            raise UserError(
+                "a recipe of preferences has one method: [dpo] or [kto]",
+                got="neither" if self.dpo is None else "both",
+                remedy="give [dpo] for pairs, or [kto] for answers with labels",
+            )
+        return self
+
+
+class RewardModelRecipe(Job):
+    """A scalar reward model."""
+
+    kind: Literal["reward-model"]
+    """What the recipe makes."""
+    data: JobRows
+    """Pairs of a chosen and a rejected answer, with a margin where there is one."""
+    reward_model: RewardModelTraining
+    """How it is trained."""
+
+
+class GrpoRecipe(Job):
+    """Reinforcement learning on problems of one's own; with variants and evaluations: the kind `rl`."""
+
+    kind: Literal["grpo"]
+    """What the recipe makes."""
+    problems: Source
+    """A table of problems, and the verifier that judges their answers."""
+    eval: Source | None = None
+    """Problems that are never trained on, and that the policy is measured on."""
+    grpo: Grpo
+    """How it is trained, and by which rewards beside the verifier's verdict."""
+
+
+class DistillationRecipe(Job):
+    """Supervised fine-tuning on a teacher's answers to prompts of one's own."""
+
+    kind: Literal["distillation"]
+    """What the recipe makes."""
+    data: JobRows
+    """Prompts, of rows of any form: answers that they hold are left alone. `eval` has rows with answers."""
+    teacher: Teacher
+    """Who answers, and how it is asked."""
+    sft: Sft
+    """How the student is trained."""

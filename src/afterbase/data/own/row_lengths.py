@@ -1,5 +1,6 @@
-"""How many rows a set of samples has, and how long they are: what settings are chosen by before training."""
+"""How many rows a set has, and how long they are: what settings are chosen by before training."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
@@ -18,9 +19,26 @@ class RowLengths(NamedTuple):
     longest: int
 
 
-def row_lengths(samples: Artifact) -> RowLengths:
-    """Of the samples that were not dropped."""
-    table = pq.read_table(samples.payload / "samples.parquet", columns=["messages", "dropped"])
-    kept = table["messages"].filter(table["dropped"].is_null())
-    each = [sum(len(turn["content"]) + _TURN for turn in turns) for chunk in kept.chunks for turns in chunk.to_pylist()]
+def row_lengths(made: Artifact) -> RowLengths:
+    """Of samples that were not dropped, of preference pairs with both answers, of judged answers, or of problems."""
+    each = list(_characters(made))
     return RowLengths(len(each), round(sum(each) / _CHARACTERS), round(max(each, default=0) / _FEWEST))
+
+
+def _characters(made: Artifact) -> Iterator[int]:
+    path = made.payload / "samples.parquet"
+    if path.is_file():
+        table = pq.read_table(path, columns=["messages", "dropped"])
+        for chunk in table["messages"].filter(table["dropped"].is_null()).chunks:
+            for turns in chunk.to_pylist():
+                yield sum(len(turn["content"]) + _TURN for turn in turns)
+        return
+    for name, columns in (
+        ("pairs", ["prompt", "chosen", "prompt", "rejected"]),
+        ("answers", ["prompt", "response"]),
+        ("train", ["prompt"]),
+        ("test", ["prompt"]),
+    ):
+        path = made.payload / f"{name}.parquet"
+        for row in pq.read_table(path, columns=sorted(set(columns))).to_pylist() if path.is_file() else ():
+            yield sum(len(row[column]) + _TURN for column in columns)

@@ -113,6 +113,7 @@ def accumulate(
         return {}
     total = sum(len(group) for group in groups)
     tokens = sum(len(a.completion.token_ids) for a in known)
+    loss = 0.0
     drift, kl, clipped, kept = [], [], [], []
     for row in _rows(chosen, config):
         members = [chosen[i] for i in row.answers]
@@ -129,6 +130,7 @@ def accumulate(
             )
             terms = grpo_loss(logps_N, answers, objective)
             terms.loss.backward()
+        loss += terms.loss.item()
         old_N = logps_N.detach() if answers.old_logps_N is None else answers.old_logps_N
         drift.append(old_N - answers.engine_logps_N)
         if answers.reference_logps_N is not None:
@@ -136,6 +138,7 @@ def accumulate(
         clipped.append(terms.clipped_N)
         kept.append(terms.kept_S)
     numbers = _mismatch(torch.cat(drift), config.mismatch_alarm)
+    numbers["loss"] = round(loss, 6)
     numbers["clipped"] = round(float(torch.cat(clipped).float().mean()), 4)
     if objective.off_policy_delta is not None:
         numbers["dropped"] = round(1 - float(torch.cat(kept).float().mean()), 4)

@@ -1,0 +1,101 @@
+"""The settings of a job that the user did not give: by the size of its model and of its data."""
+
+import math
+from typing import Any, NamedTuple
+
+from afterbase.data.own.row_lengths import RowLengths
+from afterbase.recipe import defaults
+from afterbase.recipe.job_table import Table
+from afterbase.train.config import Lora
+from afterbase.train.grpo.config import Grpo
+
+_ANSWER = 256  # tokens of an answer that is still to be written, at most
+_MEASUREMENTS = 5  # of a training with held-out rows, unless told otherwise
+
+
+class BaseFacts(NamedTuple):
+    """What defaults go by: the model's name, its parameters, and the tokens of its context."""
+
+    name: str
+    parameters: int
+    context: int
+
+
+def job_defaults(stage: defaults.Stage, base: BaseFacts, said: Table, lengths: RowLengths | None) -> Table:
+    """What a job's table has where the user says nothing; before the rows were read, anything that is valid.
+
+    `said` is the user's own table, which the rest goes by: the warm-up by the epochs, the rate by an adapter.
+    """
+    own = said.get(stage, {})
+    found = lengths or RowLengths(1, 1, 1)
+    table = {"sft": _sft, "grpo": _grpo}.get(stage, _preferences)(stage, base, own, found)
+    steps = table.pop("all_steps")
+    lora = own.get("lora") is not None
+    table["optimisation"] = defaults.optimisation(stage, base.parameters, steps=steps, lora=lora)
+    if said.get("eval") or said.get("data", {}).get("eval"):
+        table["eval_every"] = max(1, steps // _MEASUREMENTS)
+    out: Table = {stage: table}
+    if "teacher" in said:
+        out["teacher"] = {"max_new_tokens": min(1024, base.context // 2), "most_failed": 0.2}
+    return out
+
+
+def _sft(stage: str, base: BaseFacts, own: Table, lengths: RowLengths) -> Table:
+    size = _number(own, "row_tokens", defaults.row_tokens(lengths.tokens, lengths.longest, base.context))
+    packed = max(1, math.ceil(lengths.tokens / size))
+    rows = _number(own, "rows_per_step", defaults.rows_per_step(packed))
+    epochs = _number(own, "epochs", defaults.epochs(lengths.rows))
+    steps = epochs * math.ceil(packed / rows)
+    return {"epochs": epochs, "row_tokens": size, "rows_per_step": rows, "all_steps": steps}
+
+
+def _preferences(stage: str, base: BaseFacts, own: Table, lengths: RowLengths) -> Table:
+    pairs = lengths.rows // 2 if stage == "kto" else lengths.rows
+    size = _number(own, "pairs_per_step", defaults.rows_per_step(pairs))
+    epochs = _number(own, "epochs", defaults.preference_epochs(lengths.rows))
+    steps = epochs * max(1, math.ceil(pairs / size))
+    return {"epochs": epochs, "pairs_per_step": size, "all_steps": steps}
+
+
+def _grpo(stage: str, base: BaseFacts, own: Table, lengths: RowLengths) -> Table:
+    steps = _number(own, "steps", Grpo.model_fields["steps"].default)
+    prompts = min(Grpo.model_fields["prompts"].default, lengths.rows)
+    tokens = min(_ANSWER, base.context // 2)
+    return {"steps": steps, "prompts": prompts, "max_new_tokens": tokens, "all_steps": steps}
+
+
+def _number(own: Table, key: str, otherwise: int) -> int:
+    """The user's own number where it is one; what else it may be is refused when the table is checked."""
+    value = own.get(key)
+    return value if type(value) is int and value > 0 else otherwise
+
+
+def chosen(stage: defaults.Stage, base: BaseFacts, table: Table, lengths: RowLengths) -> list[str]:
+    """What is told before a job begins: who learns from what, and how."""
+    own: dict[str, Any] = table[stage]
+    rate, lora = own["optimisation"], own.get("lora")
+    what = "all weights" if lora is None else f"a LoRA adapter of rank {lora.get('rank', Lora().rank)}"
+    floor = f", down to {rate['floor']:g}" if "floor" in rate else ""
+    rows = "problems" if stage == "grpo" else "prompts" if "teacher" in table else "rows"
+    if stage == "sft":
+        step = f"{own['rows_per_step']} packed rows of {own['row_tokens']} tokens; epochs: {own['epochs']}"
+    elif stage == "grpo":
+        samples = own.get("samples", Grpo.model_fields["samples"].default)
+        step = f"{own['prompts']} prompts with {samples} answers of at most {own['max_new_tokens']} tokens; steps: "
+        step += str(own["steps"])
+    else:
+        size, of = (2 * own["pairs_per_step"], "answers") if stage == "kto" else (own["pairs_per_step"], "pairs")
+        step = f"{size} {of}; epochs: {own['epochs']}"
+    return [
+        f"base: {base.name}, {_short(base.parameters)} parameters, a context of {base.context} tokens",
+        f"data: {lengths.rows} {rows}, about {lengths.tokens} tokens",
+        f"learning rate: {rate['learning_rate']:g}{floor}, after {rate['warmup_steps']} steps of warm-up; of {what}",
+        f"each step: {step}",
+    ]
+
+
+def _short(count: int) -> str:
+    for unit, size in (("billion", 1e9), ("million", 1e6)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)

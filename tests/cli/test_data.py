@@ -121,3 +121,19 @@ def test_what_is_wrong_with_a_preview_is_told(tmp_path, monkeypatch, capsys, arg
     (tmp_path / "r.jsonl").write_text(json.dumps({"messages": conversation("1 + 1?", "2")}))
     assert call(monkeypatch, "preview", tmp_path / "r.jsonl", "--model", "tiny-v3", *arguments) == 2
     assert why in capsys.readouterr().err
+
+
+def test_a_preview_uses_the_template_that_is_named_and_its_settings(tmp_path, monkeypatch, capsys):
+    (tmp_path / "r.jsonl").write_text(json.dumps({"messages": conversation("1 + 1?", "2")}))
+    base = ["preview", tmp_path / "r.jsonl", "--model", "tiny-v3", "--json"]
+    (tmp_path / "t.jinja").write_text(
+        "{{ '<|begin|>' + mood }}{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}"
+        "{% if m.role == 'assistant' %}{{ '<|end|>' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    template = ["--chat-template", tmp_path / "t.jinja", "--template-args", '{"mood": "calm"}']
+    assert call(monkeypatch, *base, *template) == 0
+    (example,) = json.loads(capsys.readouterr().out)["examples"]
+    assert example["text"] == "<|begin|>calm<|user|>1 + 1?<|assistant|>2<|end|>"
+    assert call(monkeypatch, *base, "--chat-template", "chatml") == 0
+    assert "<|im_start|>user" in json.loads(capsys.readouterr().out)["examples"][0]["text"]

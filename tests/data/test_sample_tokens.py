@@ -1,5 +1,7 @@
 """Samples as token ids: what the model has to write bears loss, and of a text all that can be predicted."""
 
+import copy
+
 import pytest
 
 from afterbase.core.sample import Sample
@@ -48,3 +50,21 @@ def test_a_tokenizer_that_puts_a_begin_mark_before_texts_puts_one(tokenizer):
     for text in ("Hello", "<|begin|>Hello"):
         ids = text_row(Beginning(), text).ids
         assert (ids[0], ids.count(0), ids[-1]) == (0, 1, 1)
+
+
+def test_calls_of_tools_reach_the_template(tokenizer):
+    calling = copy.deepcopy(tokenizer)
+    calling.chat_template = (
+        "{{ '<|begin|>' }}{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}"
+        "{{ '<|' + (m.role if m.role != 'tool' else 'user') + '|>' + m.content }}"
+        "{% for call in m.tool_calls or [] %}{{ call.function.name ~ (call.function.arguments | tojson) }}{% endfor %}"
+        "{% if m.role == 'assistant' %}{{ '<|end|>' }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    call = {"type": "function", "function": {"name": "clock", "arguments": {}}}
+    extra = {"turns": {"1": {"tool_calls": [call]}}, "tools": [{"type": "function", "function": {"name": "clock"}}]}
+    (row,) = sample_rows(
+        calling, Sample(messages=[TURNS[0], {"role": "assistant", "content": ""}], **ABOUT, extra=extra)
+    )
+    assert '"clock"' in calling.decode(row.ids)
+    assert calling.decode([i for i, bears in zip(row.ids, row.trained, strict=True) if bears]) == "clock{}<|end|>"

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig
 
 from afterbase.core.errors import UserError
+from afterbase.core.sample import write_samples
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.base_model import import_base
 from afterbase.model.attention import Segments
@@ -17,6 +18,10 @@ from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.stop import stop_token_ids
 from afterbase.report import model_folder
 from afterbase.report.model_folder import write_model_folder
+from afterbase.train.config import Sft
+from afterbase.train.sft import train_sft
+from toys import toy_samples
+from zoo import WIDTHS
 
 RECIPE = 'kind = "sft"\nname = "mine"\nbase = "toy"\n'
 
@@ -148,6 +153,33 @@ def test_an_adapter_comes_alone_with_the_tokenizer(store, toy_folder, tmp_path):
     assert (folder / "adapter_model.safetensors").read_bytes() == b"weights"
     assert not (folder / "config.json").exists()
     assert AutoTokenizer.from_pretrained(folder).chat_template
+
+
+def test_a_trained_adapter_on_its_base_is_the_merged_model(store, toy_tokenizer, tmp_path):
+    peft = pytest.importorskip("peft")
+    torch.manual_seed(0)
+    shape = LlamaConfig(**{**WIDTHS, "vocab_size": len(toy_tokenizer)})
+    save(LanguageModel(AutoModelForCausalLM.from_config(shape), toy_tokenizer, None), tmp_path / "base")
+
+    def rows(work: Workspace) -> None:
+        write_samples(work.payload / "samples.parquet", toy_samples(12))
+
+    data = store.produce("rows", "own_samples", 1, what={}, inputs={}, make=rows)
+    config = Sft.model_validate(
+        {"epochs": 1, "row_tokens": 64, "rows_per_step": 1, "lora": {"rank": 2},
+         "optimisation": {"learning_rate": 1e-2, "warmup_steps": 0}}
+    )  # fmt: skip
+    made = train_sft(store, "SFT", import_base(store, tmp_path / "base"), data, config, seed=0)
+    recipe = f'name = "mine"\nbase = "{tmp_path / "base"}"\n'
+    adapter = hand_over(made, tmp_path / "adapter", store, recipe=recipe, adapter=True)
+    whole = hand_over(made, tmp_path / "whole", store, recipe=recipe)
+    ids = torch.tensor([[5, 6, 7, 8, 9, 10]])
+    with torch.no_grad():
+        added = peft.AutoPeftModelForCausalLM.from_pretrained(adapter)(ids).logits
+        plain, merged = (AutoModelForCausalLM.from_pretrained(at)(ids).logits for at in (tmp_path / "base", whole))
+    torch.testing.assert_close(added, merged, atol=1e-5, rtol=1e-5)
+    assert (merged - plain).abs().max() > 1e-3
+    assert not (whole / "adapter").exists()
 
 
 def test_an_adapter_that_was_not_trained_is_refused(store, toy_folder, tmp_path):

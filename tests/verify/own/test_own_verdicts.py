@@ -134,6 +134,22 @@ def test_a_function_gets_the_keywords_it_names_and_with_context_all(tmp_path):
         assert [v.status for v in judged(tmp_path, source, response, response, name=name)] == [Status.OK] * 2, name
 
 
+def test_modules_of_packages_are_imported_as_such(tmp_path, monkeypatch):
+    inner = tmp_path / "rewards_of_mine" / "inner"
+    inner.mkdir(parents=True)
+    source = "from ..most import MOST\ndef score(response): return len(response) < MOST\n"
+    (inner / "__init__.py").write_text(source)
+    (tmp_path / "rewards_of_mine" / "__init__.py").write_text("")
+    (tmp_path / "rewards_of_mine" / "most.py").write_text("MOST = 2\n")
+    monkeypatch.chdir(tmp_path)
+    function = find("rewards_of_mine.inner:score")
+    monkeypatch.chdir(os.sep)
+    assert [v.value for v in judge_own(function, answers("a", "abc"))] == [1.0, 0.0]
+    (tmp_path / "rewards_of_mine" / "most.py").write_text("MOST = 9\n")
+    monkeypatch.chdir(tmp_path)
+    assert find("rewards_of_mine.inner:score").digest != function.digest
+
+
 def test_coroutines_run_side_by_side(tmp_path):
     source = (
         "import asyncio\nrunning = most = 0\n"

@@ -55,7 +55,7 @@ class OwnFunction:
 
     @property
     def reference(self) -> str:
-        """What `find` finds it by again, from any folder; a callable in this process alone."""
+        """What `find` finds it by again; a file from any folder, a callable in this process alone."""
         return f"{_CALLABLE}:{self.key}" if self.call is not None else f"{self.module or self.file}:{self.name}"
 
     def unchanged(self) -> bool:
@@ -215,6 +215,7 @@ def _parsed(file: Path) -> ast.Module:
 
 def _digest(file: Path) -> str:
     """SHA-256 over the file and the local modules that it imports, by their names in their folder."""
+    file = file.resolve()
     total = hashlib.sha256()
     for path in sorted(_sources(file)):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -223,30 +224,38 @@ def _digest(file: Path) -> str:
 
 
 def _sources(file: Path) -> set[Path]:
-    """The file, and what it imports from its own folder, all the way down."""
-    found, todo = set(), [file]
+    """The file, and what it imports from its own folder or package, all the way down."""
+    found: set[Path] = set()
+    todo = [file]
     while todo:
         path = todo.pop()
-        if path in found:
-            continue
-        found.add(path)
-        todo += [near for name in _imported(path) for near in _beside(file.parent, path, name) if near.is_file()]
+        if path not in found:
+            found.add(path)
+            todo += [near for place in _imported(path, file.parent) for near in _files(place) if near.is_file()]
     return found
 
 
-def _imported(path: Path) -> Iterator[str]:
-    """Names of modules that a file may import, those of `from . import x` and of `from x import y` among them."""
+def _imported(path: Path, folder: Path) -> Iterator[Path]:
+    """Where local modules that a file may import lie, without the suffix; `from x import y` may import x.y."""
+    roots = {folder, path.parent, _above_package(path)}
     for node in ast.walk(_parsed(path)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            yield from (root.joinpath(*alias.name.split(".")) for alias in node.names for root in roots)
         elif isinstance(node, ast.ImportFrom):
-            base = f"{node.module}." if node.module else ""
-            yield from ([node.module] if node.module else [])
-            yield from (f"{base}{alias.name}" for alias in node.names if alias.name != "*")
+            parts = node.module.split(".") if node.module else []
+            bases = roots if node.level == 0 else {path.parents[min(node.level, len(path.parents)) - 1]}
+            for base in bases:
+                yield base.joinpath(*(parts or ["__init__"]))
+                yield from (base.joinpath(*parts, alias.name) for alias in node.names if alias.name != "*")
 
 
-def _beside(folder: Path, importer: Path, name: str) -> Iterator[Path]:
-    """Where a local module may lie: below the folder of the function's file, or of the file that imports it."""
-    for root in {folder, importer.parent}:
-        yield root.joinpath(*name.split(".")).with_suffix(".py")
-        yield root.joinpath(*name.split("."), "__init__.py")
+def _above_package(path: Path) -> Path:
+    """The folder that holds the outermost package that a file is in."""
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        folder = folder.parent
+    return folder
+
+
+def _files(place: Path) -> tuple[Path, Path]:
+    return place.with_name(f"{place.name}.py"), place / "__init__.py"

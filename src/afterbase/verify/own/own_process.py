@@ -130,8 +130,9 @@ class OwnProcess:
             os._exit(0)
 
     def _load(self, function: OwnFunction) -> dict[str, Any]:
-        folders = [os.getcwd()] if function.module else [str(Path(function.file).parent)]
-        order = {"file": function.file, "module": function.module, "name": function.name, "folders": folders}
+        order = {
+            "file": function.file, "module": function.module, "name": function.name, "folders": _folders(function)
+        }  # fmt: skip
         why = f"it was not loaded within {_LOAD_SECONDS:g} seconds"
         try:
             self._door.send(order)
@@ -206,3 +207,14 @@ class OwnProcess:
             else:
                 self._status = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
         return self._status
+
+
+def _folders(function: OwnFunction) -> list[str]:
+    """Where its imports are looked for first: beside a file; for a module above its package, and where we are."""
+    if function.call is not None:
+        return []
+    file = Path(function.file)
+    if not function.module:
+        return [str(file.parent)]
+    depth = function.module.count(".") + (file.name == "__init__.py")
+    return [str(file.parents[depth]), os.getcwd()]

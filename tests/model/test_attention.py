@@ -1,15 +1,28 @@
 """Packed rows against each sample run alone through transformers' own attention."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from transformers import DeepseekV3ForCausalLM
 
-from afterbase.core.errors import UserError
 from afterbase.model.attention import Segments, packed_attention
+from afterbase.model.attention_variant import PLAIN, AttentionVariant
 
 LENGTHS = st.lists(st.integers(1, 24), min_size=1, max_size=7)
+
+
+@st.composite
+def variants(draw: st.DrawFn) -> AttentionVariant:
+    """Of four heads."""
+    sinks = torch.randn(4, generator=torch.Generator().manual_seed(draw(st.integers(0, 9))), dtype=torch.float64)
+    return AttentionVariant(
+        window=draw(st.none() | st.integers(1, 12)),
+        cap=draw(st.sampled_from([None, 0.5, 3.0])),
+        sinks=draw(st.sampled_from([None, sinks])),
+    )
 
 
 @given(LENGTHS)
@@ -47,9 +60,10 @@ def test_a_sample_without_tokens_is_our_own_bug(lengths):
         Segments.of(lengths)
 
 
-@given(LENGTHS, st.sampled_from([(4, 4), (4, 2), (4, 1)]), st.integers(0, 1000))
+@given(LENGTHS, st.sampled_from([(4, 4), (4, 2), (4, 1)]), variants(), st.integers(0, 1000))
 @settings(max_examples=40, deadline=None)
-def test_each_sample_attends_to_itself_alone(lengths, heads, seed):
+@example([20, 3], (4, 2), AttentionVariant(window=5), 0)
+def test_each_sample_attends_to_itself_alone(lengths, heads, variant, seed):
     """Values and gradients of the kernel itself, in float64; grouped-query attention and unequal widths too."""
     generator = torch.Generator().manual_seed(seed)
     query_heads, key_heads = heads
@@ -59,10 +73,12 @@ def test_each_sample_attends_to_itself_alone(lengths, heads, seed):
 
     q, k, v = draw(query_heads, 6), draw(key_heads, 6), draw(key_heads, 5)
     direction = torch.randn(1, sum(lengths), query_heads, 5, generator=generator, dtype=torch.float64)
-    packed, _ = packed_attention(torch.nn.Identity(), q, k, v, None, segments=Segments.of(lengths), scaling=0.3)
+    packed, _ = packed_attention(
+        torch.nn.Identity(), q, k, v, None, segments=Segments.of(lengths), scaling=0.3, **of_family(variant)
+    )
     alone = torch.cat(
         [
-            naive_attention(*part, scaling=0.3).transpose(1, 2)
+            naive_attention(*part, scaling=0.3, variant=variant).transpose(1, 2)
             for part in zip(*(x.split(lengths, dim=2) for x in (q, k, v)), strict=True)
         ],
         dim=1,
@@ -76,10 +92,26 @@ def test_each_sample_attends_to_itself_alone(lengths, heads, seed):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
 
-def naive_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, scaling: float) -> torch.Tensor:
+def naive_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, scaling: float, variant: AttentionVariant = PLAIN
+) -> torch.Tensor:
+    """One token at a time, as the formulas are printed."""
     k, v = (x.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for x in (k, v))
-    future = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool).triu(1)
-    return (q @ k.mT * scaling).masked_fill(future, -torch.inf).softmax(-1) @ v
+    rows = []
+    for token in range(q.shape[2]):
+        first = 0 if variant.window is None else max(0, token - variant.window + 1)
+        seen = slice(first, token + 1)
+        scores = (q[:, :, token, None] * k[:, :, seen]).sum(-1) * scaling
+        if variant.cap is not None:
+            scores = variant.cap * torch.tanh(scores / variant.cap)
+        total = scores.exp().sum(-1) + (0.0 if variant.sinks is None else variant.sinks.exp())
+        rows.append((scores.exp()[..., None] * v[:, :, seen]).sum(2) / total[..., None])
+    return torch.stack(rows, 2)
+
+
+def of_family(variant: AttentionVariant) -> dict[str, Any]:
+    """As transformers hands it on."""
+    return {"sliding_window": variant.window, "softcap": variant.cap, "s_aux": variant.sinks}
 
 
 def plain_copy(lm, implementation: str) -> DeepseekV3ForCausalLM:
@@ -120,10 +152,11 @@ def test_packed_rows_equal_samples_run_alone(exact_lm, implementation):
 TREES = st.lists(st.tuples(st.integers(1, 20), st.lists(st.integers(1, 14), max_size=5)), min_size=1, max_size=3)
 
 
-@given(TREES, st.sampled_from([(4, 4), (4, 2)]), st.integers(0, 1000))
+@given(TREES, st.sampled_from([(4, 4), (4, 2)]), variants(), st.integers(0, 1000))
 @settings(max_examples=40, deadline=None)
-@example([(1, [1, 1]), (3, []), (9, [2, 14])], (4, 2), 0)
-def test_answers_see_their_prompt_and_themselves(trees, heads, seed):
+@example([(1, [1, 1]), (3, []), (9, [2, 14])], (4, 2), PLAIN, 0)
+@example([(9, [2, 14])], (4, 2), AttentionVariant(window=4), 0)
+def test_answers_see_their_prompt_and_themselves(trees, heads, variant, seed):
     """Against every answer run alone after a copy of its prompt, values and gradients, in float64."""
     generator = torch.Generator().manual_seed(seed)
     lengths, continues = [], []
@@ -137,12 +170,14 @@ def test_answers_see_their_prompt_and_themselves(trees, heads, seed):
 
     q, k, v = draw(heads[0], 6), draw(heads[1], 6), draw(heads[1], 5)
     segments = Segments.of(lengths, continues=continues)
-    packed, _ = packed_attention(torch.nn.Identity(), q, k, v, None, segments=segments, scaling=0.3)
+    packed, _ = packed_attention(
+        torch.nn.Identity(), q, k, v, None, segments=segments, scaling=0.3, **of_family(variant)
+    )
     spans = torch.arange(sum(lengths)).split(lengths)
     alone = []
     for span, before in zip(spans, continues, strict=True):
         seen = span if before is None else torch.cat((spans[before], span))
-        out = naive_attention(*(x[:, :, seen] for x in (q, k, v)), scaling=0.3)
+        out = naive_attention(*(x[:, :, seen] for x in (q, k, v)), scaling=0.3, variant=variant)
         alone.append(out[:, :, -len(span) :].transpose(1, 2))
         assert segments.position_ids[span].tolist() == list(range(len(seen) - len(span), len(seen)))
     expected = torch.cat(alone, 1)
@@ -212,12 +247,3 @@ def test_masks_and_batches_are_our_own_bug():
     mask = torch.zeros(1, 1, 3, 3)
     with pytest.raises(AssertionError):
         packed_attention(torch.nn.Identity(), q, q, q, mask, segments=Segments.of([3]), scaling=1.0)
-
-
-def test_a_sample_longer_than_the_window_is_refused():
-    q = torch.zeros(1, 2, 9, 4)
-    segments = Segments.of([3, 6])
-    packed_attention(torch.nn.Module(), q, q, q, None, segments=segments, scaling=1.0, sliding_window=6)
-    with pytest.raises(UserError, match="plain and causal") as raised:
-        packed_attention(torch.nn.Module(), q, q, q, None, segments=segments, scaling=1.0, sliding_window=5)
-    assert raised.value.got == "6 tokens, window 5"

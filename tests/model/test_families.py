@@ -11,8 +11,9 @@ from afterbase.core.errors import UserError
 from afterbase.model.attention import Segments
 from afterbase.model.families import (
     WORK,
-    attention_window,
+    attention_chunk,
     context_length,
+    layer_windows,
     longest_sequence,
     read_config,
     rope_turn,
@@ -35,7 +36,6 @@ REFUSED = {
     "bert": "",
     "rwkv": "",
     "xlnet": "",
-    "gpt_oss": "log-probabilities that differ by",
     "lfm2": "states that differ by",
     "qwen3_next": "",
 }
@@ -101,26 +101,43 @@ YARN = {
 GEMMA3 = {"head_dim": 8, "sliding_window": 32, **WIDTHS}
 
 
+CHUNKED = {**WIDTHS, "head_dim": 8, "attention_chunk_size": 32, "layer_types": ["chunked_attention", "full_attention"]}
+
+
 @pytest.mark.parametrize(
-    ("config", "context", "window", "turn"),
+    ("config", "context", "chunk", "turn"),
     [
         (hf.LlamaConfig(**WIDTHS), 512, None, None),
         (hf.GPT2Config(**GPT2), 512, None, None),
         (hf.BloomConfig(hidden_size=32), 1 << 20, None, None),
-        (hf.Gemma3Config(text_config=GEMMA3), 512, 32, None),
-        (hf.MistralConfig(**WIDTHS, sliding_window=24), 512, 24, None),
-        (hf.Qwen2Config(**WIDTHS, sliding_window=24), 512, None, None),
+        (hf.Llama4TextConfig(**CHUNKED), 512, 32, None),
+        (hf.Llama4TextConfig(**{**CHUNKED, "layer_types": ["full_attention"] * 2}), 512, None, None),
+        (hf.MistralConfig(**WIDTHS, sliding_window=24), 512, None, None),
         (hf.Phi3Config(**LONGROPE), 512, None, 64),
         (hf.LlamaConfig(**DYNAMIC), 512, None, 512),
         (hf.LlamaConfig(**YARN), 512, None, None),
     ],
-    ids=["llama", "gpt2", "bloom", "gemma3", "mistral", "qwen2", "longrope", "dynamic", "yarn"],
+    ids=["llama", "gpt2", "bloom", "llama4", "llama4, no chunks", "mistral", "longrope", "dynamic", "yarn"],
 )
-def test_lengths_are_read_from_any_config(config, context, window, turn):
+def test_lengths_are_read_from_any_config(config, context, chunk, turn):
     assert context_length(config) == context
-    assert attention_window(config) == (float("inf") if window is None else window)
+    assert attention_chunk(config) == (float("inf") if chunk is None else chunk)
     assert rope_turn(config) == (float("inf") if turn is None else turn)
-    assert longest_sequence(config) == min(n for n in (context, window, turn) if n is not None)
+    assert longest_sequence(config) == min(n for n in (context, chunk, turn) if n is not None)
+
+
+@pytest.mark.parametrize(
+    ("config", "windows"),
+    [
+        (hf.LlamaConfig(**WIDTHS), [None, None]),
+        (hf.MistralConfig(**WIDTHS, sliding_window=24), [24, 24]),
+        (hf.Qwen2Config(**WIDTHS, sliding_window=24), [None, None]),
+        (hf.Gemma3Config(text_config={**GEMMA3, "layer_types": ["sliding_attention", "full_attention"]}), [32, None]),
+    ],
+    ids=["llama", "mistral", "qwen2", "gemma3"],
+)
+def test_so_are_the_windows_of_layers(config, windows):
+    assert layer_windows(config) == windows
 
 
 TRAINING = Training(optimisation=Optimisation(learning_rate=1e-3, floor=1e-4), checkpoint_every=2)

@@ -10,7 +10,6 @@ from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
     DeepseekV3Config,
-    Gemma2Config,
     GPTNeoXConfig,
     LlamaConfig,
     MambaConfig,
@@ -191,14 +190,6 @@ def test_a_family_whose_samples_see_each_other_is_refused(toy_tokenizer, tmp_pat
     with pytest.raises(UserError, match="samples packed in one row must not see each other") as raised:
         load(folder_of(config, toy_tokenizer, tmp_path))
     assert "`mamba`: states that differ by 0." in raised.value.got
-
-
-def test_a_family_whose_attention_is_another_is_refused(toy_tokenizer, tmp_path):
-    """Gemma 2 caps its scores: packed and alone, ours would give one and the same wrong answer."""
-    config = Gemma2Config(**SMALL, vocab_size=len(toy_tokenizer), head_dim=8)
-    with pytest.raises(UserError, match="plain and causal") as raised:
-        load(folder_of(config, toy_tokenizer, tmp_path))
-    assert "capped" in raised.value.got
 
 
 def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(toy_tokenizer, tmp_path):

@@ -251,8 +251,8 @@ def test_a_template_that_rewrites_history_makes_a_row_a_turn(toy_lm, toy_tokeniz
         assert row.trained.index(True) == len(prompt)
 
 
-def test_samples_longer_than_the_window_are_left_out_at_the_start(toy_lm):
-    toy_lm.model.config.sliding_window = 12
+def test_samples_longer_than_the_chunk_are_left_out_at_the_start(toy_lm):
+    toy_lm.model.config.attention_chunk_size = 12
     short, long = _sample("a?", "b"), _sample("a?", "b " * 30)
     examples = tokenize_for_training(toy_lm, [short, long], CONFIG)
     assert examples.samples == [short.id]

@@ -17,6 +17,7 @@ from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
 from afterbase.core.errors import UserError
+from afterbase.model.attention_variant import AttentionVariant, causal_attention
 
 IMPLEMENTATION = "afterbase_packed"
 
@@ -128,36 +129,27 @@ def packed_attention(
 ) -> tuple[Tensor, None]:
     """Causal attention within each sample of one packed row, and to what it continues, as `transformers` expects it.
 
-    Raises UserError for capped scores, and for a window that is shorter than a sample, which `of_family` may hold.
+    `of_family` may hold a window, a cap of scores and sinks (attention_variant.py).
 
     query, key, value: (1, heads, tokens, dimension), with fewer key heads under grouped-query attention; returns
     (1, tokens, heads, dimension).
     """
     assert query.shape[0] == 1 and attention_mask is None, "a mask of the family's own"
-    _refuse_peculiar(segments, of_family)
+    assert of_family.get("dropout", 0.0) == 0.0, "a dropout of the family's own"
+    variant = AttentionVariant.of(of_family)
     width = value.shape[-1]
     # MLA's values are narrower than its keys; only at one width has the CPU a kernel without the table of scores.
     value = F.pad(value, (0, query.shape[-1] - width))
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    if q.is_cuda:
-        return _varlen_attention(q, k, v, segments, scaling)[..., :width][None], None
-    in_buckets = _bucketed_attention(q, k, v, segments, scaling)[..., :width]
+    if q.is_cuda and not variant.needs_table:
+        return _varlen_attention(q, k, v, segments, variant, scaling)[..., :width][None], None
+    in_buckets = _bucketed_attention(q, k, v, segments, variant, scaling)[..., :width]
     return in_buckets.index_select(0, segments.scatter)[None], None
 
 
-def _refuse_peculiar(segments: Segments, of_family: dict[str, Any]) -> None:
-    assert of_family.get("dropout", 0.0) == 0.0, "a dropout of the family's own"
-    longest = int(segments.position_ids.max()) + 1
-    softcap, window = of_family.get("softcap"), of_family.get("sliding_window")
-    if softcap is not None or (window is not None and longest > window):
-        raise UserError(
-            "packed attention is plain and causal within a sample",
-            got=f"scores capped at {softcap}" if softcap is not None else f"{longest} tokens, window {window}",
-            remedy="use a model without capped scores, or samples no longer than the window",
-        )
-
-
-def _varlen_attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments, scaling: float) -> Tensor:
+def _varlen_attention(
+    q: Tensor, k: Tensor, v: Tensor, segments: Segments, variant: AttentionVariant, scaling: float
+) -> Tensor:
     """On CUDA: (tokens, heads, dimension) in and out."""
     if torch.is_autocast_enabled("cuda"):  # the kernel has no rule of its own for it
         q, k, v = (x.to(torch.get_autocast_dtype("cuda")) for x in (q, k, v))
@@ -172,40 +164,36 @@ def _varlen_attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments, scali
         F.pad(torch.tensor(n, device=q.device), (1, 0)).cumsum(0, dtype=torch.int32) for n in (segments.lengths, counts)
     )
     longest = int(segments.position_ids.max()) + 1
+    left = variant.window - 1 if variant.window is not None and variant.cuts(longest) else -1
     # Where there are more keys than queries the kernel aligns their ends, as FlashAttention does since 2.1.
     out = varlen_attn(
         q, k[seen], v[seen], q_ends, k_ends, longest, max(counts),
-        scale=scaling, window_size=(-1, 0), enable_gqa=q.shape[1] != k.shape[1],
+        scale=scaling, window_size=(left, 0), enable_gqa=q.shape[1] != k.shape[1],
     )  # fmt: skip
     assert isinstance(out, Tensor)
     return out
 
 
-def _bucketed_attention(q: Tensor, k: Tensor, v: Tensor, segments: Segments, scaling: float) -> Tensor:
-    """On the CPU, samples of similar length at once: (tokens, heads, dimension) in, and out in the buckets' order."""
+def _bucketed_attention(
+    q: Tensor, k: Tensor, v: Tensor, segments: Segments, variant: AttentionVariant, scaling: float
+) -> Tensor:
+    """Samples of similar length at once: (tokens, heads, dimension) in, and out in the buckets' order."""
     outputs = []
     for bucket in segments.buckets:
         rows, longest = bucket.gather.shape
         flat = bucket.gather.flatten()
         padded_q, padded_k, padded_v = (x.index_select(0, flat).view(rows, longest, *x.shape[1:]) for x in (q, k, v))
-        mask = None
+        before = 0
         if bucket.prefix is not None:
             start, end = bucket.prefix
-            mask = _after(end - start, longest)
+            before = end - start
             padded_k, padded_v = (
                 torch.cat((x[start:end].expand(rows, -1, -1, -1), own), 1) for x, own in ((k, padded_k), (v, padded_v))
             )
-        out = F.scaled_dot_product_attention(
-            *(x.transpose(1, 2) for x in (padded_q, padded_k, padded_v)),
-            attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=q.shape[1] != k.shape[1],
-        )  # fmt: skip
+        query, key, value = (x.transpose(1, 2) for x in (padded_q, padded_k, padded_v))
+        out = causal_attention(query, key, value, variant, scaling=scaling, before=before)
         outputs.append(out.transpose(1, 2).flatten(0, 1))
     return torch.cat(outputs)
-
-
-def _after(prompt: int, longest: int) -> Tensor:
-    """What tokens that follow a prompt may see, (longest, prompt + longest): all of it, and themselves causally."""
-    return torch.ones(longest, prompt + longest, dtype=torch.bool).tril(prompt)
 
 
 @functools.cache

@@ -30,16 +30,23 @@ def context_length(config: PretrainedConfig) -> int:
     return next((n for n in lengths if isinstance(n, int) and n > 0), _UNNAMED)
 
 
-def attention_window(config: PretrainedConfig) -> float:
-    """The shortest window, or chunk, that any of a model's layers attends within, in tokens; infinite without one."""
+def attention_chunk(config: PretrainedConfig) -> float:
+    """The shortest chunk that any of a model's layers attends within, in tokens; infinite without one.
+
+    Chunks, unlike sliding windows (`layer_windows`), are no part of the attention that is given from outside.
+    """
     text = config.get_text_config().to_dict()
     kinds = text.get("layer_types")
-    windows = []
-    if text.get("use_sliding_window", True) and (kinds is None or "sliding_attention" in kinds):
-        windows.append(text.get("sliding_window"))
-    if kinds is None or "chunked_attention" in kinds:
-        windows.append(text.get("attention_chunk_size"))
-    return min((n for n in windows if n), default=math.inf)
+    chunk = text.get("attention_chunk_size") if kinds is None or "chunked_attention" in kinds else None
+    return chunk or math.inf
+
+
+def layer_windows(config: PretrainedConfig) -> list[int | None]:
+    """The sliding window of each layer, in tokens, by the config."""
+    text = config.get_text_config().to_dict()
+    window = text.get("sliding_window") if text.get("use_sliding_window", True) else None
+    kinds = text.get("layer_types") or ["sliding_attention"] * text.get("num_hidden_layers", 0)
+    return [window or None if kind == "sliding_attention" else None for kind in kinds]
 
 
 def rope_turn(config: PretrainedConfig) -> float:
@@ -62,8 +69,8 @@ def rope_turn(config: PretrainedConfig) -> float:
 
 
 def longest_sequence(config: PretrainedConfig) -> int:
-    """The most tokens of prompt and answer that the local engines can hold: within context, window and one rope."""
-    return int(min(context_length(config), attention_window(config), rope_turn(config)))
+    """The most tokens of prompt and answer that the local engines can hold: within context, chunk and one rope."""
+    return int(min(context_length(config), attention_chunk(config), rope_turn(config)))
 
 
 def read_config(folder: Path) -> PretrainedConfig:

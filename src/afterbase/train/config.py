@@ -105,7 +105,7 @@ class Sft(EvaluatedTraining):
     row_tokens: int = Field(default=2048, ge=64)
     """Tokens of a packed row."""
     too_long: Literal["drop", "split"] = "drop"
-    """A sample longer than a row, the model's context or its window is left out and counted, or cut into pieces."""
+    """A sample longer than a row, the model's context or its chunk is left out and counted, or cut into pieces."""
     rows_per_step: int = Field(default=1, ge=1)
     """Packed rows of one update."""
     mtp_weight: float = Field(default=0.1, ge=0)

@@ -26,7 +26,7 @@ from afterbase.data.pack import Pack, pack
 from afterbase.data.sample_tokens import sample_rows
 from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter
-from afterbase.model.families import attention_window, context_length
+from afterbase.model.families import attention_chunk, context_length
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import Forward, backward, direct, whole_state
 from afterbase.model.probe import refuse_other_lengths
@@ -36,7 +36,7 @@ from afterbase.train.loop import TrainingLoop, prepare, refuse_unmeasurable
 from afterbase.train.lora import add_lora, merged, save_adapter
 from afterbase.train.optimizer import gather_trained
 
-VERSION = 8
+VERSION = 9
 
 
 @dataclass
@@ -156,7 +156,7 @@ def tokenize_for_training(lm: LanguageModel, samples: Sequence[Sample], config: 
     A sample that the chat template refuses or changes is left out. Raises UserError where no token would be trained.
     """
     model = lm.model.config
-    longest = int(min(config.row_tokens, context_length(model), attention_window(model)))
+    longest = int(min(config.row_tokens, context_length(model), attention_chunk(model)))
     examples = Examples()
     for sample in samples:
         try:

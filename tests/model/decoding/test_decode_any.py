@@ -5,14 +5,20 @@ from dataclasses import replace
 import pytest
 import torch
 from transformers import (
+    DeepseekV2Config,
+    DeepseekV2ForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
+    GptOssConfig,
+    GptOssForCausalLM,
     MambaConfig,
     MambaForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Qwen2MoeConfig,
+    Qwen2MoeForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
 )
@@ -22,6 +28,7 @@ from afterbase.model.decoding.decode_any import AnyDecoder
 from afterbase.rollout.engine import Sampling
 from afterbase.rollout.local.local_engine import LocalEngine
 from prompt_pieces import expect_the_same_in_pieces
+from zoo import LATENT
 
 SIZES = {
     "vocab_size": 61,
@@ -40,17 +47,27 @@ SAMPLING = Sampling(temperature=0.0, max_new_tokens=10, stop_token_ids=(5,), see
 FAMILIES = {
     "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**GROUPED)),
     "gpt-neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES)),
-    "gemma2, uncapped": lambda: Gemma2ForCausalLM(
-        Gemma2Config(**GROUPED, attn_logit_softcapping=None, sliding_window=64)
+    "gemma2, capped and windowed": lambda: Gemma2ForCausalLM(
+        Gemma2Config(**GROUPED, attn_logit_softcapping=2.0, query_pre_attn_scalar=4, sliding_window=6)
     ),
-    "mistral, windowed": lambda: MistralForCausalLM(MistralConfig(**GROUPED, sliding_window=24)),
+    "mistral, windowed": lambda: MistralForCausalLM(MistralConfig(**GROUPED, sliding_window=5)),
+    "gpt-oss, sinks": lambda: GptOssForCausalLM(
+        GptOssConfig(**GROUPED, num_local_experts=4, num_experts_per_tok=2, sliding_window=7)
+    ),
+    "deepseek-v2, narrow values": lambda: DeepseekV2ForCausalLM(
+        DeepseekV2Config(**{**LATENT, **SIZES, "head_dim": 8}, topk_method="greedy")
+    ),
 }
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def model(request):
     torch.manual_seed(0)
-    return FAMILIES[request.param]().eval()
+    model = FAMILIES[request.param]().eval()
+    for name, parameter in model.named_parameters():
+        if name.endswith("sinks"):
+            torch.nn.init.normal_(parameter)
+    return model
 
 
 def test_greedy_equals_generate(model):
@@ -102,16 +119,18 @@ def test_new_weights_are_seen_after_sync():
     ]
 
 
-def test_a_window_shorter_than_a_sequence_is_refused():
-    engine = LocalEngine(FAMILIES["mistral, windowed"]().eval())
+def test_a_window_that_attention_is_not_told_of_bounds_a_sequence():
+    """Qwen2-MoE hands its windows to the mask alone."""
+    config = Qwen2MoeConfig(
+        **{**GROUPED, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "num_experts": 4},
+        use_sliding_window=True, sliding_window=24, layer_types=["sliding_attention", "full_attention"],
+    )  # fmt: skip
+    torch.manual_seed(0)
+    engine = LocalEngine(Qwen2MoeForCausalLM(config).eval())
+    engine.generate(PROMPTS, samples=1, sampling=SAMPLING)
     with pytest.raises(UserError, match="all of a sequence") as raised:
         engine.generate(PROMPTS, samples=1, sampling=replace(SAMPLING, max_new_tokens=11))
-    assert "14 + 11 tokens" in raised.value.got
-
-
-def test_capped_scores_are_refused():
-    with pytest.raises(UserError, match="plain and causal"):
-        LocalEngine(Gemma2ForCausalLM(Gemma2Config(**GROUPED)).eval())
+    assert raised.value.got == "14 + 11 tokens, and a chunk or window of 24"
 
 
 def test_a_model_without_attention_is_refused():

@@ -13,7 +13,7 @@ import openai
 import pytest
 import torch
 from hypothesis import given, settings
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, Phi3Config, Phi3ForCausalLM
 
 from afterbase.core.tokens import prompt_ids
 from afterbase.model.attention import Segments
@@ -426,13 +426,18 @@ def test_a_long_context_is_served_and_what_does_not_fit_is_refused(toy_tokenizer
             chat(client, max_tokens=131_072)
 
 
-def test_a_window_bounds_the_context(toy_tokenizer):
-    config = MistralConfig(
-        vocab_size=len(toy_tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1,
-        num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=32_768, sliding_window=96,
+def test_the_length_at_which_positions_change_bounds_the_context(toy_tokenizer):
+    rope = {
+        "rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [4.0] * 4,
+        "original_max_position_embeddings": 96,
+    }  # fmt: skip
+    config = Phi3Config(
+        vocab_size=len(toy_tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1, pad_token_id=0,
+        num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=32_768, rope_parameters=rope,
+        original_max_position_embeddings=96,
     )  # fmt: skip
     torch.manual_seed(0)  # an answer that does not stop by itself
-    lm = LanguageModel(MistralForCausalLM(config).eval(), toy_tokenizer, mtp=None)
+    lm = LanguageModel(Phi3ForCausalLM(config).eval(), toy_tokenizer, mtp=None)
     with served(create_app(lm, name="toy", token=None, max_rows=64, token_budget=262_144)) as url:
         client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
         answer: Any = client.completions.create(model="toy", prompt=[5] * 60, max_tokens=36, seed=1)

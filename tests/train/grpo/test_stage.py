@@ -205,10 +205,10 @@ def test_prompts_that_do_not_fit_are_left_out_and_counted_at_the_start(model, ar
     assert set(asked) == {problem.prompt for problem in short}
 
 
-def test_a_window_bounds_prompts_as_the_context_does(toy_lm, monkeypatch):
+def test_a_chunk_bounds_prompts_as_the_context_does(toy_lm, monkeypatch):
     """The longest that fits with its answer is kept; one token more is not."""
     problems = [Problem(domain="toy", prompt="1 " * n, gold=None, verifier="maths", spec={}) for n in range(1, 60)]
-    monkeypatch.setattr(prompt_sampling, "attention_window", lambda config: 40)
+    monkeypatch.setattr(prompt_sampling, "attention_chunk", lambda config: 40)
     kept, told = prompt_sampling.fitting(toy_lm, problems, max_new_tokens=CONFIG.max_new_tokens)
     lengths = [len(user_prompt_ids(toy_lm.tokenizer, p.prompt)) for p in problems]
     assert kept == [p for p, n in zip(problems, lengths, strict=True) if n + CONFIG.max_new_tokens <= 40]
@@ -220,7 +220,7 @@ def test_a_run_without_a_prompt_that_fits_is_refused_before_anything_is_sampled(
     long = Problem(domain="toy", prompt="1 2 " * 300, gold=None, verifier="maths", spec={})
     with pytest.raises(UserError, match="context") as raised:
         train_grpo(toy_store, "grpo", model, [problem_set(artifact, "maths", [long])], CONFIG, seed=0)
-    assert raised.value.got == "none of 1 prompts: context or window of 512, max_new_tokens 8"
+    assert raised.value.got == "none of 1 prompts: context or chunk of 512, max_new_tokens 8"
 
 
 def test_a_reward_that_is_not_a_number_stops_the_run(model, artifact, toy_store, monkeypatch):

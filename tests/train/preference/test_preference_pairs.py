@@ -118,10 +118,10 @@ def test_pairs_longer_than_the_context_are_left_out_and_counted(toy_lm, preferen
     assert read.report()["too_long"] == 12 - len(kept) > 0
 
 
-def test_a_window_bounds_pairs_as_a_context_does(toy_lm, preference_inputs):
+def test_a_chunk_bounds_pairs_as_a_context_does(toy_lm, preference_inputs):
     preferences = preference_inputs(12)[1]
     lengths = [max(len(a.ids) for a in pair.answers) for pair in read_pairs(toy_lm, preferences).kept]
-    toy_lm.model.config.sliding_window = sorted(lengths)[5]
+    toy_lm.model.config.attention_chunk_size = sorted(lengths)[5]
     assert [pair.row for pair in read_pairs(toy_lm, preferences).kept] == [
         i for i, n in enumerate(lengths) if n <= sorted(lengths)[5]
     ]

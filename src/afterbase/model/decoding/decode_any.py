@@ -2,26 +2,28 @@
 
 The module's own forward runs on all tokens as one row with positions of their own; only its attention is ours, over a
 cache that rows of one prompt share. Slower than a decoder made for a family, but right for all that is peculiar to it
-outside of attention. Not covered: scores capped or biased, windows shorter than a sequence, state other than keys and
-values (UserError).
+outside of attention, and for windows, caps and sinks in it. Not covered: scores that are biased, chunks, state other
+than keys and values (UserError).
 
 Shape suffixes as in decode_llama.py.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache as once
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import AttentionInterface, PreTrainedModel
 
 from afterbase.core.errors import UserError
+from afterbase.model.attention_variant import PLAIN, AttentionVariant
 from afterbase.model.decoding.decode_deepseek_v3 import States
-from afterbase.model.decoding.decode_llama import attention_to_cached, causal_attention, key_value_layout
-from afterbase.model.decoding.latent_cache import Attend, LatentCache
-from afterbase.model.families import attention_window, rope_turn
+from afterbase.model.decoding.decode_llama import attention_to_cached, attention_to_own, key_value_layout
+from afterbase.model.decoding.latent_cache import AttendVariant, LatentCache
+from afterbase.model.families import attention_chunk, layer_windows, rope_turn
 from afterbase.model.head import Head, measure_head, output_layer, trunk
 from afterbase.model.probe import own_attention
 
@@ -36,6 +38,7 @@ class AnyDecoder:
         """Raises UserError unless six tokens, prefilled and then one by one, give the module's own states."""
         self.model: Any = model
         self._scale, self._cap = 1.0, None
+        self._window = math.inf
         self._shape = self._probe()
 
     def refresh(self) -> None:
@@ -43,15 +46,15 @@ class AnyDecoder:
 
     @property
     def longest(self) -> int | None:
-        """The model's window, or the length beyond which its positions change, whichever comes first."""
-        longest = min(attention_window(self.model.config), rope_turn(self.model.config))
+        """The shortest chunk, or window that attention is not told of, or the length beyond which positions change."""
+        longest = min(self._window, attention_chunk(self.model.config), rope_turn(self.model.config))
         return None if longest == math.inf else int(longest)
 
     def new_cache(self, *, rows: int, prompt_width: int, own_width: int, longest: int | None = None) -> LatentCache:
         """As `LatentLayers.new_cache`; raises UserError where a sequence can become longer than the model allows."""
         if self.longest is not None and (longest or prompt_width + own_width) > self.longest:
-            window = attention_window(self.model.config) == self.longest
-            limit = f"a sliding window of {self.longest}" if window else f"positions that change beyond {self.longest}"
+            turns = rope_turn(self.model.config) == self.longest
+            limit = f"positions that change beyond {self.longest}" if turns else f"a chunk or window of {self.longest}"
             raise UserError(
                 "the local engine attends to all of a sequence, at positions that do not depend on others' lengths",
                 got=f"{prompt_width} + {own_width} tokens, and {limit}",
@@ -67,10 +70,10 @@ class AnyDecoder:
         lengths = [len(prompt) for prompt in prompts]
         cached: list[Tensor] = []
 
-        def attend(layer: int, query_MHD: Tensor, cached_MD: Tensor) -> Tensor:
+        def attend(layer: int, query_MHD: Tensor, cached_MD: Tensor, variant: AttentionVariant = PLAIN) -> Tensor:
             assert layer == len(cached), "layers run in order"
             cached.append(cached_MD)
-            return causal_attention(query_MHD, cached_MD, lengths)
+            return attention_to_own(query_MHD, cached_MD, lengths, variant)
 
         tokens_M = torch.tensor([token for prompt in prompts for token in prompt])
         states = self._run(tokens_M, torch.cat([torch.arange(length) for length in lengths]), attend)
@@ -94,7 +97,7 @@ class AnyDecoder:
         layer = output_layer(self.model)
         return Head(layer.weight, layer.bias, self._scale, self._cap).logits(hidden_MX)
 
-    def _run(self, tokens_M: Tensor, positions_M: Tensor, attend: Attend) -> States:
+    def _run(self, tokens_M: Tensor, positions_M: Tensor, attend: AttendVariant) -> States:
         with own_attention(self.model, _register()):
             output = trunk(self.model)(
                 input_ids=tokens_M[None], position_ids=positions_M[None], use_cache=False, attend=attend
@@ -105,11 +108,13 @@ class AnyDecoder:
     def _probe(self) -> tuple[int, int, int, int]:
         """Layers, heads, key heads and head width, as they are met."""
         shapes: list[tuple[int, int, int]] = []
+        windows: list[int | None] = []
 
-        def attend(layer: int, query_MHD: Tensor, cached_MD: Tensor) -> Tensor:
+        def attend(layer: int, query_MHD: Tensor, cached_MD: Tensor, variant: AttentionVariant = PLAIN) -> Tensor:
             heads, head_dim = query_MHD.shape[1:]
             shapes.append((heads, cached_MD.shape[1] // (2 * head_dim), head_dim))
-            return causal_attention(query_MHD, cached_MD, [len(query_MHD)])
+            windows.append(variant.window)
+            return attention_to_own(query_MHD, cached_MD, [len(query_MHD)], variant)
 
         vocabulary = self.model.get_input_embeddings().num_embeddings
         tokens = torch.tensor(_PROBE) % vocabulary
@@ -117,6 +122,7 @@ class AnyDecoder:
             self._run(tokens, torch.arange(len(tokens)), attend)
             assert len(set(shapes)) == 1, f"{len(set(shapes))} kinds of attention layers"
             self._shape = (len(shapes), *shapes[0])
+            self._window = untold_window(layer_windows(self.model.config), windows)
             with own_attention(self.model, "eager"):
                 self._scale, self._cap = measure_head(self.model)
             difference = self._difference(tokens)
@@ -146,6 +152,16 @@ class AnyDecoder:
         return float((ours - logits.log_softmax(-1)).abs().max())
 
 
+def untold_window(declared: Sequence[int | None], told: Sequence[int | None]) -> float:
+    """The shortest window of a layer, by the config, that its attention was not told of, or told otherwise.
+
+    >>> untold_window([8, None, 8], [8, None, None]), untold_window([8, None], [8, None])
+    (8, inf)
+    """
+    pairs = zip(declared, told, strict=False)  # a config may count layers without attention
+    return min((window for window, heard in pairs if window is not None and window != heard), default=math.inf)
+
+
 def _outside(
     module: Any,
     query: Tensor,
@@ -153,21 +169,19 @@ def _outside(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    attend: Callable[[int, Tensor, Tensor], Tensor],
+    attend: AttendVariant,
     scaling: float | None = None,
-    softcap: float | None = None,
-    **_: object,
+    **of_family: Any,
 ) -> tuple[Tensor, None]:
     """`attend` as transformers calls it: (1, heads, tokens, dimension) in, (1, tokens, heads, dimension) out."""
-    if softcap is not None or query.shape[0] != 1:
-        raise UserError(
-            "attention of the local engine is plain and causal",
-            got=f"scores capped at {softcap}",
-            remedy="use a model without capped scores, or roll out with vLLM",
-        )
+    assert query.shape[0] == 1, "one row"
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    width = value.shape[-1]
+    value = F.pad(value, (0, query.shape[-1] - width))  # MLA's values are narrower than its keys
     cached = torch.cat((key[0], value[0]), -1).transpose(0, 1).flatten(1)
-    return attend(module.layer_idx, query[0].transpose(0, 1) * scale, cached)[None], None
+    query_MHD = query[0].transpose(0, 1) * scale
+    attended = attend(module.layer_idx, query_MHD, cached, AttentionVariant.of(of_family))
+    return attended[None, ..., :width], None
 
 
 @once

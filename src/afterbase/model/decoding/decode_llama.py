@@ -22,9 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import LlamaForCausalLM, MistralForCausalLM, PreTrainedModel, Qwen2ForCausalLM
 
+from afterbase.model.attention_variant import PLAIN, AttentionVariant, causal_attention
 from afterbase.model.decoding.decode_deepseek_v3 import States
 from afterbase.model.decoding.feed_forward import Norm, norm_of, rms_norm
-from afterbase.model.decoding.latent_cache import Attend, LatentCache, Layout
+from afterbase.model.decoding.latent_cache import Attend, AttendVariant, LatentCache, Layout
 
 Product = Callable[[Tensor], Tensor]
 _PACKED_ROWS = 64  # the number of rows that the layout of a packed weight is made for; any number may come
@@ -129,7 +130,7 @@ class LlamaDecoder:
 
         def attend(layer: int, query_MHD: Tensor, cached_MD: Tensor) -> Tensor:
             cached_LMD[layer] = cached_MD
-            return causal_attention(query_MHD, cached_MD, lengths)
+            return attention_to_own(query_MHD, cached_MD, lengths)
 
         tokens_M = torch.tensor([token for prompt in prompts for token in prompt])
         return list(cached_LMD.split(lengths, dim=1)), self._run(tokens_M, positions_M, attend)
@@ -220,26 +221,25 @@ def key_value_layout(*, layers: int, heads: int, key_heads: int, head_dim: int) 
     )
 
 
-def causal_attention(query_MHD: Tensor, cached_MD: Tensor, lengths: Sequence[int]) -> Tensor:
+def attention_to_own(
+    query_MHD: Tensor, cached_MD: Tensor, lengths: Sequence[int], variant: AttentionVariant = PLAIN
+) -> Tensor:
     """Attention of each sequence to itself, (M, H, D); queries are scaled, `cached_MD` as `key_value_layout` has it."""
     key_MGD, value_MGD = cached_MD.view(len(cached_MD), -1, 2, query_MHD.shape[-1]).unbind(2)
     outputs = []
     for sequence in zip(query_MHD.split(lengths), key_MGD.split(lengths), value_MGD.split(lengths), strict=True):
         query, key, value = (x.transpose(0, 1)[None] for x in sequence)
-        out = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0, enable_gqa=True)
-        outputs.append(out[0].transpose(0, 1))
+        outputs.append(causal_attention(query, key, value, variant, scaling=1.0)[0].transpose(0, 1))
     return torch.cat(outputs)
 
 
-def attention_to_cached(cached_LWD: Tensor, start: int, end: int) -> Attend:
+def attention_to_cached(cached_LWD: Tensor, start: int, end: int) -> AttendVariant:
     """Attention of the tokens from `start` to `end` to themselves and all before, which are cached."""
-    seen_MW = torch.ones(end - start, end, dtype=torch.bool).tril_(start)
 
-    def attend(layer: int, query_MHD: Tensor, cached_MD: Tensor) -> Tensor:
+    def attend(layer: int, query_MHD: Tensor, cached_MD: Tensor, variant: AttentionVariant = PLAIN) -> Tensor:
         cached_LWD[layer, start:end] = cached_MD
         key_WGD, value_WGD = cached_LWD[layer, :end].view(end, -1, 2, query_MHD.shape[-1]).unbind(2)
         query, key, value = (x.transpose(0, 1)[None] for x in (query_MHD, key_WGD, value_WGD))
-        out = F.scaled_dot_product_attention(query, key, value, attn_mask=seen_MW, scale=1.0, enable_gqa=True)
-        return out[0].transpose(0, 1)
+        return causal_attention(query, key, value, variant, scaling=1.0, before=start)[0].transpose(0, 1)
 
     return attend

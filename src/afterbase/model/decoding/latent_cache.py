@@ -14,13 +14,25 @@ import math
 import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from afterbase.model.attention_variant import PLAIN, AttentionVariant, softmax_beside_sinks
+
 # attend(layer, queries_MHD, cached_MD) -> attended values_MHC
 Attend = Callable[[int, Tensor, Tensor], Tensor]
+
+
+class AttendVariant(Protocol):
+    """The same, also with what a family does to attention."""
+
+    def __call__(
+        self, layer: int, query_MHD: Tensor, cached_MD: Tensor, variant: AttentionVariant = PLAIN
+    ) -> Tensor: ...
+
 
 # A step's attention is cut, at multiples of SPAN_ROWS rows, where the rows that follow are shorter than this share.
 SPAN_ROWS = 32
@@ -117,7 +129,7 @@ class LatentCache:
         """Take back each row's last `count_N` tokens; the next step writes over them."""
         self._row_length[: self.rows] -= count_N
 
-    def begin_step(self, count: int = 1, asked_N: np.ndarray | None = None) -> tuple[Tensor, Attend]:
+    def begin_step(self, count: int = 1, asked_N: np.ndarray | None = None) -> tuple[Tensor, AttendVariant]:
         """Make room for `count` tokens a row: the positions_M of these, row by row, and the attention of each to what
         is cached up to itself. With `asked_N`, an index below `count` a row, only that token's query is to come."""
         if self._groups is None:
@@ -131,28 +143,34 @@ class LatentCache:
         lengths_N1 = self.lengths[:, None]
         slot_NT = lengths_N1 + np.arange(count)
         asked_NT = slot_NT if asked_N is None else lengths_N1 + asked_N[:, None]
-        asked = asked_NT.shape[1]
+        position_NT = groups.start_N[:, None] + asked_NT
+        asked, longest = asked_NT.shape[1], int(position_NT.max()) + 1
         heads = asked * self._heads
         self._row_length[: self.rows] += count
         write = torch.from_numpy((self._start_N1G + slot_NT[..., None]).reshape(-1))
         spans = []
         for start, end, width in _spans(self.lengths):
-            rows = slice(start * shares, end * shares)
+            rows, slots_NT = slice(start * shares, end * shares), asked_NT[start:end]
             keys, values = self._own_keys_LBEW[:, rows, :, :width], self._own_values_LBWC[:, rows, :width]
-            spans.append((rows, self._causal_bias(asked_NT[start:end] + 1, width), keys.unbind(), values.unbind()))
+            spans.append((rows, slots_NT, self._causal_bias(slots_NT + 1, width), keys.unbind(), values.unbind()))
 
         # Below, B = N x G or P x G is the batch of products, and h the heads of a group. The tokens of a row are so
         # many more heads: nothing but the bias tells them apart.
-        def attend(layer: int, query_MHD: Tensor, cached_MD: Tensor) -> Tensor:
+        def attend(layer: int, query_MHD: Tensor, cached_MD: Tensor, variant: AttentionVariant = PLAIN) -> Tensor:
             own[layer].index_copy_(0, write, cached_MD.reshape(len(write), -1))
             query_BhD = _by_share(query_MHD, asked, shares)
-            scores = torch.baddbmm(groups.bias_B1W, groups.gather(query_BhD, heads), prompt_keys[layer])
+            scores = _scores(groups.bias_B1W, groups.gather(query_BhD, heads), prompt_keys[layer], variant.cap)
             scores_BhW = groups.scatter(scores, heads)
+            window = variant.window if variant.cuts(longest) else None
+            if window is not None:
+                scores_BhW = scores_BhW + self._window_bias(position_NT - window + 1, groups.width)
             own_BhC = query_BhD.new_empty(len(query_BhD), heads, self._value.stop - self._value.start)
             prompt_weights = []
-            for rows, bias, keys, values in spans:
-                own_scores = torch.baddbmm(bias, query_BhD[rows], keys[layer])
-                weights = torch.cat((scores_BhW[rows], own_scores), -1).softmax(-1)
+            for rows, slots_NT, bias, keys, values in spans:
+                own_scores = _scores(bias, query_BhD[rows], keys[layer], variant.cap)
+                if window is not None:
+                    own_scores += self._window_bias(slots_NT - window + 1, own_scores.shape[2])
+                weights = self._softmax(torch.cat((scores_BhW[rows], own_scores), -1), variant.sinks)
                 torch.bmm(weights[..., groups.width :], values[layer], out=own_BhC[rows])
                 prompt_weights.append(weights[..., : groups.width])
             weights = torch.cat(prompt_weights) if len(spans) > 1 else prompt_weights[0]
@@ -165,6 +183,18 @@ class LatentCache:
         """The padding's bias of every strip, and with more than one token a row for every head of it."""
         tokens = length_NT.shape[1]
         return torch.from_numpy(_padding_bias(length_NT, width, self._shares, 1 if tokens == 1 else self._heads))
+
+    def _window_bias(self, first_NT: np.ndarray, width: int) -> Tensor:
+        """-inf for what lies before the first token that is seen, as `_causal_bias` for what lies behind the last."""
+        heads = 1 if first_NT.shape[1] == 1 else self._heads
+        return torch.from_numpy(_bias(np.arange(width) >= first_NT[..., None], self._shares, heads))
+
+    def _softmax(self, scores_BhW: Tensor, sinks_H: Tensor | None) -> Tensor:
+        if sinks_H is None:
+            return scores_BhW.softmax(-1)
+        count, heads, _ = scores_BhW.shape
+        sinks_NGTh = sinks_H.view(self._shares, 1, -1).expand(count // self._shares, -1, heads // self._heads, -1)
+        return softmax_beside_sinks(scores_BhW, sinks_NGTh.reshape(count, heads))
 
 
 def _zeros(*shape: int) -> Tensor:
@@ -205,10 +235,19 @@ def _spans(lengths: np.ndarray) -> list[tuple[int, int, int]]:
     return spans
 
 
+def _scores(bias: Tensor, query: Tensor, keys: Tensor, cap: float | None) -> Tensor:
+    if cap is None:
+        return torch.baddbmm(bias, query, keys)
+    return torch.bmm(query, keys).div_(cap).tanh_().mul_(cap).add_(bias)
+
+
 def _padding_bias(length_NT: np.ndarray, width: int, shares: int, heads: int) -> np.ndarray:
     """0 within each length and -inf beyond, (N x shares, T x heads, width)."""
-    bias_NTW = np.where(np.arange(width) < length_NT[..., None], np.float32(0), np.float32(-np.inf))
-    return bias_NTW.repeat(shares, 0).repeat(heads, 1)
+    return _bias(np.arange(width) < length_NT[..., None], shares, heads)
+
+
+def _bias(seen_NTW: np.ndarray, shares: int, heads: int) -> np.ndarray:
+    return np.where(seen_NTW, np.float32(0), np.float32(-np.inf)).repeat(shares, 0).repeat(heads, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

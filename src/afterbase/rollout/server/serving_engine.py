@@ -23,7 +23,7 @@ _LOOK_SECONDS = 0.05  # between two looks at readers who are far behind, while n
 class ServingEngine:
     """Continuous batching of a model that `LocalEngine` takes, for requests that come one by one.
 
-    A sequence has up to `context` tokens, prompt and answer: the model's context or window, and at most half of
+    A sequence has up to `context` tokens, prompt and answer: the model's context or chunk, and at most half of
     `token_budget`. At most `max_rows` samples of like length run at once, and no more than `token_budget` holds at
     twice the widest. Raises UserError where that is less than one, and for other model families.
     """

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from afterbase.core.errors import UserError
 from afterbase.core.sample import Problem
 from afterbase.core.tokens import prompt_ids
-from afterbase.model.families import attention_window, context_length
+from afterbase.model.families import attention_chunk, context_length
 from afterbase.model.load import LanguageModel
 from afterbase.model.probe import refuse_other_lengths
 
@@ -56,11 +56,11 @@ def difficulty_weighted(
 def fitting(
     lm: LanguageModel, problems: Sequence[Problem], *, max_new_tokens: int
 ) -> tuple[list[Problem], dict[str, object]]:
-    """The problems whose prompt fits with its answer in the model's context and window, and which were left out.
+    """The problems whose prompt fits with its answer in the model's context and chunk, and which were left out.
 
     Raises UserError where none fits.
     """
-    context = int(min(context_length(lm.model.config), attention_window(lm.model.config)))
+    context = int(min(context_length(lm.model.config), attention_chunk(lm.model.config)))
     kept, lengths, dropped = [], [], []
     for problem in problems:
         tokens = len(prompt_ids(lm.tokenizer, problem.messages))
@@ -72,7 +72,7 @@ def fitting(
     if not kept:
         raise UserError(
             "a prompt and its answer fit in the model's context",
-            got=f"none of {len(problems)} prompts: context or window of {context}, max_new_tokens {max_new_tokens}",
+            got=f"none of {len(problems)} prompts: context or chunk of {context}, max_new_tokens {max_new_tokens}",
             remedy="lower max_new_tokens, or take shorter problems",
         )
     refuse_other_lengths(lm, max(lengths) + max_new_tokens, min(lengths))

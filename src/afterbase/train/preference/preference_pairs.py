@@ -23,7 +23,7 @@ from afterbase.core.errors import UserError
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.core.tokens import Tokenized, training_rows
 from afterbase.model.attention import Segments
-from afterbase.model.families import attention_window, context_length
+from afterbase.model.families import attention_chunk, context_length
 from afterbase.model.load import LanguageModel, load
 from afterbase.model.probe import refuse_other_lengths
 from afterbase.reward.shown_pairs import answers_alone
@@ -174,7 +174,7 @@ class _Reader:
         self, lm: LanguageModel, rows: Sequence[dict[str, Any] | None], columns: tuple[str, ...], *, others: bool
     ) -> None:
         self._tokenizer, self._rows, self._columns, self._others = lm.tokenizer, rows, columns, others
-        self._longest = min(context_length(lm.model.config), attention_window(lm.model.config))
+        self._longest = min(context_length(lm.model.config), attention_chunk(lm.model.config))
 
     def read(self, index: int) -> tuple[tuple[Tokenized, ...], tuple[Tokenized, ...]] | str:
         """A row's answers, and those of the next row with another prompt that fit this one; or why it is left out."""

@@ -6,7 +6,7 @@ import pytest
 
 from afterbase.core.sample import Sample
 from afterbase.core.tokens import training_rows
-from afterbase.data.sample_tokens import sample_rows, text_row
+from afterbase.data.sample_tokens import answer_row, sample_rows, text_row
 from afterbase.model.folders import find
 
 ABOUT = {"domain": "toy", "kind": "own", "problem_id": None, "producer": {}}
@@ -68,3 +68,9 @@ def test_calls_of_tools_reach_the_template(tokenizer):
     )
     assert '"clock"' in calling.decode(row.ids)
     assert calling.decode([i for i, bears in zip(row.ids, row.trained, strict=True) if bears]) == "clock{}<|end|>"
+
+
+def test_an_answer_alone_is_trained(tokenizer):
+    row = answer_row(tokenizer, TURNS[:3], "d")
+    assert tokenizer.decode([i for i, bears in zip(row.ids, row.trained, strict=True) if bears]) == "d<|end|>"
+    assert row.ids == training_rows(tokenizer, TURNS)[0].ids

@@ -1,5 +1,6 @@
 """A sample's token ids and loss masks: a conversation by the chat template, a plain text as it stands."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from afterbase.core.sample import Sample
@@ -14,6 +15,15 @@ def sample_rows(tokenizer: Any, sample: Sample) -> list[Tokenized]:
     if sample.text is not None:
         return [text_row(tokenizer, sample.text)]
     return training_rows(tokenizer, sample.turns(), untrained=sample.untrained, tools=sample.tools)
+
+
+def answer_row(tokenizer: Any, turns: Sequence[Mapping[str, Any]], text: str) -> Tokenized:
+    """An answer behind the turns before it, of which none is trained.
+
+    Raises UserError as `sample_rows` does.
+    """
+    (row,) = training_rows(tokenizer, [*turns, {"role": "assistant", "content": text}], untrained=range(len(turns)))
+    return row
 
 
 def text_row(tokenizer: Any, text: str) -> Tokenized:

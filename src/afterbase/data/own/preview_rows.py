@@ -1,11 +1,11 @@
 """What training would see of a user's rows: token ids and loss masks of the first of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from afterbase.core.errors import UserError
-from afterbase.core.tokens import Tokenized, prompt_ids, training_rows
+from afterbase.core.tokens import Tokenized, prompt_ids
 from afterbase.data.formats.conversations import Conversation
 from afterbase.data.own.own_rows import Dropped, Kept, OwnRows, Reading, read_own
 from afterbase.data.own.own_sets import sample
@@ -20,7 +20,7 @@ from afterbase.data.own.row_turns import (
     preference,
     prompt_alone,
 )
-from afterbase.data.sample_tokens import sample_rows
+from afterbase.data.sample_tokens import answer_row, sample_rows
 
 MOST = 20  # examples
 Said = Conversation | str | Preference | Labelled | list[Turn]
@@ -84,23 +84,16 @@ def _examples(kept: Kept[Said], tokenizer: Any) -> Iterator[dict[str, Any]]:
     said = kept.said
     match said:
         case Preference():
-            chosen, rejected = (_answer(tokenizer, said.prompt, text) for text in (said.chosen, said.rejected))
+            chosen, rejected = (answer_row(tokenizer, said.prompt, text) for text in (said.chosen, said.rejected))
             yield {**_shown(tokenizer, chosen), "rejected": _shown(tokenizer, rejected)}
         case Labelled():
-            yield {**_shown(tokenizer, _answer(tokenizer, said.prompt, said.response)), "label": said.label}
+            yield {**_shown(tokenizer, answer_row(tokenizer, said.prompt, said.response)), "label": said.label}
         case Conversation() | str():
             for row in sample_rows(tokenizer, sample("own", Kept(kept.place, kept.form, kept.row, said))):
                 yield _shown(tokenizer, row)
         case _:
             ids = prompt_ids(tokenizer, said)
             yield _shown(tokenizer, Tokenized(ids, [False] * len(ids)))
-
-
-def _answer(tokenizer: Any, prompt: Sequence[Turn], text: str) -> Tokenized:
-    """A prompt's turns as context, and the answer, which alone is trained."""
-    turns = [*prompt, {"role": "assistant", "content": text}]
-    (row,) = training_rows(tokenizer, turns, untrained=range(len(prompt)))
-    return row
 
 
 def _shown(tokenizer: Any, row: Tokenized) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from afterbase.core.errors import UserError
 from afterbase.core.store import Artifact, Store, Workspace
-from afterbase.core.tokens import Tokenized, training_rows
+from afterbase.core.tokens import Tokenized
+from afterbase.data.sample_tokens import answer_row
 from afterbase.model.attention import Segments
 from afterbase.model.families import attention_chunk, context_length
 from afterbase.model.load import LanguageModel, load
@@ -193,17 +194,10 @@ class _Reader:
         """The answers of `other` to the prompt of `row`, or why there are none."""
         turns = json.loads(row["messages"]) if row.get("messages") else [{"role": "user", "content": row["prompt"]}]
         try:
-            found = tuple(_answer(self._tokenizer, turns, other[column]) for column in self._columns)
+            found = tuple(answer_row(self._tokenizer, turns, other[column]) for column in self._columns)
         except UserError as error:
             return f"{error.rule}: {error.got}"
         return found if max(len(answer.ids) for answer in found) <= self._longest else TOO_LONG
-
-
-def _answer(tokenizer: Any, turns: list[dict[str, str]], text: str) -> Tokenized:
-    """An answer behind the turns before it, of which none is trained."""
-    talk = [*turns, {"role": "assistant", "content": text}]
-    (row,) = training_rows(tokenizer, talk, untrained=range(len(turns)))
-    return row
 
 
 def _checked(lm: LanguageModel, examples: Examples[E]) -> Examples[E]:

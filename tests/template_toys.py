@@ -4,8 +4,8 @@ import functools
 import re
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import PreTrainedTokenizerFast
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AddedToken, PreTrainedTokenizerFast
 
 FOLDER = Path(__file__).with_name("templates")
 _MARK = re.compile(
@@ -35,7 +35,8 @@ def tokenizer(template: str) -> PreTrainedTokenizerFast:
         tokenizer_object=Tokenizer.from_str(_trained()), bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
     made.add_special_tokens({"additional_special_tokens": list(dict.fromkeys(_MARK.findall(template)))})
-    made.add_tokens([AddedToken(mark, special=False) for mark in dict.fromkeys(_OWN.findall(template))])
+    own: list[str | AddedToken] = [AddedToken(mark, special=False) for mark in dict.fromkeys(_OWN.findall(template))]
+    made.add_tokens(own)
     made.chat_template = template
     return made
 

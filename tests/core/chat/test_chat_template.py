@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.utils import chat_template_utils
 
+import template_toys
 from afterbase.core.chat import template_facts as template_module
 from afterbase.core.chat.template_facts import stop_token_ids_of_template, template_of
 from afterbase.core.errors import UserError
@@ -222,3 +223,97 @@ def test_tokens_that_are_added_later_are_known():
     assert "<|new|>" not in template_of(made).special
     made.add_special_tokens({"additional_special_tokens": [*SPECIAL[3:], "<|new|>"]})
     assert "<|new|>" in template_of(made).special
+
+
+def test_a_refused_system_turn_becomes_the_beginning_of_the_users():
+    made = tokenizer("bytes", "gemma")
+    turns = [_message("system", "Be short."), _message("user", "a?"), _message("assistant", "b")]
+    turns += [_message("user", "c?"), _message("assistant", "d")]
+    with pytest.warns(UserWarning, match="takes no system turn"):
+        prompt = prompt_ids(made, turns[:2])
+    assert made.decode(prompt) == "<s><|im_start|>user\nBe short.\n\na?<|im_end|>\n<|im_start|>model\n"
+    with pytest.warns(UserWarning, match="takes no system turn"):
+        (row,) = training_rows(made, turns, untrained=[2])
+    assert row.ids[: len(prompt)] == prompt
+    assert [made.decode(row.ids[a:b]) for a, b in _ends(row)] == ["d<|im_end|>"], "turns are counted as written"
+
+
+def test_a_system_turn_alone_becomes_the_users():
+    with pytest.warns(UserWarning, match="takes no system turn"):
+        ids = prompt_ids(tokenizer("bytes", "gemma"), [_message("system", "Be short.")])
+    assert "user\nBe short.<|im_end|>" in tokenizer("bytes", "gemma").decode(ids)
+
+
+TAGGED = (
+    "{% for m in messages %}<|head|>{{ m.role }}<|body|>{% if m.role == 'assistant' %}BEFORE{% generation %}"
+    "{{ m.content }}{% endgeneration %}{% else %}{{ m.content }}{% endif %}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|head|>assistant<|body|>{% endif %}"
+)
+
+
+@pytest.mark.parametrize("before", ["", "Answer: "])
+def test_tags_say_what_is_trained_and_the_stop_token_always_is(before):
+    made = tokenizer("bytes", TAGGED.replace("BEFORE", before))
+    row = tokenize(made, [_message(role, text) for role, text in zip(["user", "assistant"] * 2, "abcd", strict=True)])
+    assert [made.decode(row.ids[a:b]) for a, b in _ends(row)] == ["b<|im_end|>", "d<|im_end|>"]
+    assert made.decode(row.ids).count(f"<|head|>assistant<|body|>{before}") == 2
+
+
+def test_an_assistants_turn_without_tags_in_a_template_that_has_them_is_refused():
+    source = TAGGED.replace("BEFORE", "").replace("m.role == 'assistant'", "m.role == 'user'")
+    with pytest.raises(UserError, match="has it around each turn"):
+        tokenize(tokenizer("bytes", source), [_message("user", "a"), _message("assistant", "b")])
+
+
+def _called(**function) -> list[dict]:
+    return [{"role": "user", "content": "?"}, {"role": "assistant", "content": None, "tool_calls": [function]}]
+
+
+@pytest.mark.parametrize("name", ["qwen2.5", "llama3", "mistral", "gpt-oss", "glm4", "gemma4"])
+def test_control_marks_in_calls_results_and_definitions_stay_text(name):
+    made = template_toys.tokenizer(template_toys.source(name))
+    control = [i for i, token in made.added_tokens_decoder.items() if token.special]
+    mark = next(m for m in template_of(made).special if m.startswith("<|") or m == "[INST]")
+
+    def said(words: str) -> list[int]:
+        tools = [{"type": "function", "function": {"name": "add", "description": words, "parameters": {"a": words}}}]
+        call = {"id": "call00001", "function": {"name": "add", "arguments": {f"key {words}": [words]}}}
+        turns = [*_called(**call), {"role": "tool", "tool_call_id": "call00001", "name": "add", "content": words}]
+        rows = training_rows(made, [*turns, _message("assistant", "Done.")], tools=tools)
+        return [i for row in rows for i in row.ids if i in control]
+
+    assert said(mark) == said("words")
+
+
+@pytest.mark.parametrize("arguments", [{"a": [1, "é"]}, '{"a": [1, "é"]}'], ids=["object", "text"])
+@pytest.mark.parametrize("name", ["qwen3", "deepseek-v3", "mistral"])
+def test_arguments_may_be_an_object_or_its_text(name, arguments):
+    made = template_toys.tokenizer(template_toys.source(name))
+    row = training_rows(made, _called(id="call00001", function={"name": "add", "arguments": arguments}))[-1]
+    (run,) = [made.decode(row.ids[a:b]) for a, b in _ends(row)]
+    assert '{"a": [1, "é"]}' in run
+
+
+@pytest.mark.parametrize("call", [{}, {"function": {"name": "add", "arguments": "[1]"}}, {"function": {"name": 7}}])
+def test_a_call_that_is_none_is_refused(call):
+    with pytest.raises(UserError, match="a call of a tool has a name"):
+        prompt_ids(template_toys.tokenizer(template_toys.source("qwen3")), _called(**call))
+
+
+@pytest.mark.parametrize(
+    ("name", "tools", "match"),
+    [
+        ("chatml", [{"name": "add"}], "renders the definitions of tools"),
+        ("qwen3", [{"function": {}}], "the definition of a tool is an object with a name"),
+    ],
+)
+def test_definitions_that_are_lost_or_nameless_are_refused(name, tools, match):
+    made = template_toys.tokenizer(template_toys.source(name))
+    with pytest.raises(UserError, match=match):
+        prompt_ids(made, [_message("user", "Hi")], tools)
+
+
+def test_calls_without_a_form_for_them_are_refused():
+    made = template_toys.tokenizer(template_toys.source("chatml"))
+    with pytest.raises(UserError, match="no form for them"):
+        prompt_ids(made, _called(function={"name": "add", "arguments": {}}))

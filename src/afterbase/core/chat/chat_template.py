@@ -104,17 +104,18 @@ class Chat:
             if message["role"] == "assistant":
                 continue
             words = message["content"].strip()
-            found = text.find(words, 0 if message["role"] == "system" else at)
-            if found < 0 and message["role"] == "tool":  # gpt-oss's and Llama 3's templates write a result as JSON
-                words = _as_json(words)
-                found = text.find(words, at)
+            spelled = [words]
+            if message["role"] == "tool":  # gpt-oss's and Llama 3's templates write a result as JSON
+                spelled.append(_as_json(words))
+            places = ((text.find(w, 0 if message["role"] == "system" else at), len(w)) for w in spelled)
+            found, length = min((place for place in places if place[0] >= 0), default=(-1, 0))
             if found < 0:
                 raise UserError(
                     "a chat template renders every turn as it was written",
                     got=f"the {message['role']}'s `{self.shown(words)}` lost or changed",
                     remedy="use a template that keeps it, or leave such turns out",
                 )
-            at = at if message["role"] == "system" else found + len(words)
+            at = at if message["role"] == "system" else found + length
         return text, spans, at
 
     def _refuse_lost_tools(self, text: str) -> None:

@@ -87,7 +87,10 @@ class Seed(Generic[R]):
     seed: int
 
     def base(self) -> Artifact:
-        return import_base(self.store, find(self.recipe.base))
+        recipe = self.recipe
+        return import_base(
+            self.store, find(recipe.base), chat_template=recipe.chat_template, template_args=recipe.template_args
+        )
 
     def problems(self, domain: str) -> Artifact:
         if domain in self.recipe.families:

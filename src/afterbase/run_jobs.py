@@ -44,7 +44,10 @@ def job_data(store: Store, recipe: Job, seed: int) -> JobData:
 
 def run_job(store: Store, recipe: Job, seed: int) -> Outcome:
     """One seed of a recipe of a single training."""
-    base, data = import_base(store, find(recipe.base)), job_data(store, recipe, seed)
+    base = import_base(
+        store, find(recipe.base), chat_template=recipe.chat_template, template_args=recipe.template_args
+    )
+    data = job_data(store, recipe, seed)
     out = Outcome(seed)
     match recipe:
         case SftRecipe():

@@ -31,7 +31,8 @@ HEAVY = (
 
 
 JOB = (
-    "--device", "--eval", "--eval-every", "--json", "--lora", "--out", "--recipe", "--root", "--seed", "--set",
+    "--chat-template", "--device", "--eval", "--eval-every", "--json", "--lora", "--out", "--recipe", "--root",
+    "--seed", "--set", "--template-args",
 )  # fmt: skip
 
 

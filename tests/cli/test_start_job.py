@@ -157,3 +157,30 @@ def test_faulty_rows_are_refused_before_training(toy_folder, tmp_path, text):
     with pytest.raises(UserError):
         _sft(toy_folder, tmp_path / "rows.jsonl", tmp_path)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_stops_early_leaves_a_report_of_what_is_there(toy_folder, rows, tmp_path, capsys):
+    path = tmp_path / "long.jsonl"
+    path.write_text(json.dumps({"prompt": "?", "completion": "long " * 400}) + "\n")
+    with pytest.raises(UserError, match="at least one token that bears loss"):
+        _sft(toy_folder, path, tmp_path, row_tokens=64)
+    summary = json.loads((tmp_path / "runs/out/run.json").read_text())
+    assert [stage["stage"] for stage in summary["stages"]] == ["base", "own_samples"]
+    assert summary["unfinished"] == "supervised fine-tuning needs at least one token that bears loss"
+    assert summary["model_folder"] is None
+    assert "stopped early" in (tmp_path / "runs/out/report.html").read_text()
+    assert "report of what is there" in capsys.readouterr().err
+
+
+def test_a_finished_run_says_where_its_model_is(toy_folder, rows, tmp_path):
+    _sft(toy_folder, rows, tmp_path)
+    summary = json.loads((tmp_path / "runs/out/run.json").read_text())
+    assert (summary["unfinished"], summary["model_folder"]) == (None, str(tmp_path / "out"))
+
+
+def test_another_chat_template_is_written_into_the_model(toy_folder, rows, tmp_path):
+    trained = ab.sft(
+        toy_folder, rows, out=tmp_path / "out", root=tmp_path, chat_template="chatml", settings={"threads": 1}
+    )
+    assert "im_start" in (trained.model / "chat_template.jinja").read_text()
+    assert tomllib.loads((trained.model / "recipe.toml").read_text())["chat_template"] == "chatml"

@@ -1,5 +1,8 @@
 """Where a model lies."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from afterbase.core import hub
@@ -11,6 +14,19 @@ def test_a_shipped_model_is_found_by_its_name_and_any_other_by_its_folder(tmp_pa
     (tmp_path / "config.json").write_text("{}")
     assert find("tiny-v3") == SHIPPED["tiny-v3"]
     assert find(str(tmp_path)) == tmp_path
+
+
+def test_a_finished_run_stands_for_the_model_that_it_handed_over(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, folder in (("sums", "elsewhere"), ("stopped", None)):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_text(json.dumps({"model_folder": folder}))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/config.json").write_text("{}")
+    assert find("sums") == Path("elsewhere")
+    for name in ("stopped", "unknown"):
+        with pytest.raises(UserError, match=r"config\.json"):
+            find(name)
 
 
 def test_a_folder_without_a_config_is_no_model(tmp_path):

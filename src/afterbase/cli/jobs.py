@@ -5,11 +5,12 @@ Each is the function of the same name in `start_job.py`.
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from afterbase.cli.parameters import Root
+from afterbase.core.errors import UserError
 
 if TYPE_CHECKING:
     from afterbase.cli.start_job import Options, Trained
@@ -49,80 +50,93 @@ Student = Annotated[str, typer.Argument(metavar="STUDENT", help="The model to tr
 TeacherOption = Annotated[
     str, typer.Option("--teacher", help="Who answers the prompts: a model, or an endpoint as http://HOST/v1#MODEL.")
 ]
+ChatTemplate = Annotated[
+    str | None,
+    typer.Option("--chat-template", help="Another chat template: a file of Jinja, or a name such as chatml."),
+]
+TemplateArgs = Annotated[
+    str | None, typer.Option("--template-args", help="Settings that the model's chat template reads, as JSON.")
+]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Of orders and draws; 0 unless given.")]
 AsJson = Annotated[bool, typer.Option("--json", help="End with one line of JSON.")]
 
 
 def sft(
     model: Model, data: Data, out: Out, set_: Set = None, recipe: RecipeOption = None, lora: LoraOption = False,
-    eval_: Eval = None, eval_every: EvalEvery = None, trained: TrainedTurns = None, device: Device = None,
+    eval_: Eval = None, eval_every: EvalEvery = None, trained: TrainedTurns = None, chat_template: ChatTemplate = None,
+    template_args: TemplateArgs = None, device: Device = None,
     seed: SeedOption = None, root: Root = Path(), as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Fine-tune a model on rows of chats, questions and answers, or text."""
     from afterbase.cli import start_job
 
-    options = _options(set_, recipe, lora, eval_, eval_every, device, seed, root)
+    options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
     options["trained"] = trained
     _tell(start_job.sft(model, data, out=out, **options), as_json)
 
 
 def dpo(
     model: Model, data: Data, out: Out, loss: LossOption = None, set_: Set = None, recipe: RecipeOption = None,
-    lora: LoraOption = False, eval_: Eval = None, eval_every: EvalEvery = None, device: Device = None,
+    lora: LoraOption = False, eval_: Eval = None, eval_every: EvalEvery = None, chat_template: ChatTemplate = None,
+    template_args: TemplateArgs = None, device: Device = None,
     seed: SeedOption = None, root: Root = Path(), as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model on pairs of a chosen and a rejected answer, by DPO or its kin."""
     from afterbase.cli import start_job
 
-    options = _options(set_, recipe, lora, eval_, eval_every, device, seed, root)
+    options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
     _tell(start_job.dpo(model, data, out=out, loss=loss, **options), as_json)
 
 
 def kto(
     model: Model, data: Data, out: Out, set_: Set = None, recipe: RecipeOption = None, lora: LoraOption = False,
-    eval_: Eval = None, eval_every: EvalEvery = None, device: Device = None, seed: SeedOption = None,
+    eval_: Eval = None, eval_every: EvalEvery = None, chat_template: ChatTemplate = None,
+    template_args: TemplateArgs = None, device: Device = None, seed: SeedOption = None,
     root: Root = Path(), as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model on single answers with a label each, good or bad."""
     from afterbase.cli import start_job
 
-    options = _options(set_, recipe, lora, eval_, eval_every, device, seed, root)
+    options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
     _tell(start_job.kto(model, data, out=out, **options), as_json)
 
 
 def reward(
     model: Model, data: Data, out: Out, set_: Set = None, recipe: RecipeOption = None, lora: LoraOption = False,
-    eval_: Eval = None, eval_every: EvalEvery = None, device: Device = None, seed: SeedOption = None,
+    eval_: Eval = None, eval_every: EvalEvery = None, chat_template: ChatTemplate = None,
+    template_args: TemplateArgs = None, device: Device = None, seed: SeedOption = None,
     root: Root = Path(), as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a reward model on pairs of a chosen and a rejected answer."""
     from afterbase.cli import start_job
 
-    options = _options(set_, recipe, lora, eval_, eval_every, device, seed, root)
+    options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
     _tell(start_job.reward(model, data, out=out, **options), as_json)
 
 
 def grpo(
     model: Model, problems: Problems, out: Out, rewards: RewardOption, set_: Set = None, recipe: RecipeOption = None,
-    lora: LoraOption = False, eval_: Eval = None, eval_every: EvalEvery = None, device: Device = None,
+    lora: LoraOption = False, eval_: Eval = None, eval_every: EvalEvery = None, chat_template: ChatTemplate = None,
+    template_args: TemplateArgs = None, device: Device = None,
     seed: SeedOption = None, root: Root = Path(), as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model by reinforcement learning on a table of problems."""
     from afterbase.cli import start_job
 
-    options = _options(set_, recipe, lora, eval_, eval_every, device, seed, root)
+    options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
     _tell(start_job.grpo(model, problems, reward=rewards, out=out, **options), as_json)
 
 
 def distill(
     student: Student, prompts: Data, out: Out, teacher: TeacherOption, set_: Set = None, recipe: RecipeOption = None,
-    lora: LoraOption = False, eval_: Eval = None, eval_every: EvalEvery = None, device: Device = None,
+    lora: LoraOption = False, eval_: Eval = None, eval_every: EvalEvery = None, chat_template: ChatTemplate = None,
+    template_args: TemplateArgs = None, device: Device = None,
     seed: SeedOption = None, root: Root = Path(), as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Fine-tune a model on another one's answers to prompts."""
     from afterbase.cli import start_job
 
-    options = _options(set_, recipe, lora, eval_, eval_every, device, seed, root)
+    options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
     _tell(start_job.distill(student, prompts, teacher=teacher, out=out, **options), as_json)
 
 
@@ -131,14 +145,28 @@ COMMANDS = (sft, dpo, kto, reward, grpo, distill)
 
 def _options(
     settings: list[str] | None, recipe: Path | None, lora: bool, eval_: list[str] | None, eval_every: int | None,
-    device: Literal["auto", "cpu", "cuda"] | None, seed: int | None, root: Path,
+    chat_template: str | None, template_args: str | None, device: Literal["auto", "cpu", "cuda"] | None,
+    seed: int | None, root: Path,
 ) -> "Options":  # fmt: skip
     from afterbase.recipe.job_table import parse_settings
 
     return {
         "settings": parse_settings(settings or []), "recipe": recipe, "lora": lora, "eval": eval_,
-        "eval_every": eval_every, "device": device, "seed": seed, "root": root,
+        "eval_every": eval_every, "chat_template": chat_template, "template_args": _json(template_args),
+        "device": device, "seed": seed, "root": root,
     }  # fmt: skip
+
+
+def _json(text: str | None) -> dict[str, Any] | None:
+    """The object that an option holds as JSON. UserError where it holds none."""
+    try:
+        value = {} if text is None else json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        remedy = """write --template-args '{"enable_thinking": false}'"""
+        raise UserError("settings of a chat template are an object of JSON", got=f"`{text}`", remedy=remedy)
+    return value or None
 
 
 def _tell(trained: "Trained", as_json: bool) -> None:

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from rich.console import Console
 
 from afterbase.cli.notes import notes_on
+from afterbase.cli.recipes.model_checks import check_job
 from afterbase.cli.recipes.preflight import preflight
 from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
@@ -22,7 +24,7 @@ from afterbase.core.secret_masking import masked
 from afterbase.core.store import Artifact, Store, write_atomically
 from afterbase.parallel_stages import make_ahead, open_store, seeds, stores_of_seeds
 from afterbase.recipe import AnyRecipe, BaseRecipe, Job, Recipe, RlRecipe, load_recipe
-from afterbase.report.collect import Made, collect
+from afterbase.report.collect import Made, collect, made_so_far
 from afterbase.report.headline import headline
 from afterbase.report.html import render
 from afterbase.report.model_folder import refuse_foreign, write_model_folder
@@ -33,6 +35,7 @@ from afterbase.rollout.vllm.vllm_client import Client, Deadlines
 from afterbase.rollout.vllm.vllm_engine import refuse_absent
 from afterbase.run import Outcome, comparisons, post_train, reinforce, run_base
 from afterbase.run_jobs import job_data, run_job
+from afterbase.train.device import training_device
 
 _FREE_BYTES = 2 << 30  # what a recipe's checkpoints may need on a disk
 
@@ -67,25 +70,32 @@ def run_loaded(
     folder = root / "runs" / recipe.name / "model" if model is None else model
     _refuse_full_disk(root)
     refuse_foreign(folder.absolute(), run=recipe.name)
-    notes = preflight(recipe) if isinstance(recipe, Recipe | RlRecipe) else []
+    notes = (
+        [] if isinstance(recipe, BaseRecipe) else check_job(recipe) if isinstance(recipe, Job) else preflight(recipe)
+    )
     if ranks.rank() != 0:
         _follow(root, recipe)
         return None
-    print(_place(recipe.threads), flush=True)
+    print(_place(recipe), flush=True)
     for line in (*chosen, *notes):
         print(sanitized(line), flush=True)
     store = open_store(root, recipe.threads, Progress())
     if isinstance(recipe, BaseRecipe):
         _run_base(store, recipe)
         return None
-    made = _make(store, recipe, root)
-    return _hand_over(made, recipe, text, root, folder, notes)
+    try:
+        outcomes = _make(store, recipe, root)
+    except BaseException as error:
+        _report_unfinished(store, recipe, text, root, error)
+        raise
+    return _hand_over(store, outcomes, recipe, text, root, folder, notes)
 
 
-def _place(threads: int) -> str:
+def _place(recipe: AnyRecipe) -> str:
     """The first line of each run: where it computes."""
-    device = f"cuda ({torch.cuda.get_device_name()})" if torch.cuda.is_available() else "cpu"
-    return f"device: {device}, {threads} thread{'s' if threads > 1 else ''}"
+    device = training_device(recipe.device).type
+    name = f"cuda ({torch.cuda.get_device_name()})" if device == "cuda" else device
+    return f"device: {name}, {recipe.threads} thread{'s' if recipe.threads > 1 else ''}"
 
 
 def _follow(root: Path, recipe: AnyRecipe) -> None:
@@ -111,58 +121,66 @@ def _run_base(store: Store, recipe: BaseRecipe) -> None:
     print(sanitized(f"base model: {next(r.artifact.payload for r in store.stages if r.name == 'base')}"))
 
 
-@dataclass(frozen=True)
-class _Made:
-    store: Store
-    outcomes: list[Outcome]
-
-
-def _make(store: Store, recipe: Recipe | RlRecipe | Job, root: Path) -> _Made:
+def _make(store: Store, recipe: Recipe | RlRecipe | Job, root: Path) -> list[Outcome]:
     """All stages of a recipe; what is read from the user's files first."""
     if isinstance(recipe, Job):
         for seed in recipe.seeds:
             job_data(dataclasses.replace(store, stages=[], progress=Silent()), recipe, seed)
-        return _Made(store, outcomes_of(store, recipe))
+        return outcomes_of(store, recipe)
     _make_sources(store, recipe)
     _refuse_absent_servers(store, recipe)
     if recipe.processes > 1 and ranks.size() == 1:
         make_ahead(store, recipe, root)
-    return _Made(store, outcomes_of(store, recipe))
+    return outcomes_of(store, recipe)
 
 
 def _hand_over(
-    made: _Made, recipe: Recipe | RlRecipe | Job, text: str, root: Path, folder: Path, notes: list[str]
-) -> Finished:
+    store: Store, outcomes: list[Outcome], recipe: Recipe | RlRecipe | Job, text: str, root: Path, folder: Path,
+    notes: list[str],
+) -> Finished:  # fmt: skip
     """The report, the model's folder, and the lines that say where they are."""
-    outcomes, store = made.outcomes, made.store
-    report = root / "runs" / recipe.name
-    report.mkdir(parents=True, exist_ok=True)
     final = outcomes[0].final_model()
-    summary = collect(
-        Made(
-            answers={o.seed: o.answers for o in outcomes},
-            curves=outcomes[0].curves,
-            compared={name: [o.curves[at] for o in outcomes] for at, name in enumerate(recipe.runs())}
-            if isinstance(recipe, RlRecipe)
-            else {},
-            data=outcomes[0].data,
-            final=final,
-        ),
-        name=recipe.name,
-        recipe_text=text,
-        store=store,
-        pairs=[] if isinstance(recipe, Job) else list(comparisons(recipe)),
-        notes=[*notes, *notes_on(outcomes)],
+    made = Made(
+        answers={o.seed: o.answers for o in outcomes},
+        curves=outcomes[0].curves,
+        compared={name: [o.curves[at] for o in outcomes] for at, name in enumerate(recipe.runs())}
+        if isinstance(recipe, RlRecipe)
+        else {},
+        data=outcomes[0].data,
+        final=final,
+        model_folder=str(folder),
     )
-    write_atomically(report / "report.html", render(summary).encode())
+    pairs = [] if isinstance(recipe, Job) else list(comparisons(recipe))
+    notes = [*notes, *notes_on(outcomes)]
+    summary = collect(made, name=recipe.name, recipe_text=text, store=store, pairs=pairs, notes=notes)
     results = headline(summary["evaluations"], summary["comparisons"]) if summary["evaluations"] else []
     write_model_folder(final, folder, store=store, recipe_text=text, results=results)
-    write_atomically(report / "run.json", (json.dumps(summary, indent=1) + "\n").encode())
+    report = _write_report(summary, root / "runs" / recipe.name)
     if summary["evaluations"]:
         Console().print(final_table(summary["evaluations"]))
-    print(sanitized(f"report: {report / 'report.html'}"))
+    print(sanitized(f"report: {report}"))
     print(sanitized(f"model: {folder}"), flush=True)
     return Finished(summary, final, folder)
+
+
+def _write_report(summary: Summary, folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "report.html", render(summary).encode())
+    write_atomically(folder / "run.json", (json.dumps(summary, indent=1) + "\n").encode())
+    return folder / "report.html"
+
+
+def _report_unfinished(
+    store: Store, recipe: Recipe | RlRecipe | Job, text: str, root: Path, error: BaseException
+) -> None:
+    """A report of the stages that a run finished before it stopped, and why it did; none before its base model."""
+    if not any(record.stage == "base" for record in store.stages):
+        return
+    reason = error.rule if isinstance(error, UserError) else f"{type(error).__name__} {error}".strip()
+    made = made_so_far(store, seed=recipe.seeds[0], unfinished=masked(reason))
+    summary = collect(made, name=recipe.name, recipe_text=text, store=store, pairs=[], notes=[])
+    report = _write_report(summary, root / "runs" / recipe.name)
+    print(sanitized(f"report of what is there: {report}"), file=sys.stderr, flush=True)
 
 
 def _make_sources(store: Store, recipe: Recipe | RlRecipe) -> None:

@@ -39,15 +39,20 @@ def show(
     """Show the final table of a run."""
     summary = _summary(run, root)
     if as_json:
-        keys = ("run", "stages", "evaluations", "comparisons")
-        print(json.dumps({key: summary[key] for key in keys}, indent=2))
+        keys = ("run", "stages", "evaluations", "comparisons", "model_folder", "unfinished")
+        print(json.dumps({key: summary.get(key) for key in keys}, indent=2))
         return
     from rich.console import Console
 
     from afterbase.report.table import final_table
 
-    Console().print(final_table(summary["evaluations"]))
+    if summary.get("unfinished"):
+        print(sanitized(f"stopped early: {summary['unfinished']}"))
+    if summary["evaluations"]:
+        Console().print(final_table(summary["evaluations"]))
     print(sanitized(f"report: {root / 'runs' / run / 'report.html'}"))
+    if summary.get("model_folder"):
+        print(sanitized(f"model: {summary['model_folder']}"))
 
 
 def trace(

@@ -42,6 +42,7 @@ Reward = str | Callable[..., Any]
 """A verifier, a rule or FILE.py:FUNCTION by its name (reward/named.py), or a function."""
 Loss = Literal["sigmoid", "ipo", "simpo", "orpo", "cpo"]
 
+_OF_ALL = ("device", "chat_template", "template_args")  # options that are keys of every recipe
 _SETTINGS = "the settings of this training"  # what messages call the source of a faulty one
 _HEAD = """Written by the run that made this folder. To repeat it, from the folder where it ran:
     afterbase run {name}"""
@@ -62,6 +63,10 @@ class Options(TypedDict, total=False):
     """Where it trains; on CUDA where there is a device unless told otherwise."""
     lora: bool
     """Train a LoRA adapter in place of all weights."""
+    chat_template: str | None
+    """Another chat template for the model: a file of Jinja, or a shipped one's name, such as `chatml`."""
+    template_args: Mapping[str, Any] | None
+    """Settings that the model's chat template reads, such as {"enable_thinking": False}."""
     trained: Literal["all", "last"] | None
     """The assistant's turns that bear loss; all unless told otherwise."""
     seed: int | None
@@ -255,7 +260,7 @@ class _Start:
         said = merged(said, given)
         if (seed := options.get("seed")) is not None:
             said["seeds"] = [seed]
-        for key, place in (("device", ()), ("trained", ("data",)), ("eval_every", (stage,))):
+        for key, place in (*((name, ()) for name in _OF_ALL), ("trained", ("data",)), ("eval_every", (stage,))):
             if (value := options.get(key)) is not None:
                 said = merged(said, {place[0]: {key: value}} if place else {key: value})
         if options.get("lora") and "lora" not in said.get(stage, {}):

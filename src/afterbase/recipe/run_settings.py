@@ -40,6 +40,10 @@ class ModelRunSettings(RunSettings):
 
     base: str
     """The model to start from: a shipped model's name, or the path of a Hugging Face folder."""
+    chat_template: str | None = None
+    """Another chat template for the model: a file of Jinja, or a shipped one's name, such as `chatml`."""
+    template_args: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """Settings that the model's chat template reads, such as `enable_thinking`; they are written into it."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """The whole recipe runs once a seed; evaluations pool them."""
 

@@ -24,6 +24,7 @@ from afterbase.data.sample_tokens import sample_rows
 from afterbase.eval.held_out import read_answers
 from afterbase.eval.summarise import Pair, Row, compare, summarise
 from afterbase.model.load import load
+from afterbase.model.size import parameter_count
 from afterbase.report.summary import Curve, Example, Flow, Machine, ModelFacts, Span, Stage, Summary, TrainingSample
 
 # Numbers of a stage's metrics that are learning curves, with their unit.
@@ -47,7 +48,8 @@ _EXAMPLES, _FEWEST = 10, 3  # problems shown in all, and of each domain at least
 class Made:
     """What a run made: the evaluations of each seed, whose problems are pooled; else of the first seed.
 
-    `compared` holds stages of one kind whose curves share their charts, each the mean of its seeds.
+    `compared` holds stages of one kind whose curves share their charts, each the mean of its seeds. `model_folder` is
+    where the final model was handed over. `unfinished` is why the run stopped early, where it did.
     """
 
     answers: Mapping[int, Sequence[Artifact]]
@@ -55,6 +57,21 @@ class Made:
     data: Sequence[Artifact]
     final: Artifact
     compared: Mapping[str, Sequence[Artifact]] = field(default_factory=dict)
+    model_folder: str | None = None
+    unfinished: str | None = None
+
+
+def made_so_far(store: Store, *, seed: int, unfinished: str) -> Made:
+    """What a run that stopped early has made of its first seed; its last model stands for the final one."""
+    made = [r.artifact for r in store.stages if r.artifact.manifest["what"].get("seed", seed) == seed]
+    models = [artifact for artifact in made if artifact.manifest["stage"] in ("base", *_CURVES)]
+    return Made(
+        answers={seed: [artifact for artifact in made if artifact.manifest["stage"] == "evaluate"]},
+        curves=models[1:],
+        data=[artifact for artifact in made if (artifact.payload / "samples.parquet").is_file()],
+        final=models[-1],
+        unfinished=unfinished,
+    )
 
 
 def collect(
@@ -79,6 +96,8 @@ def collect(
         training_samples=_training_samples(made.data, final),
         model=_model_facts(final, base=next(r.artifact for r in store.stages if r.stage == "base")),
         notes=list(notes),
+        model_folder=made.model_folder,
+        unfinished=made.unfinished,
     )
 
 
@@ -247,6 +266,8 @@ def _examples(rows: Sequence[dict]) -> list[Example]:
 
 def _training_samples(data: Sequence[Artifact], final: Artifact) -> list[TrainingSample]:
     """One kept sample of each domain and kind, cut where the loss mask changes; of those that the template takes."""
+    if not data:
+        return []
     tokenizer = load(final.payload).tokenizer
     shown: dict[tuple[str, str], TrainingSample] = {}
     for artifact in data:
@@ -274,7 +295,10 @@ def _spans(tokenizer: Any, tokens: Tokenized) -> list[Span]:
 
 def _model_facts(final: Artifact, *, base: Artifact) -> ModelFacts:
     """Parameters of the final model, and what the shipped base's card recorded of its balance and its draft module."""
-    parameters = sum(p.numel() for p in load(final.payload).modules().parameters())
+    if final.manifest["stage"] == "reward_model":  # no language model: its head is one of scores
+        parameters = parameter_count(final.payload)
+    else:
+        parameters = sum(p.numel() for p in load(final.payload).modules().parameters())
     card = base.payload / "facts.json"
     if not card.is_file():
         return ModelFacts(parameters=parameters, expert_load=[], mtp_acceptance=None)

@@ -123,3 +123,7 @@ class Summary(TypedDict):
     training_samples: list[TrainingSample]
     model: ModelFacts
     notes: list[str]
+    model_folder: str | None
+    """Where the final model was handed over."""
+    unfinished: str | None
+    """Why the run stopped early; None where it did not."""

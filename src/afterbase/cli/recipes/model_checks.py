@@ -12,11 +12,12 @@ from afterbase.core.chat.chat_template import FOLDED
 from afterbase.core.chat.template_facts import template_of
 from afterbase.core.errors import UserError, collect, refuse
 from afterbase.core.tokens import prompt_ids
+from afterbase.data.base_model import preparation_note, prepared_tokenizer
 from afterbase.data.domains import DOMAINS
 from afterbase.data.system_prompts import system_prompt
 from afterbase.model.families import context_length, read_config
 from afterbase.model.folders import find
-from afterbase.recipe import Recipe, RlRecipe
+from afterbase.recipe import Job, Recipe, RlRecipe
 from afterbase.reward.judge import Case, prompt_of
 
 
@@ -35,6 +36,23 @@ def check_model(recipe: Recipe | RlRecipe) -> list[str]:
         refuse(_answers_beyond_context(settings, context))
     with collect(found):
         notes += _refuse_prompts_that_no_template_takes(recipe)
+    refuse(found)
+    return notes
+
+
+def check_job(recipe: Job) -> list[str]:
+    """The same of a recipe of one training."""
+    found: list[UserError] = []
+    notes: list[str] = []
+    settings = recipe.model_dump(exclude={"teacher"})
+    with collect(found):
+        _refuse_missing_cuda(settings)
+    with collect(found):
+        refuse(_answers_beyond_context(settings, context_length(read_config(find(recipe.base)))))
+    with collect(found):
+        prepared_tokenizer(find(recipe.base), chat_template=recipe.chat_template, template_args=recipe.template_args)
+        note = preparation_note(find(recipe.base), chat_template=recipe.chat_template)
+        notes += [note] if note is not None else []
     refuse(found)
     return notes
 
@@ -79,18 +97,19 @@ def _refuse_prompts_that_no_template_takes(recipe: Recipe | RlRecipe) -> list[st
     found: list[UserError] = []
     notes: list[str] = []
     with collect(found):
-        notes += _refuse_lost_prompts(find(recipe.base), list(_prompts(recipe)))
+        notes += _refuse_lost_prompts(find(recipe.base), list(_prompts(recipe)), _prepared(recipe))
     teacher = recipe.teacher if isinstance(recipe, Recipe) else None
     if teacher is not None and teacher.model is not None:
         with collect(found):
             asked = ("the teacher's", _asked(system_prompt(teacher.system)))
-            notes += _refuse_lost_prompts(find(teacher.model), [asked])
+            notes += _refuse_lost_prompts(find(teacher.model), [asked], _tokenizer(find(teacher.model)))
     refuse(found)
     return list(dict.fromkeys(notes))
 
 
-def _refuse_lost_prompts(folder: Path, prompts: Sequence[tuple[str, list[dict[str, str]]]]) -> list[str]:
-    tokenizer = _tokenizer(folder)
+def _refuse_lost_prompts(
+    folder: Path, prompts: Sequence[tuple[str, list[dict[str, str]]]], tokenizer: Any
+) -> list[str]:
     for whose, messages in prompts:
         _try_template(folder, tokenizer, whose, messages)
     system = any(message["role"] == "system" for _, messages in prompts for message in messages)
@@ -113,6 +132,13 @@ def _prompts(recipe: Recipe | RlRecipe) -> Iterator[tuple[str, list[dict[str, st
 def _asked(system: str | None) -> list[dict[str, str]]:
     head = [] if system is None else [{"role": "system", "content": system}]
     return [*head, {"role": "user", "content": "Wherefore?"}]
+
+
+def _prepared(recipe: Recipe | RlRecipe) -> Any:
+    """The base's tokenizer, with the chat template that the recipe asks for."""
+    if recipe.chat_template is None and not recipe.template_args:
+        return _tokenizer(find(recipe.base))
+    return prepared_tokenizer(find(recipe.base), chat_template=recipe.chat_template, template_args=recipe.template_args)
 
 
 def _tokenizer(folder: Path) -> Any:

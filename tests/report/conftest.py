@@ -211,4 +211,6 @@ def make_summary(rows: list[Row] | None = None) -> Summary:
             "mtp_acceptance": 0.71,
         },
         "notes": ["The sandbox ran without cgroups: memory was limited by rlimit only."],
+        "model_folder": "runs/quickstart/model",
+        "unfinished": None,
     }

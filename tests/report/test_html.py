@@ -106,10 +106,13 @@ def test_a_run_that_was_only_begun(summary: Summary) -> None:
         "training_samples": [],
         "notes": [],
         "model": {"parameters": 1, "expert_load": [], "mtp_acceptance": None},
+        "model_folder": None,
+        "unfinished": "the disk was full",
     }
     page = Page(render(begun))
     assert [value for name, value in page.attributes if name == "id"] == ["configuration", "lineage"]
-    assert "evaluated no domain" in page.shown
+    assert "stopped early: the disk was full" in page.shown
+    assert "evaluated no domain" not in page.shown, "a run that evaluates nothing needs no word on it"
 
 
 def test_a_checkpoint_without_a_single_verdict(summary: Summary) -> None:

@@ -75,8 +75,6 @@ def _verdict(comparison: Comparison) -> str:
 
 def headline(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison]) -> list[str]:
     """Accuracy before and after, length, pooled paired differences from the base or to the end, and failed verdicts."""
-    if not evaluations:
-        return []
     moved = changes(evaluations)
     if not moved:
         return ["This run evaluated no domain with both its first and its last checkpoint."]

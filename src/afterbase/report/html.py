@@ -43,7 +43,7 @@ def render(summary: Summary) -> str:
     return sanitized(
         page.render(
             **summary,
-            headline=headline(summary["evaluations"], summary["comparisons"]),
+            headline=headline(summary["evaluations"], summary["comparisons"]) if summary["evaluations"] else [],
             changes=changes(summary["evaluations"]),
             scores=score_lines(summary["evaluations"]),
             length_charts=length_charts(summary["evaluations"], summary["comparisons"]),

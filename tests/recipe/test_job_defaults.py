@@ -1,0 +1,54 @@
+"""What a job has where nothing is said: valid for each kind, and never against what is said."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from afterbase.core.config import config_of
+from afterbase.data.own.row_lengths import RowLengths
+from afterbase.recipe import DistillationRecipe, GrpoRecipe, PreferenceRecipe, RewardModelRecipe, SftRecipe
+from afterbase.recipe.job_defaults import BaseFacts, chosen, job_defaults
+from afterbase.recipe.job_table import merged
+
+ROWS = {"data": {"files": ["rows.jsonl"]}}
+JOBS = {
+    "sft": (SftRecipe, {"kind": "sft", **ROWS}),
+    "dpo": (PreferenceRecipe, {"kind": "preference", **ROWS}),
+    "kto": (PreferenceRecipe, {"kind": "preference", **ROWS}),
+    "reward_model": (RewardModelRecipe, {"kind": "reward-model", **ROWS}),
+    "grpo": (GrpoRecipe, {"kind": "grpo", "problems": {"path": "rows.jsonl", "verifier": "maths"}}),
+}
+LENGTHS = st.builds(RowLengths, st.integers(1, 10**6), st.integers(1, 10**8), st.integers(1, 10**5))
+BASES = st.builds(BaseFacts, st.just("base"), st.integers(1, 10**12), st.integers(64, 10**6))
+
+
+@given(stage=st.sampled_from(sorted(JOBS)), base=BASES, lengths=st.none() | LENGTHS, lora=st.booleans())
+def test_what_is_left_out_is_valid(stage, base, lengths, lora):
+    kind, said = JOBS[stage]
+    said = {**said, "name": "job", "base": "base", stage: {"lora": {}} if lora else {}}
+    table = merged(job_defaults(stage, base, said, lengths), said)
+    assert config_of(table, kind, "a test").name == "job"
+    assert len(chosen(stage, base, table, lengths or RowLengths(1, 1, 1))) == 4
+
+
+def test_a_student_has_a_teachers_defaults_too():
+    said = {"kind": "distillation", "name": "job", "base": "b", **ROWS, "teacher": {"model": "tiny-v3"}}
+    table = merged(job_defaults("sft", BaseFacts("b", 10**6, 1024), said, None), said)
+    recipe = config_of(table, DistillationRecipe, "a test")
+    assert recipe.teacher.max_new_tokens == 512
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo"])
+def test_the_warm_up_goes_by_the_epochs_that_are_said(stage):
+    base, lengths = BaseFacts("b", 10**8, 2048), RowLengths(5000, 10**6, 300)
+    few, many = (
+        job_defaults(stage, base, {stage: {"epochs": epochs}}, lengths)[stage]["optimisation"]["warmup_steps"]
+        for epochs in (1, 5)
+    )
+    assert few < many
+
+
+def test_held_out_rows_are_measured_some_times():
+    base, lengths = BaseFacts("b", 10**8, 2048), RowLengths(5000, 10**6, 300)
+    assert "eval_every" not in job_defaults("sft", base, {}, lengths)["sft"]
+    assert job_defaults("sft", base, {"data": {"eval": {"files": ["e.jsonl"]}}}, lengths)["sft"]["eval_every"] > 1

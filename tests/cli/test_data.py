@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from afterbase.cli import main as cli
+from afterbase.core import hub
 from afterbase.core.sample import conversation, read_samples
 from hostile import NAME, SHOWN
 
@@ -51,6 +52,14 @@ def test_from_a_benchmark_and_rows_to_a_clean_file(files, monkeypatch, capsys):
     assert (sample.domain, sample.response) == ("chat", "Because.")
     assert call(monkeypatch, "export", "out/samples.parquet", "chat.jsonl", "--to", "sharegpt") == 0
     assert json.loads((files / "chat.jsonl").read_text())["conversations"][1] == {"from": "gpt", "value": "Because."}
+
+
+def test_a_set_of_the_hub_is_downloaded(files, monkeypatch, capsys):
+    (files / "set").mkdir()
+    (files / "in.jsonl").rename(files / "set" / "train.jsonl")
+    monkeypatch.setattr(hub, "download_rows", lambda name: {"hub:org/rows": files / "set"}[name])
+    assert call(monkeypatch, "clean", "hub:org/rows", "--out", "out") == 0
+    assert "2 rows kept" in capsys.readouterr().out
 
 
 def test_rules_come_from_a_file(files, monkeypatch, capsys):

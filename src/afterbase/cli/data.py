@@ -5,10 +5,11 @@ from typing import Annotated, Any
 
 import typer
 
+from afterbase.core import hub
 from afterbase.core.sanitize import sanitized
 
 app = typer.Typer(no_args_is_help=True, help="Clean sets of samples; hash benchmarks; change formats.")
-Sources = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Parquet, JSONL (.gz too), `datasets` folders.")]
+Sources = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files, folders, or hub:ORG/NAME.")]
 
 
 @app.command()
@@ -35,13 +36,18 @@ def clean(
         def show(doing: str, done: int, total: int) -> None:
             line.update(done, total, now=doing)
 
-        work = (sources, out, cleaning, against or [])
+        work = (_here(sources), out, cleaning, against or [])
         told = (
             look(*work, domain=domain, show=show) if preview else summary(clean_files(*work, domain=domain, show=show))
         )
     print(sanitized(told))
     if not preview:
         print(sanitized(f"{out}: samples.parquet, dropped.parquet, card.md, card.json"))
+
+
+def _here(sources: list[Path]) -> list[Path]:
+    """Files and folders; a set of the hub is downloaded."""
+    return [hub.download_rows(str(s)) if str(s).startswith(hub.PREFIX) else s for s in sources]
 
 
 @app.command(name="hash")

@@ -3,6 +3,8 @@
 A Llama with random weights, another one as its reference; TRL reads padded rows, we read packed ones.
 """
 
+import importlib.util
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -336,3 +338,22 @@ def _grpo_batch(answers: list[Answer], pad: int) -> dict[str, Any]:
         if logps[0] is not None:
             batch[name] = torch.tensor([right(x.tolist(), 0.0) for x in logps])
     return batch
+
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks/against_trl.py"
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo"])
+def test_ten_steps_have_trls_losses(policies, tmp_path, method):
+    """The stages as a recipe runs them beside TRL's trainers as anybody does: optimizer, clipping, batches and all."""
+    spec = importlib.util.spec_from_file_location("against_trl", BENCHMARK)
+    assert spec is not None
+    assert spec.loader is not None
+    against_trl = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = against_trl  # dataclasses look their module up
+    spec.loader.exec_module(against_trl)
+    folder = Path(policies[0].model.config._name_or_path)
+    losses = getattr(against_trl, f"compare_{method}")(folder, tmp_path / "work", steps=10, rate=1e-3)
+    assert len(losses.ours) == len(losses.trls) == 10
+    assert losses.difference < 1e-4
+    assert losses.ours[-1] < losses.ours[0]

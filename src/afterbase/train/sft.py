@@ -127,7 +127,7 @@ def _train(work: Workspace, model: Artifact, data: tuple[Artifact, Artifact | No
             loss, mtp_loss = accumulate(
                 lm, plan[step], config.mtp_weight, forward, detached=config.mtp_detached, counter=counter
             )
-            numbers = {"loss": round(loss, 4), "mtp_loss": round(mtp_loss, 4), **_amounts(plan[step], examples.sources)}
+            numbers = {"loss": round(loss, 6), "mtp_loss": round(mtp_loss, 4), **_amounts(plan[step], examples.sources)}
             if counter.routers:
                 numbers["busiest_expert"] = round(max(counter.max_over_mean()), 3)
                 counter.reset()

@@ -120,7 +120,7 @@ def _train(work: Workspace, method: Method, model: Artifact, rows: Rows, config:
     with TrainingLoop(work, config, modules, lm.model, len(steps), export=export) as loop:
         for step in loop:
             numbers = method.accumulate(lm, steps[step], data.reference, config, forward)
-            numbers = {**{name: round(n, 4) for name, n in numbers.items()}, "tokens": count_tokens(steps[step])}
+            numbers = {**{name: round(n, 6) for name, n in numbers.items()}, "tokens": count_tokens(steps[step])}
             loop.update(numbers, describe(steps[step]))
             if loop.evaluates:
                 found = measured()

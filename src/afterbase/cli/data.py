@@ -125,9 +125,9 @@ def preview(
 def _tokenizer(folder: Path, chat_template: str | None, template_args: dict[str, Any] | None) -> Any:
     from transformers import AutoTokenizer
 
-    from afterbase.data.base_model import prepared_tokenizer
-
     if chat_template is not None or template_args:
+        from afterbase.data.base_model import prepared_tokenizer  # here: it imports torch
+
         return prepared_tokenizer(folder, chat_template=chat_template, template_args=template_args)
     return AutoTokenizer.from_pretrained(folder, local_files_only=True)
 

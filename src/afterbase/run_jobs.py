@@ -44,9 +44,7 @@ def job_data(store: Store, recipe: Job, seed: int) -> JobData:
 
 def run_job(store: Store, recipe: Job, seed: int) -> Outcome:
     """One seed of a recipe of a single training."""
-    base = import_base(
-        store, find(recipe.base), chat_template=recipe.chat_template, template_args=recipe.template_args
-    )
+    base = import_base(store, find(recipe.base), chat_template=recipe.chat_template, template_args=recipe.template_args)
     data = job_data(store, recipe, seed)
     out = Outcome(seed)
     match recipe:

@@ -61,6 +61,15 @@ def test_the_recipe_that_is_left_repeats_the_run(toy_folder, rows, tmp_path):
     assert all(stage["cached"] for stage in stages)
 
 
+def test_more_epochs_make_the_training_anew_and_the_run_says_why(toy_folder, rows, tmp_path, capsys):
+    _sft(toy_folder, rows, tmp_path)
+    assert "made anew" not in capsys.readouterr().out
+    _sft(toy_folder, rows, tmp_path, out="longer", epochs=3)
+    [told] = [line for line in capsys.readouterr().out.splitlines() if "made anew" in line]
+    assert told.startswith("SFT: epochs 2 -> 3")
+    assert told.endswith(": made anew, as the cosine schedule spans all steps.")
+
+
 def test_later_sayings_win(toy_folder, rows, tmp_path):
     (tmp_path / "settings.toml").write_text("threads = 1\n[sft]\nepochs = 3\nrow_tokens = 128\n")
     ab.sft(

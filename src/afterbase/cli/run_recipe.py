@@ -14,7 +14,6 @@ import torch
 from rich.console import Console
 
 from afterbase.cli.notes import notes_on
-from afterbase.cli.recipes.model_checks import check_job
 from afterbase.cli.recipes.preflight import preflight
 from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
@@ -27,6 +26,7 @@ from afterbase.recipe import AnyRecipe, BaseRecipe, Job, Recipe, RlRecipe, load_
 from afterbase.report.collect import Made, collect, made_so_far
 from afterbase.report.headline import headline
 from afterbase.report.html import render
+from afterbase.report.made_anew import made_anew
 from afterbase.report.model_folder import refuse_foreign, write_model_folder
 from afterbase.report.summary import Summary
 from afterbase.report.table import final_table
@@ -70,9 +70,7 @@ def run_loaded(
     folder = root / "runs" / recipe.name / "model" if model is None else model
     _refuse_full_disk(root)
     refuse_foreign(folder.absolute(), run=recipe.name)
-    notes = (
-        [] if isinstance(recipe, BaseRecipe) else check_job(recipe) if isinstance(recipe, Job) else preflight(recipe)
-    )
+    notes = [] if isinstance(recipe, BaseRecipe) else preflight(recipe)
     if ranks.rank() != 0:
         _follow(root, recipe)
         return None
@@ -126,9 +124,15 @@ def _make(store: Store, recipe: Recipe | RlRecipe | Job, root: Path) -> list[Out
     if isinstance(recipe, Job):
         for seed in recipe.seeds:
             job_data(dataclasses.replace(store, stages=[], progress=Silent()), recipe, seed)
+    else:
+        _make_sources(store, recipe)
+    planned = Store(store.root, plan_only=True)
+    outcomes_of(planned, recipe)
+    for sentence in made_anew(planned, planned.stages):
+        print(sanitized(sentence), flush=True)
+    if isinstance(recipe, Job):
         return outcomes_of(store, recipe)
-    _make_sources(store, recipe)
-    _refuse_absent_servers(store, recipe)
+    _refuse_absent_servers(planned, recipe)
     if recipe.processes > 1 and ranks.size() == 1:
         make_ahead(store, recipe, root)
     return outcomes_of(store, recipe)
@@ -192,10 +196,8 @@ def _make_sources(store: Store, recipe: Recipe | RlRecipe) -> None:
     store.ahead |= store.keys() - before
 
 
-def _refuse_absent_servers(store: Store, recipe: Recipe | RlRecipe) -> None:
+def _refuse_absent_servers(planned: Store, recipe: Recipe | RlRecipe) -> None:
     """An endpoint or a rollout server that is needed has to answer now; where all is there, it may be gone."""
-    planned = Store(store.root, plan_only=True)
-    outcomes_of(planned, recipe)
     needed = {record.stage for record in planned.stages if not record.cached}
     teacher = recipe.teacher if isinstance(recipe, Recipe) else None
     if teacher is not None and teacher.endpoint is not None and "draft" in needed:

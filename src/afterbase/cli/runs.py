@@ -71,10 +71,10 @@ def trace(
 def _check(path: Path) -> None:
     """Refuse a broken recipe before the imports of what trains, which take longer than the answer."""
     from afterbase.cli.recipes.preflight import check_without_model
-    from afterbase.recipe import Recipe, RlRecipe, load_recipe
+    from afterbase.recipe import BaseRecipe, load_recipe
 
     recipe = load_recipe(path)
-    if isinstance(recipe, Recipe | RlRecipe):
+    if not isinstance(recipe, BaseRecipe):
         check_without_model(recipe)
 
 

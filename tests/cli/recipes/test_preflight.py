@@ -148,3 +148,30 @@ def test_a_function_of_ones_own_that_cannot_be_loaded_is_refused(toy_folder, tmp
     with pytest.raises(UserError, match="one's own reward can be loaded") as caught:
         plan_recipe.plan(path, tmp_path / "root")
     assert "No module named 'nowhere_at_all'" in caught.value.got
+
+
+def _own(tmp_path: Path, base: Path, *rows: dict[str, str], extra: str = "") -> Path:
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = tmp_path / "own.toml"
+    path.write_text(
+        f'kind = "sft"\nname = "own"\nbase = "{base}"\n{extra}[data]\nfiles = ["{tmp_path / "rows.jsonl"}"]\n'
+        "[sft.optimisation]\nlearning_rate = 1e-3\n"
+    )
+    return path
+
+
+def test_rows_of_ones_own_are_looked_at_and_what_was_read_is_told(toy_folder, tmp_path, capsys):
+    rows = [{"prompt": f"{a} + 1", "completion": str(a + 1)} for a in range(5)]
+    path = _own(tmp_path, toy_folder, *rows, {"prompt": "9 + 1", "completion": ""}, extra="threads = 1\n")
+    plan_recipe.plan(path, tmp_path / "root")
+    told = capsys.readouterr().out
+    assert f"data: 6 rows of {tmp_path / 'rows.jsonl'} can be read (prompt_completion), 1 of them left out" in told
+
+
+def test_a_misspelt_column_of_ones_own_rows_is_told_beside_a_missing_model(tmp_path):
+    path = _own(tmp_path, tmp_path / "nowhere", {"promt": "1 + 1", "completion": "2"})
+    with pytest.raises(UserErrors) as caught:
+        plan_recipe.plan(path, tmp_path / "root")
+    model, column = caught.value.errors
+    assert "nowhere" in model.got
+    assert "did you mean `prompt`?" in column.remedy

@@ -21,7 +21,7 @@ from afterbase.recipe import Job, Recipe, RlRecipe
 from afterbase.reward.judge import Case, prompt_of
 
 
-def check_model(recipe: Recipe | RlRecipe) -> list[str]:
+def check_model(recipe: Recipe | RlRecipe | Job) -> list[str]:
     """What the user should know of the models, which are folders that are there.
 
     UserError, or UserErrors, for all that does not suit them.
@@ -35,26 +35,16 @@ def check_model(recipe: Recipe | RlRecipe) -> list[str]:
         context = context_length(read_config(find(recipe.base)))
         refuse(_answers_beyond_context(settings, context))
     with collect(found):
-        notes += _refuse_prompts_that_no_template_takes(recipe)
+        notes += _prepare(recipe) if isinstance(recipe, Job) else _refuse_prompts_that_no_template_takes(recipe)
     refuse(found)
     return notes
 
 
-def check_job(recipe: Job) -> list[str]:
-    """The same of a recipe of one training."""
-    found: list[UserError] = []
-    notes: list[str] = []
-    settings = recipe.model_dump(exclude={"teacher"})
-    with collect(found):
-        _refuse_missing_cuda(settings)
-    with collect(found):
-        refuse(_answers_beyond_context(settings, context_length(read_config(find(recipe.base)))))
-    with collect(found):
-        prepared_tokenizer(find(recipe.base), chat_template=recipe.chat_template, template_args=recipe.template_args)
-        note = preparation_note(find(recipe.base), chat_template=recipe.chat_template)
-        notes += [note] if note is not None else []
-    refuse(found)
-    return notes
+def _prepare(recipe: Job) -> list[str]:
+    """The tokenizer and the chat template of a single training's base."""
+    prepared_tokenizer(find(recipe.base), chat_template=recipe.chat_template, template_args=recipe.template_args)
+    note = preparation_note(find(recipe.base), chat_template=recipe.chat_template)
+    return [note] if note is not None else []
 
 
 def _refuse_missing_cuda(settings: dict[str, Any]) -> None:

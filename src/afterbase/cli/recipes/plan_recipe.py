@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from afterbase.cli.recipes.preflight import preflight
@@ -12,11 +11,12 @@ from afterbase.core.store import Store
 from afterbase.data.generate.teacher import Teacher
 from afterbase.model.folders import find
 from afterbase.model.size import active_parameter_count
-from afterbase.recipe import AnyRecipe, BaseRecipe, Job, Recipe, load_recipe
+from afterbase.recipe import AnyRecipe, BaseRecipe, Recipe, load_recipe
 from afterbase.report.machine_rate import SMALL, Rates, estimated_rates
 from afterbase.report.made_anew import made_anew
 from afterbase.report.plan import StageSeconds, plan_table, total
 from afterbase.run import run_base
+from afterbase.train.device import training_device
 
 
 def plan(path: Path, root: Path) -> None:
@@ -26,7 +26,7 @@ def plan(path: Path, root: Path) -> None:
     if isinstance(recipe, BaseRecipe):
         run_base(store, recipe)
     else:
-        notes = [] if isinstance(recipe, Job) else preflight(recipe)
+        notes = preflight(recipe)
         print(*map(sanitized, notes), sep="\n", end="\n" if notes else "")
         outcomes_of(store, recipe)
     print(f"plan of {recipe.name}")
@@ -46,7 +46,7 @@ def _rates(recipe: AnyRecipe) -> Rates:
     """Those of the recipe's model on this machine; of a base that is not there yet, the ones of a small model."""
     if isinstance(recipe, BaseRecipe):
         return SMALL
-    device = "cuda" if recipe.device != "cpu" and torch.cuda.is_available() else "cpu"
+    device = training_device(recipe.device).type
     return estimated_rates(active_parameter_count(find(recipe.base)), device=device, threads=recipe.threads)
 
 

@@ -6,27 +6,35 @@ of torch, for the model's tokenizer and for gold answers that run.
 
 import os
 import random
+from collections.abc import Iterator
 
+from afterbase.core.config import Config
 from afterbase.core.errors import UserError, collect, refuse
 from afterbase.data.domains import DOMAINS
 from afterbase.data.generate.open_domains import reviewed_rows
+from afterbase.data.own.own_rows import OwnRows
+from afterbase.data.own.own_sets import read_labelled_of, read_pairs_of, read_prompts_of, read_samples_of
 from afterbase.data.problems.problems import refuse_rejected_golds
+from afterbase.data.problems.source_rows import Source
 from afterbase.data.problems.sources import check_table
 from afterbase.data.review.review_policy import Review
 from afterbase.data.review.review_stage import guideline_text
 from afterbase.model.folders import find
-from afterbase.recipe import Recipe, RlRecipe
+from afterbase.recipe import DistillationRecipe, Job, PreferenceRecipe, Recipe, RewardModelRecipe, RlRecipe
+from afterbase.recipe.problem_domains import Domains
+from afterbase.reward.rule_settings import OwnRule
 from afterbase.sandbox import URL, missing_isolation
 from afterbase.verify.check import NONE
 from afterbase.verify.own.own_function import OwnFunction
 from afterbase.verify.own.own_function import find as find_function
 from afterbase.verify.own.own_verdicts import refuse_unready
 
+_SCANNED = 10_000  # rows of one's own files that are looked at
 _GOLDS = 20  # problems a domain whose gold is verified before anything is trained
 _SCORERS, _PROGRAMS = ("maths", "reasoning_gym"), ("python", "program")
 
 
-def preflight(recipe: Recipe | RlRecipe) -> list[str]:
+def preflight(recipe: Recipe | RlRecipe | Job) -> list[str]:
     """Refuse early what would fail late; gives what the user should know before it begins."""
     notes = check_without_model(recipe)
     from afterbase.cli.recipes.model_checks import check_model  # here: it imports torch
@@ -34,7 +42,7 @@ def preflight(recipe: Recipe | RlRecipe) -> list[str]:
     found: list[UserError] = []
     with collect(found):
         notes += check_model(recipe)
-    for name in recipe.domains:
+    for name in recipe.domains if isinstance(recipe, Domains) else ():
         rng = random.Random(0)
         with collect(found):
             refuse_rejected_golds([DOMAINS[name].problem(rng) for _ in range(_GOLDS)])
@@ -42,34 +50,66 @@ def preflight(recipe: Recipe | RlRecipe) -> list[str]:
     return notes
 
 
-def check_without_model(recipe: Recipe | RlRecipe) -> list[str]:
+def check_without_model(recipe: Recipe | RlRecipe | Job) -> list[str]:
     """The first round: folders, tables, guidelines, endpoints and isolation; without torch."""
     found: list[UserError] = []
     notes: list[str] = []
-    with collect(found):
-        find(recipe.base)
-    teacher = recipe.teacher if isinstance(recipe, Recipe) else None
-    if teacher is not None and teacher.model is not None:
-        with collect(found):
-            find(teacher.model)
-    if recipe.judge is not None:
+    teacher = recipe.teacher if isinstance(recipe, Recipe | DistillationRecipe) else None
+    for model in (recipe.base, None if teacher is None else teacher.model):
+        if model is not None:
+            with collect(found):
+                find(model)
+    if isinstance(recipe, Recipe | RlRecipe) and recipe.judge is not None:
         with collect(found):
             recipe.judge.asked.refuse_unready()
-    for name, source in recipe.sources.items():
+    tables = [(key, table) for key, table in _all_below(recipe) if isinstance(table, Source | OwnRows)]
+    for key, table in tables:
+        name = key.removeprefix("sources.")
         with collect(found):
-            notes.append(check_table(name, source))
+            notes.append(check_table(name, table) if isinstance(table, Source) else _check_rows(name, table, recipe))
     for name, policy in recipe.review.items() if isinstance(recipe, Recipe) else ():
         with collect(found):
             notes.append(_invitation(name, policy, recipe.name))
     with collect(found):
         _refuse_missing_isolation(recipe)
-    with collect(found):
-        _refuse_problems_without_reward(recipe)
+    if isinstance(recipe, Recipe | RlRecipe):
+        with collect(found):
+            _refuse_problems_without_reward(recipe)
     for function in _own_functions(recipe):
         with collect(found):
             refuse_unready(function)
     refuse(found)
     return notes
+
+
+def _all_below(settings: Config, prefix: str = "") -> Iterator[tuple[str, Config]]:
+    """Every table of settings in a recipe, by its dotted key."""
+    for name, value in settings:
+        tables = (
+            {f"{name}.{inner}": item for inner, item in value.items()} if isinstance(value, dict) else {name: value}
+        )
+        for key, table in tables.items():
+            if isinstance(table, Config):
+                yield f"{prefix}{key}", table
+                yield from _all_below(table, f"{prefix}{key}.")
+
+
+def _check_rows(name: str, rows: OwnRows, recipe: Recipe | RlRecipe | Job) -> str:
+    """Look at the first rows of one's own files as they will be read; gives what was looked at, as a sentence."""
+    match recipe:
+        case PreferenceRecipe() if recipe.kto is not None:
+            read = read_labelled_of
+        case PreferenceRecipe() | RewardModelRecipe():
+            read = read_pairs_of
+        case DistillationRecipe() if name == "data":
+            read = read_prompts_of
+        case _:
+            read = read_samples_of
+    most = min(rows.limit or _SCANNED, _SCANNED)
+    reading = read(rows.model_copy(update={"limit": most}), seed=0)
+    left_out = f", {len(reading.dropped):,} of them left out ({reading.dropped[0].rule})" if reading.dropped else ""
+    which = "the first " if len(reading.kept) == _SCANNED else ""
+    return f"{name}: {which}{reading.rows:,} rows of {', '.join(rows.files)} can be read ({reading.form}){left_out}."
 
 
 def _invitation(name: str, policy: Review, run: str) -> str:
@@ -95,20 +135,21 @@ def _refuse_problems_without_reward(recipe: Recipe | RlRecipe) -> None:
         )
 
 
-def _own_functions(recipe: Recipe | RlRecipe) -> list[OwnFunction]:
+def _own_functions(recipe: Config) -> list[OwnFunction]:
     """The user's own functions, of tables and of rewards."""
-    stages = [recipe.grpo, *([recipe.expert.grpo] if isinstance(recipe, Recipe) else [])]
-    rules = [rule for grpo in stages if grpo.rewards is not None for rule in grpo.rewards.own.values()]
-    own = [source.own for source in recipe.sources.values() if source.own is not None]
-    return [*own, *(find_function(rule.function) for rule in rules)]
+    below = [table for _, table in _all_below(recipe)]
+    own = [table.own for table in below if isinstance(table, Source) and table.own is not None]
+    return [*own, *(find_function(table.function) for table in below if isinstance(table, OwnRule))]
 
 
-def _refuse_missing_isolation(recipe: Recipe | RlRecipe) -> None:
+def _refuse_missing_isolation(recipe: Recipe | RlRecipe | Job) -> None:
     """What a model writes is run and scored behind walls; programs may be run by a server elsewhere."""
     here = _SCORERS if os.environ.get(URL) else (*_SCORERS, *_PROGRAMS)
-    verifiers = {name: DOMAINS[name].problem(random.Random(0)).verifier for name in recipe.domains}
-    verifiers |= dict.fromkeys(recipe.families, "reasoning_gym")
-    verifiers |= {name: source.verifier for name, source in recipe.sources.items()}
+    tables = [(key.removeprefix("sources."), table) for key, table in _all_below(recipe)]
+    verifiers = {name: table.verifier for name, table in tables if isinstance(table, Source)}
+    if isinstance(recipe, Domains):
+        verifiers |= {name: DOMAINS[name].problem(random.Random(0)).verifier for name in recipe.domains}
+        verifiers |= dict.fromkeys(recipe.families, "reasoning_gym")
     scored = [name for name, verifier in verifiers.items() if verifier in here]
     missing = missing_isolation() if scored else None
     if missing is not None:

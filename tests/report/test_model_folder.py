@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, LlamaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GenerationConfig,
+    LlamaConfig,
+)
 
 from afterbase.core.errors import UserError
-from afterbase.core.sample import write_samples
+from afterbase.core.sample import conversation, write_samples
 from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.data.base_model import import_base
 from afterbase.model.attention import Segments
@@ -18,6 +24,7 @@ from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.stop import stop_token_ids
 from afterbase.report import model_folder
 from afterbase.report.model_folder import write_model_folder
+from afterbase.reward.scalar import load_reward_model, new_reward_model, save_reward_model
 from afterbase.train.config import Sft
 from afterbase.train.sft import train_sft
 from toys import toy_samples
@@ -175,11 +182,14 @@ def test_a_trained_adapter_on_its_base_is_the_merged_model(store, toy_tokenizer,
     whole = hand_over(made, tmp_path / "whole", store, recipe=recipe)
     ids = torch.tensor([[5, 6, 7, 8, 9, 10]])
     with torch.no_grad():
-        added = peft.AutoPeftModelForCausalLM.from_pretrained(adapter)(ids).logits
+        alone, beside = (
+            peft.AutoPeftModelForCausalLM.from_pretrained(at)(ids).logits for at in (adapter, whole / "adapter")
+        )
         plain, merged = (AutoModelForCausalLM.from_pretrained(at)(ids).logits for at in (tmp_path / "base", whole))
-    torch.testing.assert_close(added, merged, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(alone, merged, atol=1e-5, rtol=1e-5)
+    assert torch.equal(alone, beside)
     assert (merged - plain).abs().max() > 1e-3
-    assert not (whole / "adapter").exists()
+    assert not (adapter / "model.safetensors").exists()
 
 
 def test_an_adapter_that_was_not_trained_is_refused(store, toy_folder, tmp_path):
@@ -194,3 +204,23 @@ def test_the_mark_says_which_run_wrote_it(store, toy_folder, tmp_path):
     mark = json.loads((folder / "afterbase.json").read_text())
     assert (mark["run"], mark["key"], mark["digest"]) == ("mine", made.key, made.digest)
     assert set(mark["files"]) == {p.name for p in folder.iterdir()} - {"afterbase.json"}
+
+
+def test_a_reward_model_gives_others_its_scores(store, toy_tokenizer, tmp_path):
+    torch.manual_seed(0)
+    shape = LlamaConfig(**{**WIDTHS, "vocab_size": len(toy_tokenizer)})
+    rm = new_reward_model(LanguageModel(AutoModelForCausalLM.from_config(shape).eval(), toy_tokenizer, None))
+    torch.nn.init.normal_(rm.head.weight)
+    made = store.produce(
+        "reward model", "reward_model", 1, what={}, inputs={}, make=lambda work: save_reward_model(rm, work.payload)
+    )
+    folder = hand_over(made, tmp_path / "model", store)
+    talk = conversation("1+1?", "2")
+    theirs = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    ids = AutoTokenizer.from_pretrained(folder).apply_chat_template(talk, return_tensors="pt", return_dict=True)
+    with torch.no_grad():
+        assert theirs(**ids).logits.item() == pytest.approx(rm.score([talk])[0], abs=1e-4)
+    assert load_reward_model(folder).score([talk]) == pytest.approx(rm.score([talk]), abs=1e-5)
+    card = (folder / "README.md").read_text()
+    assert "pipeline_tag: text-classification" in card
+    assert "AutoModelForSequenceClassification" in card

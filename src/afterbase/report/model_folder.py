@@ -32,8 +32,9 @@ def write_model_folder(
 ) -> None:
     """Weights, tokenizer, chat template, generation settings, card and recipe of the model that a stage made.
 
-    `results` are lines of the card: what was measured, with intervals. With `adapter` the weights are the LoRA adapter
-    alone, in peft's format. The files have the modes of any new file.
+    `results` are lines of the card: what was measured, with intervals. Of a model that was trained with LoRA the folder
+    has the adapter, too, as `adapter/` in peft's format; with `adapter` it is that of the adapter alone. The files have
+    the modes of any new file.
 
     Raises UserError for a folder that holds other files than those that the same run wrote, and where there is no
     adapter.
@@ -100,15 +101,20 @@ def _fill(part: Path, made: Artifact, *, store: Store, recipe_text: str, results
     part.mkdir(parents=True)
     for path in _wanted(made.payload, _TOKENIZER if adapter else (*_TOKENIZER, *_MODEL)):
         _copy(path, part / path.relative_to(made.payload))
-    if adapter:
-        for path in _wanted(made.payload / _ADAPTER, ("*.json", "*.safetensors")):
-            _copy(path, part / path.name)
-        settings = json.loads((part / _CONFIG).read_text())
-        _write_json(part / _CONFIG, settings | {"base_model_name_or_path": _before(made, store, recipe)})
-    elif (part / "generation_config.json").is_file():
+    if (made.payload / _ADAPTER).is_dir():
+        _copy_adapter(made, part if adapter else part / _ADAPTER, _before(made, store, recipe))
+    if (part / "generation_config.json").is_file():
         _complete_generation_settings(part, made)
     (part / "recipe.toml").write_text(recipe_text)
     (part / "README.md").write_text(model_card(made, part, store=store, recipe=recipe, results=results))
+
+
+def _copy_adapter(made: Artifact, folder: Path, base: str) -> None:
+    """The adapter, with the place of the model that it was trained on."""
+    for path in _wanted(made.payload / _ADAPTER, ("*.json", "*.safetensors")):
+        _copy(path, folder / path.name)
+    settings = json.loads((folder / _CONFIG).read_text())
+    _write_json(folder / _CONFIG, settings | {"base_model_name_or_path": base})
 
 
 def _before(made: Artifact, store: Store, recipe: Mapping[str, Any]) -> str:

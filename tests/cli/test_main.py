@@ -49,6 +49,7 @@ def _run_that_raises(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> i
     def run(path: Path, root: Path) -> None:
         raise error
 
+    monkeypatch.setattr("afterbase.cli.runs._check", lambda path: None)
     monkeypatch.setattr("afterbase.cli.run_recipe.run", run)
     return _call(monkeypatch, "run", "recipe.toml")
 
@@ -83,9 +84,9 @@ def test_commands_and_options_are_these_and_no_others():
         "review": ["--adjudicator", "--host", "--name", "--port", "--reviewer", "--root", "--withdraw", "RUN"],
         "serve-rollouts": ["--dtype", "--env", "--host", "--name", "--port", "--prepare", "MODEL"],
         "eval model": [
-            *("--budgets", "--data", "--json", "--judge", "--judge-token-variable", "--limit", "--max-new-tokens"),
-            *("--out", "--plain", "--runs", "--seed", "--tasks", "--temperatures", "--token-variable"),
-            *("--trained-on", "--twins", "MODEL"),
+            *("--budgets", "--columns", "--data", "--json", "--judge", "--judge-token-variable", "--limit"),
+            *("--max-new-tokens", "--out", "--plain", "--runs", "--seed", "--tasks", "--temperatures"),
+            *("--token-variable", "--trained-on", "--twins", "--verifier", "MODEL"),
         ],
         "eval judged": [
             *("--baseline", "--data", "--json", "--judge", "--judge-tokens", "--limit", "--max-new-tokens", "--out"),
@@ -98,7 +99,7 @@ def test_commands_and_options_are_these_and_no_others():
         "verify ifeval": ["--json", "FILE"],
         "verify language": ["--json", "FILE"],
         "verify answers": ["--json", "FILE"],
-        "verify audit": ["--json", "RECIPE"],
+        "verify audit": ["--columns", "--json", "--verifier", "FILE"],
         "verify code": ["--json", "--unsafe", "FILE"],
         "score reward": ["--json", "--out", "FILE", "REWARD_MODEL"],
         "score arena-hard": ["--category", "--json", "--style", "--verdicts", "--version", "FILE"],
@@ -106,6 +107,9 @@ def test_commands_and_options_are_these_and_no_others():
         "score reward-bench-2": ["--json", "FILE"],
         "score alpaca-eval": ["--C", "--difficulty", "--folds", "--json", "--regulariser", "MODEL..."],
         "data clean": ["--against", "--config", "--domain", "--out", "--preview", "FILE..."],
+        "data preview": [
+            *("--chat-template", "--form", "--json", "--model", "--template-args", "--trained", "FILE..."),
+        ],
         "data hash": ["--field", "--n", "--name", "--out", "FILE"],
         "data export": ["--domain", "--to", "FILE", "OUT"],
     }
@@ -179,12 +183,14 @@ def test_unknown_run_is_told_the_finished_ones(tmp_path, monkeypatch, capsys):
     assert "remedy: use one of first, second\n" in capsys.readouterr().err
 
 
-def test_json_holds_four_keys_of_the_run(tmp_path, monkeypatch, capsys):
+def test_json_holds_what_programs_read_of_the_run(tmp_path, monkeypatch, capsys):
     summary = {"run": "x", "notes": ["left out"], "stages": [], "evaluations": [], "comparisons": [], "machine": {}}
     (tmp_path / "runs/x").mkdir(parents=True)
     (tmp_path / "runs/x/run.json").write_text(json.dumps(summary))
     assert _call(monkeypatch, "show", "x", "--json", "--root", tmp_path) == 0
-    assert list(json.loads(capsys.readouterr().out)) == ["run", "stages", "evaluations", "comparisons"]
+    assert list(json.loads(capsys.readouterr().out)) == [
+        "run", "stages", "evaluations", "comparisons", "model_folder", "unfinished",
+    ]  # fmt: skip
 
 
 def _full_disk() -> OSError:

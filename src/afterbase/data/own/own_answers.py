@@ -93,7 +93,7 @@ def _sample(prompt: Problem, reply: Reply, who: dict, name: str, teacher: Teache
         return sample.drop("own_teacher_answers", f"no answer: {reply.failure.reason}")
     if reply.truncated:
         return sample.drop("own_teacher_answers", "truncated", reply.tokens)
-    return sample if answer else sample.drop("own_teacher_answers", "empty")
+    return sample if answer and answer.strip() else sample.drop("own_teacher_answers", "empty")
 
 
 def _cost(prompts: Artifact, teacher: Teacher) -> Cost:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from afterbase.core.errors import UserError
@@ -149,3 +150,19 @@ def test_trained_tokens_are_predicted_from_the_place_before():
     states, targets = gather_trained(hidden, torch.tensor([10, 11, 12, 13, 14, 15]), trained)
     assert states[:, 0].tolist() == [0, 3, 4]
     assert targets.tolist() == [11, 14, 15]
+
+
+def test_a_linear_schedule_falls_in_a_line_and_a_constant_one_stays():
+    linear = Optimisation(learning_rate=1.0, floor=0.2, schedule="linear", warmup_steps=1)
+    assert [learning_rate(step, 6, linear) for step in range(6)] == pytest.approx([1.0, 1.0, 0.8, 0.6, 0.4, 0.2])
+    constant = Optimisation(learning_rate=1.0, schedule="constant", warmup_steps=2)
+    assert [learning_rate(step, 5, constant) for step in range(5)] == [0.5, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_without_a_floor_the_rate_ends_at_a_tenth():
+    assert learning_rate(9, 10, Optimisation(learning_rate=1.0)) == pytest.approx(0.1)
+
+
+def test_a_constant_rate_with_a_floor_is_refused():
+    with pytest.raises(ValidationError, match="stays at its peak"):
+        Optimisation(learning_rate=1.0, floor=0.1, schedule="constant")

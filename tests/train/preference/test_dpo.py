@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.nn import functional as F
 
 from afterbase.model.load import load
@@ -84,3 +85,41 @@ def test_the_draft_module_is_left_alone(toy_store, preference_inputs, with_refer
 def test_an_interrupted_run_goes_on_bit_for_bit(preference_inputs, with_reference, assert_resumes):
     model, pairs, reference = with_reference(preference_inputs(24))
     assert_resumes(lambda store: train_dpo(store, "DPO", model, pairs, reference, CONFIG, seed=3), cut=5, saved=4)
+
+
+@pytest.mark.parametrize("loss", ["ipo", "simpo", "orpo", "cpo"])
+def test_every_loss_learns_separable_pairs(toy_store, preference_inputs, loss):
+    """None is given a reference: it is made where the loss has one, and only there."""
+    model, pairs = preference_inputs(24)
+    config = Dpo(loss=loss, epochs=4, pairs_per_step=6, held_out=0.25, optimisation=CONFIG.optimisation)
+    trained = train_dpo(toy_store, loss, model, pairs, None, config, seed=0)
+    made = [record.stage for record in toy_store.stages]
+    assert made == (["reference_logps", "dpo"] if loss == "ipo" else ["dpo"])
+    report = json.loads((trained.payload / "accuracy.json").read_text())
+    assert report["held_out_accuracy"] == 1.0
+    losses = [row["loss"] for row in trained.metrics()]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [({"gamma": 1.0}, "`gamma` is a setting"), ({"loss": "ipo", "label_smoothing": 0.1}, "`label_smoothing` is")],
+)
+def test_settings_of_another_loss_are_refused(settings, said):
+    with pytest.raises(ValidationError, match=said):
+        Dpo(optimisation=CONFIG.optimisation, **settings)
+
+
+def test_each_loss_has_its_published_defaults():
+    found = {
+        loss: (c.strength, c.target_margin, c.likelihood_weight, c.has_reference)
+        for loss in ("sigmoid", "ipo", "simpo", "orpo", "cpo")
+        for c in [Dpo(loss=loss, optimisation=CONFIG.optimisation)]
+    }
+    assert found == {
+        "sigmoid": (0.1, 0.05, 0.0, True),
+        "ipo": (0.1, 0.05, 0.0, True),
+        "simpo": (2.0, 1.0, 0.0, False),
+        "orpo": (0.1, 0.05, 1.0, False),
+        "cpo": (0.1, 0.05, 1.0, False),
+    }

@@ -2,12 +2,15 @@
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
+from afterbase.core.store import Store
 from afterbase.train.optimizer import Optimisation
 from afterbase.train.preference.kto import Kto, accumulate, train_kto
-from afterbase.train.preference.preference_pairs import answer_logps, read_pairs
+from afterbase.train.preference.preference_pairs import answer_logps, make_reference_logps, read_pairs
 
 CONFIG = Kto(
     epochs=2,
@@ -63,3 +66,28 @@ def test_separable_answers_are_learnt(toy_store, preference_inputs, with_referen
 def test_an_interrupted_run_goes_on_bit_for_bit(preference_inputs, with_reference, assert_resumes):
     model, pairs, reference = with_reference(preference_inputs(24))
     assert_resumes(lambda store: train_kto(store, "KTO", model, pairs, reference, CONFIG, seed=3), cut=5, saved=4)
+
+
+def test_labelled_answers_are_learnt_and_resume_bit_for_bit(preference_inputs, artifact, assert_resumes, tmp_path):
+    """Unpaired rows, with more bad answers than good ones."""
+    model, pairs = preference_inputs(24)
+    rows = []
+    for i, row in enumerate(pq.read_table(pairs.payload / "pairs.parquet").to_pylist()):
+        sides = ("chosen", "rejected") if i % 2 else ("rejected",)
+        rows += [
+            {"prompt": row["prompt"], "messages": None, "response": row[side], "label": side == "chosen", "row": str(i)}
+            for side in sides
+        ]
+    answers = artifact("answers", lambda folder: pq.write_table(pa.Table.from_pylist(rows), folder / "answers.parquet"))
+    reference = make_reference_logps(Store(tmp_path / "reference"), model, answers)
+    config = CONFIG.model_copy(update={"epochs": 6, "pairs_per_step": 3})
+    made = assert_resumes(
+        lambda store: train_kto(store, "KTO", model, answers, reference, config, seed=3), cut=5, saved=4
+    )
+    steps = made.metrics()
+    assert steps[0]["loss"] == pytest.approx(0.5, abs=1e-4)
+    assert steps[-1]["loss"] < 0.42
+    report = json.loads((made.payload / "accuracy.json").read_text())
+    assert report["training_answers"] + report["held_out_answers"] == 36
+    assert len(steps) == 6 * -(-report["training_answers"] // 6), "two answers for each pair of `pairs_per_step`"
+    assert report["held_out_accuracy"] > 0.9

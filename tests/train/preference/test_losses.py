@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from afterbase.train.preference.losses import bradley_terry_loss, dpo_loss, kto_kl, kto_loss
+from afterbase.train.preference.losses import bradley_terry_loss, dpo_loss, ipo_loss, kto_kl, kto_loss, log_odds_ratio
 
 scores = st.floats(-30, 30)
 
@@ -61,3 +61,29 @@ def test_kto_values_a_gain_over_the_reference_point_of_either_kind(answers, kl):
 def test_the_reference_point_is_a_mean_and_never_negative():
     assert kto_kl(4.0, 2) == 2.0
     assert kto_kl(-4.0, 2) == 0.0
+
+
+def test_smoothing_takes_a_share_of_the_pairs_for_the_other_way_round():
+    margins = torch.tensor([0.75, -2.25])
+    expected = 0.8 * dpo_loss(margins) + 0.2 * dpo_loss(-margins)
+    assert dpo_loss(margins, smoothing=0.2).item() == pytest.approx(expected.item())
+
+
+def test_ipo_wants_a_gain_of_half_over_beta():
+    assert ipo_loss(torch.tensor([5.0, 3.0]), beta=0.1).item() == pytest.approx(4.0)
+
+
+@given(st.lists(st.tuples(st.floats(-20, -1e-6), st.floats(-20, -1e-6)), min_size=1, max_size=6))
+def test_odds_are_those_of_the_probabilities(pairs):
+    chosen, rejected = torch.tensor(pairs, dtype=torch.float64).unbind(1)
+    p, q = chosen.exp(), rejected.exp()
+    expected = (p / -torch.expm1(chosen)).log() - (q / -torch.expm1(rejected)).log()
+    torch.testing.assert_close(log_odds_ratio(chosen, rejected), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("logp", [0.0, -1e-30, -1e-8, -0.6931472, -50.0])
+def test_odds_and_their_gradient_are_finite_at_every_probability(logp):
+    chosen = torch.tensor([logp], requires_grad=True)
+    log_odds_ratio(chosen, torch.tensor([-1.0])).sum().backward()
+    assert chosen.grad is not None
+    assert chosen.grad.isfinite().all()

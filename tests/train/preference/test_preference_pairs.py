@@ -1,5 +1,8 @@
 """Preference pairs: split by prompt, in batches, and whole answers' log-probabilities against a plain loop."""
 
+import copy
+import json
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.core.errors import UserError
-from afterbase.core.tokens import Tokenized
+from afterbase.core.tokens import Tokenized, prompt_ids, user_prompt_ids
 from afterbase.model.load import load, save
 from afterbase.train.preference.preference_pairs import (
     Pair,
@@ -16,6 +19,7 @@ from afterbase.train.preference.preference_pairs import (
     batches,
     in_rows,
     make_reference_logps,
+    read_labelled,
     read_pairs,
     read_reference_logps,
     split_pairs,
@@ -173,3 +177,82 @@ def test_a_policy_learns_whole_responses_and_a_reward_model_answers_alone(toy_lm
     assert len(whole) == 4
     assert "long and short" in toy_lm.tokenizer.decode(whole[0].chosen.ids)
     assert "for ever" in toy_lm.tokenizer.decode(whole[1].rejected.ids)
+
+
+def test_a_prompt_of_several_turns_is_read_from_its_messages(toy_lm, artifact):
+    """The answers of earlier turns are context alone, and the system prompt stands before them."""
+    turns = [
+        {"role": "system", "content": "be kind"},
+        {"role": "user", "content": "1+1?"},
+        {"role": "assistant", "content": "two"},
+        {"role": "user", "content": "sure?"},
+    ]
+    rows = [
+        {"prompt": json.dumps(turns), "messages": json.dumps(turns), "chosen": "yes", "rejected": "no", "row": "a:1"},
+        {"prompt": "p", "messages": None, "chosen": "c", "rejected": "d", "row": "a:2"},
+    ]
+    first, second = read_pairs(toy_lm, _written(artifact, "turns", rows)).kept
+    prompt = prompt_ids(toy_lm.tokenizer, turns)
+    for answer, text in zip(first.answers, ("yes", "no"), strict=True):
+        assert answer.ids[: len(prompt)] == prompt
+        assert answer.trained == [i >= len(prompt) for i in range(len(answer.ids))]
+        assert toy_lm.tokenizer.decode(answer.ids[len(prompt) :]) == f"{text}<|end|>"
+    assert first.others[0].ids[: len(prompt)] == prompt, "the other prompt's answer is put to all turns"
+    assert second.others[0].ids[: second.chosen.trained.index(True)] == user_prompt_ids(toy_lm.tokenizer, "p")
+
+
+def test_one_odd_pair_is_left_out_with_its_place_and_the_reason(toy_lm, artifact):
+    toy_lm.tokenizer = copy.deepcopy(toy_lm.tokenizer)
+    refusing = "{% if messages[0].content == 'odd' %}{{ raise_exception('no odd prompts') }}{% endif %}"
+    toy_lm.tokenizer.chat_template = refusing + toy_lm.tokenizer.chat_template
+    rows = [
+        {"prompt": "p", "chosen": "a", "rejected": "b", "row": "f.jsonl:1"},
+        {"prompt": "q", "chosen": "same", "rejected": "same", "row": "f.jsonl:2"},
+        {"prompt": "odd", "chosen": "a", "rejected": "b", "row": "f.jsonl:3"},
+        {"prompt": "r", "chosen": "c", "rejected": "d", "row": "f.jsonl:4"},
+    ]
+    read = read_pairs(toy_lm, _written(artifact, "odd", rows))
+    assert [pair.row for pair in read.kept] == [0, 3]
+    assert [drop["row"] for drop in read.dropped] == ["f.jsonl:2", "f.jsonl:3"]
+    assert read.dropped[0]["reason"] == "both answers are equal"
+    assert "no odd prompts" in read.dropped[1]["reason"]
+    assert read.report() == {"too_long": 0, "unanswered": 0, "dropped": read.dropped}
+
+
+def test_where_every_pair_is_odd_the_first_reason_is_told(toy_lm, artifact):
+    rows = [{"prompt": p, "chosen": "same", "rejected": "same"} for p in "pq"]
+    with pytest.raises(UserError, match="can be trained on") as raised:
+        read_pairs(toy_lm, _written(artifact, "equal", rows))
+    assert raised.value.got == "2 rows that were all left out, the first (0) because: both answers are equal"
+
+
+def test_labelled_answers_have_anothers_answer_and_the_references_of_both(toy_lm, toy_store, artifact):
+    rows = [
+        {"prompt": "p", "messages": None, "response": "good", "label": True, "row": "f:1"},
+        {"prompt": "p", "messages": None, "response": "bad one", "label": False, "row": "f:2"},
+        {"prompt": "q", "messages": None, "response": "x " * 400, "label": False, "row": "f:3"},
+        {"prompt": "r", "messages": None, "response": "fine", "label": True, "row": "f:4"},
+    ]
+    toy_lm.model.config.max_position_embeddings = 64
+    answers = artifact("answers", lambda folder: pq.write_table(pa.Table.from_pylist(rows), folder / "answers.parquet"))
+    read = read_labelled(toy_lm, answers)
+    assert [(e.row, e.desirable) for e in read.kept] == [(0, [True]), (1, [False]), (3, [True])]
+    assert read.dropped == [{"row": "f:3", "reason": "too long"}]
+    ends = [toy_lm.tokenizer.decode(e.others[0].ids).split("<|assistant|>")[1] for e in read.kept]
+    assert ends == ["fine<|end|>", "fine<|end|>", "good<|end|>"], "of the next row with another prompt that fits"
+    model = artifact("model", lambda folder: save(toy_lm, folder))
+    logps = read_reference_logps(make_reference_logps(toy_store, model, answers))
+    empty = [False, True, False, True]
+    assert logps.isnan().tolist() == [empty, empty, [True] * 4, empty]
+    with torch.no_grad():
+        known = answer_logps(toy_lm, [read.kept[1].answer, *read.kept[1].others])
+    torch.testing.assert_close(logps[1, [0, 2]], known, rtol=0, atol=1e-4)
+
+
+def test_log_probabilities_with_prompts_are_of_all_but_the_first_token(exact_lm, preference_inputs):
+    answers = [a for pair in read_pairs(exact_lm, preference_inputs(3)[1]).kept for a in pair.answers]
+    whole = [Tokenized(a.ids, [False, *[True] * (len(a.ids) - 1)]) for a in answers]
+    with torch.no_grad():
+        both = answer_logps(exact_lm, answers, with_prompts=True)
+        expected = torch.stack([answer_logps(exact_lm, answers), answer_logps(exact_lm, whole)], dim=1)
+    torch.testing.assert_close(both, expected, rtol=0, atol=1e-9)

@@ -33,6 +33,7 @@ def made_from(store: Store, *, card: str, licences: list[str | None], name: str 
     def train(work: Workspace) -> None:
         for step, loss in enumerate((2.0, 1.5, 0.25), start=1):
             work.log(step, 3, loss=loss)
+        (work.payload / "accuracy.json").write_text('{"held_out_pairs": 10, "held_out_accuracy": 0.5}')
 
     begun = store.produce("base model", "base", 1, what={}, inputs={}, make=base)
     data = store.produce(name, "own_samples", 1, what={}, inputs={}, make=rows)
@@ -60,6 +61,7 @@ def test_it_names_base_licences_data_results_settings_and_lineage(tmp_path):
     assert "# mine" in card.text
     assert "hub:org/base@v2" in card.text
     assert "- solved: 0.5 [0.4, 0.6]" in card.text
+    assert "- accuracy on 10 held-out pairs: 0.500 [0.187, 0.813]" in card.text
     assert "- loss in training: 2 at first, 0.25 at last" in card.text
     data = next(line for line in card.text.splitlines() if line.startswith("| rows |"))
     assert "| samples | 4 | cc0, mit |" in data

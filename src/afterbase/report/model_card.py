@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from huggingface_hub import ModelCard, ModelCardData
 
 from afterbase.core import hub
+from afterbase.core.intervals import exact_interval
 from afterbase.core.sanitize import on_one_line, sanitized
 from afterbase.core.store import Artifact, Store
 from afterbase.report.model_usage import is_adapter, is_reward_model, usage
@@ -29,7 +30,7 @@ def model_card(made: Artifact, folder: Path, *, store: Store, recipe: Mapping[st
         f"# {on_one_line(str(recipe.get('name', made.name)))}",
         _base(made, base, named),
         "## Results",
-        "\n".join(f"- {sanitized(line)}" for line in [*results, *_training(made)]),
+        "\n".join(f"- {sanitized(line)}" for line in [*results, *_ranking(made), *_training(made)]),
         "## Data",
         _data(lineage),
         "## How to use it",
@@ -76,6 +77,17 @@ def _base(made: Artifact, base: Artifact | None, named: str) -> str:
         return f"{how}."
     licence = _own_card(base.payload).get("license", "not known")
     return f"{how}, from `{on_one_line(named)}` (licence: {licence}; digest of its files: `{base.digest}`)."
+
+
+def _ranking(made: Artifact) -> list[str]:
+    """How a model that learnt from preferences ranks the pairs that it did not learn from."""
+    path = made.payload / "accuracy.json"
+    found = json.loads(path.read_text()) if path.is_file() else {}
+    pairs, accuracy = found.get("held_out_pairs"), found.get("held_out_accuracy")
+    if not pairs or accuracy is None:
+        return []
+    interval = exact_interval(round(accuracy * pairs), pairs)
+    return [f"accuracy on {pairs} held-out pairs: {accuracy:.3f} [{interval.low:.3f}, {interval.high:.3f}]"]
 
 
 def _training(made: Artifact) -> list[str]:

@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What comes after the base model: DeepSeek-V3's post-training, with the lineage of every sample.",
 )
-for command in (*jobs.COMMANDS, runs.run, runs.plan, runs.show, runs.trace):
+for command in (*jobs.COMMANDS, runs.init, runs.run, runs.plan, runs.show, runs.trace):
     app.command()(command)
 for command in (models.chat, models.push, serve.serve, review.review, serve.serve_rollouts, serve.serve_sandbox):
     app.command()(command)

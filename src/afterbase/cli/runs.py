@@ -1,6 +1,7 @@
-"""`afterbase run`, `plan`, `show` and `trace`: a recipe's run, and what is known of it."""
+"""`afterbase init`, `run`, `plan`, `show` and `trace`: a recipe's run, and what is known of it."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,29 @@ def run(recipe: RecipeFile, root: Root = Path()) -> None:
     except Waiting as waiting:
         print(sanitized(f"{waiting.rule}\n  {waiting.got}\n  next: {waiting.remedy}"), flush=True)
         raise typer.Exit(_WAITING) from None
+
+
+def init(
+    model: Annotated[str, typer.Option("--model", help="A shipped model's name, or a Hugging Face folder.")] = "",
+    data: Annotated[list[str] | None, typer.Option("--data", help="A file of rows; may be repeated.")] = None,
+    kind: Annotated[
+        str, typer.Option("--kind", help="sft, preference, reward-model, rl or post-training; told by the rows.")
+    ] = "",
+    out: Annotated[Path, typer.Option("--out", help="The recipe to write.")] = Path("recipe.toml"),
+) -> None:
+    """Write a recipe with comments for a model and files of yours; in a terminal it asks for what is not given."""
+    asks = sys.stdin.isatty()
+    model = model or (typer.prompt("Model (a folder, or tiny-v3)") if asks else "")
+    files = data or (typer.prompt("Files of rows, with spaces between").split() if asks else [])
+    if not model or not files:
+        missing = "--model" if not model else "--data"
+        raise UserError("a recipe is of a model and of rows", got=f"no {missing}", remedy="give --model and --data")
+    from afterbase.cli.recipes.init_recipe import KINDS, init_recipe
+
+    if kind and kind not in KINDS:
+        raise UserError("a recipe is of a kind", got=f"--kind {kind}", remedy=f"use one of {', '.join(KINDS)}")
+    for line in init_recipe(model, files, KINDS.get(kind), out):
+        print(sanitized(line))
 
 
 def plan(recipe: RecipeFile, root: Root = Path()) -> None:

@@ -37,5 +37,6 @@ def test_the_device_reaches_every_stage_that_names_none():
     assert toy.expert.sft.device == "cpu"
     assert (toy.named["a"].device, toy.named["b"].device) == ("cpu", "cuda")
     assert toy.absent is None
+    assert _toy(device="cuda").expert.sft.device == "auto"  # which is CUDA where the stage can use it
     assert Expert().sft.device == "auto"  # a default that others share is not changed
     assert _toy().expert.sft.device == "auto"

@@ -20,7 +20,8 @@ class RunSettings(Config):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     """Of the run and its folder `runs/NAME`: small letters, digits, `-` and `_`."""
     device: How[Literal["auto", "cpu", "cuda"]] = "auto"
-    """Where stages train; auto: on CUDA where there is a device. A stage's own `device` goes before it."""
+    """Where stages train; auto: on CUDA where there is a device that the stage can use; cuda: the same, and a run
+    without such a device is refused. GRPO and pre-training stay on the CPU. A stage's own `device` goes before it."""
     processes: How[int] = Field(default=1, ge=1)
     """Stages that are worked on at once: experts, variants and seeds."""
     threads: int = Field(default_factory=lambda given: max(1, usable_cores() // given.get("processes", 1)), ge=1)
@@ -28,10 +29,10 @@ class RunSettings(Config):
 
     @model_validator(mode="after")
     def _device_of_all(self) -> Self:
-        """The recipe's device, in each stage's settings that name none."""
-        if self.device != "auto":
+        """The recipe's device, in each stage's settings that name none; `auto` takes CUDA where a stage can use it."""
+        if self.device == "cpu":
             # This object is new, although frozen; tables within it may be somebody else's, and are copied.
-            vars(self).update(_changes(self, self.device))
+            vars(self).update(_changes(self))
         return self
 
 
@@ -57,16 +58,16 @@ class ModelRunSettings(RunSettings):
         return seeds
 
 
-def _changes(config: Config, device: str) -> dict[str, Any]:
-    """The fields of a config that change where all settings below it are of `device`."""
-    with_it = {name: _with_device(value, device) for name, value in config}
+def _changes(config: Config) -> dict[str, Any]:
+    """The fields of a config that change where all settings below it are of the CPU."""
+    with_it = {name: _on_cpu(value) for name, value in config}
     return {name: value for name, value in with_it.items() if value is not getattr(config, name)}
 
 
-def _with_device(value: Any, device: str) -> Any:
+def _on_cpu(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: _with_device(item, device) for name, item in value.items()}
+        return {name: _on_cpu(item) for name, item in value.items()}
     if not isinstance(value, Config):
         return value
     own = "device" not in type(value).model_fields or "device" in value.model_fields_set
-    return value.model_copy(update={**_changes(value, device), **({} if own else {"device": device})})
+    return value.model_copy(update={**_changes(value), **({} if own else {"device": "cpu"})})

@@ -85,3 +85,11 @@ def test_cuda_where_there_is_none_is_refused_and_so_is_all_else_that_the_model_d
     ]
     assert caught.value.got.startswith("`device` = cuda")
     assert not (tmp_path / "root/store").exists()
+
+
+def test_grpo_on_cuda_is_refused_before_anything_is_made(toy_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    path = _recipe("rl.toml", toy_folder, tmp_path, **{"[grpo]\n": '[grpo]\ndevice = "cuda"\n'})
+    with pytest.raises(UserError, match="GRPO samples and trains on the CPU") as caught:
+        plan_recipe.plan(path, tmp_path / "root")
+    assert caught.value.remedy == "leave `grpo.device` out"

@@ -31,6 +31,11 @@ def check_model(recipe: Recipe | RlRecipe | Job) -> list[str]:
     settings = recipe.model_dump(exclude={"teacher"})
     with collect(found):
         _refuse_missing_cuda(settings)
+    found += [
+        UserError("GRPO samples and trains on the CPU", got=f"`{key}` = cuda", remedy=f"leave `{key}` out")
+        for key in _keys_on_cuda(settings)
+        if key.endswith("grpo.device")
+    ]
     with collect(found):
         context = context_length(read_config(find(recipe.base)))
         refuse(_answers_beyond_context(settings, context))

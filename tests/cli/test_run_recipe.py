@@ -110,12 +110,14 @@ def test_second_run_finds_everything_and_says_the_same(finished, micro, tmp_path
     assert f"report: {tmp_path / 'root/runs/micro/report.html'}\n" in capsys.readouterr().out
 
 
-def test_show_prints_the_table_and_json_the_four_keys(finished, monkeypatch, capsys):
+def test_show_prints_the_table_and_json_what_programs_read(finished, monkeypatch, capsys):
     table = _call(monkeypatch, capsys, "show", "micro", "--root", finished)
     assert "checkpoint" in table
     assert "report.html" in table
     shown = json.loads(_call(monkeypatch, capsys, "show", "micro", "--json", "--root", finished))
-    assert list(shown) == ["run", "stages", "evaluations", "comparisons"]
+    assert list(shown) == [
+        "run", "stages", "evaluations", "comparisons", "model_folder", "unfinished",
+    ]  # fmt: skip
     assert shown == {key: value for key, value in _summary(finished).items() if key in shown}
     assert {"name", "key", "digest", "cached", "seconds"} <= shown["stages"][0].keys()
 

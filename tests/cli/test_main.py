@@ -74,6 +74,7 @@ def test_commands_and_options_are_these_and_no_others():
         "reward": sorted([*JOB, "DATA...", "MODEL"]),
         "grpo": sorted([*JOB, "--reward", "MODEL", "PROBLEMS"]),
         "distill": sorted([*JOB, "--teacher", "DATA...", "STUDENT"]),
+        "init": ["--data", "--kind", "--model", "--out"],
         "run": ["--root", "RECIPE"],
         "plan": ["--root", "RECIPE"],
         "show": ["--json", "--root", "RUN"],

@@ -26,7 +26,7 @@ def files(text: str) -> list[str]:
 
 
 # A user's own file in an example, or one that a run writes; files of the projects that we learnt from.
-THEIRS = {"rules.toml", "recipe.toml", "math_equivalence.py", "lcb_runner/evaluation/testing_util.py"}
+THEIRS = {"rules.toml", "recipe.toml", "my_rewards.py", "math_equivalence.py", "lcb_runner/evaluation/testing_util.py"}
 
 
 def missing(text: str, *nearby: Path) -> list[str]:

@@ -9,6 +9,7 @@ from afterbase.core.store import Artifact, Store
 from afterbase.data.base_model import import_base
 from afterbase.data.own.own_answers import make_answers
 from afterbase.data.own.own_sets import make_labelled, make_pairs, make_prompts, make_samples
+from afterbase.data.own.row_lengths import expected_tokens
 from afterbase.data.problems.sources import make_source
 from afterbase.model.folders import find
 from afterbase.recipe import DistillationRecipe, GrpoRecipe, Job, PreferenceRecipe, RewardModelRecipe, SftRecipe
@@ -49,13 +50,19 @@ def run_job(store: Store, recipe: Job, seed: int) -> Outcome:
     out = Outcome(seed)
     match recipe:
         case SftRecipe():
-            out.final = train_sft(store, "SFT", base, data.rows, recipe.sft, seed=seed, held_out=data.held_out)
+            out.final = train_sft(
+                store, "SFT", base, data.rows, recipe.sft,
+                seed=seed, expected_tokens=expected_tokens(data.rows), held_out=data.held_out,
+            )  # fmt: skip
             out.data.append(data.rows)
         case DistillationRecipe():
             answers = make_answers(
                 store, "teacher's answers", data.rows, recipe.teacher, seed=seed, account=recipe.name
             )
-            out.final = train_sft(store, "SFT", base, answers, recipe.sft, seed=seed, held_out=data.held_out)
+            out.final = train_sft(
+                store, "SFT", base, answers, recipe.sft,
+                seed=seed, expected_tokens=expected_tokens(answers), held_out=data.held_out,
+            )  # fmt: skip
             out.data.append(answers)
         case PreferenceRecipe():
             out.final = _on_preferences(store, recipe, base, data, seed)

@@ -11,11 +11,12 @@ from afterbase.core.store import Store
 from afterbase.data.generate.teacher import Teacher
 from afterbase.model.folders import find
 from afterbase.model.size import active_parameter_count
-from afterbase.recipe import AnyRecipe, BaseRecipe, Recipe, load_recipe
+from afterbase.recipe import AnyRecipe, BaseRecipe, Job, Recipe, load_recipe
 from afterbase.report.machine_rate import SMALL, Rates, estimated_rates
 from afterbase.report.made_anew import made_anew
 from afterbase.report.plan import StageSeconds, plan_table, total
 from afterbase.run import run_base
+from afterbase.run_jobs import job_data
 from afterbase.train.device import training_device
 
 
@@ -28,6 +29,8 @@ def plan(path: Path, root: Path) -> None:
     else:
         notes = preflight(recipe)
         print(*map(sanitized, notes), sep="\n", end="\n" if notes else "")
+        if isinstance(recipe, Job):
+            job_data(Store(root / "store"), recipe, recipe.seeds[0])  # what it holds decides what training takes
         outcomes_of(store, recipe)
     print(f"plan of {recipe.name}")
     rates = _rates(recipe)

@@ -25,6 +25,11 @@ def row_lengths(made: Artifact) -> RowLengths:
     return RowLengths(len(each), round(sum(each) / _CHARACTERS), round(max(each, default=0) / _FEWEST))
 
 
+def expected_tokens(made: Artifact) -> int:
+    """About how many tokens a plan may count on; 0 of a set that is not made yet."""
+    return 0 if made.planned else row_lengths(made).tokens
+
+
 def _characters(made: Artifact) -> Iterator[int]:
     path = made.payload / "samples.parquet"
     if path.is_file():

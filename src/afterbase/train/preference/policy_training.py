@@ -13,7 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from afterbase.core.config import what
-from afterbase.core.store import Artifact, Store, Workspace
+from afterbase.core.store import Artifact, Cost, Store, Workspace
+from afterbase.data.own.row_lengths import expected_tokens
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import Forward, whole_state
 from afterbase.train.loop import TrainingLoop, prepare
@@ -73,6 +74,7 @@ def train_on_preferences(
         what={**what(config), "seed": seed},
         inputs={name: made for name, made in inputs.items() if made is not None},
         make=lambda work: _train(work, method, model, rows, config, seed),
+        cost=Cost(trained=config.epochs * expected_tokens(preferences)),
         together=True,
     )
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from afterbase.core import distributed as ranks
 from afterbase.core.config import what
-from afterbase.core.store import Artifact, Store, Workspace
+from afterbase.core.store import Artifact, Cost, Store, Workspace
+from afterbase.data.own.row_lengths import expected_tokens
 from afterbase.model.load import LanguageModel, load
 from afterbase.model.parallel import Forward, backward, direct, whole_state
 from afterbase.reward.scalar import RewardModel, new_reward_model, save_reward_model
@@ -64,6 +65,7 @@ def train_reward_model(
         what={**what(config), "seed": seed},
         inputs={"model": sft, "preferences": preferences} | ({} if held_out is None else {"held_out": held_out}),
         make=lambda work: _train(work, sft, (preferences, held_out), config, seed),
+        cost=Cost(trained=config.epochs * expected_tokens(preferences)),
         together=True,
     )
 

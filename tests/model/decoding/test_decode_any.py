@@ -9,6 +9,8 @@ from transformers import (
     DeepseekV2ForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
+    Glm4Config,
+    Glm4ForCausalLM,
     GPTNeoXConfig,
     GPTNeoXForCausalLM,
     GptOssConfig,
@@ -19,8 +21,6 @@ from transformers import (
     MistralForCausalLM,
     Qwen2MoeConfig,
     Qwen2MoeForCausalLM,
-    Qwen3Config,
-    Qwen3ForCausalLM,
 )
 
 from afterbase.core.errors import UserError
@@ -45,7 +45,7 @@ PROMPTS = [torch.randint(61, (n,), generator=torch.Generator().manual_seed(n)).t
 SAMPLING = Sampling(temperature=0.0, max_new_tokens=10, stop_token_ids=(5,), seed=3)
 
 FAMILIES = {
-    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**GROUPED)),
+    "glm4": lambda: Glm4ForCausalLM(Glm4Config(**GROUPED)),
     "gpt-neox": lambda: GPTNeoXForCausalLM(GPTNeoXConfig(**SIZES)),
     "gemma2, capped and windowed": lambda: Gemma2ForCausalLM(
         Gemma2Config(**GROUPED, attn_logit_softcapping=2.0, query_pre_attn_scalar=4, sliding_window=6)
@@ -107,7 +107,7 @@ def test_a_prompt_may_be_read_in_pieces(model):
 
 def test_new_weights_are_seen_after_sync():
     torch.manual_seed(0)
-    model = FAMILIES["qwen3"]().eval()
+    model = FAMILIES["glm4"]().eval()
     engine = LocalEngine(model)
     with torch.no_grad():
         for weight in model.parameters():

@@ -13,6 +13,8 @@ from transformers import (
     PreTrainedModel,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from afterbase.core.errors import UserError
@@ -46,6 +48,7 @@ FAMILIES = {
     ),
     "wide heads": lambda: MistralForCausalLM(MistralConfig(**SIZES, head_dim=12, sliding_window=None)),
     "qwen2": lambda: Qwen2ForCausalLM(Qwen2Config(**SIZES)),
+    "qwen3": lambda: Qwen3ForCausalLM(Qwen3Config(**SIZES, head_dim=12, rms_norm_eps=1e-2)),
 }
 
 

@@ -1,7 +1,8 @@
 """Inference for Llama and its like on the CPU: merged projections, grouped keys and values, optionally in int8.
 
-The layers are those of `LlamaModel`, `MistralModel` and `Qwen2Model` of transformers: pre-norm, grouped-query attention
-(Ainslie et al., arXiv 2305.13245), rotary positions, a gated feed-forward block. Not covered: sliding windows, rotary
+The layers are those of `LlamaModel`, `MistralModel`, `Qwen2Model` and `Qwen3Model` of transformers: pre-norm,
+grouped-query attention (Ainslie et al., arXiv 2305.13245), in Qwen3 with a norm of each query and key, rotary
+positions, a gated feed-forward block. Not covered: sliding windows, rotary
 tables that depend on the length, adapters; models with these run in decode_any.py.
 
 In int8 a weight is stored in eight bits with one scale a row, and activations are divided by the largest of their token
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import LlamaForCausalLM, MistralForCausalLM, PreTrainedModel, Qwen2ForCausalLM
+from transformers import LlamaForCausalLM, MistralForCausalLM, PreTrainedModel, Qwen2ForCausalLM, Qwen3ForCausalLM
 
 from afterbase.model.attention_variant import PLAIN, AttentionVariant, causal_attention
 from afterbase.model.decoding.decode_deepseek_v3 import States
@@ -39,6 +40,8 @@ class _Layer:
 
     input_norm: Norm
     qkv: Product
+    query_norm: Norm | None
+    key_norm: Norm | None
     output: Product
     norm: Norm
     gate_up: Product
@@ -57,7 +60,7 @@ class LlamaDecoder:
     @staticmethod
     def runs(model: PreTrainedModel) -> bool:
         """Whether the model is one of these families and all plain."""
-        if not isinstance(model, LlamaForCausalLM | MistralForCausalLM | Qwen2ForCausalLM):
+        if not isinstance(model, LlamaForCausalLM | MistralForCausalLM | Qwen2ForCausalLM | Qwen3ForCausalLM):
             return False
         config = model.config.to_dict()
         windowed = config.get("sliding_window") and config.get("use_sliding_window", True)
@@ -85,19 +88,33 @@ class LlamaDecoder:
 
     def _merge(self, layer: Any) -> _Layer:
         attention, mlp = layer.self_attn, layer.mlp
-        query = [self._in_pairs(x) * attention.scaling for x in _parameters(attention.q_proj)]
+        query_norm, key_norm = (self._head_norm(attention, name) for name in ("q_norm", "k_norm"))
+        if query_norm is None:
+            query = [self._in_pairs(x) * attention.scaling for x in _parameters(attention.q_proj)]
+        else:  # which would undo the scaling of what comes before it
+            query = [self._in_pairs(x) for x in _parameters(attention.q_proj)]
+            query_norm = Norm(query_norm.weight * attention.scaling, query_norm.epsilon)
         key = [self._in_pairs(x) for x in _parameters(attention.k_proj)]
         qkv = zip(query, map(self._after_each, key, _parameters(attention.v_proj)), strict=True)
         gate_up = zip(_parameters(mlp.gate_proj), _parameters(mlp.up_proj), strict=True)
         return _Layer(
             input_norm=norm_of(layer.input_layernorm),
             qkv=self._product(*map(torch.cat, qkv)),
+            query_norm=query_norm,
+            key_norm=key_norm,
             output=self._product(*_parameters(attention.o_proj)),
             norm=norm_of(layer.post_attention_layernorm),
             gate_up=self._product(*map(torch.cat, gate_up)),
             act=mlp.act_fn,
             down=self._product(*_parameters(mlp.down_proj)),
         )
+
+    def _head_norm(self, attention: Any, name: str) -> Norm | None:
+        module = getattr(attention, name, None)
+        if module is None:
+            return None
+        norm = norm_of(module)
+        return Norm(self._in_pairs(norm.weight), norm.epsilon)
 
     def _in_pairs(self, x: Tensor) -> Tensor:
         """Rope pairs as neighbours, so that a rotation is one complex product; dot products do not see the order."""
@@ -165,7 +182,9 @@ class LlamaDecoder:
         for index, layer in enumerate(self._layers):
             qkv_MHD = layer.qkv(rms_norm(x, layer.input_norm)).view(len(x), -1, self._head_dim)
             query_MHD, cached_MHD = qkv_MHD[:, : self._heads], qkv_MHD[:, self._heads :]
-            for rotated in (query_MHD, cached_MHD[:, ::2]):
+            for rotated, norm in ((query_MHD, layer.query_norm), (cached_MHD[:, ::2], layer.key_norm)):
+                if norm is not None:
+                    rotated.copy_(rms_norm(rotated, norm))
                 torch.view_as_complex(rotated.unflatten(-1, (-1, 2))).mul_(rotation_M1R)
             attended = attend(index, query_MHD, cached_MHD.flatten(1))
             x.add_(layer.output(attended.flatten(1)))

@@ -72,7 +72,7 @@ def decoder_for(model: PreTrainedModel, *, int8: bool) -> Decoder:
         return LlamaDecoder(model, int8=int8)
     if int8:
         raise UserError(
-            "int8 rollouts are for models of Llama's kind (Llama, Mistral, Qwen2) without adapters",
+            "int8 rollouts are for models of Llama's kind (Llama, Mistral, Qwen2, Qwen3) without adapters",
             got=type(model).__name__,
             remedy="leave int8 out",
         )

@@ -128,7 +128,8 @@ def _refuse_leak(lm: "LanguageModel", ids: Tensor, packed: Tensor) -> None:
         raise _refusal(
             lm,
             "samples packed in one row must not see each other",
-            f"states that differ by {moved:.2g} of the largest beside other samples",
+            f"states that differ by {moved:.2g} of the largest beside other samples, as where layers carry a state "
+            "from token to token (Mamba, linear attention, convolutions)",
         )
 
 

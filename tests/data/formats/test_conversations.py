@@ -44,7 +44,9 @@ def test_a_thought_beside_an_answer_is_put_before_it(name):
     assert conversation_of(_with(**{name: "Hm.\n"})).messages[1]["content"] == "<think>\nHm.\n</think>\n\nb"
 
 
-@pytest.mark.parametrize("fields", [{"weight": 0}, {"weight": 0.0}, {"train": False}, {"trainable": False}])
+@pytest.mark.parametrize(
+    "fields", [{"weight": 0}, {"weight": 0.0}, {"train": False}, {"trainable": False}, {"training": False}]
+)
 def test_a_turn_that_is_not_to_be_trained_is_context(fields):
     found = conversation_of({"messages": [USER, {**ANSWER, **fields}, USER, ANSWER], "system": "Be."})
     assert found.untrained == [2]
@@ -91,6 +93,7 @@ def test_a_rows_system_prompt_is_the_first_turn(name):
         ({"messages": PLAIN, "tools": ["now"]}, "`tools` is no list of objects"),
         (_with(weight=0.5), "`weight` 0.5"),
         (_with(weight="0"), "`weight` '0'"),
+        (_with(train_detail=[{"begin_offset": 0, "end_offset": 0, "train": False}]), "turn 1 has `train_detail`"),
         (_with(weight=1, train=False), "to be trained and not"),
         ({"messages": [{**USER, "train": True}, ANSWER]}, "turn 0 is the user's and to be trained"),
         (_with(thinking="x", reasoning="y"), "two thoughts"),

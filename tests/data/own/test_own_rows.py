@@ -20,6 +20,7 @@ from afterbase.data.own.row_forms import KNOWN
 
 USER, ANSWER = {"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}
 PLAIN = {"messages": [USER, ANSWER]}
+PAIR = {"prompt": "a", "completion": "b"}
 
 
 def jsonl(path: Path, rows: list) -> str:
@@ -107,6 +108,21 @@ def test_odd_rows_are_left_out_with_their_place_and_reason(tmp_path):
     ]
     (tmp_path / "s.jsonl").write_text(json.dumps(PLAIN) + '\n{"messages": [{"role": "user", "content": "\\ud800"}]}\n')
     assert asked(str(tmp_path / "s.jsonl")).dropped == [("s.jsonl:line 2", "half a character (a lone surrogate)")]
+
+
+def test_columns_of_a_row_with_half_a_character_are_not_told(tmp_path):
+    (tmp_path / "r.jsonl").write_text(
+        '{"prompt": "a", "completion": "b", "\\ud800": 1}\n' + json.dumps(PAIR | {"c": 1})
+    )
+    assert list(asked(str(tmp_path / "r.jsonl")).unused) == ["c"]
+
+
+def test_where_labels_are_wanted_conversations_have_them_too(tmp_path):
+    rows = [{**PLAIN, "label": True}, {**PLAIN, "label": None}, {**PLAIN, "label": False}]
+    reading = read_labelled_of(OwnRows(files=(jsonl(tmp_path / "r.jsonl", rows),)), seed=0)
+    assert [kept.said.label for kept in reading.kept] == [True, False]
+    assert reading.dropped == [("r.jsonl:line 2", "`label` is null")]
+    assert (reading.form, list(reading.unused)) == ("labelled", [])
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ from afterbase.data.own.row_forms import FORMS, form_of, has_form, missing, miss
         ("chosen", None),
         ("rejected prompt", None),
         ("rating", None),
+        ("message_id parent_id text role", None),
         ("", None),
     ],
 )

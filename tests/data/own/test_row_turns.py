@@ -63,6 +63,12 @@ def test_a_number_is_a_text():
     assert answered({"question": "1+1?", "answer": 2}, "prompt_completion", "all").messages[1]["content"] == "2"
 
 
+@pytest.mark.parametrize("answer", ["[[1, 2], [3, 4]]", '[{"role": "admin", "name": "b"}]', '[{"from": "a"}]', "[]"])
+def test_an_answer_in_json_is_a_text(answer):
+    found = answered({"prompt": "a", "completion": answer}, "prompt_completion", "all")
+    assert found.messages == [USER, {"role": "assistant", "content": answer}]
+
+
 def test_answers_of_a_prompt_are_context_and_marks_of_turns_count():
     row = {"prompt": [USER, ANSWER, USER], "completion": [ANSWER], "system": "Be brief."}
     assert answered(row, "prompt_completion", "all").untrained == [2]
@@ -112,6 +118,7 @@ def test_tools_of_a_conversation_are_kept():
         ("alpaca", {"instruction": "a", "output": "b", "history": ["x"]}, "`history` is no list"),
         ("alpaca", {"instruction": "a", "output": ["b"]}, "turn 1 is no object"),
         ("prompt_completion", {"prompt": True, "completion": "b"}, "a bool stands"),
+        ("prompt_completion", {"prompt": "a", "completion": float("nan")}, "nan stands"),
         ("prompt_completion", {"prompt": {"text": "a"}, "completion": "b"}, "an object stands"),
     ],
 )

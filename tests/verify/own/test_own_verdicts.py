@@ -216,6 +216,21 @@ def test_a_loud_function_does_not_fill_anything(tmp_path):
     assert [v.value for v in judged(tmp_path, source)] == [1.0] * 3
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import os\ndef score(response): return float(os.fork() > 0)",
+        "import os\ndef score(response):\n    if os.fork() == 0: raise ValueError\n    return 1",
+        "import os\ndef score(responses): return [float(os.fork() > 0)] * len(responses)",
+        "import os\nasync def score(response): return float(os.fork() > 0)",
+        "import os\nparent = os.fork() > 0\ndef score(response): return float(parent)",
+    ],
+)
+def test_a_child_that_goes_on_as_its_parent_does_answers_nothing(tmp_path, source):
+    for _ in range(2):
+        assert [verdict.value for verdict in judged(tmp_path, source)] == [1.0, 1.0, 1.0]
+
+
 def test_what_a_late_function_has_started_ends_with_it(tmp_path):
     source = (
         "import subprocess, time\n"

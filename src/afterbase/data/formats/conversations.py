@@ -22,7 +22,8 @@ _ROLES = {
 }  # fmt: skip
 _NAMES = (("role", "from"), ("content", "value"))
 _THOUGHTS = ("reasoning_content", "thinking", "reasoning")
-_MARKS = ("weight", "train", "trainable")
+_MARKS = ("weight", "train", "trainable", "training")
+_PARTS_MARKED = "train_detail"  # axolotl's marks of single characters
 _CALLS = ("tool_calls", "function_call")
 TOOLS = ("tools", "functions")
 _NOTHING = ("", [], {}, "[]")
@@ -147,6 +148,8 @@ def _with_thought(left: dict[str, Any], content: str, place: int) -> str:
 
 
 def _is_context(left: dict[str, Any], place: int) -> bool:
+    if left.pop(_PARTS_MARKED, None):
+        raise ValueError(f"turn {place} has `{_PARTS_MARKED}`: a turn is trained as a whole or not")
     marks = {mark: left.pop(mark) for mark in _MARKS if mark in left}
     for mark, value in marks.items():
         if not isinstance(value, bool | int | float) or value not in (0, 1):

@@ -185,10 +185,10 @@ def _one_file(
         reading.rows += 1
         place = f"{label}:{row.place}"
         values = {name: value for name, value in row.values.items() if value is not None}
-        there |= dict.fromkeys(values)
         try:
-            _refuse_other_form(config, form, row.values, values)
             _refuse_half_characters(values)
+            there |= dict.fromkeys(values)
+            _refuse_other_form(config, form, row.values, values)
             said = parse(values, form, is_csv(file))
         except WrongRowError as error:
             raise UserError(error.rule, got=f"{row.place} of {file}: {error.got}", remedy=error.remedy) from error
@@ -216,6 +216,8 @@ def _form_of_file(config: OwnRows, file: Path, forms: Collection[Form], rows: Se
     columns = list(rows[0].values)
     filled = [name for name in columns if any(row.values.get(name) is not None for row in rows)]
     form = form_of(filled) if config.form == "auto" else config.form
+    if config.form == "auto" and list(forms) == ["labelled"] and has_form(filled, "labelled"):
+        form = "labelled"  # where labels are wanted, a whole conversation beside one is judged
     found = form if form is not None and form in forms and has_form(columns, form) else None
     if found is not None and config.form != "auto":
         return found
@@ -243,7 +245,8 @@ def _refuse_other_form(config: OwnRows, form: Form, columns: Mapping[str, Any], 
     other = form_of(filled) if config.form == "auto" else None
     if other == form:
         return
-    part = {None, "prompts", "text"} | ({"prompt_completion", "alpaca"} if form == "labelled" else set())
+    unlabelled = {"prompt_completion", "alpaca", "chat", "sharegpt"}
+    part = {None, "prompts", "text"} | (unlabelled if form == "labelled" else set())
     if has_form(columns, form) and other in part:  # what is left of a row of this form, where some of it is null
         if has_form(filled, form):
             return

@@ -66,7 +66,8 @@ def form_of(columns: Collection[str]) -> Form | None:
         return "alpaca"
     if asked is not None:
         return "prompt_completion" if answered is not None else "prompts"
-    return "text" if "text" in columns else None
+    # A `role` beside a text is that of one turn, as in OpenAssistant's trees of messages.
+    return "text" if "text" in columns and "role" not in columns else None
 
 
 def has_form(columns: Collection[str], form: Form) -> bool:

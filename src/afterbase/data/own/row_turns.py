@@ -156,7 +156,7 @@ def _asked(row: Mapping[str, Any], form: Form) -> list[dict[str, Any]]:
     if form in ("chat", "sharegpt") or (form in ("labelled", "prompts") and first(row, PROMPTS) is None):
         name = first(row, CONVERSATIONS)
         assert name is not None
-        turns = _from_json(row[name])
+        turns = _list_in(row[name])
         if not isinstance(turns, list | Mapping):
             raise ValueError(f"`{name}` is a {type(turns).__name__} and no list of turns")
         return _spoken(turns, "user")
@@ -183,7 +183,7 @@ def _answer(row: Mapping[str, Any], form: Form) -> list[dict[str, Any]]:
 
 def _history(value: Any) -> list[dict[str, Any]]:
     """Earlier exchanges of Alpaca's form: a list of [question, answer]."""
-    exchanges = _from_json(value)
+    exchanges = _list_in(value)
     if not isinstance(exchanges, list) or not all(isinstance(e, list | tuple) and len(e) == 2 for e in exchanges):
         raise ValueError("`history` is no list of [question, answer]")
     roles = ("user", "assistant")
@@ -193,7 +193,7 @@ def _history(value: Any) -> list[dict[str, Any]]:
 def _spoken(value: Any, role: str) -> list[dict[str, Any]]:
     """A list of turns, one turn, such a list as JSON text, or a text that `role` says."""
     if isinstance(value, str):
-        value = _human_and_assistant(value) if value.startswith(_HUMAN) else _from_json(value)
+        value = _human_and_assistant(value) if value.startswith(_HUMAN) else _turns_in(value)
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return [{"role": role, "content": _as_text(value)}]
     if isinstance(value, Mapping) and isinstance(value.get("role", value.get("from")), str):
@@ -215,18 +215,24 @@ def _human_and_assistant(text: str) -> list[dict[str, Any]]:
     return turns if turns[-1]["content"] or turns[-1]["role"] == "user" else turns[:-1]
 
 
-def _from_json(text: Any) -> Any:
-    """The turns or pairs that a text holds as JSON, as a CSV has them; another text as it is."""
-    if not isinstance(text, str) or not text.lstrip().startswith("["):
-        return text
+def _turns_in(text: str) -> Any:
+    """The turns that a text holds as JSON, as a CSV has them; another text, such as an answer in JSON, as it is."""
+    value = _list_in(text)
+    return value if value and all(map(_is_turn, value)) else text
+
+
+def _is_turn(value: Any) -> bool:
+    return isinstance(value, Mapping) and ({"role", "content"} <= set(value) or {"from", "value"} <= set(value))
+
+
+def _list_in(value: Any) -> Any:
+    """The list that a text holds as JSON; another value as it is."""
+    if not isinstance(value, str) or not value.lstrip().startswith("["):
+        return value
     try:
-        value = json.loads(text)
+        return json.loads(value)
     except (ValueError, RecursionError):
-        return text
-    if not value:
-        return text
-    spoken = all(isinstance(turn, Mapping) and ("role" in turn or "from" in turn) for turn in value)
-    return value if spoken or all(isinstance(pair, list) for pair in value) else text
+        return value
 
 
 def _is_empty_system(turn: Any) -> bool:
@@ -295,7 +301,9 @@ def _label(value: Any, texts: bool) -> bool:
 
 
 def _as_text(value: Any) -> str:
-    """A text; a number as it is written."""
+    """A text; a number as it is written. ValueError for NaN, which stands for a missing one in Parquet."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} stands where a text is read")
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):

@@ -40,6 +40,7 @@ _LONGEST = 300  # characters of a detail
 def serve(door: Connection, lifeline: int, call: Callable[..., Any] | None = None) -> None:
     """Load the function, or take `call`, and answer until the parent is gone or says None."""
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+    worker = os.getpid()
     try:
         order = door.recv()
         try:
@@ -50,13 +51,21 @@ def serve(door: Connection, lifeline: int, call: Callable[..., Any] | None = Non
             return
         if "refused" not in told:
             _limit_memory(told["memory_gib"])
+        _end_copy(worker)
         door.send(told)
         while (asked := door.recv()) is not None:
             for outcome in _outcomes(function, told, asked):
+                _end_copy(worker)
                 _flush()
                 door.send(outcome)
     except (EOFError, BrokenPipeError, ConnectionError):
         return
+
+
+def _end_copy(worker: int) -> None:
+    """End a process that the user's code forked and let go on as its parent does: it would answer a second time."""
+    if os.getpid() != worker:
+        os._exit(0)
 
 
 def _end_with_parent(lifeline: int) -> None:

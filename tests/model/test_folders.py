@@ -7,7 +7,7 @@ import pytest
 
 from afterbase.core import hub
 from afterbase.core.errors import UserError
-from afterbase.model.folders import SHIPPED, find
+from afterbase.model.folders import SHIPPED, find, tokenizer_of
 
 
 def test_a_shipped_model_is_found_by_its_name_and_any_other_by_its_folder(tmp_path):
@@ -33,6 +33,14 @@ def test_a_folder_without_a_config_is_no_model(tmp_path):
     with pytest.raises(UserError, match=r"config\.json") as refused:
         find(str(tmp_path))
     assert "tiny-v3" in refused.value.remedy
+
+
+def test_a_folder_without_a_tokenizer_is_told(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(UserError, match="has its tokenizer") as refused:
+        tokenizer_of(tmp_path)
+    assert str(tmp_path) in refused.value.got
+    assert len(tokenizer_of(SHIPPED["tiny-v3"])) > 0
 
 
 def test_a_model_of_the_hub_lies_where_it_was_downloaded(tmp_path, monkeypatch):

@@ -4,11 +4,13 @@ import json
 import math
 from pathlib import Path
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from afterbase.core.errors import UserError
 from afterbase.core.temporary_folders import scratch_folder
 from afterbase.model.size import active_parameter_count, parameter_count
 
@@ -27,6 +29,17 @@ def test_all_tensors_of_all_shards_are_counted(files: list[list[list[int]]]):
 def test_pickled_weights_are_counted_by_their_size(tmp_path: Path):
     (tmp_path / "pytorch_model.bin").write_bytes(bytes(2000))
     assert parameter_count(tmp_path) == 1000
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", b"\x09" * 99]
+)
+def test_a_file_that_is_no_safetensors_is_told(tmp_path: Path, content: bytes):
+    (tmp_path / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="whole") as refused:
+        parameter_count(tmp_path)
+    assert f"model.safetensors, {len(content)} bytes" in refused.value.got
+    assert "git lfs pull" in refused.value.remedy
 
 
 def test_of_routed_experts_those_of_one_token_are_active(tmp_path: Path):

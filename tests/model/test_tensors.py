@@ -59,3 +59,12 @@ def test_a_file_that_is_no_pickle_is_an_error(tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"<html>not found</html>")
     with pytest.raises(UserError, match="are tensors and nothing that would have to be run"):
         tensor_names(tmp_path)
+
+
+def test_a_file_that_was_cut_off_is_an_error(tmp_path):
+    whole = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(100)}, whole)
+    whole.write_bytes(whole.read_bytes()[:-8])
+    for read in (tensor_names, lambda folder: read_tensors(folder, lambda _: True)):
+        with pytest.raises(UserError, match="holds its weights whole"):
+            read(tmp_path)

@@ -23,7 +23,7 @@ from afterbase.model.folders import find
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.stop import stop_token_ids
 from afterbase.report import model_folder
-from afterbase.report.model_folder import write_model_folder
+from afterbase.report.model_folder import refuse_foreign, write_model_folder
 from afterbase.reward.scalar import load_reward_model, new_reward_model, save_reward_model
 from afterbase.train.config import Sft
 from afterbase.train.sft import train_sft
@@ -124,6 +124,20 @@ def test_a_file_in_its_place_is_refused(store, toy_folder, tmp_path):
     (tmp_path / "model").write_text("mine")
     with pytest.raises(UserError, match="a file"):
         hand_over(tuned(store, toy_folder), tmp_path / "model", store)
+
+
+def test_a_place_where_no_folder_can_be_made_is_refused_before_there_is_a_model(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("mine")
+    for folder in (tmp_path / "file/model", tmp_path / "file/more/model"):
+        with pytest.raises(UserError, match="beside its folder"):
+            refuse_foreign(folder, run="mine")
+    refuse_foreign(tmp_path / "some/model", run="mine")
+    assert [*(tmp_path / "some").iterdir()] == []
+    (tmp_path / "mounted").mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "mounted")
+    with pytest.raises(UserError, match="mounted folder") as refused:
+        refuse_foreign(tmp_path / "mounted", run="mine")
+    assert str(tmp_path / "mounted/model") in refused.value.remedy
 
 
 def test_a_full_disk_leaves_the_earlier_model_and_no_half(store, toy_folder, tmp_path, monkeypatch):

@@ -123,13 +123,13 @@ def preview(
 
 
 def _tokenizer(folder: Path, chat_template: str | None, template_args: dict[str, Any] | None) -> Any:
-    from transformers import AutoTokenizer
+    from afterbase.model.folders import tokenizer_of
 
     if chat_template is not None or template_args:
         from afterbase.data.base_model import prepared_tokenizer  # here: it imports torch
 
         return prepared_tokenizer(folder, chat_template=chat_template, template_args=template_args)
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return tokenizer_of(folder)
 
 
 def _json_object(option: str, text: str | None) -> dict[str, Any] | None:

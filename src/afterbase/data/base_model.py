@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import AddedToken, AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AddedToken, PreTrainedTokenizerFast
 
 from afterbase.core.errors import UserError
 from afterbase.core.store import Artifact, Store, Workspace, folder_digest
 from afterbase.core.tokens import user_prompt_ids
 from afterbase.data.shipped_templates import BOS, SHIPPED_TEMPLATES, ShippedTemplate
+from afterbase.model.folders import tokenizer_of
 from afterbase.model.new_tokens import save_with_new_tokens
 
 VERSION = 1
@@ -68,7 +69,7 @@ def prepared_tokenizer(
     template gives goes before them. Raises UserError for a folder without a template when none is named, for a template
     that renders no question, and for a setting that the template does not read.
     """
-    tokenizer = _tokenizer(folder)
+    tokenizer = tokenizer_of(folder)
     if chat_template in SHIPPED_TEMPLATES:
         _use_shipped(tokenizer, SHIPPED_TEMPLATES[chat_template])
     elif chat_template is not None:
@@ -99,12 +100,8 @@ def preparation_note(folder: Path, *, chat_template: str | None) -> str | None:
     return f"The base model gets the chat template {chat_template}{tokens}{ends}."
 
 
-def _tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-
-
 def _new_tokens(folder: Path, tokenizer: PreTrainedTokenizerFast) -> list[str]:
-    known = _tokenizer(folder).get_vocab()
+    known = tokenizer_of(folder).get_vocab()
     return [str(token) for token in tokenizer.added_tokens_decoder.values() if str(token) not in known]
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from afterbase.core import hub
 from afterbase.core.errors import UserError
@@ -37,3 +38,29 @@ def _handed_over(run: str) -> Path | None:
         return None
     folder = json.loads(summary.read_text()).get("model_folder")
     return None if folder is None else Path(folder)
+
+
+def tokenizer_of(folder: Path) -> Any:
+    """The tokenizer of a model folder, without running code of the folder's own.
+
+    Raises UserError, with transformers' reason, for a folder that has none that can be loaded.
+    """
+    from transformers import AutoTokenizer  # slow to import
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # transformers raises many kinds
+        raise UserError(
+            "a model folder has its tokenizer",
+            got=f"{folder}: {type(error).__name__}: {' '.join(str(error).split())[:200]}",
+            remedy="put the tokenizer's files into the folder, or use another model",
+        ) from error
+
+
+def not_whole(file: Path, error: Exception) -> UserError:
+    """The error of a file of weights that cannot be read: cut off, or the pointer that Git LFS puts in its place."""
+    return UserError(
+        "a model folder holds its weights whole",
+        got=f"{file}, {file.stat().st_size if file.is_file() else 0} bytes: {error}",
+        remedy="copy or download the folder again; after a `git clone`, call `git lfs pull`",
+    )

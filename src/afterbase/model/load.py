@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     DeepseekV3Config,
     PretrainedConfig,
     PreTrainedModel,
@@ -24,6 +23,7 @@ from afterbase.core.errors import UserError
 from afterbase.model import attention, experts, saved
 from afterbase.model.attention import Segments
 from afterbase.model.families import read_config, rope_turn, unsupported
+from afterbase.model.folders import tokenizer_of
 from afterbase.model.head import Head, output_layer, trunk
 from afterbase.model.mtp import MtpModule, original_names
 from afterbase.model.parallel import whole_state
@@ -147,7 +147,7 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> LanguageModel:
     """
     config = read_config(folder)
     model, unused = _load_trunk(folder, dtype, config)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    tokenizer = tokenizer_of(folder)
     _refuse_small_vocabulary(model, tokenizer, folder)
     lm = LanguageModel(model, tokenizer, None)
     if isinstance(model.config, DeepseekV3Config):

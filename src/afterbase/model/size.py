@@ -5,6 +5,8 @@ import math
 import struct
 from pathlib import Path
 
+from afterbase.model.folders import not_whole
+
 _EXPERTS = ("n_routed_experts", "num_local_experts", "num_experts")  # their number, as families call it
 _BYTES = 2  # of a weight, where only the size of a file is known: most are saved in 16 bits
 
@@ -35,8 +37,14 @@ def active_parameter_count(folder: Path) -> int:
 
 
 def _tensors(file: Path) -> dict[str, int]:
-    """Numbers in each tensor, by the format of safetensors: eight bytes of length, then JSON with their shapes."""
-    with file.open("rb") as opened:
-        (length,) = struct.unpack("<Q", opened.read(8))
-        head = json.loads(opened.read(length))
-    return {name: math.prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__"}
+    """Numbers in each tensor, by the format of safetensors: eight bytes of length, then JSON with their shapes.
+
+    UserError for a file that does not begin so.
+    """
+    try:
+        with file.open("rb") as opened:
+            (length,) = struct.unpack("<Q", opened.read(8))
+            head = json.loads(opened.read(min(length, file.stat().st_size)))
+        return {name: math.prod(tensor["shape"]) for name, tensor in head.items() if name != "__metadata__"}
+    except (struct.error, ValueError) as error:
+        raise not_whole(file, error) from error

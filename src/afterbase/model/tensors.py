@@ -10,12 +10,14 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from afterbase.core.errors import UserError
+from afterbase.model.folders import not_whole
 from afterbase.model.fp8 import dequantise, is_fp8, is_scales, quantisation, scales_name
 
 _WHOLE = ("model.safetensors", "pytorch_model.bin")
@@ -46,7 +48,7 @@ def _read(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
     out = {}
     for file in _files(folder):
         if file.suffix == ".safetensors":
-            with safe_open(file, framework="pt") as tensors:
+            with _opened(file) as tensors:
                 out |= {name: tensors.get_tensor(name) for name in tensors.keys() if wanted(name)}  # noqa: SIM118
         else:
             out |= {name: tensor.clone() for name, tensor in _pickled(file).items() if wanted(name)}
@@ -70,9 +72,17 @@ def _files(folder: Path) -> list[Path]:
 
 def _names(file: Path) -> list[str]:
     if file.suffix == ".safetensors":
-        with safe_open(file, framework="pt") as tensors:
+        with _opened(file) as tensors:
             return list(tensors.keys())
     return list(_pickled(file))
+
+
+def _opened(file: Path) -> Any:
+    """A file of safetensors. UserError for one that is not there or not whole."""
+    try:
+        return safe_open(file, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise not_whole(file, error) from error
 
 
 def _pickled(file: Path) -> dict[str, Tensor]:

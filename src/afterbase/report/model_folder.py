@@ -6,6 +6,7 @@ which run wrote it, and which files; a later run of the same name replaces these
 
 import json
 import shutil
+import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
@@ -73,7 +74,11 @@ def _restore(target: Path, old: Path) -> None:
 
 
 def refuse_foreign(folder: Path, *, run: str) -> None:
-    """UserError unless a run may write its model there: nothing, an empty folder, or its own earlier model."""
+    """UserError unless a run may write its model there: nothing, an empty folder, or its own earlier model.
+
+    Folders above it are made.
+    """
+    _refuse_unwritable(folder)
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -83,9 +88,28 @@ def refuse_foreign(folder: Path, *, run: str) -> None:
     written = json.loads(mark.read_text()) if mark.is_file() else {"run": None, "files": []}
     foreign = [name for name in there if name not in {*written["files"], _MARK}]
     if foreign:
-        raise _taken(folder, f"{len(foreign)} files that it did not write, such as {foreign[0]}")
+        raise _taken(folder, f"{foreign[0]}, which it did not write, and {len(foreign) - 1} more such files")
     if there and written["run"] != run:
         raise _taken(folder, f"the model of the run `{written['run']}`")
+
+
+def _refuse_unwritable(folder: Path) -> None:
+    """UserError where the folder cannot be made beside its place, or not be renamed: a mounted one cannot."""
+    target = folder.resolve()
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(prefix=".afterbase-", dir=target.parent).cleanup()
+        why = "a mounted folder, which cannot be replaced" if target.is_mount() else None
+    except OSError as error:
+        why = error.strerror or str(error)
+    if why is not None:
+        raise UserError(
+            "a model is written beside its folder and then takes its place",
+            got=f"{folder}: {why}",
+            remedy=f"name a folder that can be made, such as {target / 'model'}"
+            if target.is_mount()
+            else "name another",
+        )
 
 
 def _taken(folder: Path, found: str) -> UserError:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer
 
 from afterbase.core.chat.chat_template import FOLDED
 from afterbase.core.chat.template_facts import template_of
@@ -16,7 +15,7 @@ from afterbase.data.base_model import preparation_note, prepared_tokenizer
 from afterbase.data.domains import DOMAINS
 from afterbase.data.system_prompts import system_prompt
 from afterbase.model.families import context_length, read_config
-from afterbase.model.folders import find
+from afterbase.model.folders import find, tokenizer_of
 from afterbase.recipe import Job, Recipe, RlRecipe
 from afterbase.reward.judge import Case, prompt_of
 
@@ -97,7 +96,7 @@ def _refuse_prompts_that_no_template_takes(recipe: Recipe | RlRecipe) -> list[st
     if teacher is not None and teacher.model is not None:
         with collect(found):
             asked = ("the teacher's", _asked(system_prompt(teacher.system)))
-            notes += _refuse_lost_prompts(find(teacher.model), [asked], _tokenizer(find(teacher.model)))
+            notes += _refuse_lost_prompts(find(teacher.model), [asked], tokenizer_of(find(teacher.model)))
     refuse(found)
     return list(dict.fromkeys(notes))
 
@@ -132,19 +131,8 @@ def _asked(system: str | None) -> list[dict[str, str]]:
 def _prepared(recipe: Recipe | RlRecipe) -> Any:
     """The base's tokenizer, with the chat template that the recipe asks for."""
     if recipe.chat_template is None and not recipe.template_args:
-        return _tokenizer(find(recipe.base))
+        return tokenizer_of(find(recipe.base))
     return prepared_tokenizer(find(recipe.base), chat_template=recipe.chat_template, template_args=recipe.template_args)
-
-
-def _tokenizer(folder: Path) -> Any:
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # transformers raises many kinds
-        raise UserError(
-            "a model folder has its tokenizer",
-            got=f"{folder}: {type(error).__name__}: {str(error)[:200]}",
-            remedy="put the tokenizer's files into the folder, or use another model",
-        ) from error
 
 
 def _try_template(folder: Path, tokenizer: Any, whose: str, messages: list[dict[str, str]]) -> None:

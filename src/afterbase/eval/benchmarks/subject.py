@@ -57,15 +57,13 @@ def find_subject(spec: str, *, plain: bool = False, token_variable: str | None =
 
 
 def _local(spec: str, *, plain: bool) -> Subject:
-    from transformers import AutoTokenizer
-
     from afterbase.core.store import folder_digest
     from afterbase.model.families import longest_sequence, read_config
-    from afterbase.model.folders import find
+    from afterbase.model.folders import find, tokenizer_of
 
     folder = find(spec)
     digest = folder_digest(folder)
-    template = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False).chat_template
+    template = tokenizer_of(folder).chat_template
 
     context = longest_sequence(read_config(folder))
 

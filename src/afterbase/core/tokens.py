@@ -219,6 +219,8 @@ class _Answer:
         rest = rest.strip()
         kept = self._whole.find(rest, self._begin) if not rest else self._whole.rfind(rest, 0, self._end)
         text = self._content.strip()
+        if given == OPEN and not thought:  # DeepSeek-R1's prompt opens a thought: an answer without one closes it
+            text, thought = f"{OPEN}\n\n{CLOSE}\n\n{text}", CLOSE
         if given and text.startswith(given):
             text = text[len(given) :].removeprefix(opened[len(given) :])
         answer = text + self._whole[kept + len(rest) : self._end + len(stop)]

@@ -143,10 +143,12 @@ def test_history_that_is_written_anew_makes_a_row_a_turn():
         tokenize(made, messages)
 
 
-def test_answer_without_the_thought_that_its_prompt_begins_is_refused():
+def test_answer_without_the_thought_that_its_prompt_begins_closes_an_empty_one():
     made = tokenizer("bytes", "r1")
-    with pytest.raises(UserError, match="as it was written"):
-        tokenize(made, [_message("user", "2 + 2?"), _message("assistant", "It is 4.")])
+    row = tokenize(made, [_message("user", "2 + 2?"), _message("assistant", "It is 4.")])
+    assert made.decode(row.ids) == "<s><|user|>2 + 2?<|assistant|><think>\n\n</think>\n\nIt is 4.<|im_end|>"
+    trained = [token for token, bears in zip(row.ids, row.trained, strict=True) if bears]
+    assert made.decode(trained) == "\n</think>\n\nIt is 4.<|im_end|>"
 
 
 def test_thought_that_was_sampled_behind_its_opening_is_trained():

@@ -35,7 +35,7 @@ class Kind:
         return tokenizer(_with_settings(source(self.name), given))
 
 
-_THOUGHTS = {"deepseek-r1": True, "gemma4": False}
+_THOUGHTS = {"gemma4": False}
 KINDS = [
     *(Kind(name, thoughts=_THOUGHTS.get(name)) for name in names()),
     Kind("gemma4", thinking=True),

@@ -104,7 +104,7 @@ FAMILIES = {
     "SmolLM3": Family(hf.SmolLM3Config, {**WIDTHS, "no_rope_layers": [1, 0]}, "smollm3"),
     "Granite": Family(
         hf.GraniteConfig,
-        {**WIDTHS, "logits_scaling": 8.0, "residual_multiplier": 0.22, "attention_multiplier": 0.2},
+        {**WIDTHS, "logits_scaling": 2.0, "residual_multiplier": 0.22, "attention_multiplier": 0.2},
     ),
     "GLM-4": Family(hf.Glm4Config, {**WIDTHS, **HEAD}, "glm4"),
     "gpt-oss": Family(

@@ -14,9 +14,10 @@ from afterbase.model.fp8 import block_size, quantisation
 # Families whose packed rows, training, saving and decoding equal transformers' own in our tests. Others may work too:
 # each model proves it when it is loaded.
 WORK = (
-    "cohere", "cohere2", "deepseek_v3", "exaone4", "gemma", "gemma3_text", "glm4", "glm4_moe", "gpt2", "gpt_neox",
-    "granite", "granitemoe", "hyperclovax", "llama", "mistral", "mixtral", "nanochat", "olmo2", "olmo3", "olmoe", "opt",
-    "phi", "phi3", "phimoe", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "smollm3",
+    "cohere", "cohere2", "deepseek_v2", "deepseek_v3", "exaone4", "gemma", "gemma2", "gemma3", "gemma3_text", "glm4",
+    "glm4_moe", "gpt2", "gpt_neox", "gpt_oss", "granite", "granitemoe", "hyperclovax", "llama", "mistral", "mixtral",
+    "nanochat", "olmo2", "olmo3", "olmoe", "opt", "phi", "phi3", "phimoe", "qwen2", "qwen2_moe", "qwen3", "qwen3_moe",
+    "smollm3",
 )  # fmt: skip
 
 _UNNAMED = 1 << 20  # tokens: the context of a model whose config names none

@@ -31,8 +31,8 @@ HEAVY = (
 
 
 JOB = (
-    "--chat-template", "--device", "--eval", "--eval-every", "--json", "--lora", "--out", "--recipe", "--root",
-    "--seed", "--set", "--template-args",
+    "--adapter", "--chat-template", "--device", "--eval", "--eval-every", "--json", "--licence", "--lora", "--out",
+    "--push", "--recipe", "--root", "--seed", "--set", "--template-args",
 )  # fmt: skip
 
 

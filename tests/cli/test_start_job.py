@@ -11,6 +11,7 @@ from transformers import AutoModelForCausalLM
 
 import afterbase as ab
 from afterbase.cli import run_recipe
+from afterbase.core import hub
 from afterbase.core.errors import UserError
 
 
@@ -51,6 +52,7 @@ def test_a_model_is_left_that_others_load_and_that_has_learnt(toy_folder, rows, 
     assert lines[0] == "device: cpu, 1 thread"
     assert [line.split(":")[0] for line in lines[1:5]] == ["base", "data", "learning rate", "each step"]
     assert lines[-1] == f"model: {tmp_path / 'out'}"
+    assert [line for line in lines if line.startswith("loss in training: ")]
 
 
 def test_the_recipe_that_is_left_repeats_the_run(toy_folder, rows, tmp_path):
@@ -193,3 +195,43 @@ def test_another_chat_template_is_written_into_the_model(toy_folder, rows, tmp_p
     )
     assert "im_start" in (trained.model / "chat_template.jinja").read_text()
     assert tomllib.loads((trained.model / "recipe.toml").read_text())["chat_template"] == "chatml"
+
+
+def test_an_adapter_is_handed_over_alone(toy_folder, rows, tmp_path):
+    trained = ab.sft(
+        toy_folder, rows, out=tmp_path / "out", root=tmp_path, lora=True, adapter=True, settings={"threads": 1}
+    )
+    assert (trained.model / "adapter_model.safetensors").is_file()
+    assert not (trained.model / "model.safetensors").exists()
+
+
+def test_an_adapter_of_a_training_of_all_weights_is_refused_before_it(toy_folder, rows, tmp_path):
+    with pytest.raises(UserError, match="--adapter") as caught:
+        ab.sft(toy_folder, rows, out=tmp_path / "out", root=tmp_path, adapter=True, settings={"threads": 1})
+    assert caught.value.remedy == "add --lora"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_result_is_uploaded_privately_under_the_licence_that_is_named(
+    toy_folder, rows, tmp_path, monkeypatch, capsys
+):
+    asked, uploaded = [], []
+    monkeypatch.setattr(hub, "refuse_upload", lambda repo: asked.append((repo, (tmp_path / "out").exists())))
+
+    def upload(folder: Path, repo: str, *, public: bool) -> str:
+        uploaded.append((folder, repo, public, "license: mit" in (folder / "README.md").read_text()))
+        return f"https://hub/{repo}"
+
+    monkeypatch.setattr(hub, "upload_model", upload)
+    said = {"threads": 1, "epochs": 1}
+    ab.sft(toy_folder, rows, out=tmp_path / "out", root=tmp_path, push="org/mine", licence="mit", settings=said)
+    assert asked[0] == ("org/mine", False)  # before it trains
+    assert uploaded == [(tmp_path / "out", "org/mine", False, True)]
+    assert capsys.readouterr().out.splitlines()[-1] == "uploaded: https://hub/org/mine"
+
+
+def test_an_upload_without_a_licence_is_refused_before_the_training(toy_folder, rows, tmp_path, monkeypatch):
+    monkeypatch.setattr(hub, "refuse_upload", lambda repo: None)
+    with pytest.raises(UserError, match="under a licence"):
+        ab.sft(toy_folder, rows, out=tmp_path / "out", root=tmp_path, push="org/mine", settings={"threads": 1})
+    assert not (tmp_path / "runs").exists()

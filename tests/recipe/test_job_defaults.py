@@ -28,7 +28,25 @@ def test_what_is_left_out_is_valid(stage, base, lengths, lora):
     said = {**said, "name": "job", "base": "base", stage: {"lora": {}} if lora else {}}
     table = merged(job_defaults(stage, base, said, lengths), said)
     assert config_of(table, kind, "a test").name == "job"
-    assert len(chosen(stage, base, table, lengths or RowLengths(1, 1, 1))) == 4
+    told = chosen(stage, base, table, lengths or RowLengths(1, 1, 1))
+    starts = [line.split(":")[0] for line in told]
+    assert starts[:4] == ["base", "data", "learning rate", "each step"]
+    assert starts[4:] == (["held out"] if stage in ("dpo", "kto", "reward_model") else [])
+
+
+@pytest.mark.parametrize("stage", ["dpo", "kto", "reward_model"])
+def test_it_is_told_which_preferences_are_held_out_unless_the_user_names_them(stage):
+    base, lengths = BaseFacts("b", 10**8, 2048), RowLengths(1, 300, 300)
+    table = merged(job_defaults(stage, base, JOBS[stage][1], lengths), JOBS[stage][1])
+    assert chosen(stage, base, table, lengths)[-1].startswith("held out: 10% of the prompts")
+    named = merged(table, {"data": {"eval": {"files": ["e.jsonl"]}}})
+    assert not [line for line in chosen(stage, base, named, lengths) if line.startswith("held out")]
+
+
+def test_one_is_told_as_one():
+    base, lengths = BaseFacts("b", 10**8, 2048), RowLengths(1, 300, 300)
+    table = merged(job_defaults("dpo", base, ROWS, lengths), ROWS)
+    assert "each step: 1 pair; epochs: 3" in chosen("dpo", base, table, lengths)
 
 
 def test_a_student_has_a_teachers_defaults_too():

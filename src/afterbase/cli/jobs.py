@@ -15,7 +15,9 @@ from afterbase.core.errors import UserError
 if TYPE_CHECKING:
     from afterbase.cli.start_job import Options, Trained
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A shipped model, or a Hugging Face folder.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A shipped model, a Hugging Face folder, hub:ORG/NAME, or a run's name.")
+]
 Data = Annotated[list[str], typer.Argument(metavar="DATA...", help="Files, patterns or folders of rows.")]
 Out = Annotated[Path, typer.Option("--out", help="The folder for the model: new, empty, or of this same training.")]
 Set = Annotated[
@@ -23,6 +25,14 @@ Set = Annotated[
 ]
 RecipeOption = Annotated[Path | None, typer.Option("--recipe", help="A TOML file with settings.")]
 LoraOption = Annotated[bool, typer.Option("--lora", help="Train a LoRA adapter, which is merged into the result.")]
+AdapterOption = Annotated[bool, typer.Option("--adapter", help="Hand over the LoRA adapter alone, in peft's format.")]
+PushOption = Annotated[
+    str | None, typer.Option("--push", metavar="ORG/NAME", help="Upload the result to the hub, as a private model.")
+]
+LicenceOption = Annotated[
+    str | None,
+    typer.Option("--licence", help="Of an uploaded model, such as mit; needed where the base's card names none."),
+]
 Eval = Annotated[
     list[str] | None, typer.Option("--eval", help="Rows to measure on, never trained on; may be repeated.")
 ]
@@ -46,7 +56,7 @@ RewardOption = Annotated[
         "behind it if not 1; may be repeated.",
     ),
 ]
-Student = Annotated[str, typer.Argument(metavar="STUDENT", help="The model to train: a shipped one, or a folder.")]
+Student = Annotated[str, typer.Argument(metavar="STUDENT", help="The model to train, named as in the other commands.")]
 TeacherOption = Annotated[
     str, typer.Option("--teacher", help="Who answers the prompts: a model, or an endpoint as http://HOST/v1#MODEL.")
 ]
@@ -63,80 +73,92 @@ AsJson = Annotated[bool, typer.Option("--json", help="End with one line of JSON.
 
 def sft(
     model: Model, data: Data, out: Out, set_: Set = None, recipe: RecipeOption = None, lora: LoraOption = False,
-    eval_: Eval = None, eval_every: EvalEvery = None, trained: TrainedTurns = None, chat_template: ChatTemplate = None,
-    template_args: TemplateArgs = None, device: Device = None,
-    seed: SeedOption = None, root: Root = Path(), as_json: AsJson = False,
+    adapter: AdapterOption = False, eval_: Eval = None, eval_every: EvalEvery = None, trained: TrainedTurns = None,
+    chat_template: ChatTemplate = None, template_args: TemplateArgs = None, device: Device = None,
+    seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None, root: Root = Path(),
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Fine-tune a model on rows of chats, questions and answers, or text."""
     from afterbase.cli import start_job
 
     options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
+    options |= {"adapter": adapter, "push": push, "licence": licence}
     options["trained"] = trained
     _tell(start_job.sft(model, data, out=out, **options), as_json)
 
 
 def dpo(
     model: Model, data: Data, out: Out, loss: LossOption = None, set_: Set = None, recipe: RecipeOption = None,
-    lora: LoraOption = False, eval_: Eval = None, eval_every: EvalEvery = None, chat_template: ChatTemplate = None,
-    template_args: TemplateArgs = None, device: Device = None,
-    seed: SeedOption = None, root: Root = Path(), as_json: AsJson = False,
+    lora: LoraOption = False, adapter: AdapterOption = False, eval_: Eval = None, eval_every: EvalEvery = None,
+    chat_template: ChatTemplate = None, template_args: TemplateArgs = None, device: Device = None,
+    seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None, root: Root = Path(),
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model on pairs of a chosen and a rejected answer, by DPO or its kin."""
     from afterbase.cli import start_job
 
     options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
+    options |= {"adapter": adapter, "push": push, "licence": licence}
     _tell(start_job.dpo(model, data, out=out, loss=loss, **options), as_json)
 
 
 def kto(
     model: Model, data: Data, out: Out, set_: Set = None, recipe: RecipeOption = None, lora: LoraOption = False,
-    eval_: Eval = None, eval_every: EvalEvery = None, chat_template: ChatTemplate = None,
-    template_args: TemplateArgs = None, device: Device = None, seed: SeedOption = None,
-    root: Root = Path(), as_json: AsJson = False,
+    adapter: AdapterOption = False, eval_: Eval = None, eval_every: EvalEvery = None,
+    chat_template: ChatTemplate = None, template_args: TemplateArgs = None, device: Device = None,
+    seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None, root: Root = Path(),
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model on single answers with a label each, good or bad."""
     from afterbase.cli import start_job
 
     options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
+    options |= {"adapter": adapter, "push": push, "licence": licence}
     _tell(start_job.kto(model, data, out=out, **options), as_json)
 
 
 def reward(
     model: Model, data: Data, out: Out, set_: Set = None, recipe: RecipeOption = None, lora: LoraOption = False,
-    eval_: Eval = None, eval_every: EvalEvery = None, chat_template: ChatTemplate = None,
-    template_args: TemplateArgs = None, device: Device = None, seed: SeedOption = None,
-    root: Root = Path(), as_json: AsJson = False,
+    adapter: AdapterOption = False, eval_: Eval = None, eval_every: EvalEvery = None,
+    chat_template: ChatTemplate = None, template_args: TemplateArgs = None, device: Device = None,
+    seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None, root: Root = Path(),
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a reward model on pairs of a chosen and a rejected answer."""
     from afterbase.cli import start_job
 
     options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
+    options |= {"adapter": adapter, "push": push, "licence": licence}
     _tell(start_job.reward(model, data, out=out, **options), as_json)
 
 
 def grpo(
     model: Model, problems: Problems, out: Out, rewards: RewardOption, set_: Set = None, recipe: RecipeOption = None,
-    lora: LoraOption = False, eval_: Eval = None, eval_every: EvalEvery = None, chat_template: ChatTemplate = None,
-    template_args: TemplateArgs = None, device: Device = None,
-    seed: SeedOption = None, root: Root = Path(), as_json: AsJson = False,
+    lora: LoraOption = False, adapter: AdapterOption = False, eval_: Eval = None, eval_every: EvalEvery = None,
+    chat_template: ChatTemplate = None, template_args: TemplateArgs = None, device: Device = None,
+    seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None, root: Root = Path(),
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model by reinforcement learning on a table of problems."""
     from afterbase.cli import start_job
 
     options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
+    options |= {"adapter": adapter, "push": push, "licence": licence}
     _tell(start_job.grpo(model, problems, reward=rewards, out=out, **options), as_json)
 
 
 def distill(
     student: Student, prompts: Data, out: Out, teacher: TeacherOption, set_: Set = None, recipe: RecipeOption = None,
-    lora: LoraOption = False, eval_: Eval = None, eval_every: EvalEvery = None, chat_template: ChatTemplate = None,
-    template_args: TemplateArgs = None, device: Device = None,
-    seed: SeedOption = None, root: Root = Path(), as_json: AsJson = False,
+    lora: LoraOption = False, adapter: AdapterOption = False, eval_: Eval = None, eval_every: EvalEvery = None,
+    chat_template: ChatTemplate = None, template_args: TemplateArgs = None, device: Device = None,
+    seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None, root: Root = Path(),
+    as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Fine-tune a model on another one's answers to prompts."""
     from afterbase.cli import start_job
 
     options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
+    options |= {"adapter": adapter, "push": push, "licence": licence}
     _tell(start_job.distill(student, prompts, teacher=teacher, out=out, **options), as_json)
 
 

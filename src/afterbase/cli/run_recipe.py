@@ -27,6 +27,7 @@ from afterbase.report.collect import Made, collect, made_so_far
 from afterbase.report.headline import headline
 from afterbase.report.html import render
 from afterbase.report.made_anew import made_anew
+from afterbase.report.model_card import measured
 from afterbase.report.model_folder import refuse_foreign, write_model_folder
 from afterbase.report.summary import Summary
 from afterbase.report.table import final_table
@@ -61,11 +62,18 @@ def run(path: Path, root: Path) -> None:
 
 
 def run_loaded(
-    recipe: AnyRecipe, text: str, root: Path, *, model: Path | None = None, chosen: Sequence[str] = ()
+    recipe: AnyRecipe,
+    text: str,
+    root: Path,
+    *,
+    model: Path | None = None,
+    chosen: Sequence[str] = (),
+    adapter: bool = False,
 ) -> Finished | None:
     """Run a recipe, whose text goes into the report; None for a base recipe, and for all ranks but the first.
 
     `model` is where the last model is handed over: runs/NAME/model unless given. `chosen` is told before it begins.
+    With `adapter` it is handed over as the LoRA adapter alone.
     """
     folder = root / "runs" / recipe.name / "model" if model is None else model
     _refuse_full_disk(root)
@@ -86,7 +94,7 @@ def run_loaded(
     except BaseException as error:
         _report_unfinished(store, recipe, text, root, error)
         raise
-    return _hand_over(store, outcomes, recipe, text, root, folder, notes)
+    return _hand_over(store, outcomes, recipe, text, root, folder, notes, adapter)
 
 
 def _place(recipe: AnyRecipe) -> str:
@@ -140,7 +148,7 @@ def _make(store: Store, recipe: Recipe | RlRecipe | Job, root: Path) -> list[Out
 
 def _hand_over(
     store: Store, outcomes: list[Outcome], recipe: Recipe | RlRecipe | Job, text: str, root: Path, folder: Path,
-    notes: list[str],
+    notes: list[str], adapter: bool,
 ) -> Finished:  # fmt: skip
     """The report, the model's folder, and the lines that say where they are."""
     final = outcomes[0].final_model()
@@ -158,10 +166,12 @@ def _hand_over(
     notes = [*notes, *notes_on(outcomes)]
     summary = collect(made, name=recipe.name, recipe_text=text, store=store, pairs=pairs, notes=notes)
     results = headline(summary["evaluations"], summary["comparisons"]) if summary["evaluations"] else []
-    write_model_folder(final, folder, store=store, recipe_text=text, results=results)
+    write_model_folder(final, folder, store=store, recipe_text=text, results=results, adapter=adapter)
     report = _write_report(summary, root / "runs" / recipe.name)
     if summary["evaluations"]:
         Console().print(final_table(summary["evaluations"]))
+    if isinstance(recipe, Job):
+        print(sanitized("\n".join(measured(final))))
     print(sanitized(f"report: {report}"))
     print(sanitized(f"model: {folder}"), flush=True)
     return Finished(summary, final, folder)

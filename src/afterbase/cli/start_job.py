@@ -16,6 +16,7 @@ from afterbase.core import distributed as ranks
 from afterbase.core.config import config_of
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Silent
+from afterbase.core.sanitize import sanitized
 from afterbase.core.store import Store
 from afterbase.data.own.own_rows import OwnRows
 from afterbase.data.own.row_lengths import row_lengths
@@ -33,6 +34,7 @@ from afterbase.recipe import (
 )
 from afterbase.recipe.job_defaults import BaseFacts, chosen, job_defaults
 from afterbase.recipe.job_table import Table, as_toml, merged, nested
+from afterbase.report.push_model import push_model, refuse_push
 from afterbase.reward.named import rewards_named
 from afterbase.run_jobs import job_data
 
@@ -63,6 +65,12 @@ class Options(TypedDict, total=False):
     """Where it trains; on CUDA where there is a device unless told otherwise."""
     lora: bool
     """Train a LoRA adapter in place of all weights."""
+    adapter: bool
+    """Hand over the adapter alone, in peft's format, in place of the model that it is merged into."""
+    push: str | None
+    """ORG/NAME: upload the result to the hub, as a private model."""
+    licence: str | None
+    """The licence of an uploaded model, where the base's card names none, or another one."""
     chat_template: str | None
     """Another chat template for the model: a file of Jinja, or a shipped one's name, such as `chatml`."""
     template_args: Mapping[str, Any] | None
@@ -246,9 +254,17 @@ class _Start:
         recipe = config_of(table, self.kind, _SETTINGS)
         table = merged({**head, "threads": recipe.threads, "seeds": list(recipe.seeds)}, table)
         _refuse_other_settings(self.out, table)
+        adapter = self.options.get("adapter", False)
+        if adapter and "lora" not in table[self.stage]:
+            raise UserError("--adapter hands over a LoRA adapter", got="a training of all weights", remedy="add --lora")
+        if (repo := self.options.get("push")) is not None:
+            refuse_push(folder, repo, licence=self.options.get("licence"))
         text = as_toml(table, head=_HEAD.format(name=self.out / "recipe.toml"))
         told = chosen(self.stage, base, table, lengths)
-        finished = run_loaded(recipe, text, self._root, model=self.out, chosen=told)
+        finished = run_loaded(recipe, text, self._root, model=self.out, chosen=told, adapter=adapter)
+        if finished is not None and repo is not None:
+            address = push_model(self.out, repo, licence=self.options.get("licence"), public=False)
+            print(f"uploaded: {sanitized(address)}", flush=True)
         ranks.end()
         return _trained(finished, self._root / "runs" / recipe.name / "report.html", self.out)
 

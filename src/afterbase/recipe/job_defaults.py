@@ -8,6 +8,7 @@ from afterbase.recipe import defaults
 from afterbase.recipe.job_table import Table
 from afterbase.train.config import Lora
 from afterbase.train.grpo.config import Grpo
+from afterbase.train.preference.config import PairTraining
 
 _ANSWER = 256  # tokens of an answer that is still to be written, at most
 _MEASUREMENTS = 5  # of a training with held-out rows, unless told otherwise
@@ -78,20 +79,29 @@ def chosen(stage: defaults.Stage, base: BaseFacts, table: Table, lengths: RowLen
     floor = f", down to {rate['floor']:g}" if "floor" in rate else ""
     rows = "problems" if stage == "grpo" else "prompts" if "teacher" in table else "rows"
     if stage == "sft":
-        step = f"{own['rows_per_step']} packed rows of {own['row_tokens']} tokens; epochs: {own['epochs']}"
+        step = f"{_counted(own['rows_per_step'], 'packed row')} of {own['row_tokens']} tokens; epochs: {own['epochs']}"
     elif stage == "grpo":
         samples = own.get("samples", Grpo.model_fields["samples"].default)
-        step = f"{own['prompts']} prompts with {samples} answers of at most {own['max_new_tokens']} tokens; steps: "
-        step += str(own["steps"])
+        prompts, most, steps = own["prompts"], own["max_new_tokens"], own["steps"]
+        step = f"{_counted(prompts, 'prompt')} with {samples} answers of at most {most} tokens; steps: {steps}"
     else:
-        size, of = (2 * own["pairs_per_step"], "answers") if stage == "kto" else (own["pairs_per_step"], "pairs")
-        step = f"{size} {of}; epochs: {own['epochs']}"
-    return [
+        pairs = own["pairs_per_step"]
+        size = _counted(2 * pairs, "answer") if stage == "kto" else _counted(pairs, "pair")
+        step = f"{size}; epochs: {own['epochs']}"
+    lines = [
         f"base: {base.name}, {_short(base.parameters)} parameters, a context of {base.context} tokens",
         f"data: {lengths.rows} {rows}, about {lengths.tokens} tokens",
         f"learning rate: {rate['learning_rate']:g}{floor}, after {rate['warmup_steps']} steps of warm-up; of {what}",
         f"each step: {step}",
     ]
+    if stage in ("dpo", "kto", "reward_model") and "eval" not in table["data"]:
+        share = own.get("held_out", PairTraining.model_fields["held_out"].default)
+        lines.append(f"held out: {share:.0%} of the prompts, to measure on; --eval names other rows")
+    return lines
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _short(count: int) -> str:

@@ -1,6 +1,7 @@
 """The card of a model that a run hands over: README.md as the hub reads it, from the lineage that the store holds."""
 
 import json
+import statistics
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +18,7 @@ from afterbase.report.model_usage import is_adapter, is_reward_model, usage
 
 _TABLES = ("samples", "train", "pairs", "answers")
 _LICENCES = ("license", "licence")
-_LOSSES = ("loss", "held_out_loss", "held_out_accuracy")
+_MEASURES = ("loss", "reward", "held_out_loss", "held_out_accuracy")
 
 
 def model_card(made: Artifact, folder: Path, *, store: Store, recipe: Mapping[str, Any], results: list[str]) -> str:
@@ -30,7 +31,7 @@ def model_card(made: Artifact, folder: Path, *, store: Store, recipe: Mapping[st
         f"# {on_one_line(str(recipe.get('name', made.name)))}",
         _base(made, base, named),
         "## Results",
-        "\n".join(f"- {sanitized(line)}" for line in [*results, *_ranking(made), *_training(made)]),
+        "\n".join(f"- {sanitized(line)}" for line in [*results, *measured(made)]),
         "## Data",
         _data(lineage),
         "## How to use it",
@@ -79,6 +80,11 @@ def _base(made: Artifact, base: Artifact | None, named: str) -> str:
     return f"{how}, from `{on_one_line(named)}` (licence: {licence}; digest of its files: `{base.digest}`)."
 
 
+def measured(made: Artifact) -> list[str]:
+    """What a training measured of itself: sentences for its card, and for the end of a run."""
+    return [*_ranking(made), *_training(made)]
+
+
 def _ranking(made: Artifact) -> list[str]:
     """How a model that learnt from preferences ranks the pairs that it did not learn from."""
     path = made.payload / "accuracy.json"
@@ -91,13 +97,16 @@ def _ranking(made: Artifact) -> list[str]:
 
 
 def _training(made: Artifact) -> list[str]:
-    """What the last stage measured of itself while it trained."""
+    """What the last stage measured of itself while it trained: means, as a step of one row says little."""
     steps = made.metrics()
     lines = []
-    for name in _LOSSES:
+    for name in _MEASURES:
         values = [step[name] for step in steps if isinstance(step.get(name), int | float)]
         if values:
-            lines.append(f"{name.replace('_', ' ')} in training: {values[0]:.4g} at first, {values[-1]:.4g} at last")
+            some = max(1, len(values) // 10)
+            first, last = statistics.fmean(values[:some]), statistics.fmean(values[-some:])
+            steps_of = f" (means of {some})" if some > 1 else ""
+            lines.append(f"{name.replace('_', ' ')} in training: {first:.4g} at first, {last:.4g} at last{steps_of}")
     return [*lines, f"steps of the last stage: {len(steps)}"] if steps else lines
 
 

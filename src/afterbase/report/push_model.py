@@ -27,6 +27,16 @@ def push_model(folder: Path, repo: str, *, licence: str | None, public: bool) ->
     return hub.upload_model(folder, repo, public=public)
 
 
+def refuse_push(base: Path, repo: str, *, licence: str | None) -> None:
+    """UserError before a training whose result could not be uploaded: no licence, no right to write there.
+
+    `base` is the folder of the model that is trained, whose card's licence the result's card takes over.
+    """
+    if licence is None:
+        _licensed(base / "README.md", None)
+    hub.refuse_upload(repo)
+
+
 def _licensed(path: Path, licence: str | None) -> tuple[Path, str | None]:
     """The card, and its text with the licence where that is not in it yet."""
     from huggingface_hub import ModelCard

@@ -50,3 +50,10 @@ def test_a_model_of_the_hub_lies_where_it_was_downloaded(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"config\.json") as refused:
         find("org/small")
     assert "hub:ORG/NAME" in refused.value.remedy
+
+
+def test_an_adapter_alone_is_told_as_one(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(UserError, match="holds a whole model") as caught:
+        find(str(tmp_path))
+    assert "adapter" in caught.value.got

@@ -21,6 +21,12 @@ def find(name: str) -> Path:
     folder = hub.download_model(name) if name.startswith(hub.PREFIX) else SHIPPED.get(name, Path(name))
     if not (folder / "config.json").is_file():
         folder = _handed_over(name) or folder
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise UserError(
+            "a model folder holds a whole model",
+            got=f"`{name}`, which holds a LoRA adapter alone",
+            remedy="take the model that a training leaves without --adapter; peft loads the adapter on its base",
+        )
     if not (folder / "config.json").is_file():
         raise UserError(
             "a model is a shipped name or a Hugging Face folder with a config.json",

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.recipe import defaults
+from afterbase.train.config import Optimisation
 
 STAGES = get_args(defaults.Stage)
 SIZES = (4_000_000, 135_000_000, 7_000_000_000, 70_000_000_000, 671_000_000_000)
@@ -31,9 +32,13 @@ def test_preferences_of_seven_billion_have_the_published_rate():
 
 
 @given(steps=st.integers(1, 10**6))
-def test_the_floor_is_below_the_peak_and_the_warm_up_within_the_run(steps):
+def test_any_schedule_takes_the_rate_and_the_warm_up_is_within_the_run(steps):
     table = defaults.optimisation("sft", SIZES[1], steps=steps, lora=False)
-    assert 0 < table["floor"] < table["learning_rate"]
+    ends = {
+        s: Optimisation.model_validate({**table, "schedule": s}).last_rate for s in ("cosine", "linear", "constant")
+    }
+    assert ends["cosine"] == ends["linear"] == pytest.approx(table["learning_rate"] / 10)
+    assert ends["constant"] == table["learning_rate"]
     assert 0 <= table["warmup_steps"] <= min(100, steps)
 
 

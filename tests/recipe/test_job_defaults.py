@@ -66,6 +66,28 @@ def test_the_warm_up_goes_by_the_epochs_that_are_said(stage):
     assert few < many
 
 
+@pytest.mark.parametrize("stage", ["sft", "dpo", "grpo"])
+def test_a_constant_rate_needs_nothing_else_that_is_said_to_go_on(stage):
+    """A longer run differs in its length alone, and it has no floor, which a constant rate would refuse."""
+    base, lengths = BaseFacts("b", 10**8, 2048), RowLengths(5000, 10**6, 300)
+    length = "steps" if stage == "grpo" else "epochs"
+    kind, head = JOBS[stage]
+    own = {"optimisation": {"schedule": "constant"}}
+    head = {**head, "name": "job", "base": "b", "eval": "rows.jsonl"}
+    few, many = (
+        merged(
+            job_defaults(stage, base, {**head, stage: {**own, length: size}}, lengths), {stage: {**own, length: size}}
+        )
+        for size in (20, 300)
+    )
+    assert {**few[stage], length: many[stage][length]} == many[stage]
+    assert few[stage]["optimisation"]["warmup_steps"] > 0
+    assert few[stage]["eval_every"] > 1
+    head.pop("eval")
+    assert config_of({**head, **few}, kind, "a test").name == "job"
+    assert "down to" not in " ".join(chosen(stage, base, few, lengths))
+
+
 def test_held_out_rows_are_measured_some_times():
     base, lengths = BaseFacts("b", 10**8, 2048), RowLengths(5000, 10**6, 300)
     assert "eval_every" not in job_defaults("sft", base, {}, lengths)["sft"]

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from afterbase.core.store import Artifact, Store
+from afterbase.core.longer_run import Growth
+from afterbase.core.store import Artifact, Store, Workspace
 from afterbase.report.made_anew import made_anew
 
 TRAINED = {"steps": 40, "optimisation": {"learning_rate": 0.1}, "seed": 0}
@@ -31,6 +32,28 @@ def test_other_steps_are_told_with_the_schedule_that_spans_them(tmp_path):
     assert _told(tmp_path, {"name": "GRPO", **constant, "steps": 60}) == [
         "GRPO: steps 40 -> 60: made anew, as these settings change the result."
     ]
+
+
+def test_a_run_that_goes_on_is_told_with_its_step_and_one_that_does_not_with_the_reason(tmp_path):
+    growth = Growth("steps", lambda: "cpu")
+
+    def stage(steps: int, *, plan_only: bool = False, threads: int = 1) -> list[str]:
+        def make(work: Workspace) -> None:
+            (work.scratch / "step-00000040").mkdir()
+            work.state = ["step-00000040"]
+
+        store = Store(tmp_path, plan_only=plan_only, threads=threads)
+        what = {"steps": steps, "optimisation": {"learning_rate": 0.1, "schedule": "constant"}}
+        store.growing(growth).produce("GRPO", "grpo", 1, what=what, inputs={}, make=make)
+        return made_anew(store, store.stages)
+
+    stage(40)
+    [key] = Store(tmp_path).keys()
+    assert stage(60, plan_only=True) == [f"GRPO: steps 40 -> 60: goes on from step 40 of {key[:12]}."]
+    assert stage(60, plan_only=True, threads=2) == [
+        f"GRPO: steps 40 -> 60: made anew, as {key[:12]} was made in another environment: threads 1 -> 2."
+    ]
+    assert stage(20, plan_only=True) == ["GRPO: steps 40 -> 20: made anew, as these settings change the result."]
 
 
 def test_nested_new_and_removed_settings_are_named(tmp_path):

@@ -119,6 +119,29 @@ def assert_resumes(tmp_path) -> Callable[..., Artifact]:
     return check
 
 
+@pytest.fixture
+def assert_lengthens(tmp_path) -> Callable[..., Artifact]:
+    """`assert_lengthens(stage, short=1, long=3)`: a run of `long` goes on from the one of `short` in the same store.
+
+    The result equals that of a run from the start bit for bit, and so do all numbers but the times.
+    """
+
+    def check(stage: Callable[[Store, int], Artifact], *, short: int, long: int) -> Artifact:
+        whole = stage(Store(tmp_path / "whole"), long)
+        shorter = stage(Store(tmp_path / "grown"), short)
+        done = len(shorter.metrics())
+        assert 0 < done < len(whole.metrics())
+        rest = _Steps()
+        longer = stage(Store(tmp_path / "grown", progress=rest), long)
+        assert longer.manifest["goes_on_from"] == {"key": shorter.key, "step": done}
+        assert rest.seen[0] == done + 1
+        assert longer.digest == whole.digest
+        assert [_untimed(row) for row in longer.metrics()] == [_untimed(row) for row in whole.metrics()]
+        return longer
+
+    return check
+
+
 def _untimed(row: dict[str, Any]) -> dict[str, str]:
     """As text, because nan is not equal to itself."""
     return {k: str(v) for k, v in row.items() if not k.startswith(("seconds", "tokens_per_second", "memory"))}

@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from afterbase.core.errors import UserError
@@ -15,7 +17,8 @@ from afterbase.data.pack import pack
 from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter
 from afterbase.model.load import load
-from afterbase.train.loop import Training, TrainingLoop, prepare
+from afterbase.train.config import EvaluatedTraining
+from afterbase.train.loop import Training, TrainingLoop, growth, prepare
 from afterbase.train.optimizer import Optimisation, adamw, update
 from afterbase.train.sft import accumulate
 from zoo import smallest, write
@@ -203,3 +206,70 @@ def test_kept_checkpoints_stay_beside_the_result_with_the_best(toy_store):
     final = json.loads((artifact.payload / "weight.json").read_text())
     assert float((artifact.folder / "checkpoints/step-00000008/w").read_text()) == pytest.approx(final)
     assert not (artifact.folder / "scratch").exists()
+
+
+CONSTANT = Optimisation(learning_rate=1e-2, schedule="constant")
+MEASURED = EvaluatedTraining(optimisation=CONSTANT, eval_every=2, checkpoint_every=3)
+
+
+def growing_stage(store: Store, steps: int, config: EvaluatedTraining, scores: list[float], **how) -> Artifact:
+    """One weight that each step moves by another gradient, and that a step's number scores."""
+
+    def make(work: Workspace) -> None:
+        trunk = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.ones_(trunk.weight)
+        modules, weight = torch.nn.ModuleDict({"trunk": trunk}), trunk.weight
+        with TrainingLoop(work, config.model_copy(update=how), modules, modules, steps) as loop:
+            for step in loop:
+                weight.grad = torch.full_like(weight, 1.0 + step)
+                loop.update({"tokens": 1}, batch=None)
+                loop.notes.append(step)
+                if loop.evaluates:
+                    loop.score(scores[step], held_out_loss=scores[step])
+        (work.payload / "made.json").write_text(json.dumps([weight.item(), loop.notes]))
+
+    what = {"steps": steps, "patience": config.patience, "best": config.keep_best, "every": config.eval_every}
+    store = store.growing(growth("steps", config.model_copy(update=how)))
+    return store.produce("toy", "toy", 1, what=what, inputs={}, make=make)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    scores=st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, math.inf]), min_size=9, max_size=9),
+    sizes=st.lists(st.integers(1, 9), min_size=2, max_size=3, unique=True).map(sorted),
+    every=st.integers(1, 4),
+    patience=st.none() | st.integers(1, 3),
+    keep_best=st.booleans(),
+)
+def test_a_longer_run_is_one_from_the_start_whatever_was_measured(
+    tmp_path_factory, scores, sizes, every, patience, keep_best
+):
+    """The best step, and those without a gain, are counted as if the shorter runs had not ended with a measurement."""
+    root = tmp_path_factory.mktemp("grown")
+    config = MEASURED.model_copy(update={"eval_every": every, "patience": patience, "keep_best": keep_best})
+    whole = growing_stage(Store(root / "whole"), sizes[-1], config, scores)
+    *_, grown = [growing_stage(Store(root / "grown"), steps, config, scores) for steps in sizes]
+    assert grown.digest == whole.digest
+    measured = [row["step"] for row in whole.metrics() if "held_out_loss" in row]
+    assert set(measured) <= {row["step"] for row in grown.metrics() if "held_out_loss" in row}
+    assert [row["step"] for row in grown.metrics()] == [row["step"] for row in whole.metrics()]
+
+
+def test_the_last_state_stays_and_beside_it_the_best(toy_store):
+    """That is the last step's, although the result is the best one's."""
+    first = growing_stage(toy_store, 5, MEASURED, [0.5, 0.1, 0.5, 0.2, 0.3])
+    assert sorted(path.name for path in (first.folder / "resume").iterdir()) == ["step-00000002", "step-00000005"]
+    longer = growing_stage(toy_store, 7, MEASURED, [0.5, 0.1, 0.5, 0.2, 0.3, 0.3, 0.3])
+    assert longer.manifest["goes_on_from"] == {"key": first.key, "step": 5}
+    weights = [json.loads((made.payload / "made.json").read_text())[0] for made in (first, longer)]
+    assert weights[0] == weights[1], "of step 2, which is the best of both"
+
+
+def test_a_cosine_keeps_no_state_and_neither_does_a_run_that_is_told_so(toy_store):
+    cosine = MEASURED.model_copy(update={"optimisation": Optimisation(learning_rate=1e-2)})
+    assert growth("steps", cosine) is None
+    told = growing_stage(toy_store, 2, MEASURED, [0.1] * 2, keep_state=False)
+    assert not (told.folder / "resume").exists()
+    longer = growing_stage(toy_store, 3, MEASURED, [0.1] * 3)
+    assert "goes_on_from" not in longer.manifest
+    assert toy_store.stages[-1].shorter.why_not == "kept no state to go on from"

@@ -32,6 +32,7 @@ from toys import toy_samples
 from zoo import LONGROPE, write
 
 Inputs = tuple[Artifact, Artifact]
+CONSTANT = Optimisation(learning_rate=1e-2, schedule="constant", warmup_steps=2)
 CONFIG = Sft(
     epochs=2,
     row_tokens=64,
@@ -329,6 +330,17 @@ def test_lengths_on_both_sides_of_longropes_turn_are_refused_before_the_first_st
 def test_an_interrupted_run_goes_on_bit_for_bit(inputs: Inputs, assert_resumes):
     whole = assert_resumes(lambda store: train_sft(store, "sft", *inputs, CONFIG, seed=3), cut=5, saved=4)
     assert len(whole.metrics()) >= 6
+
+
+@pytest.mark.parametrize("options", [{}, {"lora": Lora(rank=2), "held_out": 0.3, "eval_every": 2}], ids=["all", "lora"])
+def test_more_epochs_at_a_constant_rate_go_on_bit_for_bit(inputs: Inputs, assert_lengthens, options):
+    def stage(store: Store, epochs: int) -> Artifact:
+        config = CONFIG.model_copy(
+            update={"optimisation": CONSTANT, "checkpoint_every": 50, "epochs": epochs, **options}
+        )
+        return train_sft(store, "sft", *inputs, config, seed=3)
+
+    assert_lengthens(stage, short=2, long=3)
 
 
 KILLED = """

@@ -134,7 +134,7 @@ def _make(store: Store, recipe: Recipe | RlRecipe | Job, root: Path) -> list[Out
             job_data(dataclasses.replace(store, stages=[], progress=Silent()), recipe, seed)
     else:
         _make_sources(store, recipe)
-    planned = Store(store.root, plan_only=True)
+    planned = Store(store.root, plan_only=True, threads=store.threads)
     outcomes_of(planned, recipe)
     for sentence in made_anew(planned, planned.stages):
         print(sanitized(sentence), flush=True)

@@ -3,6 +3,7 @@
     store/KEY/payload/...     what the stage made; its SHA-256 is the artifact's digest
     store/KEY/metrics.jsonl   what was measured; not part of the digest
     store/KEY/checkpoints/    model folders of the steps that the stage was asked to keep; not part of it either
+    store/KEY/resume/         the last training state, where a longer run may go on from it (core/longer_run.py)
     store/KEY/manifest.json   stage, version, config, inputs, digest; a manifest means done
     store/.work/KEY/          an unfinished stage: its payload so far and its own checkpoints (`scratch/`)
 
@@ -25,7 +26,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ from typing import Any
 
 from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
+from afterbase.core.longer_run import Growth, Shorter, begin_anew, begin_with, begun_with, keep_state, shorter_run
 from afterbase.core.progress import Progress, Silent, StageLine
 from afterbase.core.temporary_folders import scratch_folder
 
@@ -84,7 +86,9 @@ class Workspace:
     """Where a running stage writes: `payload`, `scratch` for its own checkpoints, and its metrics.
 
     `checkpoints` holds model folders that stay beside the payload; `board` is TensorBoard's folder of this stage. Of
-    several ranks only the first one's payload and metrics are kept; `scratch` is shared.
+    several ranks only the first one's payload and metrics are kept; `scratch` is shared. With `keeps_state` the stage
+    writes its last state into `scratch`, and names in `state` the folders there that a longer run needs, the last at
+    the end; none if a longer run would have gone another way.
     """
 
     payload: Path
@@ -93,6 +97,8 @@ class Workspace:
     board: Path
     _metrics: Path
     _line: StageLine
+    keeps_state: bool = False
+    state: Sequence[str] = ()
 
     def log(self, step: int, total: int, **numbers: float | str) -> None:
         """Record one step's numbers (1-based step) and show them, but for the parts of a whole (`whole/part`)."""
@@ -117,7 +123,8 @@ class Workspace:
 class StageRecord:
     """One stage of this run: `cached` if it was there before the run began; `seconds` is what it took, when made.
 
-    `version` and `what` are those of its key.
+    `version` and `what` are those of its key. `shorter`: the finished run that this one is a longer one of, and whether
+    it goes on from there.
     """
 
     name: str
@@ -129,6 +136,7 @@ class StageRecord:
     cost: Cost
     version: int = 0
     what: Mapping[str, Any] = field(default_factory=dict)
+    shorter: Shorter | None = None
 
 
 @dataclass
@@ -148,10 +156,15 @@ class Store:
     stages: list["StageRecord"] = field(default_factory=list)
     ahead: set[str] = field(default_factory=set)
     """Keys that processes beside this one made for this run."""
+    growth: Growth | None = None
 
     def labelled(self, label: str) -> "Store":
         """The same store, with `label` behind the name of every stage made through it."""
         return dataclasses.replace(self, label=label)
+
+    def growing(self, growth: Growth | None) -> "Store":
+        """The same store, for a stage that goes on from a shorter run of itself where there is one."""
+        return dataclasses.replace(self, growth=growth)
 
     def produce(
         self,
@@ -174,17 +187,18 @@ class Store:
         name += self.label
         key = stage_key(stage, version, what, {k: a.digest for k, a in inputs.items()})
         artifact, made = self.find(key, name), False
+        identity = {"stage": stage, "version": version, "what": what, "cost": dataclasses.asdict(cost)}
+        shorter = None if artifact is not None else self._shorter(identity, inputs, ranks.size() if together else 1)
         if artifact is None and self.plan_only:
             artifact = Artifact(key, f"planned:{key}", name, self.root / key, {}, planned=True)
         elif artifact is None:
-            identity = {"stage": stage, "version": version, "what": what, "cost": dataclasses.asdict(cost)}
             if ranks.rank() == 0:
                 with self._locked(key):
                     artifact = self.find(key, name)  # made by another process, while this one waited?
                     made_before = artifact is not None or (self.root / ".work" / key / "manifest.json").is_file()
                     ranks.broadcast(f"{key} begins", "help" if together and not made_before else "wait")
                     if artifact is None:
-                        artifact, made = self._make(key, name, identity, inputs, make, together), True
+                        artifact, made = self._make(key, name, identity, inputs, make, together, shorter), True
                 ranks.broadcast(f"{key} ends", "")
             else:
                 artifact, made = self._help(key, name, make), True
@@ -193,7 +207,8 @@ class Store:
             self.progress.skip(name, key[:12])
         seconds = artifact.manifest.get("seconds", 0.0)
         made_from = tuple(inputs.values())
-        self.stages.append(StageRecord(name, stage, artifact, cached, seconds, made_from, cost, version, what))
+        record = StageRecord(name, stage, artifact, cached, seconds, made_from, cost, version, what, shorter)
+        self.stages.append(record)
         return artifact
 
     def keys(self) -> set[str]:
@@ -237,10 +252,12 @@ class Store:
         inputs: Mapping[str, Artifact],
         make: Callable[[Workspace], None],
         together: bool,
+        shorter: Shorter | None,
     ) -> Artifact:
         work = self.root / ".work" / key
         if not (work / "manifest.json").is_file():  # otherwise killed between the manifest and the rename
-            self._begin(work)
+            self._begin(work, shorter)
+            begun = begun_with(work)
             started = time.monotonic()
             with (
                 self.progress.stage(name) as line,
@@ -249,7 +266,10 @@ class Store:
             ):
                 if together:
                     ranks.barrier()  # the work folder is there
-                make(self._workspace(key, name, work, line))
+                workspace = self._workspace(key, name, work, line)
+                make(workspace)
+                if begun is not None:
+                    line.done(f"goes on from step {begun['step']} of {begun['key'][:12]}")
             for path in [*(work / "payload").rglob("*"), work / "payload"]:
                 _sync(path)
             manifest = {
@@ -259,15 +279,31 @@ class Store:
                 "key": key,
                 "digest": folder_digest(work / "payload"),
                 "inputs": {k: {"key": a.key, "digest": a.digest, "name": a.name} for k, a in inputs.items()},
-                "seconds": time.monotonic() - started,
+                "seconds": time.monotonic() - started + (begun["seconds"] if begun else 0),
                 "environment": environment(self.threads),
                 "ranks": ranks.size() if together else 1,
+                **({"goes_on_from": {"key": begun["key"], "step": begun["step"]}} if begun else {}),
+                **self._resume(workspace),
             }
             write_atomically(work / "manifest.json", (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
         _publish(work, self.root / key)
         artifact = self.find(key, name)
         assert artifact is not None
         return artifact
+
+    def _shorter(self, identity: Mapping[str, Any], inputs: Mapping[str, Artifact], size: int) -> Shorter | None:
+        if self.growth is None:
+            return None
+        digests = {name: made_from.digest for name, made_from in inputs.items()}
+        wanted = {**identity, "inputs": digests, "environment": environment(self.threads), "ranks": size}
+        return shorter_run(self.root, self.manifests(), self.growth, wanted)
+
+    def _resume(self, workspace: Workspace) -> dict[str, Any]:
+        """What a manifest says of the state that stays."""
+        if self.growth is None or not workspace.state:
+            return {}
+        step = int(workspace.state[-1].removeprefix("step-"))
+        return {"resume": {"checkpoints": list(workspace.state), "step": step, "device": self.growth.device()}}
 
     def _help(self, key: str, name: str, make: Callable[[Workspace], None]) -> Artifact:
         """What the other ranks do while the first one makes an artifact."""
@@ -291,17 +327,22 @@ class Store:
             board=self.root.parent / "tensorboard" / f"{name} {key[:8]}",
             _metrics=folder / "metrics.jsonl",
             _line=line,
+            keeps_state=self.growth is not None and self.growth.keeps_state,
         )
 
-    def _begin(self, work: Path) -> None:
-        """Empty payload and, where there is nothing to resume from, empty metrics; notes the environment.
+    def _begin(self, work: Path, shorter: Shorter | None) -> None:
+        """Empty payload; notes the environment. With nothing to resume from: the state and metrics of a shorter run.
+
+        Where that does not serve, or there is none, no state and no metrics.
 
         A resume under another thread count or library version would change numbers, and is refused.
         """
         (work / "scratch").mkdir(parents=True, exist_ok=True)
         noted, now = work / "environment.json", environment(self.threads)
-        if not any((work / "scratch").iterdir()):
+        fresh = not any((work / "scratch").iterdir())
+        if fresh:
             (work / "metrics.jsonl").unlink(missing_ok=True)
+            begin_anew(work)
         elif (then := json.loads(noted.read_text())) != now:
             raise UserError(
                 "an interrupted stage is resumed under the environment that it began in",
@@ -309,6 +350,8 @@ class Store:
                 remedy=f"restore the environment, or delete {work} to run the stage from its start",
             )
         write_atomically(noted, json.dumps(now).encode())
+        if fresh and shorter is not None and not shorter.why_not:
+            begin_with(shorter, self.root / shorter.key, work)
         if (work / "payload").exists():
             shutil.rmtree(work / "payload")
         (work / "payload").mkdir()
@@ -365,6 +408,7 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 def _publish(work: Path, final: Path) -> None:
     """Move a work folder with a manifest to its place; may be repeated after a kill at any point of it."""
+    keep_state(work, json.loads((work / "manifest.json").read_text()))
     shutil.rmtree(work / "scratch", ignore_errors=True)
     (work / "environment.json").unlink(missing_ok=True)
     if final.exists():  # a folder without a manifest is nobody's finished work

@@ -87,7 +87,7 @@ class Checkpoints:
         self.settle()
         self._refuse_small_disk()
         tensors = self._tensors()
-        folder = self._folder / f"step-{step:08d}"
+        folder = self._folder / checkpoint_name(step)
         if ranks.rank() == 0:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
@@ -162,7 +162,7 @@ class Checkpoints:
     def restore(self, step: int) -> None:
         """The weights as they were after `step` finished steps, of a checkpoint that is still kept."""
         self.settle()
-        folder = self._folder / f"step-{step:08d}"
+        folder = self._folder / checkpoint_name(step)
         load_state(self._weights(), checkpoint_id=folder, process_group=ranks.background(), no_dist=ranks.size() == 1)
 
     def _refuse_small_disk(self) -> None:
@@ -200,6 +200,11 @@ class Checkpoints:
         """Those that the optimizer has, by name."""
         trained = {id(p) for group in self._optimizer.param_groups for p in group["params"]}
         return {name: p for name, p in self._modules.named_parameters() if id(p) in trained}
+
+
+def checkpoint_name(step: int) -> str:
+    """Of the folder after so many finished steps."""
+    return f"step-{step:08d}"
 
 
 def refuse_another_model(folder: Path, stored: dict[str, tuple[int, ...]], weights: dict[str, Tensor]) -> None:

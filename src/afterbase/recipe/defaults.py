@@ -14,7 +14,6 @@ from typing import Literal, NamedTuple
 
 Stage = Literal["sft", "dpo", "kto", "reward_model", "grpo"]
 _LORA = 10  # times the learning rate of full training
-_FLOOR = 0.1  # of the peak: where the cosine ends
 _WARMUP = 0.05  # of all steps
 _MOST_WARMUP = 100
 _FEW_ROWS = 1000  # below, an epoch more
@@ -53,17 +52,15 @@ def learning_rate(stage: Stage, parameters: int, *, lora: bool) -> float:
 
 
 def optimisation(stage: Stage, parameters: int, *, steps: int, lora: bool) -> dict[str, float | int]:
-    """The settings of AdamW as a recipe's table: peak, floor, and a warm-up of a twentieth of the steps.
+    """The settings of AdamW as a recipe's table: the peak, and a warm-up of a twentieth of the steps.
+
+    Where the rate ends is left to the schedule: a tenth of the peak, and of a constant one the peak.
 
     >>> optimisation("dpo", 135_000_000, steps=60, lora=False)
-    {'learning_rate': 5e-06, 'floor': 5e-07, 'warmup_steps': 3}
+    {'learning_rate': 5e-06, 'warmup_steps': 3}
     """
     peak = learning_rate(stage, parameters, lora=lora)
-    return {
-        "learning_rate": peak,
-        "floor": float(f"{_FLOOR * peak:.3g}"),
-        "warmup_steps": min(_MOST_WARMUP, round(_WARMUP * steps)),
-    }
+    return {"learning_rate": peak, "warmup_steps": min(_MOST_WARMUP, round(_WARMUP * steps))}
 
 
 def preference_epochs(rows: int) -> int:

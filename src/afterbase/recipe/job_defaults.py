@@ -3,10 +3,11 @@
 import math
 from typing import Any, NamedTuple
 
+from afterbase.core.config import config_of
 from afterbase.data.own.row_lengths import RowLengths
 from afterbase.recipe import defaults
 from afterbase.recipe.job_table import Table
-from afterbase.train.config import Lora
+from afterbase.train.config import Lora, Optimisation
 from afterbase.train.grpo.config import Grpo
 from afterbase.train.preference.config import PairTraining
 
@@ -25,12 +26,17 @@ class BaseFacts(NamedTuple):
 def job_defaults(stage: defaults.Stage, base: BaseFacts, said: Table, lengths: RowLengths | None) -> Table:
     """What a job's table has where the user says nothing; before the rows were read, anything that is valid.
 
-    `said` is the user's own table, which the rest goes by: the warm-up by the epochs, the rate by an adapter.
+    `said` is the user's own table, which the rest goes by: the warm-up by the epochs, the rate by an adapter. Of a
+    constant rate warm-up and measurements go by the usual length, so that a longer run goes on from a shorter one.
     """
     own = said.get(stage, {})
     found = lengths or RowLengths(1, 1, 1)
-    table = {"sft": _sft, "grpo": _grpo}.get(stage, _preferences)(stage, base, own, found)
+    by_stage = {"sft": _sft, "grpo": _grpo}.get(stage, _preferences)
+    table = by_stage(stage, base, own, found)
     steps = table.pop("all_steps")
+    if _is_constant(own.get("optimisation")):
+        unsaid = {name: value for name, value in own.items() if name not in ("steps", "epochs")}
+        steps = by_stage(stage, base, unsaid, found)["all_steps"]
     lora = own.get("lora") is not None
     table["optimisation"] = defaults.optimisation(stage, base.parameters, steps=steps, lora=lora)
     if said.get("eval") or said.get("data", {}).get("eval"):
@@ -39,6 +45,10 @@ def job_defaults(stage: defaults.Stage, base: BaseFacts, said: Table, lengths: R
     if "teacher" in said:
         out["teacher"] = {"max_new_tokens": min(1024, base.context // 2), "most_failed": 0.2}
     return out
+
+
+def _is_constant(optimisation: object) -> bool:
+    return isinstance(optimisation, dict) and optimisation.get("schedule") == "constant"
 
 
 def _sft(stage: str, base: BaseFacts, own: Table, lengths: RowLengths) -> Table:
@@ -76,7 +86,8 @@ def chosen(stage: defaults.Stage, base: BaseFacts, table: Table, lengths: RowLen
     own: dict[str, Any] = table[stage]
     rate, lora = own["optimisation"], own.get("lora")
     what = "all weights" if lora is None else f"a LoRA adapter of rank {lora.get('rank', Lora().rank)}"
-    floor = f", down to {rate['floor']:g}" if "floor" in rate else ""
+    end = config_of(rate, Optimisation, "the settings of this training").last_rate
+    floor = f", down to {end:g}" if end != rate["learning_rate"] else ""
     rows = "problems" if stage == "grpo" else "prompts" if "teacher" in table else "rows"
     if stage == "sft":
         step = f"{_counted(own['rows_per_step'], 'packed row')} of {own['row_tokens']} tokens; epochs: {own['epochs']}"

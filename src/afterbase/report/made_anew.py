@@ -13,7 +13,10 @@ _LENGTHS = ("steps", "epochs", "decay_steps")
 
 
 def made_anew(store: Store, records: Sequence[StageRecord]) -> list[str]:
-    """A sentence for each stage that is to be made although a finished one differs in its settings alone."""
+    """A sentence for each stage that is to be made although a finished one differs in its settings alone.
+
+    It says from where a longer run of a constant schedule goes on, or why it does not.
+    """
     manifests = store.manifests()
     to_make = [record for record in records if not record.cached and record.stage != _BASE]
     sentences = [differs_from(manifests, record) for record in to_make]
@@ -26,6 +29,8 @@ def differs_from(manifests: Sequence[Mapping[str, Any]], record: StageRecord) ->
     Alike are stages of the same name and kind on the same inputs; of several the one with the fewest settings that
     differ, and of those the first. `manifests` are those of finished artifacts.
     """
+    if record.shorter is not None:
+        return f"{record.name}: {record.shorter.change}: {record.shorter.told}."
     inputs = sorted(made_from.digest for made_from in record.inputs)
     alike = [
         manifest

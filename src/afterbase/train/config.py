@@ -61,6 +61,9 @@ class Training(Config):
     """Steps between checkpoints to resume from."""
     keep_checkpoints: How[int] = Field(default=0, ge=0)
     """So many latest checkpoints, and the best where one is measured, stay beside the result as model folders."""
+    keep_state: How[bool] = True
+    """Of a constant schedule: the last training state stays beside the result, three times the weights in float32, and
+    a run with more steps goes on from it. Twice as much where a measured step before the last is the best."""
 
 
 class Lora(Config):

@@ -18,8 +18,9 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
+from afterbase.core.longer_run import Growth
 from afterbase.core.store import Workspace
-from afterbase.model.checkpoint import Checkpoints, Exports
+from afterbase.model.checkpoint import Checkpoints, Exports, checkpoint_name
 from afterbase.model.parallel import Forward, sharded
 from afterbase.train.config import EvaluatedTraining, Training
 from afterbase.train.device import training_device
@@ -38,6 +39,16 @@ def prepare(model: PreTrainedModel, modules: nn.ModuleDict, config: Training, *,
         recompute_layers(model)
     modules.to(training_device(config.device, cpu=cpu))
     return sharded(modules, bfloat16=config.compute == "bfloat16")
+
+
+def growth(setting: str, config: Training, *, cpu: bool = False) -> Growth | None:
+    """How a stage may grow whose plan of a smaller `setting` begins that of a larger; None if its schedule spans all.
+
+    `cpu`: a stage that can work on the CPU alone.
+    """
+    if config.optimisation.schedule != "constant":
+        return None
+    return Growth(setting, lambda: training_device(config.device, cpu=cpu).type, keeps_state=config.keep_state)
 
 
 def refuse_unmeasurable(config: EvaluatedTraining, held_out: Sized) -> None:
@@ -120,7 +131,9 @@ class TrainingLoop:
             self._step, state = self._checkpoints.load()
             self.notes += state.get("notes", [])
             self._stopped = state.get("stopped")
-            self._scores = {int(step): score for step, score in state.get("scores", {}).items()}
+            scores = {int(step): score for step, score in state.get("scores", {}).items()}
+            # A shorter run measured its last step, where this one may not have done so.
+            self._scores = {step: scores[step] for step in scores if self._measurement is None or self._measured(step)}
             self._skipped = SkippedSteps(total=state.get("skipped", 0))
             self._work.rewind(self._step)
             self._board = resources.enter_context(contextlib.closing(_board(self._work, self._step)))
@@ -144,6 +157,8 @@ class TrainingLoop:
             yield self._step
             self._step += 1
             self._record()
+        if self._work.keeps_state:
+            self._work.state = self._state_of_longer_run()
         best = self.best_step
         if best is not None and best != self._step and self._measurement and self._measurement.keep_best:
             self._checkpoints.restore(best)
@@ -187,8 +202,7 @@ class TrainingLoop:
     @property
     def best_step(self) -> int | None:
         """The first step with the best score so far; None where no score is a finite number."""
-        finite = {step: score for step, score in self._scores.items() if math.isfinite(score)}
-        return min(finite, key=lambda step: (finite[step], step)) if finite else None
+        return _best(self._scores)
 
     def stop(self, reason: str) -> None:
         """No step follows this one, nor in a run that is resumed."""
@@ -201,7 +215,29 @@ class TrainingLoop:
 
     def _saves(self, done: int) -> bool:
         kept = self._measurement is not None and self._measurement.keep_best and self._measured(done)
-        return kept or done % self._config.checkpoint_every == 0
+        last = self._work.keeps_state and (done == self._steps or self._stopped is not None)
+        return kept or last or done % self._config.checkpoint_every == 0
+
+    def _of_longer_run(self, done: int) -> bool:
+        """Whether a run with more steps would measure after so many, too."""
+        every = self._measurement.eval_every if self._measurement else None
+        return every is not None and done % every == 0
+
+    def _state_of_longer_run(self) -> list[str]:
+        """Names of the checkpoints that a longer run goes on from: the best of those that it measures, and the last.
+
+        None where this run's last step stopped it, for which a measurement may be the reason that no longer run makes.
+        """
+        if self._stopped is not None and self._step == self._steps:
+            return []
+        needed = {self._step}
+        if self._measurement is not None and self._measurement.keep_best:
+            best = _best({step: score for step, score in self._scores.items() if self._of_longer_run(step)})
+            needed |= set() if best is None else {best}
+        self._checkpoints.settle()
+        kept = {folder.name for folder in self._checkpoints.kept()}
+        names = [checkpoint_name(step) for step in sorted(needed)]
+        return names if kept.issuperset(names) else []
 
     def _record(self) -> None:
         self._work.log(self._step, self._steps, **self._numbers)
@@ -212,7 +248,15 @@ class TrainingLoop:
             state = {"notes": self.notes, "skipped": self._skipped.total, "stopped": self._stopped}
             if self._scores:
                 state["scores"] = self._scores
-            self._checkpoints.save(self._step, state, score=self._scores.get(self._step))
+            # A last step that a longer run does not measure leaves the best one before it where it is.
+            scored = self._measurement is None or not self._work.keeps_state or self._of_longer_run(self._step)
+            self._checkpoints.save(self._step, state, score=self._scores.get(self._step) if scored else None)
+
+
+def _best(scores: Mapping[int, float]) -> int | None:
+    """The first step with the smallest score; None where no score is a finite number."""
+    finite = {step: score for step, score in scores.items() if math.isfinite(score)}
+    return min(finite, key=lambda step: (finite[step], step)) if finite else None
 
 
 def _board(work: Workspace, done: int) -> SummaryWriter:

@@ -32,7 +32,7 @@ from afterbase.model.parallel import Forward, backward, direct, whole_state
 from afterbase.model.probe import refuse_other_lengths
 from afterbase.train.config import Sft
 from afterbase.train.logprobs import token_logps
-from afterbase.train.loop import TrainingLoop, prepare, refuse_unmeasurable
+from afterbase.train.loop import TrainingLoop, growth, prepare, refuse_unmeasurable
 from afterbase.train.lora import add_lora, merged, save_adapter
 from afterbase.train.optimizer import gather_trained
 
@@ -90,6 +90,7 @@ def train_sft(
     >>> load(sft.payload).model.config.model_type
     'deepseek_v3'
     """
+    store = store.growing(growth("epochs", config))
     return store.produce(
         name,
         "sft",

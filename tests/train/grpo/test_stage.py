@@ -92,6 +92,38 @@ def test_an_interrupted_run_goes_on_bit_for_bit(model, reward_model, artifact, a
     assert "trunk.lm_head.weight" not in unmoved
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        {"difficulty_weighted": True},
+        {"epochs": 2, "minibatches": 2, "reference_every": 2, "objective": Objective(preset="dr_grpo", beta=0.05)},
+    ],
+    ids=["by difficulty", "several updates"],
+)
+def test_more_steps_at_a_constant_rate_go_on_bit_for_bit(model, reward_model, artifact, assert_lengthens, form):
+    """The reference, notes on prompts and the cursor behind them are those of the shorter run."""
+    problems = [problem_set(artifact, "chat", toy_problems(5))]
+
+    def stage(store, steps: int):
+        config = settings(optimisation=Optimisation(learning_rate=1e-2, schedule="constant"), **form, steps=steps)
+        return train_grpo(store, "grpo", model, problems, config, seed=1, reward_model=reward_model)
+
+    assert_lengthens(stage, short=3, long=5)
+
+
+def test_an_overlapping_run_is_made_anew(model, reward_model, artifact, toy_store):
+    """Its last step begins no rollout, where a longer run's does, with the weights of then."""
+    problems = [problem_set(artifact, "chat", toy_problems(5))]
+    objective = Objective(preset="dr_grpo", importance="truncate")
+    constant = Optimisation(learning_rate=1e-2, schedule="constant")
+    for steps in (1, 2):
+        form = {"objective": objective, "overlap": True, "mismatch_alarm": 10.0}
+        config = settings(optimisation=constant, **form, steps=steps)
+        made = train_grpo(toy_store, "grpo", model, problems, config, seed=1, reward_model=reward_model)
+        assert "goes_on_from" not in made.manifest
+        assert not (made.folder / "resume").exists()
+
+
 def failing(share: float):
     """In place of `rewards`: of each eight answers the verifier fails at `share`, and the others differ."""
     failed = Reward(None, Verdict(verifier="maths", status=Status.FAILED, value=0.0, reason="verifier_error"))

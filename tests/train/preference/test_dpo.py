@@ -87,6 +87,17 @@ def test_an_interrupted_run_goes_on_bit_for_bit(preference_inputs, with_referenc
     assert_resumes(lambda store: train_dpo(store, "DPO", model, pairs, reference, CONFIG, seed=3), cut=5, saved=4)
 
 
+def test_more_epochs_at_a_constant_rate_go_on_bit_for_bit(preference_inputs, with_reference, assert_lengthens):
+    model, pairs, reference = with_reference(preference_inputs(24))
+    constant = CONFIG.model_copy(update={"optimisation": Optimisation(learning_rate=3e-3, schedule="constant")})
+
+    def stage(store, epochs: int):
+        config = constant.model_copy(update={"epochs": epochs})
+        return train_dpo(store, "DPO", model, pairs, reference, config, seed=3)
+
+    assert_lengthens(stage, short=1, long=3)
+
+
 @pytest.mark.parametrize("loss", ["ipo", "simpo", "orpo", "cpo"])
 def test_every_loss_learns_separable_pairs(toy_store, preference_inputs, loss):
     """None is given a reference: it is made where the loss has one, and only there."""

@@ -68,6 +68,17 @@ def test_an_interrupted_run_goes_on_bit_for_bit(preference_inputs, with_referenc
     assert_resumes(lambda store: train_kto(store, "KTO", model, pairs, reference, CONFIG, seed=3), cut=5, saved=4)
 
 
+def test_more_epochs_at_a_constant_rate_go_on_bit_for_bit(preference_inputs, with_reference, assert_lengthens):
+    model, pairs, reference = with_reference(preference_inputs(8))
+    constant = CONFIG.model_copy(update={"optimisation": Optimisation(learning_rate=3e-3, schedule="constant")})
+
+    def stage(store, epochs: int):
+        config = constant.model_copy(update={"epochs": epochs})
+        return train_kto(store, "KTO", model, pairs, reference, config, seed=3)
+
+    assert_lengthens(stage, short=1, long=2)
+
+
 def test_labelled_answers_are_learnt_and_resume_bit_for_bit(preference_inputs, artifact, assert_resumes, tmp_path):
     """Unpaired rows, with more bad answers than good ones."""
     model, pairs = preference_inputs(24)

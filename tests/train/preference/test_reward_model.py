@@ -70,6 +70,17 @@ def test_an_interrupted_run_goes_on_bit_for_bit(inputs: Inputs, assert_resumes):
     assert len(whole.metrics()) == 6
 
 
+def test_more_epochs_at_a_constant_rate_go_on_bit_for_bit(inputs: Inputs, assert_lengthens):
+    constant = CONFIG.model_copy(update={"optimisation": Optimisation(learning_rate=3e-3, schedule="constant")})
+
+    def stage(store, epochs: int):
+        return train_reward_model(
+            store, "reward model", *inputs, constant.model_copy(update={"epochs": epochs}), seed=3
+        )
+
+    assert_lengthens(stage, short=1, long=2)
+
+
 def test_what_is_trained_is_trunk_and_head_and_no_output_layer(inputs: Inputs, toy_store):
     trained = train_reward_model(toy_store, "reward model", *inputs, CONFIG, seed=0)
     before = load(inputs[0].payload).model.state_dict()

@@ -23,7 +23,7 @@ from afterbase.train.device import training_device
 def plan(path: Path, root: Path) -> None:
     """Print the stages of a recipe, what is cached, and what each will cost."""
     recipe = load_recipe(path)
-    store = Store(root / "store", plan_only=True)
+    store = Store(root / "store", plan_only=True, threads=recipe.threads)
     if isinstance(recipe, BaseRecipe):
         run_base(store, recipe)
     else:

@@ -40,7 +40,7 @@ from afterbase.train.grpo.reward_function import RewardFunction, reward_function
 from afterbase.train.grpo.reward_hacking import reward_hacking
 from afterbase.train.grpo.rollout_metrics import note_of, refuse_without_signal, rollout_metrics
 from afterbase.train.grpo.rollout_worker import RolloutWorker
-from afterbase.train.loop import TrainingLoop, prepare, refuse_unmeasurable
+from afterbase.train.loop import TrainingLoop, growth, prepare, refuse_unmeasurable
 from afterbase.train.lora import add_lora, merged, save_adapter
 from afterbase.verify.answer_context import AnswerContext
 
@@ -80,6 +80,8 @@ def train_grpo(
         inputs["held_out"] = held_out
     answers = config.steps * config.prompts * config.samples
     tokens = answers * config.max_new_tokens
+    # With overlap a rollout is under way after every step but a run's last, whose state cannot know of it.
+    store = store.growing(None if config.overlap else growth("steps", config, cpu=True))
     return store.produce(
         name,
         "grpo",

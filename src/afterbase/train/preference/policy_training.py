@@ -17,7 +17,7 @@ from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.own.row_lengths import expected_tokens
 from afterbase.model.load import LanguageModel, load, save
 from afterbase.model.parallel import Forward, whole_state
-from afterbase.train.loop import TrainingLoop, prepare
+from afterbase.train.loop import TrainingLoop, growth, prepare
 from afterbase.train.lora import add_lora, merged, save_adapter
 from afterbase.train.preference.config import PairTraining
 from afterbase.train.preference.preference_pairs import (
@@ -67,6 +67,7 @@ def train_on_preferences(
         "held_out": held_out,
         "held_out_reference": held_out_reference,
     }
+    store = store.growing(growth("epochs", config))
     return store.produce(
         name,
         method.stage,

@@ -21,7 +21,7 @@ from afterbase.data.own.row_lengths import expected_tokens
 from afterbase.model.load import LanguageModel, load
 from afterbase.model.parallel import Forward, backward, direct, whole_state
 from afterbase.reward.scalar import RewardModel, new_reward_model, save_reward_model
-from afterbase.train.loop import TrainingLoop, prepare
+from afterbase.train.loop import TrainingLoop, growth, prepare
 from afterbase.train.lora import add_lora, merged, save_adapter
 from afterbase.train.preference.config import RewardModelTraining
 from afterbase.train.preference.losses import bradley_terry_loss
@@ -58,6 +58,7 @@ def train_reward_model(
     >>> (reward.payload / "accuracy.json").exists()
     True
     """
+    store = store.growing(growth("epochs", config))
     return store.produce(
         name,
         "reward_model",

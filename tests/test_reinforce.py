@@ -11,7 +11,8 @@ from afterbase.cli.recipes import plan_recipe
 from afterbase.core.errors import UserError
 from afterbase.core.store import Store
 from afterbase.recipe import RlRecipe, load_recipe
-from afterbase.run import Seed, reinforce
+from afterbase.run import reinforce
+from afterbase.run_seed import Seed
 from afterbase.train.grpo.objective import Objective
 from misbehaving import answering, completion, reply
 

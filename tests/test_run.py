@@ -10,7 +10,8 @@ from afterbase.data.clean.deliver import RecipeCleaning
 from afterbase.data.review.review_policy import Review
 from afterbase.eval.reward_model_exam import Examination
 from afterbase.recipe import BaseRecipe, Judge, Recipe, load_recipe
-from afterbase.run import Outcome, Seed, comparisons, post_train, run_base
+from afterbase.run import comparisons, post_train, run_base
+from afterbase.run_seed import Outcome, Seed
 
 FOLDER = Path(__file__).parent.parent / "recipes"
 

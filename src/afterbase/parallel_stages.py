@@ -23,7 +23,8 @@ from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress
 from afterbase.core.store import Store
 from afterbase.recipe import Recipe, RlRecipe
-from afterbase.run import R, Seed, post_train, reinforce_one, teach_only, train_expert
+from afterbase.run import post_train, reinforce_one, teach_only, train_expert
+from afterbase.run_seed import R, Seed
 
 Job = Callable[[Any], object]
 

@@ -5,63 +5,37 @@ store that only plans, draws the graph.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Generic, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal
 
 from afterbase.core.store import Artifact, Store
-from afterbase.data.base_model import import_base
 from afterbase.data.clean.deliver import clean_sets
 from afterbase.data.corpus import make_corpus, make_worked_corpus
-from afterbase.data.generate.draft import draft
-from afterbase.data.generate.draft_pairs import Split, make_draft_pairs
-from afterbase.data.generate.judgements import make_judgements
 from afterbase.data.generate.open_domains import review_open, reviewed_rows
-from afterbase.data.generate.preferences import make_preferences
 from afterbase.data.generate.rejection_sampling import curate
-from afterbase.data.generate.teacher import Kind
 from afterbase.data.mixture import Mixture, mix
-from afterbase.data.problems.problems import make_problems, train_count
-from afterbase.data.problems.puzzle_families import make_family
+from afterbase.data.problems.problems import train_count
 from afterbase.data.problems.source_rows import Source
-from afterbase.data.problems.sources import make_source, most_train
-from afterbase.data.review.review_stage import invite, open_drafts, review_by_people
-from afterbase.data.system_prompts import system_prompt as teacher_prompt
+from afterbase.data.problems.sources import most_train
 from afterbase.eval.base_model_card import measure_base
-from afterbase.eval.held_out import evaluate
-from afterbase.eval.reward_model_exam import examine_reward
 from afterbase.eval.summarise import Pair
-from afterbase.model.folders import find
 from afterbase.recipe import BaseRecipe, Recipe, RlRecipe
-from afterbase.reward.build_judge import JudgeConfig, make_judge
+from afterbase.reward.build_judge import JudgeConfig
+from afterbase.run_preferences import (
+    build_judge,
+    check_reward_model,
+    draft_pairs,
+    evaluate_all,
+    learn_preferences,
+    score_open,
+)
+from afterbase.run_seed import OpenDrafts, Outcome, Seed
 from afterbase.train.grpo.stage import train_grpo
-from afterbase.train.preference.dpo import train_dpo
-from afterbase.train.preference.generative_reward_model import train_generative_reward_model
-from afterbase.train.preference.kto import train_kto
-from afterbase.train.preference.preference_pairs import make_reference_logps
 from afterbase.train.preference.reward_model import train_reward_model
 from afterbase.train.pretrain import make_tokenizer, midtrain, pretrain
 from afterbase.train.sft import train_sft
 
 _SAMPLE_TOKENS = 150  # of a prompt and its answer, for plans
-
-
-@dataclass
-class Outcome:
-    """What one seed of the recipe made: its answers in the order of the recipe, and the artifacts the report reads."""
-
-    seed: int
-    answers: list[Artifact] = field(default_factory=list)
-    curves: list[Artifact] = field(default_factory=list)
-    data: list[Artifact] = field(default_factory=list)
-    drafts: dict[str, Artifact] = field(default_factory=dict)
-    reward_model: Artifact | None = None
-    examinations: list[Artifact] = field(default_factory=list)
-    final: Artifact | None = None
-
-    def final_model(self) -> Artifact:
-        """The last checkpoint, which every finished seed has."""
-        assert self.final is not None
-        return self.final
 
 
 @dataclass(frozen=True)
@@ -75,58 +49,15 @@ class Expert:
     answers: list[Artifact]
 
 
-R = TypeVar("R", bound=Recipe | RlRecipe)
-
-
-@dataclass(frozen=True)
-class Seed(Generic[R]):
-    """One seed of a recipe, and where its artifacts lie."""
-
-    store: Store
-    recipe: R
-    seed: int
-
-    def base(self) -> Artifact:
-        recipe = self.recipe
-        return import_base(
-            self.store, find(recipe.base), chat_template=recipe.chat_template, template_args=recipe.template_args
-        )
-
-    def problems(self, domain: str) -> Artifact:
-        if domain in self.recipe.families:
-            return make_family(self.store, domain, self.recipe.families[domain], seed=self.seed)
-        if domain in self.recipe.sources:
-            return make_source(self.store, domain, self.recipe.sources[domain], seed=self.seed)
-        return make_problems(self.store, domain, self.recipe.domains[domain], seed=self.seed)
-
-    def drafts(self, domain: str, problems: Artifact, kinds: Sequence[Kind]) -> Artifact:
-        """By the recipe's teacher, if it has one of its own."""
-        teacher = self.recipe.teacher if isinstance(self.recipe, Recipe) else None
-        return draft(self.store, domain, problems, kinds, seed=self.seed, teacher=teacher, account=self.recipe.name)
-
-    def evaluate(
-        self, checkpoint: str, model: Artifact, problems: dict[str, Artifact], *, system_prompt: bool = False
-    ) -> list[Artifact]:
-        """The checkpoint's answers to held-out problems of each domain."""
-        teacher = self.recipe.teacher if isinstance(self.recipe, Recipe) else None
-        system = system_prompt and (teacher is None or teacher_prompt(teacher.system) or True)
-        return [
-            evaluate(
-                self.store, checkpoint, model, domain, held_out, self.recipe.evaluation, seed=self.seed, system=system
-            )
-            for domain, held_out in problems.items()
-        ]
-
-
 def train_expert(run: Seed[Recipe], domain: str, base: Artifact, problems: Artifact) -> Expert:
     """5.1, reasoning: SFT on both sample kinds, GRPO without the system prompt, rejection sampling."""
     store, recipe, seed = run.store, run.recipe, run.seed
     drafts = run.drafts(domain, problems, ["original", "reflective"])
     started = train_sft(
-        store, f"{domain} expert, SFT", base, drafts, recipe.expert.sft,
+        store, f"{domain} expert, SFT", base, drafts, recipe.expert_of(domain).sft,
         seed=seed, expected_tokens=2 * train_count(problems) * _SAMPLE_TOKENS,
     )  # fmt: skip
-    final = train_grpo(store, f"{domain} expert, GRPO", started, [problems], recipe.expert.grpo, seed=seed)
+    final = train_grpo(store, f"{domain} expert, GRPO", started, [problems], recipe.expert_of(domain).grpo, seed=seed)
     curated = curate(store, domain, final, problems, recipe.rejection, seed=seed)
     answers = [
         *run.evaluate("expert SFT", started, {domain: problems}, system_prompt=True),
@@ -142,12 +73,10 @@ def post_train(run: Seed[Recipe]) -> Outcome:
     out = Outcome(seed)
     base = run.base()
     problems = {domain: run.problems(domain) for domain in recipe.names}
-    out.answers += run.evaluate("base", base, problems)
+    evaluate_all(run, out, "base", base, problems)
 
     # People may begin while the experts train.
-    drafts = {domain: open_drafts(store, domain) for domain in recipe.review}
-    for domain, policy in recipe.review.items():
-        invite(store, domain, drafts[domain], policy, run=recipe.name)
+    drafts = OpenDrafts.invite(run, problems)
 
     # 5.1: one expert a reasoning domain writes that domain's data; what people verified is the data of the others.
     curated = []
@@ -158,12 +87,7 @@ def post_train(run: Seed[Recipe]) -> Outcome:
         out.drafts[domain] = expert.drafts
         out.curves += [expert.started, expert.final]
         out.data += [expert.drafts, expert.curated]
-    reviewed = {
-        domain: review_by_people(store, domain, drafts[domain], recipe.review[domain], run=recipe.name)
-        if domain in recipe.review
-        else review_open(store, domain)
-        for domain in recipe.open
-    }
+    reviewed = drafts.reviewed()
     if recipe.baselines:
         for domain in recipe.reasoning:
             out.answers += teach_only(run, domain, base, problems[domain])
@@ -178,80 +102,19 @@ def post_train(run: Seed[Recipe]) -> Outcome:
 
     # 5.1, SFT settings: two epochs over the mixture, from the base.
     sft = train_sft(store, "SFT", base, dataset, recipe.sft, seed=seed, expected_tokens=_mixture_tokens(recipe))
-    out.answers += run.evaluate("SFT", sft, problems)
+    evaluate_all(run, out, "SFT", sft, problems)
 
     # 5.2: rules where a rule decides, a reward model where not, and GRPO on both.
-    reward, asked = None, None
-    for domain in recipe.open:
-        reward, asked = learn_preferences(run, out, sft, problems, reviewed[domain], domain)
-    judged = reward if reward is None or asked is None else (reward, asked)
-    final = train_grpo(store, "GRPO", sft, list(problems.values()), recipe.grpo, seed=seed, reward_model=judged)
-    out.answers += run.evaluate("GRPO", final, problems)
-    out.curves += [sft, final]
-    out.final = final
+    judged = learn_preferences(run, out, sft, problems, reviewed)
+    out.curves.append(sft)
+    out.final = sft
+    if recipe.grpo is not None and recipe.rewarded:
+        rewarded = [problems[domain] for domain in recipe.rewarded]
+        out.final = train_grpo(store, "GRPO", sft, rewarded, recipe.grpo, seed=seed, reward_model=judged)
+        evaluate_all(run, out, "GRPO", out.final, problems)
+        out.curves.append(out.final)
+    score_open(run, out, judged, problems)
     return out
-
-
-def learn_preferences(
-    run: Seed[Recipe], out: Outcome, sft: Artifact, problems: dict[str, Artifact], reviewed: Artifact, domain: str
-) -> tuple[Artifact, JudgeConfig | None]:
-    """5.2: the reward model of an open domain, checked, and how it is asked if it is a judge; DPO and KTO beside it."""
-    store, recipe, seed = run.store, run.recipe, run.seed
-    reward, asked = None, None
-    if recipe.reward_model is not None or recipe.dpo is not None or recipe.kto is not None:
-        pairs = make_preferences(store, sft, problems[domain], reviewed, recipe.preferences, seed=seed)
-        if recipe.reward_model is not None:
-            reward = train_reward_model(store, "reward model", sft, pairs, recipe.reward_model, seed=seed)
-            out.reward_model = reward
-            out.curves.append(reward)
-        for checkpoint, model in _on_preferences(run, sft, pairs):
-            out.answers += run.evaluate(checkpoint, model, problems)
-            out.curves.append(model)
-    if recipe.judge is not None:
-        reward, asked = build_judge(run, sft, problems[domain]), recipe.judge.asked
-    assert reward is not None, "open domains have a reward model or a judge"
-    out.examinations += check_reward_model(run, reward, asked, sft, problems[domain])
-    return reward, asked
-
-
-def build_judge(run: Seed[R], sft: Artifact, problems: Artifact) -> Artifact:
-    """5.2 and 5.4: a model that is trained to judge with its chain of thought; the policy itself; or a server."""
-    store, judge, seed = run.store, run.recipe.judge, run.seed
-    assert judge is not None
-    if judge.training is None:
-        return make_judge(store, "judge", judge.asked, sft if judge.kind == "self" else None)
-    judgements = make_judgements(store, draft_pairs(run, sft, problems, "train"), problems, judge.judgements, seed=seed)
-    return train_generative_reward_model(store, "judge", sft, judgements, judge.training, judge.asked, seed=seed)
-
-
-def check_reward_model(
-    run: Seed[R], reward: Artifact, asked: JudgeConfig | None, sft: Artifact, problems: Artifact
-) -> list[Artifact]:
-    """The examination that a reward model has to pass before it may steer; none where the recipe asks for none."""
-    limits = run.recipe.examination
-    if limits is None:
-        return []
-    pairs = draft_pairs(run, sft, problems, "test")
-    name = "the scalar reward model" if asked is None else "the judge"
-    return [examine_reward(run.store, name, reward, asked, pairs, problems, limits, seed=run.seed)]
-
-
-def draft_pairs(run: Seed[R], sft: Artifact, problems: Artifact, split: Split) -> Artifact:
-    """Pairs of training problems, to learn from, or of held-out ones, for the examination."""
-    name = "pairs" if split == "train" else "held-out pairs"
-    return make_draft_pairs(run.store, name, sft, problems, split, run.recipe.pairs, seed=run.seed)
-
-
-def _on_preferences(run: Seed[Recipe], sft: Artifact, pairs: Artifact) -> Iterator[tuple[str, Artifact]]:
-    """DPO and KTO, where the recipe asks for them: what the pairs teach without a reward model and without sampling."""
-    store, recipe, seed = run.store, run.recipe, run.seed
-    if recipe.dpo is None and recipe.kto is None:
-        return
-    reference = make_reference_logps(store, sft, pairs)
-    if recipe.dpo is not None:
-        yield "DPO", train_dpo(store, "DPO", sft, pairs, reference, recipe.dpo, seed=seed)
-    if recipe.kto is not None:
-        yield "KTO", train_kto(store, "KTO", sft, pairs, reference, recipe.kto, seed=seed)
 
 
 def teach_only(run: Seed[Recipe], domain: str, base: Artifact, problems: Artifact) -> list[Artifact]:
@@ -259,7 +122,7 @@ def teach_only(run: Seed[Recipe], domain: str, base: Artifact, problems: Artifac
     store, recipe, seed = run.store, run.recipe, run.seed
     reflective = run.drafts(domain, problems, ["reflective"])
     taught = train_sft(
-        store, f"{domain}, teacher only", base, reflective, recipe.expert.sft,
+        store, f"{domain}, teacher only", base, reflective, recipe.expert_of(domain).sft,
         seed=seed, expected_tokens=train_count(problems) * _SAMPLE_TOKENS,
     )  # fmt: skip
     return run.evaluate("teacher only", taught, {domain: problems}, system_prompt=True)
@@ -300,7 +163,7 @@ def reinforce_one(run: Seed[RlRecipe], name: str) -> tuple[Artifact, list[Artifa
     model = started(run, problems)
     reward, asked, examinations = None, None, []
     kind = recipe.reward_of(name)
-    for domain in recipe.open:
+    for domain in recipe.open_domains:
         assert kind is not None
         reward, asked = reward_model(run, kind, model, problems[domain])
         examinations += check_reward_model(run, reward, asked, model, problems[domain])
@@ -331,12 +194,12 @@ def started(run: Seed[RlRecipe], problems: dict[str, Artifact]) -> Artifact:
         return run.base()
     drafts = [
         review_open(store, domain)
-        if domain in recipe.open
+        if domain in recipe.open_domains
         else run.drafts(domain, problems[domain], ["original", "reflective"])
         for domain in problems
     ]
     longest = 10**9
-    most = sum(len(reviewed_rows(d)) if d in recipe.open else 2 * recipe.domains[d].train for d in problems)
+    most = sum(len(reviewed_rows(d)) if d in recipe.open_domains else 2 * recipe.domains[d].train for d in problems)
     mixed = mix(store, "drafts", drafts, Mixture(most_per_domain=most, longest=longest), seed=seed)
     return train_sft(store, "SFT", run.base(), mixed, recipe.sft, seed=seed, expected_tokens=most * _SAMPLE_TOKENS)
 
@@ -345,7 +208,8 @@ def _mixture_tokens(recipe: Recipe) -> int:
     """What a plan expects of an SFT set: every problem solved, every draft accepted, and no domain above its cap."""
     asked = {domain: recipe.of(domain) for domain in recipe.reasoning}
     rows = [recipe.rejection.keep * (most_train(a) if isinstance(a, Source) else a.train) for a in asked.values()]
-    rows += [len(reviewed_rows(domain)) for domain in recipe.open]
+    rows += [most_train(table.source) for table in recipe.open.values()]
+    rows += [len(reviewed_rows(domain)) for domain in recipe.open_domains if domain not in recipe.open]
     return sum(min(n, recipe.mixture.most_per_domain or n) for n in rows) * _SAMPLE_TOKENS
 
 
@@ -357,12 +221,14 @@ def comparisons(recipe: Recipe | RlRecipe) -> Iterator[Pair]:
     decoding = "sampled" if recipe.evaluation.samples else "greedy"
     if isinstance(recipe, RlRecipe):
         start = "base" if recipe.sft is None else "SFT"
-        ruled = [name for name in recipe.names if name not in recipe.open]
+        ruled = [name for name in recipe.names if name not in recipe.open_domains]
         for name in recipe.runs():
             for domain in _and_all(ruled):
                 yield Pair(start, name, domain, decoding, False, False)
         return
-    pairs = [("expert SFT", "expert", False), ("base", "SFT", False), ("SFT", "GRPO", False), ("base", "GRPO", False)]
+    pairs = [("expert SFT", "expert", False), ("base", "SFT", False)]
+    if recipe.grpo is not None:
+        pairs += [("SFT", "GRPO", False), ("base", "GRPO", False)]
     if recipe.dpo:
         pairs.append(("SFT", "DPO", False))
     if recipe.kto:

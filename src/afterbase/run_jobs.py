@@ -13,7 +13,7 @@ from afterbase.data.own.row_lengths import expected_tokens
 from afterbase.data.problems.sources import make_source
 from afterbase.model.folders import find
 from afterbase.recipe import DistillationRecipe, GrpoRecipe, Job, PreferenceRecipe, RewardModelRecipe, SftRecipe
-from afterbase.run import Outcome
+from afterbase.run_seed import Outcome
 from afterbase.train.grpo.stage import train_grpo
 from afterbase.train.preference.dpo import train_dpo
 from afterbase.train.preference.kto import train_kto

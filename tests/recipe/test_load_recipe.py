@@ -23,7 +23,7 @@ def test_shipped_recipe_parses(path: Path):
 def test_domains_are_sorted_into_reasoning_and_open():
     recipe = load_recipe(FOLDER / "smoke.toml")
     assert isinstance(recipe, Recipe)
-    assert [*recipe.reasoning, *recipe.open] == list(recipe.domains) == ["arithmetic", "code", "chat"]
+    assert [*recipe.reasoning, *recipe.open_domains] == list(recipe.domains) == ["arithmetic", "code", "chat"]
 
 
 def _refusal(tmp_path: Path, text: str) -> UserError:
@@ -151,7 +151,7 @@ def test_families_and_sources_are_reasoning_domains():
     recipe = load_recipe(FOLDER / "teacher.toml")
     assert isinstance(recipe, Recipe)
     assert recipe.names == ["arithmetic", "chat", "sums"]
-    assert (recipe.reasoning, recipe.open) == (["arithmetic", "sums"], ["chat"])
+    assert (recipe.reasoning, recipe.open_domains) == (["arithmetic", "sums"], ["chat"])
 
 
 SOURCE = """

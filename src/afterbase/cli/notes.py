@@ -4,7 +4,7 @@ import json
 
 from afterbase.eval.reward_model_exam import describe
 from afterbase.report.collect import teacher_tokens
-from afterbase.run import Outcome
+from afterbase.run_seed import Outcome
 from afterbase.train.grpo.reward_hacking import change
 
 
@@ -62,5 +62,11 @@ def _reward_model_notes(outcomes: list[Outcome]) -> list[str]:
     return [
         f"Reward model: {r['held_out_accuracy']:.1%} of {r['held_out_pairs']} held-out pairs ranked right, "
         f"with a mean confidence of {r['held_out_confidence']:.1%}, after {r['training_pairs']} training pairs."
+        f"{_by_domain(r.get('by_domain', {}))}"
         for r in reports
     ]
+
+
+def _by_domain(ranked: dict[str, dict[str, float]]) -> str:
+    own = [f"{x['held_out_accuracy']:.0%} of {x['held_out_pairs']} of {name}" for name, x in ranked.items()]
+    return f" By domain: {', '.join(own)}." if own else ""

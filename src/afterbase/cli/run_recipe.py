@@ -20,7 +20,9 @@ from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress, Silent
 from afterbase.core.sanitize import sanitized
 from afterbase.core.secret_masking import masked
-from afterbase.core.store import Artifact, Store, write_atomically
+from afterbase.core.store import Artifact, StageRecord, Store, write_atomically
+from afterbase.data.generate.open_answers import STAGE as OPEN_ANSWERS
+from afterbase.data.generate.teacher import Teacher
 from afterbase.parallel_stages import make_ahead, open_store, seeds, stores_of_seeds
 from afterbase.recipe import AnyRecipe, BaseRecipe, Job, Recipe, RlRecipe, load_recipe
 from afterbase.report.collect import Made, collect, made_so_far
@@ -34,8 +36,9 @@ from afterbase.report.table import final_table
 from afterbase.rollout.endpoint.endpoint_client import Endpoint
 from afterbase.rollout.vllm.vllm_client import Client, Deadlines
 from afterbase.rollout.vllm.vllm_engine import refuse_absent
-from afterbase.run import Outcome, comparisons, post_train, reinforce, run_base
+from afterbase.run import comparisons, post_train, reinforce, run_base
 from afterbase.run_jobs import job_data, run_job
+from afterbase.run_seed import Outcome
 from afterbase.train.device import training_device
 
 _FREE_BYTES = 2 << 30  # what a recipe's checkpoints may need on a disk
@@ -161,6 +164,7 @@ def _hand_over(
         data=outcomes[0].data,
         final=final,
         model_folder=str(folder),
+        open_domains=() if isinstance(recipe, Job) else recipe.open_domains,
     )
     pairs = [] if isinstance(recipe, Job) else list(comparisons(recipe))
     notes = [*notes, *notes_on(outcomes)]
@@ -201,25 +205,32 @@ def _make_sources(store: Store, recipe: Recipe | RlRecipe) -> None:
     """Tables are read before anything else: a broken row may not come up after hours, or after money was spent."""
     before = store.keys()
     for seed in seeds(dataclasses.replace(store, stages=[]), recipe):
-        for name in recipe.sources:
+        for name in (*recipe.sources, *(recipe.open if isinstance(recipe, Recipe) else ())):
             seed.problems(name)
     store.ahead |= store.keys() - before
 
 
 def _refuse_absent_servers(planned: Store, recipe: Recipe | RlRecipe) -> None:
     """An endpoint or a rollout server that is needed has to answer now; where all is there, it may be gone."""
-    needed = {record.stage for record in planned.stages if not record.cached}
-    teacher = recipe.teacher if isinstance(recipe, Recipe) else None
-    if teacher is not None and teacher.endpoint is not None and "draft" in needed:
-        Endpoint(teacher.endpoint).refuse_absent()
-    runs = [recipe.expert.grpo, recipe.grpo] if isinstance(recipe, Recipe) else recipe.runs().values()
-    servers = {config.engine_url for config in runs if config.engine == "vllm" and "grpo" in needed}
-    if teacher is not None and teacher.engine_url is not None and "draft" in needed:
-        servers.add(teacher.engine_url)
+    missing = [record for record in planned.stages if not record.cached]
+    teachers = _teachers_asked(recipe, missing) if isinstance(recipe, Recipe) else []
+    for endpoint in {teacher.endpoint.url: teacher.endpoint for teacher in teachers if teacher.endpoint}.values():
+        Endpoint(endpoint).refuse_absent()
+    runs = recipe.all_grpo() if isinstance(recipe, Recipe) else recipe.runs().values()
+    sampled = any(record.stage == "grpo" for record in missing)
+    servers = {config.engine_url for config in runs if config.engine == "vllm" and sampled}
+    servers |= {teacher.engine_url for teacher in teachers if teacher.engine_url is not None}
     for url in sorted(servers):
         token = os.environ.get("AFTERBASE_ROLLOUT_TOKEN")
         with contextlib.closing(Client(url, token=token, deadlines=Deadlines())) as client:
             refuse_absent(client)
+
+
+def _teachers_asked(recipe: Recipe, missing: Sequence[StageRecord]) -> list[Teacher]:
+    """The teachers of domains whose drafts are still to be written."""
+    drafted = [record.name for record in missing if record.stage in ("draft", OPEN_ANSWERS)]
+    found = [recipe.teacher_of(name) for name in recipe.names if any(stage.startswith(f"{name} ") for stage in drafted)]
+    return [teacher for teacher in found if teacher is not None]
 
 
 def _refuse_full_disk(root: Path) -> None:

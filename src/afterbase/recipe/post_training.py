@@ -9,15 +9,21 @@ from afterbase.core.errors import UserError, collect, refuse
 from afterbase.data.clean.deliver import RecipeCleaning
 from afterbase.data.domains import OPEN, REASONING
 from afterbase.data.generate.config import DraftPairs, Preferences, Rejection
+from afterbase.data.generate.open_tables import OpenDomain
 from afterbase.data.generate.teacher import Teacher
 from afterbase.data.mixture import Mixture
+from afterbase.data.problems.problems import Problems
+from afterbase.data.problems.puzzle_families import Family
+from afterbase.data.problems.source_rows import Source
 from afterbase.data.review.review_policy import Review
 from afterbase.eval.config import Evaluation, Examination
+from afterbase.recipe.own_domains import TaughtSource, payer_of, refuse_unclear_own, teacher_of
 from afterbase.recipe.problem_domains import Domains, Judge, refuse_unclear_domains
 from afterbase.recipe.run_settings import ModelRunSettings
 from afterbase.train.config import Sft
 from afterbase.train.grpo.config import Grpo
 from afterbase.train.preference.config import Dpo, Kto, RewardModelTraining
+from afterbase.verify.check import NONE
 
 
 class Expert(Config):
@@ -38,10 +44,17 @@ class Recipe(ModelRunSettings, Domains):
     """Also train the two controls of a study: SFT on original responses only, and on the teacher's only."""
     teacher: Teacher | None = None
     """Who writes the drafts of reasoning domains; none: a procedural teacher, which knows the shipped ones alone."""
+    sources: dict[str, TaughtSource] = Field(default_factory=dict)  # pyright: ignore[reportIncompatibleVariableOverride]
+    """From tables of yours."""
+    open: dict[str, OpenDomain] = Field(default_factory=dict)
+    """Open domains of yours, from tables of prompts."""
     review: dict[str, Review] = Field(default_factory=dict)
-    """Open domains that people review, each with its policy; the others have the reviews that are shipped."""
-    expert: Expert
-    """One a reasoning domain, which writes that domain's data."""
+    """Open domains that people review, each with its policy. The shipped one has a review that is shipped; drafts of
+    yours are taken as they are."""
+    expert: Expert | None = None
+    """One a reasoning domain, which writes that domain's data; a recipe with reasoning domains needs it."""
+    experts: dict[str, Expert] = Field(default_factory=dict)
+    """In place of `expert`, for the reasoning domain of that name."""
     rejection: Rejection = Rejection()
     """How the experts' answers are sampled and chosen."""
     cleaning: RecipeCleaning | None = None
@@ -60,8 +73,8 @@ class Recipe(ModelRunSettings, Domains):
     """Of training problems, for a generative judge to learn from; of held-out ones, for the examination."""
     examination: Examination | None = None
     """What the reward model has to show before RL begins."""
-    grpo: Grpo
-    """The last stage: reinforcement learning on all domains."""
+    grpo: Grpo | None = None
+    """The last stage: reinforcement learning on all domains that have a reward; without one of them, none."""
     dpo: Dpo | None = None
     """Beside GRPO, for comparison: the same SFT checkpoint on the reward model's preference pairs."""
     kto: Kto | None = None
@@ -72,11 +85,16 @@ class Recipe(ModelRunSettings, Domains):
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> "Recipe":
         found: list[UserError] = []
-        for check in (self._refuse_unknown_reviews, self._refuse_missing_experts, self._refuse_unclear_reward):
+        for check in (
+            self._refuse_unknown_reviews,
+            self._refuse_missing_experts,
+            self._refuse_missing_teacher,
+            self._refuse_unclear_reward,
+            lambda: refuse_unclear_own(self),
+            lambda: refuse_unclear_domains(self, self.evaluation),
+        ):
             with collect(found):
                 check()
-        with collect(found):
-            refuse_unclear_domains(self, self.evaluation)
         refuse(found)
         return self
 
@@ -84,32 +102,59 @@ class Recipe(ModelRunSettings, Domains):
         refuse(
             UserError(
                 "people review the open domains of a recipe",
-                got=f"`review.{name}`, and open domains {self.open}",
-                remedy=f"remove the table, or add {', '.join(OPEN)} to `domains`",
+                got=f"`review.{name}`, and open domains {self.open_domains}",
+                remedy=f"remove the table, or add {', '.join(OPEN)} to `domains`, or [open.{name}]",
             )
             for name in self.review
-            if name not in self.open
+            if name not in self.open_domains
         )
 
     def _refuse_missing_experts(self) -> None:
-        if not self.reasoning:
+        if not self.reasoning and not self.open:
             raise UserError(
-                "a recipe has at least one reasoning domain, whose expert writes the data",
+                "a recipe has at least one reasoning domain, whose expert writes the data, or an open one of yours",
                 got=f"domains {sorted(self.domains)}",
-                remedy=f"add one of {', '.join(REASONING)}, or [families.NAME] or [sources.NAME] with a [teacher]",
+                remedy=f"add one of {', '.join(REASONING)}, or [families.NAME] or [sources.NAME] with a [teacher], "
+                "or [open.NAME]",
             )
-        if self.teacher is None and (self.families or self.sources):
+        without = [name for name in self.reasoning if name not in self.experts]
+        if self.expert is None and without:
+            raise UserError(
+                "each reasoning domain has an expert",
+                got=f"{', '.join(without)}, and no [expert]",
+                remedy=f"add [expert], or [experts.{without[0]}]",
+            )
+        refuse(
+            UserError(
+                "`experts` names reasoning domains of the recipe",
+                got=f"`experts.{name}`",
+                remedy=f"use some of {', '.join(self.reasoning) or 'none'}",
+            )
+            for name in self.experts
+            if name not in self.reasoning
+        )
+        if self.grpo is None and self.rewarded:
+            raise UserError(
+                "reinforcement learning on domains with a reward has its settings",
+                got=f"{', '.join(self.rewarded)}, and no [grpo]",
+                remedy="add [grpo]",
+            )
+
+    def _refuse_missing_teacher(self) -> None:
+        without = [name for name in (*self.families, *self.sources) if self.teacher_of(name) is None]
+        if without:
             raise UserError(
                 "families and sources have no procedural teacher",
-                got=f"{', '.join([*self.families, *self.sources])}, and no [teacher]",
+                got=f"{', '.join(without)}, and no [teacher]",
                 remedy="add a [teacher], such as an endpoint",
             )
 
     def _refuse_unclear_reward(self) -> None:
-        if self.open and (self.reward_model is None) == (self.judge is None):
+        by_model = self.by_model
+        if by_model and (self.reward_model is None) == (self.judge is None):
             raise UserError(
                 "open domains have one reward model: a scalar one, or a judge",
-                got=f"{', '.join(self.open)} with {'neither' if self.judge is None else 'both'}",
+                got=f"{', '.join(by_model)} with {'neither' if self.judge is None else 'both'}",
                 remedy="give either [reward_model] or [judge]",
             )
 
@@ -118,5 +163,43 @@ class Recipe(ModelRunSettings, Domains):
         return [name for name in self.domains if name in REASONING] + [*self.families, *self.sources]
 
     @property
-    def open(self) -> list[str]:
-        return [name for name in self.domains if name in OPEN]
+    def open_domains(self) -> list[str]:
+        return [*(name for name in self.domains if name in OPEN), *self.open]
+
+    @property
+    def names(self) -> list[str]:
+        return [*super().names, *self.open]
+
+    def of(self, name: str) -> Problems | Family | Source:
+        return self.open[name].source if name in self.open else super().of(name)
+
+    def table_of(self, name: str) -> str:
+        return "open" if name in self.open else super().table_of(name)
+
+    @property
+    def rewarded(self) -> list[str]:
+        """The domains that take part in reinforcement learning."""
+        return [name for name in self.names if name not in self.open or self.open[name].reward != NONE]
+
+    @property
+    def by_model(self) -> list[str]:
+        """The domains that a reward model or a judge rewards."""
+        return [name for name in self.open_domains if name not in self.open or self.open[name].by_model]
+
+    def expert_of(self, name: str) -> Expert:
+        """How the expert of a reasoning domain is trained."""
+        expert = self.experts.get(name, self.expert)
+        assert expert is not None, "checked when the recipe was read"
+        return expert
+
+    def all_grpo(self) -> list[Grpo]:
+        """The settings of all reinforcement learning: of each expert, and of the last stage."""
+        return [*(self.expert_of(name).grpo for name in self.reasoning), *([self.grpo] if self.grpo else [])]
+
+    def teacher_of(self, name: str) -> Teacher | None:
+        """Who writes the drafts of a domain; None: a rule, or a column of its table."""
+        return teacher_of(self, name)
+
+    def payer_of(self, name: str) -> str:
+        """Under which name a domain's teacher is paid."""
+        return payer_of(self, name)

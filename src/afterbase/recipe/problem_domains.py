@@ -42,6 +42,10 @@ class Domains(Config):
         """How many problems, and where from."""
         return {**self.domains, **self.families, **self.sources}[name]
 
+    def table_of(self, name: str) -> str:
+        """The recipe's table that holds a domain."""
+        return next(table for table in ("domains", "families", "sources") if name in getattr(self, table))
+
 
 class Judge(Config):
     """A generative judge as the reward model of domains without a rule (`docs/rewards-model.md`)."""
@@ -77,23 +81,19 @@ def refuse_unclear_domains(recipe: Domains, evaluation: Evaluation) -> None:
         _refuse_names_twice(recipe)
     for name in recipe.names:
         with collect(found):
-            _refuse_few_tests(f"{_table_of(recipe, name)}.{name}", recipe.of(name).test, evaluation)
+            _refuse_few_tests(f"{recipe.table_of(name)}.{name}", recipe.of(name).test, evaluation)
     refuse(found)
 
 
-def _table_of(recipe: Domains, name: str) -> str:
-    return next(table for table in ("domains", "families", "sources") if name in getattr(recipe, table))
-
-
 def _refuse_names_twice(recipe: Domains) -> None:
-    """Names of families and sources are domains of samples, beside those that are shipped."""
-    names = [*recipe.families, *recipe.sources]
+    """Names of families, sources and open domains are domains of samples, beside those that are shipped."""
+    names = recipe.names[len(recipe.domains) :]
     twice = sorted({name for name in names if name in DOMAINS or names.count(name) > 1})
     if twice:
         raise UserError(
-            "families and sources have names of their own",
+            "families, sources and open domains have names of their own",
             got=f"{', '.join(twice)} twice",
-            remedy="rename the family or the source",
+            remedy="rename the family, the source or the open domain",
         )
 
 

@@ -77,12 +77,12 @@ class RlRecipe(ModelRunSettings, Domains):
         return self
 
     @property
-    def open(self) -> list[str]:
+    def open_domains(self) -> list[str]:
         return [name for name in self.domains if name in OPEN]
 
     def reward_of(self, run: str) -> Literal["scalar", "judge"] | None:
         """The reward model of one of `runs`; None where rules decide all."""
-        if not self.open:
+        if not self.open_domains:
             return None
         only = "judge" if self.reward_model is None else "scalar"
         return (self.variants[run].reward if self.variants else None) or only
@@ -100,7 +100,7 @@ class RlRecipe(ModelRunSettings, Domains):
 def _refuse_unclear_rewards(recipe: RlRecipe) -> None:
     """Each run of open domains has one reward model, and rules need none."""
     given = [name for name, x in (("scalar", recipe.reward_model), ("judge", recipe.judge)) if x is not None]
-    if not recipe.open:
+    if not recipe.open_domains:
         if given:
             raise UserError(
                 "a reward model judges domains that no rule decides",
@@ -111,7 +111,7 @@ def _refuse_unclear_rewards(recipe: RlRecipe) -> None:
     if not given:
         raise UserError(
             "`domains` of an rl recipe are those that a rule decides, or it has a reward model",
-            got=f"`domains.{recipe.open[0]}`",
+            got=f"`domains.{recipe.open_domains[0]}`",
             remedy=f"use some of {', '.join(REASONING)}, or `families`, or add [reward_model] or [judge]",
         )
     named = {name: variant.reward for name, variant in recipe.variants.items()} or {"grpo": None}

@@ -22,10 +22,12 @@ from afterbase.core.tokens import Tokenized
 from afterbase.data.domains import OPEN
 from afterbase.data.sample_tokens import sample_rows
 from afterbase.eval.held_out import read_answers
+from afterbase.eval.score_answers import without_suffix
 from afterbase.eval.summarise import Pair, Row, compare, summarise
 from afterbase.model.load import load
 from afterbase.model.size import parameter_count
 from afterbase.report.summary import Curve, Example, Flow, Machine, ModelFacts, Span, Stage, Summary, TrainingSample
+from afterbase.verify.check import NO_RULE
 
 # Numbers of a stage's metrics that are learning curves, with their unit.
 _CURVES = {
@@ -50,6 +52,7 @@ class Made:
 
     `compared` holds stages of one kind whose curves share their charts, each the mean of its seeds. `model_folder` is
     where the final model was handed over. `unfinished` is why the run stopped early, where it did.
+    Answers in `open_domains` are in no comparison.
     """
 
     answers: Mapping[int, Sequence[Artifact]]
@@ -59,15 +62,17 @@ class Made:
     compared: Mapping[str, Sequence[Artifact]] = field(default_factory=dict)
     model_folder: str | None = None
     unfinished: str | None = None
+    open_domains: Sequence[str] = OPEN
 
 
 def made_so_far(store: Store, *, seed: int, unfinished: str) -> Made:
     """What a run that stopped early has made of its first seed; its last model stands for the final one."""
-    made = [r.artifact for r in store.stages if r.artifact.manifest["what"].get("seed", seed) == seed]
+    of_seed = [r.artifact for r in store.stages if r.artifact.manifest["what"].get("seed", seed) == seed]
+    made = list({artifact.key: artifact for artifact in of_seed}.values())  # variants share stages
     models = [artifact for artifact in made if artifact.manifest["stage"] in ("base", *_CURVES)]
     return Made(
         answers={seed: [artifact for artifact in made if artifact.manifest["stage"] == "evaluate"]},
-        curves=models[1:],
+        curves=[artifact for artifact in models if artifact.manifest["stage"] in _CURVES],
         data=[artifact for artifact in made if (artifact.payload / "samples.parquet").is_file()],
         final=models[-1],
         unfinished=unfinished,
@@ -89,7 +94,7 @@ def collect(
         seconds_total=sum({record.artifact.key: record.seconds for record in store.stages}.values()),
         stages=[_stage(record) for record in store.stages],
         evaluations=summarise(rows),
-        comparisons=compare([row for row in rows if row["domain"] not in OPEN], pairs),
+        comparisons=compare([row for row in rows if without_suffix(row["domain"]) not in made.open_domains], pairs),
         curves=[*_shared_curves(made.compared), *(curve for artifact in made.curves for curve in _curves(artifact))],
         flow=[flow for artifact in made.data for flow in _flow(artifact)],
         examples=_examples(first_seed),
@@ -112,9 +117,11 @@ def teacher_tokens(drafts: Artifact, final: Artifact) -> tuple[float, float]:
 
 
 def _rows(artifact: Artifact, seed: int) -> list[Row]:
+    """The judged answers; those that nothing judges have no numbers, and are shown alone."""
     return [
         cast(Row, {key: row[key] for key in Row.__annotations__} | {"problem_id": f"{seed}/{row['problem_id']}"})
         for row in read_answers(artifact)
+        if row["reason"] != NO_RULE
     ]
 
 

@@ -92,11 +92,12 @@ def _refuse_prompts_that_no_template_takes(recipe: Recipe | RlRecipe) -> list[st
     notes: list[str] = []
     with collect(found):
         notes += _refuse_lost_prompts(find(recipe.base), list(_prompts(recipe)), _prepared(recipe))
-    teacher = recipe.teacher if isinstance(recipe, Recipe) else None
-    if teacher is not None and teacher.model is not None:
+    teachers = [recipe.teacher_of(name) for name in recipe.names] if isinstance(recipe, Recipe) else []
+    asked = {(t.model, system_prompt(t.system)) for t in teachers if t is not None and t.model is not None}
+    for model, system in sorted(asked):
         with collect(found):
-            asked = ("the teacher's", _asked(system_prompt(teacher.system)))
-            notes += _refuse_lost_prompts(find(teacher.model), [asked], tokenizer_of(find(teacher.model)))
+            folder = find(model)
+            notes += _refuse_lost_prompts(folder, [("the teacher's", _asked(system))], tokenizer_of(folder))
     refuse(found)
     return list(dict.fromkeys(notes))
 
@@ -113,9 +114,9 @@ def _refuse_lost_prompts(
 def _prompts(recipe: Recipe | RlRecipe) -> Iterator[tuple[str, list[dict[str, str]]]]:
     """Whose, and one conversation of each kind that the base's template will be given."""
     yield "a problem's", _asked(None)
-    teacher = recipe.teacher if isinstance(recipe, Recipe) else None
     drafted = recipe.reasoning if isinstance(recipe, Recipe) else recipe.domains if recipe.sft is not None else ()
-    for name in (name for name in drafted if name not in recipe.open):
+    for name in (name for name in drafted if name not in recipe.open_domains):
+        teacher = recipe.teacher_of(name) if isinstance(recipe, Recipe) else None
         system = DOMAINS[name].REFLECTIVE_SYSTEM_PROMPT if teacher is None else system_prompt(teacher.system)
         yield f"`{name}`'s", _asked(system)
     if recipe.judge is not None and recipe.judge.asked.endpoint is None:

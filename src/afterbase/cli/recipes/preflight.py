@@ -12,11 +12,13 @@ from afterbase.core.config import Config
 from afterbase.core.errors import UserError, collect, refuse
 from afterbase.data.domains import DOMAINS
 from afterbase.data.generate.open_domains import reviewed_rows
+from afterbase.data.generate.open_tables import OpenDomain, check_drafts_of
+from afterbase.data.generate.teacher import Teacher
 from afterbase.data.own.own_rows import OwnRows
 from afterbase.data.own.own_sets import read_labelled_of, read_pairs_of, read_prompts_of, read_samples_of
 from afterbase.data.problems.problems import refuse_rejected_golds
 from afterbase.data.problems.source_rows import Source
-from afterbase.data.problems.sources import check_table
+from afterbase.data.problems.sources import check_table, most_train
 from afterbase.data.review.review_policy import Review
 from afterbase.data.review.review_stage import guideline_text
 from afterbase.model.folders import find
@@ -54,8 +56,8 @@ def check_without_model(recipe: Recipe | RlRecipe | Job) -> list[str]:
     """The first round: folders, tables, guidelines, endpoints and isolation; without torch."""
     found: list[UserError] = []
     notes: list[str] = []
-    teacher = recipe.teacher if isinstance(recipe, Recipe | DistillationRecipe) else None
-    for model in (recipe.base, None if teacher is None else teacher.model):
+    teachers = [recipe.teacher] if isinstance(recipe, DistillationRecipe) else _teachers(recipe)
+    for model in dict.fromkeys((recipe.base, *(teacher.model for teacher in teachers))):
         if model is not None:
             with collect(found):
                 find(model)
@@ -67,9 +69,12 @@ def check_without_model(recipe: Recipe | RlRecipe | Job) -> list[str]:
         name = key.removeprefix("sources.")
         with collect(found):
             notes.append(check_table(name, table) if isinstance(table, Source) else _check_rows(name, table, recipe))
-    for name, policy in recipe.review.items() if isinstance(recipe, Recipe) else ():
+    if isinstance(recipe, Recipe):
         with collect(found):
-            notes.append(_invitation(name, policy, recipe.name))
+            notes += _check_open(recipe)
+        for name, policy in recipe.review.items():
+            with collect(found):
+                notes.append(_invitation(recipe, name, policy))
     with collect(found):
         _refuse_missing_isolation(recipe)
     if isinstance(recipe, Recipe | RlRecipe):
@@ -112,33 +117,60 @@ def _check_rows(name: str, rows: OwnRows, recipe: Recipe | RlRecipe | Job) -> st
     return f"{name}: {which}{reading.rows:,} rows of {', '.join(rows.files)} can be read ({reading.form}){left_out}."
 
 
-def _invitation(name: str, policy: Review, run: str) -> str:
+def _teachers(recipe: Recipe | RlRecipe | Job) -> list[Teacher]:
+    """Who writes drafts of the recipe's domains."""
+    found = [recipe.teacher_of(name) for name in recipe.names] if isinstance(recipe, Recipe) else []
+    return [teacher for teacher in found if teacher is not None]
+
+
+def _check_open(recipe: Recipe) -> list[str]:
+    """Look at the first rows of the user's own open domains and pairs, as they will be read."""
+    found: list[UserError] = []
+    notes: list[str] = []
+    for name, table in recipe.open.items():
+        with collect(found):
+            notes.append(check_table(name, table.source))
+            check_drafts_of(name, table, recipe.teacher_of(name))
+    if recipe.preferences.path is not None:
+        with collect(found):
+            pairs = read_pairs_of(OwnRows(files=(recipe.preferences.path,), limit=_SCANNED), seed=0)
+            notes.append(f"preferences: {len(pairs.kept):,} pairs of {recipe.preferences.path} can be read.")
+    refuse(found)
+    return notes
+
+
+def _invitation(recipe: Recipe, name: str, policy: Review) -> str:
     guideline_text(policy)
-    drafts = len(reviewed_rows(name))
+    if name in recipe.open:
+        teacher = recipe.teacher_of(name)
+        drafts = most_train(recipe.open[name].source) * (1 if teacher is None else teacher.samples)
+    else:
+        drafts = len(reviewed_rows(name))
     reviewed = policy.reviewed_of(drafts)
     return (
         f"People review {reviewed} of {drafts} {name} drafts, {policy.twice_of(reviewed)} of them twice, "
-        f"with `afterbase review {run}`; the run waits for them."
+        f"with `afterbase review {recipe.name}`; the run waits for them."
     )
 
 
 def _refuse_problems_without_reward(recipe: Recipe | RlRecipe) -> None:
     """A table without a verifier needs further rules; an expert, which is sampled by rejection, needs the verifier."""
     bare = [name for name, source in recipe.sources.items() if source.verifier == NONE]
-    composed = recipe.grpo.rewards is not None and recipe.grpo.rewards.beside_verdict
-    if bare and (isinstance(recipe, Recipe) or not composed):
+    rewards = None if isinstance(recipe, Recipe) else recipe.grpo.rewards
+    if bare and (rewards is None or not rewards.beside_verdict):
         raise UserError(
             "problems without a verifier are rewarded by further rules, in a recipe of RL alone",
             got=f"verifier = none in {', '.join(bare)}",
-            remedy="name a verifier, such as FILE.py:FUNCTION"
-            + ("" if isinstance(recipe, Recipe) else ", or add [grpo.rewards.own.NAME]"),
+            remedy="name a verifier, such as FILE.py:FUNCTION, or "
+            + ("make it an open domain, [open.NAME]" if isinstance(recipe, Recipe) else "add [grpo.rewards.own.NAME]"),
         )
 
 
 def _own_functions(recipe: Config) -> list[OwnFunction]:
     """The user's own functions, of tables and of rewards."""
     below = [table for _, table in _all_below(recipe)]
-    own = [table.own for table in below if isinstance(table, Source) and table.own is not None]
+    sources = [table.source if isinstance(table, OpenDomain) else table for table in below]
+    own = [source.own for source in sources if isinstance(source, Source) and source.own is not None]
     return [*own, *(find_function(table.function) for table in below if isinstance(table, OwnRule))]
 
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from afterbase.core.config import Config
+from afterbase.core.config import Config, How
 from afterbase.data.generate.selection import Rules
 
 
@@ -33,7 +33,10 @@ class Judgements(Config):
 
 
 class Preferences(Config):
-    """How answers for the pairs are sampled."""
+    """How answers for the pairs are sampled, and pairs of one's own."""
+
+    path: How[str | None] = None
+    """Preference pairs of one's own beside them: a file, a pattern, a folder, or hub:ORG/NAME (docs/data.md)."""
 
     samples: int = Field(default=4, ge=2)
     """Answers to a prompt, of which one pair is made."""

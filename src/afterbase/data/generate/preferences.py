@@ -8,6 +8,7 @@ pairs too: the edited text is chosen over its draft.
 
 import itertools
 from collections.abc import Sequence
+from typing import NoReturn
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,12 +25,23 @@ from afterbase.rollout.engine_model import EngineModel
 from afterbase.rollout.problem_replies import judged_replies, problem_requests, replies_to
 
 VERSION = 4
+_NO_PAIRS = pa.schema([(name, pa.string()) for name in ("prompt", "chosen", "rejected", "source")])
 
 
 def make_preferences(
-    store: Store, sft: Artifact, problems: Artifact, reviewed: Artifact, config: Preferences, *, seed: int
+    store: Store,
+    sft: Artifact,
+    problems: Artifact,
+    reviewed: Artifact,
+    config: Preferences,
+    *,
+    seed: int,
+    name: str = "preference pairs",
+    alone: bool = True,
 ) -> Artifact:
     """pairs.parquet: rows {prompt, chosen, rejected, source} with source `sampled` or `edit`.
+
+    Raises UserError where there are none, unless they are not `alone`: other pairs will stand beside them.
 
     >>> from afterbase.data.problems.problems import Problems, make_problems
     >>> chat = make_problems(store, "chat", Problems(train=8, test=2), seed=0)
@@ -61,24 +73,29 @@ def make_preferences(
             row = closest_pair(problem, group, [next(verdicts) for _ in group])
             if row is not None:
                 rows.append(row)
-        if not rows:
-            raise UserError(
-                "preference pairs need prompts with both a passing and a failing answer",
-                got=f"{len(batch)} prompts, none with both",
-                remedy="raise `preferences.temperature` or `preferences.samples`",
-            )
+        if not rows and alone:
+            _refuse_no_pairs(len(batch))
         work.log(1, 1, prompts=len(batch), edits=edits, sampled=len(rows) - edits)
-        pq.write_table(pa.Table.from_pylist(rows), work.payload / "pairs.parquet")
+        pq.write_table(pa.Table.from_pylist(rows, None if rows else _NO_PAIRS), work.payload / "pairs.parquet")
 
     answers = train_count(problems) * config.samples
     return store.produce(
-        "preference pairs",
+        name,
         "preferences",
         VERSION,
         what={**what(config), "seed": seed},
         inputs={"model": sft, "problems": problems, "reviewed": reviewed},
         make=make,
         cost=Cost(generated=answers * config.max_new_tokens, verified=answers),
+    )
+
+
+def _refuse_no_pairs(prompts: int) -> NoReturn:
+    raise UserError(
+        "preference pairs need prompts with both a passing and a failing answer",
+        got=f"{prompts} prompts, none with both",
+        remedy="raise `preferences.temperature`, `preferences.samples` or the domain's `train`, or add pairs of your "
+        "own (`preferences.path`)",
     )
 
 

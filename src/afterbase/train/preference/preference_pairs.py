@@ -230,7 +230,9 @@ def split_pairs(pairs: Sequence[E], *, held_out: float, seed: int) -> tuple[list
         raise UserError(
             "learning from preferences needs pairs to train on and pairs of other prompts to be examined on",
             got=f"{len(pairs)} pairs over {len(prompts)} prompts",
-            remedy="add pairs of other prompts, or give a file of held-out pairs",
+            remedy="add pairs of other prompts, such as your own in `preferences.path`, or give a file of held-out "
+            "pairs; where answers are sampled, raise `preferences.temperature`, `preferences.samples` or the domain's "
+            "`train`",
         )
     return training, examined
 

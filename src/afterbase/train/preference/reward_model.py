@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
@@ -96,6 +97,8 @@ def _train(
                 loop.score(found["held_out_loss"], **found)
     found = measure_ranking(rm, held_out, config.row_tokens, forward)
     report |= {"training_pairs": len(training), "held_out_pairs": len(held_out), **found}
+    if by_domain := _by_domain(rm, held_out, rows, config.row_tokens, forward):
+        report["by_domain"] = by_domain
     work.show(len(steps), len(steps), held_out_accuracy=round(found["held_out_accuracy"], 3))
     (work.payload / "accuracy.json").write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
     state = whole_state(modules)
@@ -145,6 +148,26 @@ def measure_ranking(
         "held_out_accuracy": float((differences > 0).float().mean()),
         "held_out_confidence": float(differences.abs().sigmoid().mean()),
         "held_out_loss": float(bradley_terry_loss(scores[:, 0], scores[:, 1], _margins(pairs, scores))) / len(pairs),
+    }
+
+
+def _by_domain(
+    rm: RewardModel, pairs: Sequence[Pair], rows: tuple[Artifact, Artifact | None], row_tokens: int, forward: Forward
+) -> dict[str, dict[str, float]]:
+    """Of each domain's held-out pairs their number and the share that is ranked right, where pairs name a domain."""
+    table = pq.read_table((rows[1] or rows[0]).payload / "pairs.parquet")
+    if "domain" not in table.column_names:
+        return {}
+    domains = table["domain"].to_pylist()
+    of: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        of.setdefault(domains[pair.row], []).append(pair)
+    return {
+        name: {
+            "held_out_pairs": len(own),
+            "held_out_accuracy": measure_ranking(rm, own, row_tokens, forward)["held_out_accuracy"],
+        }
+        for name, own in sorted(of.items())
     }
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -241,6 +241,7 @@ def growing_stage(store: Store, steps: int, config: EvaluatedTraining, scores: l
     patience=st.none() | st.integers(1, 3),
     keep_best=st.booleans(),
 )
+@example(scores=[0.1] * 9, sizes=[3, 9], every=2, patience=1, keep_best=True)  # stopped by what the longer skips
 def test_a_longer_run_is_one_from_the_start_whatever_was_measured(
     tmp_path_factory, scores, sizes, every, patience, keep_best
 ):

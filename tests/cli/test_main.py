@@ -244,4 +244,4 @@ def test_a_run_that_waits_says_what_is_next(monkeypatch, capsys):
 
 def test_interrupted_run_says_that_it_can_go_on(monkeypatch, capsys):
     assert _run_that_raises(monkeypatch, KeyboardInterrupt()) == 130
-    assert "the same command goes on from here" in capsys.readouterr().err
+    assert "the same command goes on from the last checkpoint" in capsys.readouterr().err

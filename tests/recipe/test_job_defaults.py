@@ -92,3 +92,14 @@ def test_held_out_rows_are_measured_some_times():
     base, lengths = BaseFacts("b", 10**8, 2048), RowLengths(5000, 10**6, 300)
     assert "eval_every" not in job_defaults("sft", base, {}, lengths)["sft"]
     assert job_defaults("sft", base, {"data": {"eval": {"files": ["e.jsonl"]}}}, lengths)["sft"]["eval_every"] > 1
+
+
+@pytest.mark.parametrize("stage", ["sft", "dpo", "kto", "reward_model"])
+def test_a_short_training_that_is_interrupted_loses_a_tenth_of_it_at_most(stage):
+    base = BaseFacts("b", 10**8, 2048)
+    few, many = (
+        job_defaults(stage, base, {stage: {"epochs": epochs}}, RowLengths(60, 6000, 300))[stage]["checkpoint_every"]
+        for epochs in (4, 1000)
+    )
+    assert few < 20
+    assert many == 50

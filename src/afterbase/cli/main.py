@@ -46,7 +46,7 @@ def main() -> None:
         sys.exit(_fail(f"error: {error}"))
     except SystemExit as end:
         if end.code == _INTERRUPTED:
-            print("\nstopped; the same command goes on from here", file=sys.stderr)
+            print("\nstopped; the same command goes on from the last checkpoint", file=sys.stderr)
         raise
     except Exception as error:
         if not _disk_is_full(error):

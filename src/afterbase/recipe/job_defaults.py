@@ -7,11 +7,12 @@ from afterbase.core.config import config_of
 from afterbase.data.own.row_lengths import RowLengths
 from afterbase.recipe import defaults
 from afterbase.recipe.job_table import Table
-from afterbase.train.config import Lora, Optimisation
+from afterbase.train.config import Lora, Optimisation, Training
 from afterbase.train.grpo.config import Grpo
 from afterbase.train.preference.config import PairTraining
 
 _ANSWER = 256  # tokens of an answer that is still to be written, at most
+_CHECKPOINTS = 10  # of a training, unless its steps are so many that the stage's own default makes more
 _MEASUREMENTS = 5  # of a training with held-out rows, unless told otherwise
 
 
@@ -39,6 +40,10 @@ def job_defaults(stage: defaults.Stage, base: BaseFacts, said: Table, lengths: R
         steps = by_stage(stage, base, unsaid, found)["all_steps"]
     lora = own.get("lora") is not None
     table["optimisation"] = defaults.optimisation(stage, base.parameters, steps=steps, lora=lora)
+    if stage != "grpo":  # whose steps are long, and which has a default of its own
+        table["checkpoint_every"] = min(
+            Training.model_fields["checkpoint_every"].default, max(1, steps // _CHECKPOINTS)
+        )
     if said.get("eval") or said.get("data", {}).get("eval"):
         table["eval_every"] = max(1, steps // _MEASUREMENTS)
     out: Table = {stage: table}
@@ -105,7 +110,7 @@ def chosen(stage: defaults.Stage, base: BaseFacts, table: Table, lengths: RowLen
         f"learning rate: {rate['learning_rate']:g}{floor}, after {rate['warmup_steps']} steps of warm-up; of {what}",
         f"each step: {step}",
     ]
-    if stage in ("dpo", "kto", "reward_model") and "eval" not in table["data"]:
+    if stage in ("dpo", "kto", "reward_model") and "eval" not in table.get("data", {}):
         share = own.get("held_out", PairTraining.model_fields["held_out"].default)
         lines.append(f"held out: {share:.0%} of the prompts, to measure on; --eval names other rows")
     return lines

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import afterbase as ab
-from afterbase.cli import run_recipe
+from afterbase.cli import run_recipe, runs
 from afterbase.core import hub
 from afterbase.core.errors import UserError
 
@@ -187,6 +187,15 @@ def test_a_finished_run_says_where_its_model_is(toy_folder, rows, tmp_path):
     _sft(toy_folder, rows, tmp_path)
     summary = json.loads((tmp_path / "runs/out/run.json").read_text())
     assert (summary["unfinished"], summary["model_folder"]) == (None, str(tmp_path / "out"))
+
+
+def test_show_tells_what_a_single_training_measured(toy_folder, rows, tmp_path, capsys):
+    trained = _sft(toy_folder, rows, tmp_path)
+    capsys.readouterr()
+    runs.show("out", tmp_path)
+    first, *_, model = capsys.readouterr().out.splitlines()
+    assert first == f"SFT: loss: {trained.first_loss:.4g} at first, {trained.last_loss:.4g} at last"
+    assert model == f"model: {tmp_path / 'out'}"
 
 
 def test_another_chat_template_is_written_into_the_model(toy_folder, rows, tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,7 +61,7 @@ def plan(recipe: RecipeFile, root: Root = Path()) -> None:
 def show(
     run: RunName, root: Root = Path(), as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False
 ) -> None:
-    """Show the final table of a run."""
+    """Show the final table of a run, or of a single training what it measured."""
     summary = _summary(run, root)
     if as_json:
         keys = ("run", "stages", "evaluations", "comparisons", "model_folder", "unfinished")
@@ -74,9 +75,20 @@ def show(
         print(sanitized(f"stopped early: {summary['unfinished']}"))
     if summary["evaluations"]:
         Console().print(final_table(summary["evaluations"]))
+    else:
+        print(sanitized("".join(_ends(summary["curves"]))), end="")
     print(sanitized(f"report: {root / 'runs' / run / 'report.html'}"))
     if summary.get("model_folder"):
         print(sanitized(f"model: {summary['model_folder']}"))
+
+
+def _ends(curves: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A line for each curve of a run that nothing evaluates: where it began and where it ended."""
+    for curve in curves:
+        for series in curve["series"]:
+            name = curve["title"] if len(curve["series"]) == 1 else f"{curve['title']}, {series['name']}"
+            (_, first), (_, last) = series["points"][0], series["points"][-1]
+            yield f"{name}: {first:.4g} at first, {last:.4g} at last\n"
 
 
 def trace(

@@ -1,6 +1,7 @@
 """One training as one call, on a toy model: what it chooses, writes down, repeats and refuses."""
 
 import json
+import re
 import tomllib
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import afterbase as ab
-from afterbase.cli import run_recipe, runs
+from afterbase.cli import run_recipe, runs, start_job
 from afterbase.core import hub
 from afterbase.core.errors import UserError
 
@@ -152,6 +153,38 @@ def test_a_folder_of_another_training_is_refused(toy_folder, rows, tmp_path):
     (tmp_path / "full/thesis.tex").write_text("years of work")
     with pytest.raises(UserError, match="thesis"):
         _sft(toy_folder, rows, tmp_path, "full")
+
+
+def test_rows_that_are_left_out_and_columns_that_are_not_read_are_told(toy_folder, rows, tmp_path, capsys):
+    told = {"role": "user", "content": "a " * 2000}
+    with rows.open("a") as file:
+        file.write(json.dumps({"messages": [told, {"role": "assistant", "content": "b"}], "mood": "calm"}) + "\n")
+    _sft(toy_folder, rows, tmp_path, epochs=1)
+    printed = capsys.readouterr().out
+    assert "not read: mood" in printed
+    assert "SFT: 1 left out; the first, " in printed
+    assert ": too long (" in printed
+
+
+@pytest.mark.parametrize("key", ["base", "kind", "name"])
+def test_what_follows_from_the_command_is_no_setting(toy_folder, rows, tmp_path, key):
+    with pytest.raises(UserError, match="no settings") as refused:
+        _sft(toy_folder, rows, tmp_path, **{key: "other"})
+    assert refused.value.got == f"`{key}` = other"
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_root_that_cannot_be_made_is_refused(toy_folder, rows, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="a folder of its own"):
+        ab.sft(toy_folder, rows, out=tmp_path / "out", root=tmp_path / "file/root", settings={"threads": 1})
+
+
+def test_runs_of_different_folders_have_different_names(tmp_path):
+    names = [start_job._run_name(tmp_path / folder, tmp_path) for folder in ("ä", "ö", "a ö", "a ü", "model", "My/Out")]
+    assert len({*names}) == len(names)
+    assert names[-2:] == ["model", "my-out"]
+    assert all(re.fullmatch("[a-z0-9][a-z0-9_-]*", name) for name in names)
 
 
 def test_a_misspelt_setting_names_the_nearest_before_anything_is_made(toy_folder, rows, tmp_path):

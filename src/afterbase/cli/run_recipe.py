@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from afterbase.cli.notes import notes_on
+from afterbase.cli.notes import left_out, notes_on
 from afterbase.cli.recipes.preflight import preflight
 from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
@@ -79,7 +80,7 @@ def run_loaded(
     With `adapter` it is handed over as the LoRA adapter alone.
     """
     folder = root / "runs" / recipe.name / "model" if model is None else model
-    _refuse_full_disk(root)
+    refuse_root(root)
     refuse_foreign(folder.absolute(), run=recipe.name)
     notes = [] if isinstance(recipe, BaseRecipe) else preflight(recipe)
     if ranks.rank() != 0:
@@ -167,7 +168,8 @@ def _hand_over(
         open_domains=() if isinstance(recipe, Job) else recipe.open_domains,
     )
     pairs = [] if isinstance(recipe, Job) else list(comparisons(recipe))
-    notes = [*notes, *notes_on(outcomes)]
+    lost = left_out(store.stages)
+    notes = [*notes, *lost, *notes_on(outcomes)]
     summary = collect(made, name=recipe.name, recipe_text=text, store=store, pairs=pairs, notes=notes)
     results = headline(summary["evaluations"], summary["comparisons"]) if summary["evaluations"] else []
     write_model_folder(final, folder, store=store, recipe_text=text, results=results, adapter=adapter)
@@ -176,8 +178,8 @@ def _hand_over(
         Console().print(final_table(summary["evaluations"]))
     if isinstance(recipe, Job):
         print(sanitized("\n".join(measured(final))))
-    print(sanitized(f"report: {report}"))
-    print(sanitized(f"model: {folder}"), flush=True)
+    for line in (*lost, f"report: {report}", f"model: {folder}"):
+        print(sanitized(line), flush=True)
     return Finished(summary, final, folder)
 
 
@@ -233,9 +235,11 @@ def _teachers_asked(recipe: Recipe, missing: Sequence[StageRecord]) -> list[Teac
     return [teacher for teacher in found if teacher is not None]
 
 
-def _refuse_full_disk(root: Path) -> None:
+def refuse_root(root: Path) -> None:
+    """UserError for a folder in which nothing can be written, or on a disk that is full."""
     try:
         root.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(prefix=".afterbase-", dir=root).cleanup()
     except OSError as error:
         raise UserError(
             "a run writes `runs/` and `store/` below a folder of its own",

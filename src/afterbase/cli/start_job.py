@@ -4,6 +4,7 @@ What is not said is chosen by the size of the model and of the data (recipe/defa
 the recipe that the run leaves: OUT/recipe.toml repeats it. A call that was interrupted goes on where it stopped.
 """
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
-from afterbase.cli.run_recipe import Finished, run_loaded
+from afterbase.cli.run_recipe import Finished, refuse_root, run_loaded
 from afterbase.core import distributed as ranks
 from afterbase.core.config import config_of
 from afterbase.core.errors import UserError
@@ -45,6 +46,7 @@ Reward = str | Callable[..., Any]
 Loss = Literal["sigmoid", "ipo", "simpo", "orpo", "cpo"]
 
 _OF_ALL = ("device", "chat_template", "template_args")  # options that are keys of every recipe
+_OF_THE_COMMAND = ("kind", "name", "base")  # keys of a recipe that follow from the command and its arguments
 _SETTINGS = "the settings of this training"  # what messages call the source of a faulty one
 _HEAD = """Written by the run that made this folder. To repeat it, from the folder where it ran:
     afterbase run {name}"""
@@ -247,6 +249,7 @@ class _Start:
         said = merged(self._said(given), head)
         # Wrong settings first of all, then wrong rows.
         draft = config_of(merged(job_defaults(self.stage, base, said, None), said), self.kind, _SETTINGS)
+        refuse_root(self._root)
         ranks.start()
         store = Store(self._root / "store", progress=Silent(), threads=draft.threads)
         lengths = row_lengths(job_data(store, draft, draft.seeds[0]).rows)
@@ -281,7 +284,14 @@ class _Start:
                 said = merged(said, {place[0]: {key: value}} if place else {key: value})
         if options.get("lora") and "lora" not in said.get(stage, {}):
             said = merged(said, {stage: {"lora": {}}})
-        return merged(said, nested(options.get("settings") or {}, self.kind, stage))
+        settings = options.get("settings") or {}
+        if named := [key for key in _OF_THE_COMMAND if key in settings]:
+            raise UserError(
+                "a command's own model, kind and folder are no settings",
+                got=f"`{named[0]}` = {settings[named[0]]}",
+                remedy="name the model as the command's first argument, and the folder with --out",
+            )
+        return merged(said, nested(settings, self.kind, stage))
 
     def _files(self, rows: Rows) -> list[str]:
         """Names of files; rows in memory are written below the store first."""
@@ -313,14 +323,17 @@ def _file(path: Path) -> Table:
         table = tomllib.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise UserError("settings come from a TOML file", got=f"{path}: {error}", remedy="correct it") from error
-    return {key: value for key, value in table.items() if key not in ("kind", "name", "base")}
+    return {key: value for key, value in table.items() if key not in _OF_THE_COMMAND}
 
 
 def _run_name(out: Path, root: Path) -> str:
     """The run's name: the folder's path below the root, or its own name where it lies elsewhere."""
     whole = out.absolute()
     parts = whole.relative_to(root.absolute()).parts if whole.is_relative_to(root.absolute()) else (whole.name,)
-    return re.sub(r"[^a-z0-9_-]+", "-", "-".join(parts).lower()).strip("-_") or "model"
+    said = "-".join(parts).lower()
+    # Letters that a name may not have would make one name of several folders.
+    tail = "" if said.isascii() else f"-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+    return f"{re.sub(r'[^a-z0-9_-]+', '-', said).strip('-_')}{tail}".strip("-_") or "model"
 
 
 def _refuse_other_settings(out: Path, table: Table) -> None:

@@ -113,8 +113,10 @@ def _check_rows(name: str, rows: OwnRows, recipe: Recipe | RlRecipe | Job) -> st
     most = min(rows.limit or _SCANNED, _SCANNED)
     reading = read(rows.model_copy(update={"limit": most}), seed=0)
     left_out = f", {len(reading.dropped):,} of them left out ({reading.dropped[0].rule})" if reading.dropped else ""
+    unused = f"; not read: {', '.join(map(str, reading.unused))}" if reading.unused else ""
     which = "the first " if len(reading.kept) == _SCANNED else ""
-    return f"{name}: {which}{reading.rows:,} rows of {', '.join(rows.files)} can be read ({reading.form}){left_out}."
+    told = f"{which}{reading.rows:,} rows of {', '.join(rows.files)}"
+    return f"{name}: {told} can be read ({reading.form}){left_out}{unused}."
 
 
 def _teachers(recipe: Recipe | RlRecipe | Job) -> list[Teacher]:

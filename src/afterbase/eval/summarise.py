@@ -114,7 +114,9 @@ def _vote(rows: Sequence[Row]) -> float:
 
 def _pass1_interval(values: Sequence[Sequence[float]], pass1: float, decoding: str, seed: int) -> Interval:
     # Where every sample agrees the bootstrap claims certainty; then each problem counts as one trial.
-    if decoding == "greedy" or pass1 in (0.0, 1.0):
+    # So it does of greedy answers, but where they have scores (`score_answers.py`): those are no trials.
+    scores = any(value not in (0.0, 1.0) for of_problem in values for value in of_problem)
+    if (decoding == "greedy" and not (scores and len(values) > 1)) or pass1 in (0.0, 1.0):
         return wilson(sum(float(np.mean(v)) for v in values), len(values))
     return bootstrap_mean(values, seed=seed)
 

@@ -60,7 +60,8 @@ def _answer_tree(row: dict[str, Any], artifact: Artifact, store: Store, runs: Pa
     prompt = " with the system prompt" if row["system_prompt"] else ""
     tree = Tree(cell(f"answer {row['id']}: {row['checkpoint']}, {row['decoding']}{prompt}"))
     _add(tree, f"text: {row['text']!r}")
-    _add(tree, f"verdict: {row['status']} ({row['reason']}), {row['tokens']} tokens")
+    score = f", score {row['value']:.3f}" if artifact.manifest["stage"] == SCORED else ""
+    _add(tree, f"verdict: {row['status']} ({row['reason']}){score}, {row['tokens']} tokens")
     _add(tree, f"problem {row['problem_id']} ({row['domain']}, held out): {row['prompt']!r}")
     _add_row(tree, row["problem_id"], artifact, store, runs)
     _add_stage(tree, artifact, store, set())

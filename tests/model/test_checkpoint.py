@@ -88,6 +88,29 @@ def test_the_newest_whole_checkpoint_counts(tmp_path):
     assert checkpoints.load() == (3, {"at": 3})
 
 
+def test_a_checkpoint_whose_deletion_was_interrupted_counts_for_nothing(tmp_path, monkeypatch):
+    modules = toy_modules()
+    checkpoints = Checkpoints(tmp_path, modules, adamw(modules))
+    checkpoints.save(2, {"at": 2})
+    checkpoints.settle()
+    older = tmp_path / "step-00000001"
+    shutil.copytree(tmp_path / "step-00000002", older)
+
+    def interrupted(folder):
+        (folder / "state.json").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.settle()
+    assert [path.name for path in older.iterdir()] == ["__0_0.distcp"]
+    (older / ".metadata").write_bytes(b"")  # as where files were deleted in any order
+    assert checkpoints.load() == (2, {"at": 2})
+    checkpoints.settle()
+    assert saved(tmp_path) == ["step-00000002"]
+
+
 def test_the_latest_and_the_best_stay(tmp_path):
     modules = toy_modules()
     checkpoints = Checkpoints(tmp_path, modules, adamw(modules), keep=2)

@@ -89,7 +89,7 @@ class Checkpoints:
         tensors = self._tensors()
         folder = self._folder / checkpoint_name(step)
         if ranks.rank() == 0:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
             folder.mkdir(parents=True)
             write_atomically(folder / "state.json", json.dumps({"score": score, "state": state}).encode())
         ranks.barrier()
@@ -120,14 +120,14 @@ class Checkpoints:
             for place in (self._folder, self._exports.folder) if self._exports else (self._folder,):
                 for folder in place.glob("step-*/"):
                     if folder.name not in kept:
-                        shutil.rmtree(folder)
+                        _remove(folder)
             if self._exports and kept:
                 scores = {folder.name: _read(folder)["score"] for folder in self.kept()}
                 write_atomically(self._exports.folder / "scores.json", (json.dumps(scores, indent=1) + "\n").encode())
 
     def kept(self) -> list[Path]:
         """Whole checkpoints that stay, in the order of their steps."""
-        whole = sorted(path.parent for path in self._folder.glob("step-*/.metadata"))
+        whole = _whole(self._folder)
         scores = {folder: _read(folder)["score"] for folder in whole}
         scored = [folder for folder in whole if scores[folder] is not None and math.isfinite(scores[folder])]
         best = [min(scored, key=lambda folder: scores[folder])] if scored else []
@@ -140,7 +140,7 @@ class Checkpoints:
 
         Raises UserError for a checkpoint of another model.
         """
-        whole = sorted(path.parent for path in self._folder.glob("step-*/.metadata"))
+        whole = _whole(self._folder)
         if not whole:
             return 0, {}
         folder = whole[-1]
@@ -228,6 +228,18 @@ def _write_export(exports: Exports, name: str, state: Mapping[str, Tensor]) -> N
     exports.write(part, state)
     shutil.rmtree(exports.folder / name, ignore_errors=True)
     part.rename(exports.folder / name)
+
+
+def _whole(folder: Path) -> list[Path]:
+    """Checkpoints that were written to their end and are not half deleted, in the order of their steps."""
+    return sorted(path.parent for path in folder.glob("step-*/.metadata") if (path.parent / "state.json").is_file())
+
+
+def _remove(folder: Path) -> None:
+    """Delete a checkpoint, its mark first: where this is interrupted, what is left counts for nothing."""
+    (folder / ".metadata").unlink(missing_ok=True)
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -29,6 +29,7 @@ STAGES = (
     "train.preference.preference_pairs.make_reference_logps",
     "train.preference.dpo.train_dpo",
     "train.preference.kto.train_kto",
+    "data.own.own_answers.make_answers",
 )
 
 

@@ -75,6 +75,14 @@ def test_own_pairs_stand_beside_the_reviewers(micro, tmp_path):
     assert graph["score GRPO on cards"] == ["evaluate GRPO on cards", "cards problems", "reward model"]
 
 
+def test_a_judge_rewards_and_scores_an_open_domain_in_the_place_of_a_model(micro, tmp_path):
+    tables = OPEN.format(folder=micro.parent, more='reward = "judge"\n[judge]\nkind = "self"')
+    graph = planned(written(micro, tables, without=("reward_model", "dpo", "kto")), tmp_path)
+    assert graph["judge"] == ["SFT"]
+    assert graph["GRPO"] == ["SFT", "cards problems", "judge"]
+    assert graph["score GRPO on cards"] == ["evaluate GRPO on cards", "cards problems", "judge"]
+
+
 def test_each_domain_may_have_a_teacher_and_a_system_prompt_of_its_own(micro):
     own = '[open.cards.teacher]\nendpoint = { url = "http://127.0.0.1:9/v1", model = "own" }\n[review.cards]'
     tables = SUMS.format(folder=micro.parent) + TEACHER + OPEN.format(folder=micro.parent, more=own)
@@ -97,6 +105,7 @@ def test_each_domain_may_have_a_teacher_and_a_system_prompt_of_its_own(micro):
         ('reward = "judge"', (), "an open domain is rewarded by what the recipe has"),
         ('reward = "mine"', (), "rewarded by `model`, `judge`, `none`, or a function"),
         ("check_drafts = true", (), "drafts are checked by the function"),
+        ('system = "reflect"', (), "a system prompt is for the teacher"),
         ('reward = "none"', (), "DPO and KTO learn from preference pairs"),
         ("[review.card]", (), "people review the open domains of a recipe"),
         ("[review.cards]", ("grpo",), "has its settings"),

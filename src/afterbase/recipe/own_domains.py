@@ -57,6 +57,14 @@ def refuse_unclear_own(recipe: "Recipe") -> None:
                     remedy=f'add [{key}], or set `reward` to a function of yours, or to "none"',
                 )
             )
+        if table.system is not None and teacher_of(recipe, name) is None:
+            found.append(
+                UserError(
+                    "a system prompt is for the teacher that writes the drafts",
+                    got=f"`open.{name}.system`, and drafts from a column",
+                    remedy="leave `system` out, or add a [teacher] and leave `columns.response` out",
+                )
+            )
     for check in (_refuse_no_pairs, _refuse_untrained_judge, _refuse_examination):
         with collect(found):
             check(recipe)

@@ -85,7 +85,7 @@ def show(
 def _ends(curves: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """A line for each curve of a run that nothing evaluates: where it began and where it ended."""
     for curve in curves:
-        for series in curve["series"]:
+        for series in (one for one in curve["series"] if one["points"]):
             name = curve["title"] if len(curve["series"]) == 1 else f"{curve['title']}, {series['name']}"
             (_, first), (_, last) = series["points"][0], series["points"][-1]
             yield f"{name}: {first:.4g} at first, {last:.4g} at last\n"

@@ -162,7 +162,8 @@ def test_losses_without_a_reference_are_trls(policies, preference_inputs, tmp_pa
     config = dpo.Dpo(pairs_per_step=5, beta=0.3, row_tokens=100, optimisation=RATE, **ours)
     loss = dpo.accumulate(policy, pairs, None, config)["loss"]
 
-    trainer_of, config_of = (CPOTrainer, CPOConfig) if trls else (ORPOTrainer, ORPOConfig)
+    kinds: tuple[Any, Any] = (CPOTrainer, CPOConfig) if trls else (ORPOTrainer, ORPOConfig)
+    trainer_of, config_of = kinds
     model = theirs(policy)
     trainer = trainer_of(
         model=model,
@@ -170,7 +171,7 @@ def test_losses_without_a_reference_are_trls(policies, preference_inputs, tmp_pa
         train_dataset=Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]),
         processing_class=policy.tokenizer,
     )
-    batch: dict[str, torch.Tensor] = {}
+    batch: dict[str, Any] = {}
     for side in ("chosen", "rejected"):
         ids, attention, completion = padded([getattr(p, side) for p in pairs], policy.tokenizer.pad_token_id)
         labels = ids.masked_fill(completion == 0, -100)

@@ -1,6 +1,7 @@
 """Tables of the user's own as benchmarks."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,8 @@ def table(tmp_path):
 
 def marks(table, verifier: str, response: str, context: AnswerContext = WHOLE):
     task = own_task(f"{table}/sums.jsonl", verifier, {})
-    return task.score([(item, response) for item in task.items(Folder(None))], [context] * 3)
+    score: Any = task.score  # of tasks that no model judges
+    return score([(item, response) for item in task.items(Folder(None))], [context] * 3)
 
 
 def test_each_row_is_a_question_in_the_words_of_the_table(table):

@@ -121,8 +121,12 @@ def compare_dpo(folder: Path, work: Path, *, steps: int, rate: float) -> Losses:
         {"prompt": f"Say {_words(rng, 4)}.", "chosen": f"{_words(rng, 5)} please", "rejected": f"{_words(rng, 9)} no"}
         for _ in range(BATCH * steps)
     ]
-    write = lambda some: lambda path: pq.write_table(pa.Table.from_pylist(some), path / "pairs.parquet")  # noqa: E731
-    data, held_out = _artifact(store, "pairs", write(rows)), _artifact(store, "held out", write(rows[:1]))
+    data, held_out = (
+        _artifact(
+            store, name, lambda path, some=some: pq.write_table(pa.Table.from_pylist(some), path / "pairs.parquet")
+        )
+        for name, some in (("pairs", rows), ("held out", rows[:1]))
+    )
     lm, base = load(folder), import_base(store, folder)
     config = Dpo(pairs_per_step=BATCH, optimisation=_rate(rate))
     made = train_dpo(store, "DPO", base, data, None, config, seed=0, held_out=held_out)

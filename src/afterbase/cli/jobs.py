@@ -5,15 +5,12 @@ Each is the function of the same name in `start_job.py`.
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from afterbase.cli.parameters import Root
 from afterbase.core.errors import UserError
-
-if TYPE_CHECKING:
-    from afterbase.cli.start_job import Options, Trained
 
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="A shipped model, a Hugging Face folder, hub:ORG/NAME, or a run's name.")
@@ -79,12 +76,7 @@ def sft(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Fine-tune a model on rows of chats, questions and answers, or text."""
-    from afterbase.cli import start_job
-
-    options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
-    options |= {"adapter": adapter, "push": push, "licence": licence}
-    options["trained"] = trained
-    _tell(start_job.sft(model, data, out=out, **options), as_json)
+    _train("sft", locals())
 
 
 def dpo(
@@ -95,11 +87,7 @@ def dpo(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model on pairs of a chosen and a rejected answer, by DPO or its kin."""
-    from afterbase.cli import start_job
-
-    options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
-    options |= {"adapter": adapter, "push": push, "licence": licence}
-    _tell(start_job.dpo(model, data, out=out, loss=loss, **options), as_json)
+    _train("dpo", locals())
 
 
 def kto(
@@ -110,11 +98,7 @@ def kto(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model on single answers with a label each, good or bad."""
-    from afterbase.cli import start_job
-
-    options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
-    options |= {"adapter": adapter, "push": push, "licence": licence}
-    _tell(start_job.kto(model, data, out=out, **options), as_json)
+    _train("kto", locals())
 
 
 def reward(
@@ -125,11 +109,7 @@ def reward(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a reward model on pairs of a chosen and a rejected answer."""
-    from afterbase.cli import start_job
-
-    options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
-    options |= {"adapter": adapter, "push": push, "licence": licence}
-    _tell(start_job.reward(model, data, out=out, **options), as_json)
+    _train("reward", locals())
 
 
 def grpo(
@@ -140,11 +120,7 @@ def grpo(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model by reinforcement learning on a table of problems."""
-    from afterbase.cli import start_job
-
-    options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
-    options |= {"adapter": adapter, "push": push, "licence": licence}
-    _tell(start_job.grpo(model, problems, reward=rewards, out=out, **options), as_json)
+    _train("grpo", locals())
 
 
 def distill(
@@ -155,28 +131,25 @@ def distill(
     as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Fine-tune a model on another one's answers to prompts."""
-    from afterbase.cli import start_job
-
-    options = _options(set_, recipe, lora, eval_, eval_every, chat_template, template_args, device, seed, root)
-    options |= {"adapter": adapter, "push": push, "licence": licence}
-    _tell(start_job.distill(student, prompts, teacher=teacher, out=out, **options), as_json)
+    _train("distill", locals())
 
 
 COMMANDS = (sft, dpo, kto, reward, grpo, distill)
+_OTHER_NAMES = {"set_": "settings", "eval_": "eval", "rewards": "reward"}  # of arguments, in `start_job.py`
 
 
-def _options(
-    settings: list[str] | None, recipe: Path | None, lora: bool, eval_: list[str] | None, eval_every: int | None,
-    chat_template: str | None, template_args: str | None, device: Literal["auto", "cpu", "cuda"] | None,
-    seed: int | None, root: Path,
-) -> "Options":  # fmt: skip
+def _train(name: str, given: dict[str, Any]) -> None:
+    """Call the function of that name in `start_job.py` with a command's arguments, and tell what it trained."""
+    from afterbase.cli import start_job
     from afterbase.recipe.job_table import parse_settings
 
-    return {
-        "settings": parse_settings(settings or []), "recipe": recipe, "lora": lora, "eval": eval_,
-        "eval_every": eval_every, "chat_template": chat_template, "template_args": _json(template_args),
-        "device": device, "seed": seed, "root": root,
-    }  # fmt: skip
+    options = {_OTHER_NAMES.get(key, key): value for key, value in given.items()}
+    as_json = options.pop("as_json")
+    options["settings"] = parse_settings(options["settings"] or [])
+    options["template_args"] = _json(options["template_args"])
+    trained = getattr(start_job, name)(**options)
+    if as_json:
+        print(json.dumps(trained.summary()))
 
 
 def _json(text: str | None) -> dict[str, Any] | None:
@@ -189,8 +162,3 @@ def _json(text: str | None) -> dict[str, Any] | None:
         remedy = """write --template-args '{"enable_thinking": false}'"""
         raise UserError("settings of a chat template are an object of JSON", got=f"`{text}`", remedy=remedy)
     return value or None
-
-
-def _tell(trained: "Trained", as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(trained.summary()))

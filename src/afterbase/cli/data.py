@@ -8,7 +8,9 @@ import typer
 from afterbase.core import hub
 from afterbase.core.sanitize import sanitized
 
-app = typer.Typer(no_args_is_help=True, help="Clean sets of samples; hash benchmarks; change formats.")
+app = typer.Typer(
+    no_args_is_help=True, help="Look at your own rows; clean and mix them; hash benchmarks; change formats."
+)
 Sources = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files, folders, or hub:ORG/NAME.")]
 
 

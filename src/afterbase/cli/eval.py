@@ -26,8 +26,8 @@ class _ModelFirst(TyperGroup):
 app = typer.Typer(
     cls=_ModelFirst,
     no_args_is_help=True,
-    help="Evaluate a model on public benchmarks, and compare results. `afterbase eval MODEL --tasks ...` is short for "
-    "`afterbase eval model MODEL --tasks ...`.",
+    help="Evaluate a model on a table of yours or on public benchmarks, and compare results. "
+    "`afterbase eval MODEL --tasks ...` is short for `afterbase eval model MODEL --tasks ...`.",
 )
 AsJson = Annotated[bool, typer.Option("--json", help="As one JSON object.")]
 

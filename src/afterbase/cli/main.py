@@ -25,14 +25,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="What comes after the base model: DeepSeek-V3's post-training, with the lineage of every sample.",
 )
-for command in (*jobs.COMMANDS, runs.init, runs.run, runs.plan, runs.show, runs.trace):
-    app.command()(command)
-for command in (models.chat, models.push, serve.serve, review.review, serve.serve_rollouts, serve.serve_sandbox):
-    app.command()(command)
-app.add_typer(verify_commands.app, name="verify")
-app.add_typer(score_commands.app, name="score")
-app.add_typer(eval_commands.app, name="eval")
-app.add_typer(data_commands.app, name="data")
+_COMMANDS = {
+    "One training on your own files": jobs.COMMANDS,
+    "Recipes": (runs.init, runs.run, runs.plan, runs.show, runs.trace, review.review),
+    "Models": (models.chat, serve.serve, models.push),
+    "Servers that runs ask": (serve.serve_rollouts, serve.serve_sandbox),
+}
+for panel, commands in _COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+_GROUPS = {"data": data_commands, "verify": verify_commands, "eval": eval_commands, "score": score_commands}
+for group, module in _GROUPS.items():
+    app.add_typer(module.app, name=group, rich_help_panel="Data, answers, scores")
 _INTERRUPTED = 130  # the exit status after Ctrl-C, by the shells' convention
 
 

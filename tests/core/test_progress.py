@@ -53,6 +53,16 @@ def test_short_stage_is_one_line_with_its_note(clock: Clock, pipe: StringIO):
     assert pipe.getvalue() == "mix: done in 0:02, 812 of 900 rows kept\n"
 
 
+def test_what_a_stage_says_is_a_line_of_its_own_that_stays(clock: Clock, pipe: StringIO, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    for stream in (pipe, Terminal()):
+        with Progress(stream=stream, clock=clock).stage("sft") as line:
+            line.say("goes on from step 3")
+            line.update(4, 4)
+        assert "goes on from step 3" in stream.getvalue()
+    assert pipe.getvalue() == "sft: goes on from step 3\nsft: done in 0:00\n"
+
+
 def test_resumed_stage_counts_only_its_own_steps(clock: Clock, pipe: StringIO):
     with Progress(stream=pipe, clock=clock).stage("grpo") as line:
         line.update(90, 100)
@@ -172,6 +182,7 @@ def test_names_and_notes_do_not_steer_the_terminal(stream: type[StringIO], clock
     progress.skip(NAME, NAME)
     with progress.stage("a") as line:
         line.update(1, 1, now=NAME)
+        line.say(NAME)
         line.done(NAME)
-    assert screen.getvalue().count(ON_ONE_LINE) == 4
+    assert screen.getvalue().count(ON_ONE_LINE) == 5
     assert "\x1b]0;" not in screen.getvalue()

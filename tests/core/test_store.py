@@ -3,16 +3,13 @@
 import json
 import os
 from collections.abc import Callable
-from io import StringIO
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from afterbase.core.progress import Progress, Silent
-from afterbase.core.store import Artifact, Store, Workspace, folder_digest, stage_key, write_atomically
+from afterbase.core.store import Artifact, Store, Workspace, folder_digest, stage_key
 
 Make = Callable[[Workspace], None]
 
@@ -56,25 +53,6 @@ def test_any_change_of_the_identity_is_another_key(identity, part, data):
     other[part] = data.draw(IDENTITY[part])
     assume(json.dumps(other[part], sort_keys=True) != json.dumps(identity[part], sort_keys=True))
     assert stage_key(*identity) != stage_key(*other)
-
-
-NAMES = st.sampled_from(["a", "b", "a.txt", "sub/a", "sub/b", "sub/deeper/a"])
-TREES = st.dictionaries(NAMES, st.binary(max_size=5), max_size=4)
-
-
-def _plant(folder: Path, tree: dict[str, bytes]) -> Path:
-    folder.mkdir()
-    for name, content in tree.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return folder
-
-
-@given(TREES, TREES)
-def test_folder_digests_are_equal_exactly_where_names_and_contents_are(tmp_path_factory, one, other):
-    folder = tmp_path_factory.mktemp("trees")
-    digests = [folder_digest(_plant(folder / name, tree)) for name, tree in (("one", one), ("other", other))]
-    assert (digests[0] == digests[1]) == (one == other)
 
 
 def test_digest_is_independent_of_metrics_times_and_the_store(tmp_path):
@@ -165,37 +143,3 @@ def test_plan_records_stages_and_makes_nothing(tmp_path):
     assert [(r.cached, r.artifact.planned) for r in store.stages] == [(True, False), (False, True), (False, True)]
     assert not planned.folder.exists()
     assert not last.folder.exists()
-
-
-# --- metrics ----------------------------------------------------------------------------------------------------
-
-
-@given(steps=st.integers(0, 6), back_to=st.integers(0, 7), torn=st.integers(0, 40))
-def test_rewind_drops_later_rows_and_a_torn_last_line(tmp_path_factory, steps, back_to, torn):
-    path = tmp_path_factory.mktemp("metrics") / "metrics.jsonl"
-    rows = [{"step": step, "loss": 0.5} for step in range(1, steps + 1)]
-    whole = "".join(json.dumps(row) + "\n" for row in rows)
-    half = json.dumps({"step": steps + 1, "loss": 0.25})
-    path.write_text(whole + half[: min(torn, len(half) - 1)])
-    here = path.parent
-    Workspace(here, here, here, here, path, Silent().stage("toy")).rewind(back_to)
-    assert [json.loads(line) for line in path.read_text().splitlines()] == rows[:back_to]
-    assert path.read_text() == "" or path.read_text().endswith("\n")
-
-
-def test_log_is_recorded_and_show_is_not(tmp_path):
-    def make(work: Workspace) -> None:
-        work.rewind(0)
-        work.show(1, 2, loss=1.0)
-        work.log(2, 2, loss=0.5)
-
-    stream = StringIO()
-    made = _produce(Store(tmp_path, progress=Progress(stream=stream)), make)
-    assert made.metrics() == [{"step": 2, "loss": 0.5}]
-    assert stream.getvalue().endswith(", loss 0.5\n")
-
-
-def test_write_atomically_replaces_and_leaves_no_part(tmp_path):
-    for content in (b"old and long", b"new"):
-        write_atomically(tmp_path / "file", content)
-    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("file", b"new")]

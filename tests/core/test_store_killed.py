@@ -74,7 +74,7 @@ if point == "half a manifest":
         write(path, data)
     module.write_atomically = torn
 if point == "before the rename":
-    module._publish = die
+    module.publish = die
 if point == "scratch is gone":
     Path.rename = die
 

@@ -47,6 +47,10 @@ class StageLine:
             self._drawn = now
             self._screen.draw(self._name, step, total, [*self._numbers, *self._left(now)])
 
+    def say(self, text: str) -> None:
+        """A line of its own, now, which stays."""
+        self._screen.say(self._name, text)
+
     def done(self, note: str = "") -> None:
         """End the line, with how long it took, the last numbers and a note."""
         self._end("done", [*self._numbers, note])
@@ -106,6 +110,7 @@ class _Screen(Protocol):
     interval: float  # seconds between two drawings
 
     def begin(self, name: str) -> None: ...
+    def say(self, name: str, text: str) -> None: ...
     def draw(self, name: str, step: int, total: int, parts: list[str]) -> None: ...
     def end(self, name: str, what: str, parts: list[str]) -> None: ...
 
@@ -118,6 +123,9 @@ class _Pipe:
 
     def begin(self, name: str) -> None:
         pass  # a short stage is one line, its last
+
+    def say(self, name: str, text: str) -> None:
+        self._print([f"{name}: {text}"])
 
     def draw(self, name: str, step: int, total: int, parts: list[str]) -> None:
         self._print([f"{name}: {step}/{total}", *parts])
@@ -140,6 +148,9 @@ class _Terminal:
 
     def begin(self, name: str) -> None:
         self._show(_row(name, "starting"))
+
+    def say(self, name: str, text: str) -> None:
+        self._console.print(_row(name, text))
 
     def draw(self, name: str, step: int, total: int, parts: list[str]) -> None:
         from rich.progress_bar import ProgressBar

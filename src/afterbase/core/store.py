@@ -5,7 +5,7 @@
     store/KEY/checkpoints/    model folders of the steps that the stage was asked to keep; not part of it either
     store/KEY/resume/         the last training state, where a longer run may go on from it (core/longer_run.py)
     store/KEY/manifest.json   stage, version, config, inputs, digest; a manifest means done
-    store/.work/KEY/          an unfinished stage: its payload so far and its own checkpoints (`scratch/`)
+    store/.work/KEY/          an unfinished stage (core/artifacts/unfinished.py)
 
 key = sha256(stage, version, config's *what* fields, input digests). A finished stage is never run again. An
 interrupted one finds its `scratch` as it left it, and an empty payload: what a killed process wrote there may be half
@@ -22,19 +22,19 @@ import dataclasses
 import fcntl
 import hashlib
 import json
-import os
-import platform
-import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from afterbase.core import distributed as ranks
-from afterbase.core.errors import UserError
-from afterbase.core.longer_run import Growth, Shorter, begin_anew, begin_with, begun_with, keep_state, shorter_run
+from afterbase.core.artifacts.atomic_writes import sync, write_atomically
+from afterbase.core.artifacts.digests import folder_digest
+from afterbase.core.artifacts.unfinished import begin, environment, publish
+from afterbase.core.artifacts.workspace import Workspace
+from afterbase.core.longer_run import Growth, Shorter, begun_with, shorter_run
 from afterbase.core.progress import Progress, Silent, StageLine
 from afterbase.core.temporary_folders import scratch_folder
 
@@ -79,44 +79,6 @@ class Cost:
 
 
 _FREE = Cost()
-
-
-@dataclass
-class Workspace:
-    """Where a running stage writes: `payload`, `scratch` for its own checkpoints, and its metrics.
-
-    `checkpoints` holds model folders that stay beside the payload; `board` is TensorBoard's folder of this stage. Of
-    several ranks only the first one's payload and metrics are kept; `scratch` is shared. With `keeps_state` the stage
-    writes its last state into `scratch`, and names in `state` the folders there that a longer run needs, the last at
-    the end; none if a longer run would have gone another way.
-    """
-
-    payload: Path
-    scratch: Path
-    checkpoints: Path
-    board: Path
-    _metrics: Path
-    _line: StageLine
-    keeps_state: bool = False
-    state: Sequence[str] = ()
-
-    def log(self, step: int, total: int, **numbers: float | str) -> None:
-        """Record one step's numbers (1-based step) and show them, but for the parts of a whole (`whole/part`)."""
-        with self._metrics.open("a") as file:
-            file.write(json.dumps({"step": step, **numbers}) + "\n")
-        self._line.update(step, total, **{k: v for k, v in numbers.items() if "/" not in k})
-
-    def show(self, step: int, total: int, **numbers: float | str) -> None:
-        """Show progress without recording it."""
-        self._line.update(step, total, **numbers)
-
-    def rewind(self, step: int) -> None:
-        """Forget metrics after `step`: a resumed stage writes them again."""
-        if not self._metrics.is_file():
-            return
-        rows = [line for line in self._metrics.read_text().splitlines() if _complete(line)]
-        kept = [row for row in rows if json.loads(row)["step"] <= step]
-        write_atomically(self._metrics, "".join(row + "\n" for row in kept).encode())
 
 
 @dataclass(frozen=True)
@@ -256,7 +218,7 @@ class Store:
     ) -> Artifact:
         work = self.root / ".work" / key
         if not (work / "manifest.json").is_file():  # otherwise killed between the manifest and the rename
-            self._begin(work, shorter)
+            earlier = begin(work, environment(self.threads), shorter, self.root)
             begun = begun_with(work)
             started = time.monotonic()
             with (
@@ -268,10 +230,8 @@ class Store:
                     ranks.barrier()  # the work folder is there
                 workspace = self._workspace(key, name, work, line)
                 make(workspace)
-                if begun is not None:
-                    line.done(f"goes on from step {begun['step']} of {begun['key'][:12]}")
             for path in [*(work / "payload").rglob("*"), work / "payload"]:
-                _sync(path)
+                sync(path)
             manifest = {
                 **identity,
                 "layout": _LAYOUT,
@@ -279,14 +239,14 @@ class Store:
                 "key": key,
                 "digest": folder_digest(work / "payload"),
                 "inputs": {k: {"key": a.key, "digest": a.digest, "name": a.name} for k, a in inputs.items()},
-                "seconds": time.monotonic() - started + (begun["seconds"] if begun else 0),
+                "seconds": time.monotonic() - started + earlier + (begun["seconds"] if begun else 0),
                 "environment": environment(self.threads),
                 "ranks": ranks.size() if together else 1,
                 **({"goes_on_from": {"key": begun["key"], "step": begun["step"]}} if begun else {}),
                 **self._resume(workspace),
             }
             write_atomically(work / "manifest.json", (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
-        _publish(work, self.root / key)
+        publish(work, self.root / key)
         artifact = self.find(key, name)
         assert artifact is not None
         return artifact
@@ -330,32 +290,6 @@ class Store:
             keeps_state=self.growth is not None and self.growth.keeps_state,
         )
 
-    def _begin(self, work: Path, shorter: Shorter | None) -> None:
-        """Empty payload; notes the environment. With nothing to resume from: the state and metrics of a shorter run.
-
-        Where that does not serve, or there is none, no state and no metrics.
-
-        A resume under another thread count or library version would change numbers, and is refused.
-        """
-        (work / "scratch").mkdir(parents=True, exist_ok=True)
-        noted, now = work / "environment.json", environment(self.threads)
-        fresh = not any((work / "scratch").iterdir())
-        if fresh:
-            (work / "metrics.jsonl").unlink(missing_ok=True)
-            begin_anew(work)
-        elif (then := json.loads(noted.read_text())) != now:
-            raise UserError(
-                "an interrupted stage is resumed under the environment that it began in",
-                got=f"{json.dumps(then)} then, {json.dumps(now)} now",
-                remedy=f"restore the environment, or delete {work} to run the stage from its start",
-            )
-        write_atomically(noted, json.dumps(now).encode())
-        if fresh and shorter is not None and not shorter.why_not:
-            begin_with(shorter, self.root / shorter.key, work)
-        if (work / "payload").exists():
-            shutil.rmtree(work / "payload")
-        (work / "payload").mkdir()
-
     @contextmanager
     def _locked(self, key: str) -> Iterator[None]:
         locks = self.root / ".work"
@@ -365,70 +299,7 @@ class Store:
             yield
 
 
-def environment(threads: int) -> dict[str, str | int]:
-    """What changes numbers: threads, library versions, the kind of machine."""
-    from importlib.metadata import version  # here: importing it costs the command line's start
-
-    return {
-        "threads": threads,
-        "torch": version("torch"),
-        "transformers": version("transformers"),
-        "machine": platform.machine(),
-    }
-
-
 def stage_key(stage: str, version: int, what: Mapping[str, Any], digests: Mapping[str, str]) -> str:
     """sha256 of all that determines the result, as 64 hexadecimal digits."""
     identity = {"layout": _LAYOUT, "stage": stage, "version": version, "what": what, "inputs": digests}
     return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def folder_digest(folder: Path) -> str:
-    """sha256 over the relative paths and contents of all files below a folder."""
-    total = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        content = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                content.update(block)
-        total.update(f"{path.relative_to(folder).as_posix()}\0{content.hexdigest()}\n".encode())
-    return total.hexdigest()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees all of it or none, even after a power cut."""
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    _sync(path.parent)
-
-
-def _publish(work: Path, final: Path) -> None:
-    """Move a work folder with a manifest to its place; may be repeated after a kill at any point of it."""
-    keep_state(work, json.loads((work / "manifest.json").read_text()))
-    shutil.rmtree(work / "scratch", ignore_errors=True)
-    (work / "environment.json").unlink(missing_ok=True)
-    if final.exists():  # a folder without a manifest is nobody's finished work
-        shutil.rmtree(final)
-    work.rename(final)
-    _sync(final.parent)
-
-
-def _sync(path: Path) -> None:
-    """Onto the disk: a file's content, or a folder's list of names."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _complete(line: str) -> bool:
-    try:
-        json.loads(line)
-    except json.JSONDecodeError:
-        return False
-    return True

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributed.checkpoint.filesystem import FileSystemWriter
 
 from afterbase.core.errors import UserError
-from afterbase.model.checkpoint import Checkpoints, Exports
+from afterbase.model.checkpoint import Checkpoints, Exports, step_counter
 
 
 def toy_modules(width: int = 4) -> nn.ModuleDict:
@@ -54,6 +54,15 @@ def test_the_trajectory_is_the_same_after_a_restart(tmp_path):
     for mine, its in zip(optimizer.state.values(), again.state.values(), strict=True):
         assert mine.keys() == its.keys()
         assert all(torch.equal(mine[key], its[key]) for key in mine)
+
+
+@pytest.mark.parametrize(("fused", "device"), [(True, "meta"), (False, "cpu")])
+def test_the_number_of_steps_lies_where_the_optimizer_looks_for_it(fused, device):
+    """One kernel that updates all weights reads it on their device; other updates read it on the CPU."""
+    parameter = nn.Parameter(torch.zeros(2, device="meta"))
+    optimizer = torch.optim.AdamW([parameter])
+    optimizer.param_groups[0]["fused"] = fused
+    assert step_counter(optimizer, parameter).device.type == device
 
 
 def test_buffers_and_tied_weights_come_back(toy_lm, tmp_path):

@@ -2,7 +2,7 @@
 
 `transformers` infers packing from position ids, and an all-ones mask or a cache switches that off without a word.
 Here the boundaries are explicit: the caller passes `segments`, and a call without them is an error. On CUDA torch's
-own kernel for samples of different lengths is called as its documentation says; untested here, without a GPU.
+own kernel for samples of different lengths is called (varlen.py).
 """
 
 import functools
@@ -13,11 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.attention.varlen import varlen_attn
 from transformers import AttentionInterface
 
-from afterbase.core.errors import UserError
 from afterbase.model.attention_variant import AttentionVariant, causal_attention
+from afterbase.model.varlen import Spans, varlen_attention
 
 IMPLEMENTATION = "afterbase_packed"
 
@@ -90,14 +89,10 @@ class Segments:
             continues=before,
         )
 
-    def keys(self) -> tuple[Tensor, list[int]]:
-        """For each sample in turn the positions of all that its last token sees, and how many they are."""
-        spans = torch.arange(len(self.sample_ids), device=self.sample_ids.device).split(list(self.lengths))
-        seen = [
-            span if before is None else torch.cat((spans[before], span))
-            for span, before in zip(spans, self.continues, strict=True)
-        ]
-        return torch.cat(seen), [len(span) for span in seen]
+    @functools.cached_property
+    def spans(self) -> Spans:
+        """What CUDA's kernel is told of the samples: made once a row, and not in each layer."""
+        return Spans.of(self.lengths, self.continues, self.position_ids.device)
 
 
 def _alike(lengths: Sequence[int], continues: Sequence[int | None]) -> list[list[int]]:
@@ -142,36 +137,9 @@ def packed_attention(
     value = F.pad(value, (0, query.shape[-1] - width))
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
     if q.is_cuda and not variant.needs_table:
-        return _varlen_attention(q, k, v, segments, variant, scaling)[..., :width][None], None
+        return varlen_attention(q, k, v, segments.spans, variant, scaling)[..., :width][None], None
     in_buckets = _bucketed_attention(q, k, v, segments, variant, scaling)[..., :width]
     return in_buckets.index_select(0, segments.scatter)[None], None
-
-
-def _varlen_attention(
-    q: Tensor, k: Tensor, v: Tensor, segments: Segments, variant: AttentionVariant, scaling: float
-) -> Tensor:
-    """On CUDA: (tokens, heads, dimension) in and out."""
-    if torch.is_autocast_enabled("cuda"):  # the kernel has no rule of its own for it
-        q, k, v = (x.to(torch.get_autocast_dtype("cuda")) for x in (q, k, v))
-    if q.dtype == torch.float32:
-        raise UserError(
-            "attention on CUDA is computed in bfloat16",
-            got="float32",
-            remedy='set `compute = "bfloat16"`; weights stay in float32',
-        )
-    seen, counts = segments.keys()
-    q_ends, k_ends = (
-        F.pad(torch.tensor(n, device=q.device), (1, 0)).cumsum(0, dtype=torch.int32) for n in (segments.lengths, counts)
-    )
-    longest = int(segments.position_ids.max()) + 1
-    left = variant.window - 1 if variant.window is not None and variant.cuts(longest) else -1
-    # Where there are more keys than queries the kernel aligns their ends, as FlashAttention does since 2.1.
-    out = varlen_attn(
-        q, k[seen], v[seen], q_ends, k_ends, longest, max(counts),
-        scale=scaling, window_size=(left, 0), enable_gqa=q.shape[1] != k.shape[1],
-    )  # fmt: skip
-    assert isinstance(out, Tensor)
-    return out
 
 
 def _bucketed_attention(

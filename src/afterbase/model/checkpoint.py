@@ -152,7 +152,7 @@ class Checkpoints:
             moments = [key for key in stored if key.startswith(f"optimizer.{name}//")]
             for key in moments:
                 kind = key.rpartition("//")[2]
-                value = torch.tensor(0.0) if kind == "step" else torch.zeros_like(parameter)
+                value = step_counter(self._optimizer, parameter) if kind == "step" else torch.zeros_like(parameter)
                 self._optimizer.state[parameter][kind] = target[key] = value.detach()
         load_state(target, checkpoint_id=folder, process_group=ranks.background(), no_dist=ranks.size() == 1)
         if self._exports is not None and not (self._exports.folder / folder.name).is_dir():
@@ -205,6 +205,13 @@ class Checkpoints:
 def checkpoint_name(step: int) -> str:
     """Of the folder after so many finished steps."""
     return f"step-{step:08d}"
+
+
+def step_counter(optimizer: torch.optim.Optimizer, parameter: Tensor) -> Tensor:
+    """A zero for the number of steps, where AdamW keeps it: beside the parameter if its update is one kernel."""
+    group = next(g for g in optimizer.param_groups if any(parameter is p for p in g["params"]))
+    beside = group.get("fused") or group.get("capturable")
+    return torch.zeros((), dtype=torch.float32, device=parameter.device if beside else "cpu")
 
 
 def refuse_another_model(folder: Path, stored: dict[str, tuple[int, ...]], weights: dict[str, Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 `transformers` infers packing from position ids, and an all-ones mask or a cache switches that off without a word.
 Here the boundaries are explicit: the caller passes `segments`, and a call without them is an error. On CUDA torch's
-own kernel for samples of different lengths is called (varlen.py).
+own kernel for samples of different lengths is called (fused/varlen.py).
 """
 
 import functools
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers import AttentionInterface
 
 from afterbase.model.attention_variant import AttentionVariant, causal_attention
-from afterbase.model.varlen import Spans, varlen_attention
+from afterbase.model.fused.varlen import Spans, varlen_attention
 
 IMPLEMENTATION = "afterbase_packed"
 

@@ -13,7 +13,7 @@ from torch.nn.attention.varlen import varlen_attn
 from afterbase.core.errors import UserError
 from afterbase.model.attention import Segments, packed_attention
 from afterbase.model.attention_variant import AttentionVariant
-from afterbase.model.varlen import Spans, varlen_attention
+from afterbase.model.fused.varlen import Spans, varlen_attention
 
 
 def torch_2_11(

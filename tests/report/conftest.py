@@ -190,6 +190,11 @@ def make_summary(rows: list[Row] | None = None) -> Summary:
                 ],
             },
         ],
+        "turned": [
+            {"domain": "arithmetic", "n": 60, "gained": 41, "lost": 2},
+            {"domain": "code", "n": 59, "gained": 33, "lost": 0},
+        ],
+        "measures": [],
         "training_samples": [
             {
                 "domain": "arithmetic",

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.report.charts import curve_charts, forest, length_charts, p_value, points, score_lines, thin
-from afterbase.report.summary import Summary
+from afterbase.report.summary import Curve, Summary
 
 
 def test_one_length_chart_a_domain(summary: Summary) -> None:
@@ -33,7 +33,20 @@ def test_curves_lose_what_is_not_finite_and_then_what_is_empty() -> None:
             },
         ]
     )
-    assert [(chart.title, chart.note) for chart in charts] == [("half", "b, nats")]
+    assert [(chart.title, [name for _, name in chart.legend]) for chart in charts] == [("half", ["b"])]
+    assert ">nats</text>" in charts[0].svg
+    assert charts[0].note == ""
+
+
+def test_the_only_curve_is_as_wide_as_the_page_and_says_what_a_point_is() -> None:
+    points = [[step, 0.25] for step in range(1, 201)]
+    curve = Curve(title="solved", x="step", unit="share of answers", series=[{"name": "problems", "points": points}])
+    [alone] = curve_charts([curve])
+    assert alone.svg.count("<svg") == 2
+    assert alone.note == "Each point is the mean of 3 steps."
+    assert ">0%</text>" in alone.svg
+    beside = curve_charts([curve, curve])
+    assert [chart.svg.count("<svg") for chart in beside] == [1, 1]
 
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=400))

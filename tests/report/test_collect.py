@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -133,6 +134,23 @@ def test_examples_are_greedy_answers_of_the_first_seed(run):
     ]
 
 
+def test_a_training_that_is_not_evaluated_tells_what_it_measured_and_sampled(run):
+    def train(work: Workspace) -> None:
+        work.log(1, 2, reward=0.25, solved=0.5)
+        work.log(2, 2, reward=0.75, solved=1.0)
+        note = {"step": 1, "domain": "own", "prompt": "2 + 2?", "answers": [{"text": "5", "reward": 0.25}]}
+        (work.payload / "samples.jsonl").write_text(json.dumps(note) + "\n")
+        shutil.copytree(run.base.payload, work.payload, dirs_exist_ok=True)
+
+    summary = run.summary({0: []}, final=run.make("GRPO", "grpo", train))
+    assert [(m["name"], m["before"], m["after"]) for m in summary["measures"]] == [
+        ("reward in training", 0.25, 0.75),
+        ("right answers in training", 0.5, 1.0),
+    ]
+    assert [example["prompt"] for example in summary["examples"]] == ["2 + 2?"]
+    assert "reward 0.25" in render(summary)
+
+
 def test_curves_leave_out_what_was_not_measured(run):
     def train(work: Workspace) -> None:
         work.log(1, 2, reward=0.5, solved=math.nan, length=9, loss=3.0)
@@ -140,8 +158,8 @@ def test_curves_leave_out_what_was_not_measured(run):
 
     curves = run.summary(curves=[run.make("GRPO", "grpo", train), run.make("SFT", "sft", train)])["curves"]
     assert [(c["title"], c["series"][0]["points"]) for c in curves] == [
-        ("GRPO: reward", [[1, 0.5], [2, 0.75]]),
-        ("GRPO: length", [[1, 9]]),
+        ("GRPO: mean reward", [[1, 0.5], [2, 0.75]]),
+        ("GRPO: answer length", [[1, 9]]),
         ("SFT: loss", [[1, 3.0], [2, 2.0]]),
     ]
 

@@ -1,11 +1,13 @@
 """The page is well formed, fetches nothing, and gives a hostile answer no hold."""
 
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
-from afterbase.report.html import duration, render
-from afterbase.report.summary import Summary
+from afterbase.report.headline import changes, whole_percent
+from afterbase.report.html import card, duration, moment, render
+from afterbase.report.summary import Measure, Summary
 
 VOID = {"meta", "br"}
 # Elements of HTML or SVG that could load or run something: none of them belongs on the page.
@@ -53,7 +55,8 @@ def test_it_is_the_same_page_every_time(summary: Summary, html: str) -> None:
 
 def test_well_formed_with_every_section_in_order(html: str) -> None:
     page = Page(html)
-    sections = ["results", "length", "comparisons", "learning", "model", "data", "examples", "mask", "configuration"]
+    sections = ["picture", "gains", "answers"]
+    sections += ["results", "length", "comparisons", "learning", "model", "data", "examples", "mask", "configuration"]
     ids = [value for name, value in page.attributes if name == "id"]
     assert ids == [*sections, "lineage", "notes"]
     targets = {value for name, value in page.attributes if name == "href"}
@@ -95,6 +98,74 @@ def test_every_drawing_has_a_name(html: str) -> None:
     assert drawings == html.count('role="img"') == html.count("<title>") - 1 > 10
 
 
+def test_the_first_screen_has_the_numbers_of_the_run(summary: Summary, html: str) -> None:
+    first = Page(html[: html.index('id="results"')] + "></section></main></body></html>").shown
+    for change in changes(summary["evaluations"]):
+        assert f"{whole_percent(change.before)} → {whole_percent(change.after)}" in first
+        assert f"right answers to {change.n} problems" in first
+    for comparison in summary["comparisons"]:
+        if comparison["domain"] == "all" and comparison["a"] in ("base", "SFT", "expert SFT"):
+            assert f"{comparison['a']} → {comparison['b']}" in first
+            assert f"{100 * comparison['difference']:+.1f}" in first
+    assert "119 problems (first seed), 74 turned from wrong to right and 2 from right to wrong" in first
+    assert "17}" in first
+
+
+def test_a_table_of_many_columns_scrolls_alone(html: str) -> None:
+    for before, table in pairwise(html.split("<table")):
+        if table[: table.index("</thead>")].count("<th ") > 3:
+            assert before.rstrip().rsplit("<", 1)[1].startswith('div class="scroll" tabindex="0" role="region"')
+
+
+def test_headings_go_down_one_level_at_a_time(html: str) -> None:
+    levels = [int(tag[1]) for tag in Page(html).tags if tag in ("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_an_older_summary_has_a_page_without_the_newer_parts(summary: Summary) -> None:
+    newer = ("turned", "measures", "model_folder", "unfinished")
+    older = {name: value for name, value in summary.items() if name not in newer}
+    page = Page(render(older))  # type: ignore[arg-type]
+    assert "turned from wrong to right" not in page.shown
+    assert "quickstart" in page.shown
+
+
+def test_a_training_alone_has_its_numbers_curves_and_no_empty_section(summary: Summary) -> None:
+    measure: Measure = {
+        "name": "accuracy on 20 pairs not trained on", "unit": "share of pairs", "before": 0.5, "after": 0.75,
+        "low": 0.51, "high": 0.91, "n": 20, "when": "after step 24 and at the end",
+    }  # fmt: skip
+    alone: Summary = {
+        **summary,
+        "stages": [{**summary["stages"][0], "stage": "dpo"}],
+        "evaluations": [],
+        "comparisons": [],
+        "curves": summary["curves"][:1],
+        "flow": [],
+        "examples": [],
+        "turned": [],
+        "measures": [measure],
+        "training_samples": [],
+    }
+    html = render(alone)
+    page = Page(html)
+    assert [value for name, value in page.attributes if name == "id"] == [
+        "learning", "model", "configuration", "lineage", "notes",
+    ]  # fmt: skip
+    for words in ("Training on preferences (DPO)", "50% → 75%", "95% interval 51% to 91%", "share of pairs"):
+        assert words in page.shown
+    assert card({**measure, "before": None}).before == ""
+
+
+@pytest.mark.parametrize(
+    ("created", "shown"),
+    [("2026-02-03T15:05:09+01:00", "2026-02-03 14:05 UTC"), ("yesterday", "yesterday")],
+)
+def test_moment(created: str, shown: str) -> None:
+    assert moment(created) == shown
+
+
 def test_a_run_that_was_only_begun(summary: Summary) -> None:
     begun: Summary = {
         **summary,
@@ -103,6 +174,7 @@ def test_a_run_that_was_only_begun(summary: Summary) -> None:
         "curves": [],
         "flow": [],
         "examples": [],
+        "turned": [],
         "training_samples": [],
         "notes": [],
         "model": {"parameters": 1, "expert_load": [], "mtp_acceptance": None},

@@ -61,7 +61,7 @@ def test_it_names_base_licences_data_results_settings_and_lineage(tmp_path):
     assert "# mine" in card.text
     assert "hub:org/base@v2" in card.text
     assert "- solved: 0.5 [0.4, 0.6]" in card.text
-    assert "- accuracy on 10 held-out pairs: 0.500 [0.187, 0.813]" in card.text
+    assert "- accuracy on 10 pairs not trained on: 0.5 [0.187, 0.813]" in card.text
     assert "- loss in training: 2 at first, 0.25 at last" in card.text
     data = next(line for line in card.text.splitlines() if line.startswith("| rows |"))
     assert "| samples | 4 | cc0, mit |" in data
@@ -96,7 +96,7 @@ def test_of_many_steps_the_ends_are_means(tmp_path):
 
     made = store.produce("SFT", "sft", 1, what={}, inputs={}, make=make)
     assert measured(made) == [
-        "loss in training: 0.5 at first, 18.5 at last (means of 2)",
-        "reward in training: 1 at first, 1 at last (means of 2)",
+        "loss in training: 0.5 at first, 18.5 at last (means of 2 steps)",
+        "reward in training: 1 at first, 1 at last (means of 2 steps)",
         "steps of the last stage: 20",
     ]

@@ -7,18 +7,21 @@ from math import isfinite
 from markupsafe import Markup
 
 from afterbase.eval.summarise import Comparison, Evaluation
-from afterbase.report.summary import Curve, CurveSeries
-from afterbase.report.svg import (
+from afterbase.report.curves import SHARE
+from afterbase.report.drawing.scatter import Arrow, Mark, scatter
+from afterbase.report.drawing.svg import (
+    SMALL,
     Axis,
-    Mark,
     Series,
+    Size,
+    for_both,
     interval,
     interval_axis,
     legend_key,
     line_chart,
     nice_ticks,
-    scatter,
 )
+from afterbase.report.summary import Curve, CurveSeries
 from afterbase.report.table import TableRow, percent, score, table_rows, tokens
 
 MAX_POINTS = 80
@@ -39,20 +42,13 @@ def ends(evaluations: Sequence[Evaluation]) -> tuple[str, str]:
     return evaluations[0]["checkpoint"], evaluations[-1]["checkpoint"]
 
 
-def _mark(row: TableRow, entry: Evaluation, base: str, final: str) -> Mark | None:
+def mark(row: TableRow, entry: Evaluation, *, base: str, final: str) -> Mark | None:
+    """The point of a row; None where nothing was judged."""
     pass1, low, high, length = (entry[key] for key in ("pass1", "pass1_low", "pass1_high", "mean_tokens"))
     if pass1 is None or low is None or high is None or length is None:
         return None
     kind = {base: "base", final: "final"}.get(row.checkpoint, "middle")
-    return Mark(
-        x=length,
-        y=pass1,
-        low=low,
-        high=high,
-        label=row.checkpoint,
-        kind=kind,
-        hollow=row.system_prompt,
-    )
+    return Mark(x=length, y=pass1, low=low, high=high, label=row.label, kind=kind, hollow=row.system_prompt)
 
 
 def length_charts(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison]) -> list[Chart]:
@@ -61,7 +57,8 @@ def length_charts(evaluations: Sequence[Evaluation], comparisons: Sequence[Compa
     for domain, rows in table_rows(evaluations).items():
         decoding = "sampled" if any(row.sampled for row in rows) else "greedy"
         entries = [(row, row.sampled if decoding == "sampled" else row.greedy) for row in rows]
-        drawn = [(row, mark) for row, entry in entries if entry and (mark := _mark(row, entry, *ends(evaluations)))]
+        base, final = ends(evaluations)
+        drawn = [(row, at) for row, entry in entries if entry and (at := mark(row, entry, base=base, final=final))]
         if not drawn:
             continue
         places = {(row.checkpoint, row.system_prompt): index for index, (row, _) in enumerate(drawn)}
@@ -71,12 +68,14 @@ def length_charts(evaluations: Sequence[Evaluation], comparisons: Sequence[Compa
             if (c["domain"], c["decoding"]) == (domain, decoding)
         ]
         svg = scatter(
-            [mark for _, mark in drawn],
-            title=f"{domain}: pass@1 against mean answer length, {decoding}",
-            x_label="mean tokens an answer",
-            arrows=[(places[a], places[b]) for a, b in pairs if a in places and b in places],
+            [at for _, at in drawn],
+            [Arrow(places[a], places[b]) for a, b in pairs if a in places and b in places],
+            title=f"{domain}: share judged right against mean answer length, {decoding} answers",
+            x_label="mean answer length, tokens",
+            y_label="judged right",
         )
-        charts.append(Chart(title=domain, svg=svg, note=f"{decoding} answers"))
+        problems = max(row.main["n"] for row in rows)
+        charts.append(Chart(title=domain, svg=svg, note=f"{decoding} answers to {problems:,} problems"))
     return charts
 
 
@@ -89,31 +88,39 @@ def thin(points: Sequence[Sequence[float]], limit: int = MAX_POINTS) -> tuple[li
     return means, width
 
 
-def _curve_chart(curve: Curve, lines: Sequence[tuple[CurveSeries, list[tuple[float, float]], int]]) -> Chart:
-    width = max(width for _, _, width in lines)
-    single = f"{lines[0][0]['name']}, " if len(lines) == 1 else ""
-    means = f"; each point is the mean of {width} records" if width > 1 else ""
-    return Chart(
-        title=curve["title"],
-        svg=line_chart(
-            [Series(name=series["name"], points=points) for series, points, _ in lines],
-            title=f"{curve['title']}: " + ", ".join(series["name"] for series, _, _ in lines),
-            x_label=curve["x"],
-        ),
-        note=f"{single}{curve['unit']}{means}",
-        legend=[] if single else [(legend_key(index), series["name"]) for index, (series, _, _) in enumerate(lines)],
-    )
-
-
 def curve_charts(curves: Sequence[Curve]) -> list[Chart]:
-    """One chart a curve; a curve without a finite point is left out."""
-    charts = []
+    """One chart a curve, as wide as the page if it is the only one; a curve without a finite point is left out."""
+    drawn = []
     for curve in curves:
         lines = [(series, *thin(series["points"])) for series in curve["series"]]
         lines = [(series, points, width) for series, points, width in lines if points]
         if lines:
-            charts.append(_curve_chart(curve, lines))
-    return charts
+            drawn.append((curve, lines))
+    return [_curve_chart(curve, lines, alone=len(drawn) == 1) for curve, lines in drawn]
+
+
+def _curve_chart(
+    curve: Curve, lines: Sequence[tuple[CurveSeries, list[tuple[float, float]], int]], *, alone: bool
+) -> Chart:
+    width = max(width for _, _, width in lines)
+    names = [series["name"] for series, _, _ in lines]
+
+    def draw(size: Size) -> Markup:
+        return line_chart(
+            [Series(name=series["name"], points=points) for series, points, _ in lines],
+            title=f"{curve['title']}, {curve['unit']}, against {curve['x']}: {', '.join(names)}",
+            x_label=curve["x"],
+            y_label=curve["unit"],
+            share=curve["unit"].startswith(SHARE),
+            size=size,
+        )
+
+    return Chart(
+        title=curve["title"],
+        svg=for_both(draw) if alone else draw(SMALL),
+        note=f"Each point is the mean of {width} {curve['x']}s." if width > 1 else "",
+        legend=[(legend_key(index), name) for index, name in enumerate(names)],
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

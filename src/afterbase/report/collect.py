@@ -6,7 +6,6 @@ import json
 import os
 import platform
 import shutil
-import statistics
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,24 +25,11 @@ from afterbase.eval.score_answers import without_suffix
 from afterbase.eval.summarise import Pair, Row, compare, summarise
 from afterbase.model.load import load
 from afterbase.model.size import parameter_count
-from afterbase.report.summary import Curve, Example, Flow, Machine, ModelFacts, Span, Stage, Summary, TrainingSample
+from afterbase.report.curves import TRAINED, curves_of, shared_curves
+from afterbase.report.examples import examples, rollouts, turned
+from afterbase.report.measures import measures
+from afterbase.report.summary import Flow, Machine, ModelFacts, Span, Stage, Summary, TrainingSample
 from afterbase.verify.check import NO_RULE
-
-# Numbers of a stage's metrics that are learning curves, with their unit.
-_CURVES = {
-    "sft": (("loss", "nats a token"),),
-    "grpo": (
-        ("reward", "reward"),
-        ("solved", "share solved"),
-        ("length", "tokens"),
-        ("proxy", "reward model's value"),
-        ("held_out", "rubric's value"),
-    ),
-    "reward_model": (("loss", "nats a pair"), ("accuracy", "share right")),
-    "dpo": (("loss", "nats a pair"), ("accuracy", "share right")),
-    "kto": (("loss", "loss an answer"), ("kl", "nats")),
-}
-_EXAMPLES, _FEWEST = 10, 3  # problems shown in all, and of each domain at least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,10 +55,10 @@ def made_so_far(store: Store, *, seed: int, unfinished: str) -> Made:
     """What a run that stopped early has made of its first seed; its last model stands for the final one."""
     of_seed = [r.artifact for r in store.stages if r.artifact.manifest["what"].get("seed", seed) == seed]
     made = list({artifact.key: artifact for artifact in of_seed}.values())  # variants share stages
-    models = [artifact for artifact in made if artifact.manifest["stage"] in ("base", *_CURVES)]
+    models = [artifact for artifact in made if artifact.manifest["stage"] in ("base", *TRAINED)]
     return Made(
         answers={seed: [artifact for artifact in made if artifact.manifest["stage"] == "evaluate"]},
-        curves=[artifact for artifact in models if artifact.manifest["stage"] in _CURVES],
+        curves=[artifact for artifact in models if artifact.manifest["stage"] in TRAINED],
         data=[artifact for artifact in made if (artifact.payload / "samples.parquet").is_file()],
         final=models[-1],
         unfinished=unfinished,
@@ -95,9 +81,11 @@ def collect(
         stages=[_stage(record) for record in store.stages],
         evaluations=summarise(rows),
         comparisons=compare([row for row in rows if without_suffix(row["domain"]) not in made.open_domains], pairs),
-        curves=[*_shared_curves(made.compared), *(curve for artifact in made.curves for curve in _curves(artifact))],
+        curves=[*shared_curves(made.compared), *(curve for artifact in made.curves for curve in curves_of(artifact))],
         flow=[flow for artifact in made.data for flow in _flow(artifact)],
-        examples=_examples(first_seed),
+        examples=examples(first_seed) if first_seed else rollouts(final),
+        turned=turned(first_seed),
+        measures=[] if first_seed else measures(final),
         training_samples=_training_samples(made.data, final),
         model=_model_facts(final, base=next(r.artifact for r in store.stages if r.stage == "base")),
         notes=list(notes),
@@ -165,61 +153,7 @@ def _stage(record: StageRecord) -> Stage:
     )
 
 
-def _points(artifact: Artifact) -> list[dict[str, Any]]:
-    """The metrics of a stage, once a rollout: what is said of one would be said again at each of its updates."""
-    asked = artifact.manifest["what"]
-    updates = asked["minibatches"] * asked["epochs"] if artifact.manifest["stage"] == "grpo" else 1
-    return artifact.metrics()[::updates]
-
-
-def _curves(artifact: Artifact) -> list[Curve]:
-    metrics = _points(artifact)
-    return [
-        Curve(
-            title=f"{artifact.name}: {key}",
-            x="step",
-            unit=unit,
-            series=[{"name": key, "points": [[m["step"], m[key]] for m in metrics if _finite(m, key)]}],
-        )
-        for key, unit in _CURVES[artifact.manifest["stage"]]
-        if any(_finite(m, key) for m in metrics)
-    ]
-
-
-def _shared_curves(compared: Mapping[str, Sequence[Artifact]]) -> list[Curve]:
-    """One chart a number with a line a name: the mean over seeds at each step where all have the number."""
-    if len(compared) < 2:
-        return []
-    metrics = {name: [_points(a) for a in seeds] for name, seeds in compared.items()}
-    stage = next(iter(compared.values()))[0].manifest["stage"]
-    return [
-        Curve(
-            title=key.replace("_", " "),
-            x="step",
-            unit=unit,
-            series=[
-                {
-                    "name": name,
-                    "points": [
-                        [at[0]["step"], statistics.fmean(m[key] for m in at)]
-                        for at in zip(*seeds, strict=True)
-                        if all(_finite(m, key) for m in at)
-                    ],
-                }
-                for name, seeds in metrics.items()
-            ],
-        )
-        for key, unit in _CURVES[stage]
-        if any(_finite(m, key) for seeds in metrics.values() for of_seed in seeds for m in of_seed)
-    ]
-
-
 _DROPS_OF = {"clean": ("filter", "decontaminate", "dedup", "mixture")}  # other stages drop under their own name
-
-
-def _finite(numbers: Mapping[str, float], key: str) -> bool:
-    """Whether a step has the number: not every step has all, and some are nan."""
-    return key in numbers and numbers[key] == numbers[key]
 
 
 def _flow(artifact: Artifact) -> list[Flow]:
@@ -240,35 +174,6 @@ def _flow(artifact: Artifact) -> list[Flow]:
             )
         )
     return flows
-
-
-def _examples(rows: Sequence[dict]) -> list[Example]:
-    """The first problems of each domain with every checkpoint's greedy answer, the first right and the last wrong."""
-    examples = []
-    greedy = [row for row in rows if row["decoding"] == "greedy"]
-    domains = list(dict.fromkeys(row["domain"] for row in greedy))
-    for domain in domains:
-        own = [row for row in greedy if row["domain"] == domain]
-        shown = max(_FEWEST, _EXAMPLES // len(domains))
-        for problem_id in list(dict.fromkeys(row["problem_id"] for row in own))[:shown]:
-            answers = [row for row in own if row["problem_id"] == problem_id]
-            examples.append(
-                Example(
-                    domain=domain,
-                    prompt=answers[0]["prompt"],
-                    answers=[
-                        {
-                            "checkpoint": row["checkpoint"] + (" + prompt" if row["system_prompt"] else ""),
-                            "text": row["text"],
-                            "status": row["status"],
-                            "reason": row["reason"],
-                            "tokens": row["tokens"],
-                        }
-                        for row in answers
-                    ],
-                )
-            )
-    return examples
 
 
 def _training_samples(data: Sequence[Artifact], final: Artifact) -> list[TrainingSample]:

@@ -12,11 +12,12 @@ from afterbase.report.table import table_rows
 class Change:
     """Base and final on one domain, without a system prompt, under the decoding that both were run with.
 
-    `most_tokens` is the mean length of the wordiest checkpoint there, with or without the prompt.
+    `n` counts problems; `most_tokens` is the mean length of the wordiest checkpoint there, with or without the prompt.
     """
 
     domain: str
     decoding: str
+    n: int
     before: float
     after: float
     tokens_before: float
@@ -40,6 +41,7 @@ def changes(evaluations: Sequence[Evaluation]) -> list[Change]:
                     Change(
                         domain=domain,
                         decoding=decoding,
+                        n=b["n"],
                         before=a["pass1"],
                         after=b["pass1"],
                         tokens_before=a["mean_tokens"],

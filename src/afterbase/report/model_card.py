@@ -1,7 +1,6 @@
 """The card of a model that a run hands over: README.md as the hub reads it, from the lineage that the store holds."""
 
 import json
-import statistics
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,14 +10,13 @@ import pyarrow.parquet as pq
 from huggingface_hub import ModelCard, ModelCardData
 
 from afterbase.core import hub
-from afterbase.core.intervals import exact_interval
 from afterbase.core.sanitize import on_one_line, sanitized
 from afterbase.core.store import Artifact, Store
+from afterbase.report.measures import measures, sentences
 from afterbase.report.model_usage import is_adapter, is_reward_model, usage
 
 _TABLES = ("samples", "train", "pairs", "answers")
 _LICENCES = ("license", "licence")
-_MEASURES = ("loss", "reward", "held_out_loss", "held_out_accuracy")
 
 
 def model_card(made: Artifact, folder: Path, *, store: Store, recipe: Mapping[str, Any], results: list[str]) -> str:
@@ -82,32 +80,8 @@ def _base(made: Artifact, base: Artifact | None, named: str) -> str:
 
 def measured(made: Artifact) -> list[str]:
     """What a training measured of itself: sentences for its card, and for the end of a run."""
-    return [*_ranking(made), *_training(made)]
-
-
-def _ranking(made: Artifact) -> list[str]:
-    """How a model that learnt from preferences ranks the pairs that it did not learn from."""
-    path = made.payload / "accuracy.json"
-    found = json.loads(path.read_text()) if path.is_file() else {}
-    pairs, accuracy = found.get("held_out_pairs"), found.get("held_out_accuracy")
-    if not pairs or accuracy is None:
-        return []
-    interval = exact_interval(round(accuracy * pairs), pairs)
-    return [f"accuracy on {pairs} held-out pairs: {accuracy:.3f} [{interval.low:.3f}, {interval.high:.3f}]"]
-
-
-def _training(made: Artifact) -> list[str]:
-    """What the last stage measured of itself while it trained: means, as a step of one row says little."""
     steps = made.metrics()
-    lines = []
-    for name in _MEASURES:
-        values = [step[name] for step in steps if isinstance(step.get(name), int | float)]
-        if values:
-            some = max(1, len(values) // 10)
-            first, last = statistics.fmean(values[:some]), statistics.fmean(values[-some:])
-            steps_of = f" (means of {some})" if some > 1 else ""
-            lines.append(f"{name.replace('_', ' ')} in training: {first:.4g} at first, {last:.4g} at last{steps_of}")
-    return [*lines, f"steps of the last stage: {len(steps)}"] if steps else lines
+    return [*sentences(measures(made)), *([f"steps of the last stage: {len(steps)}"] if steps else [])]
 
 
 def _data(lineage: list[Artifact]) -> str:

@@ -58,13 +58,16 @@ class Flow(TypedDict):
 
 
 class ExampleAnswer(TypedDict):
-    """One checkpoint's answer, as generated: untrusted text."""
+    """One checkpoint's answer, as generated: untrusted text. `status` is ok, wrong, failed, or scored (a reward).
+
+    `tokens` is None where the length was not recorded.
+    """
 
     checkpoint: str
     text: str
     status: str
     reason: str
-    tokens: int
+    tokens: int | None
 
 
 class Example(TypedDict):
@@ -73,6 +76,32 @@ class Example(TypedDict):
     domain: str
     prompt: str
     answers: list[ExampleAnswer]
+
+
+class Turned(TypedDict):
+    """Verdicts on one domain's greedy answers, base and final: `gained` problems turned right, `lost` ones wrong."""
+
+    domain: str
+    n: int
+    gained: int
+    lost: int
+
+
+class Measure(TypedDict):
+    """A number that a training measured of itself, at its beginning (None: measured once) and at its end.
+
+    `low` to `high` is the 95% interval of `after`, on `n` rows, pairs or problems; None where there is none.
+    """
+
+    name: str
+    unit: str
+    before: float | None
+    after: float
+    low: float | None
+    high: float | None
+    n: int | None
+    when: str
+    """Between which steps, or of how many of them the two are means."""
 
 
 class Span(TypedDict):
@@ -120,6 +149,9 @@ class Summary(TypedDict):
     curves: list[Curve]
     flow: list[Flow]
     examples: list[Example]
+    turned: list[Turned]
+    measures: list[Measure]
+    """Of the last stage, where nothing evaluates its model."""
     training_samples: list[TrainingSample]
     model: ModelFacts
     notes: list[str]

@@ -1,6 +1,5 @@
 """Scales that enclose their data, drawings that are well-formed, names that cannot break out."""
 
-import math
 from itertools import pairwise
 from xml.etree import ElementTree
 
@@ -8,21 +7,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from afterbase.report.svg import (
+from afterbase.report.drawing.svg import (
     BOTTOM,
-    HEIGHT,
     LEFT,
     RIGHT,
+    SMALL,
     TOP,
-    WIDTH,
+    WIDE,
     Axis,
-    Mark,
     Plot,
     Series,
     interval,
     line_chart,
     nice_ticks,
-    scatter,
+    share_ticks,
     tick_label,
 )
 
@@ -36,7 +34,7 @@ NUMBERS = st.floats(-1e6, 1e6, allow_nan=False).map(lambda value: round(value, 6
         (0, 0.93, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
         (-0.05, 0.71, [-0.2, 0, 0.2, 0.4, 0.6, 0.8]),
         (4, 4, [2, 3, 4, 5, 6]),
-        (0, 0, [-1, -0.5, 0, 0.5, 1]),
+        (0, 0, [0, 0.2, 0.4, 0.6, 0.8, 1]),
     ],
 )
 def test_ticks(low: float, high: float, ticks: list[float]) -> None:
@@ -65,8 +63,8 @@ def test_tick_label(value: float, percent: bool, label: str) -> None:
 
 def test_corners_of_the_plot() -> None:
     plot = Plot(x=Axis(label="", ticks=[0, 10]), y=Axis(label="", ticks=[0, 1]))
-    assert plot.at(0, 0) == (LEFT, HEIGHT - BOTTOM)
-    assert plot.at(10, 1) == (WIDTH - RIGHT, TOP)
+    assert plot.at(0, 0) == (LEFT, SMALL.height - BOTTOM)
+    assert plot.at(10, 1) == (SMALL.width - RIGHT, TOP)
 
 
 def parsed(svg: str) -> ElementTree.Element:
@@ -75,42 +73,42 @@ def parsed(svg: str) -> ElementTree.Element:
 
 def test_a_line_a_series_each_with_its_own_dash() -> None:
     series = [Series(name=f"<{i}>", points=[(0, i), (1, i + 1)]) for i in range(3)]
-    root = parsed(line_chart(series, title="<b> & co", x_label="</svg>"))
+    root = parsed(line_chart(series, title="<b> & co", x_label="</svg>", y_label="<i>"))
     assert [element.get("class") for element in root.iter("polyline")] == ["line s0", "line s1", "line s2"]
     assert root.findtext("title") == "<b> & co"
     assert "</svg>" in [element.text for element in root.iter("text")]
 
 
-def test_one_point_is_enough_for_a_line_chart() -> None:
-    assert (
-        len(list(parsed(line_chart([Series(name="", points=[(0, 0.5)])], title="", x_label="")).iter("polyline"))) == 1
-    )
+def test_one_point_is_enough_for_a_line_chart_and_is_marked() -> None:
+    root = parsed(line_chart([Series(name="", points=[(0, 0.5)])], title="", x_label="", y_label=""))
+    assert len(list(root.iter("polyline"))) == len(list(root.iter("circle"))) == 1
 
 
-def mark(x: float, y: float, label: str) -> Mark:
-    return Mark(x=x, y=y, low=max(0, y - 0.05), high=min(1, y + 0.05), label=label, kind="middle")
+def test_many_points_are_a_line_alone() -> None:
+    points = [(float(step), step / 100) for step in range(100)]
+    root = parsed(line_chart([Series(name="", points=points)], title="", x_label="", y_label="", size=WIDE))
+    assert list(root.iter("circle")) == []
+    assert root.get("viewBox") == f"0 0 {WIDE.width} {WIDE.height}"
 
 
-@given(st.lists(st.tuples(st.floats(0, 500, allow_subnormal=False), st.floats(0, 1)), min_size=1, max_size=6))
-def test_every_mark_is_drawn_and_named_inside_the_picture(places: list[tuple[float, float]]) -> None:
-    marks = [mark(x, y, f"checkpoint {index}") for index, (x, y) in enumerate(places)]
-    root = parsed(scatter(marks, title="t", x_label="x", arrows=[(i, i + 1) for i in range(len(marks) - 1)]))
-    names = [e for e in root.iter("text") if (e.get("class") or "").startswith("name")]
-    assert [e.text for e in names] == [m.label for m in marks]
-    circles = [(float(e.get("cx", "nan")), float(e.get("cy", "nan"))) for e in root.iter("circle")]
-    assert len(circles) == len(marks)
-    origins = [(float(e.get("x", "nan")), float(e.get("y", "nan"))) for e in names]
-    assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in circles + origins)
+@given(st.integers(0, 10_000), st.integers(0, 10_000))
+def test_steps_have_whole_ticks(one: int, other: int) -> None:
+    ticks = nice_ticks(min(one, other), max(one, other), whole=True)
+    assert all(tick == int(tick) >= 0 for tick in ticks)
+    assert ticks[0] <= min(one, other) <= max(one, other) <= ticks[-1]
+    assert 2 <= len(ticks) <= 10
 
 
-def test_labels_of_neighbours_do_not_overlap() -> None:
-    root = parsed(scatter([mark(50, 0.50, "one"), mark(51, 0.51, "two")], title="", x_label="", arrows=[]))
-    (x1, y1), (x2, y2) = [
-        (float(e.get("x", "nan")), float(e.get("y", "nan")))
-        for e in root.iter("text")
-        if (e.get("class") or "").startswith("name")
-    ]
-    assert math.hypot(x1 - x2, y1 - y2) >= 12
+@given(st.floats(0, 1, allow_subnormal=False))
+def test_shares_stay_between_0_and_1(high: float) -> None:
+    ticks = share_ticks(high)
+    assert ticks[0] == 0
+    assert high - 1e-9 <= ticks[-1] <= 1 + 1e-9
+
+
+@given(st.floats(0, 1e6, allow_subnormal=False))
+def test_what_is_never_negative_has_no_negative_tick(value: float) -> None:
+    assert nice_ticks(value, value)[0] >= 0
 
 
 @pytest.mark.parametrize(("low", "high", "kind"), [(0.1, 0.3, "clear"), (-0.3, -0.1, "clear"), (-0.1, 0.1, "unclear")])

@@ -9,7 +9,7 @@ import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.core.store import Store
-from afterbase.parallel_stages import make_ahead, seeds
+from afterbase.parallel_stages import made_beside, make_ahead, seeds
 from afterbase.recipe import Recipe, load_recipe
 from afterbase.run import post_train
 
@@ -45,6 +45,17 @@ def test_only_several_seeds_need_a_label(recipe, tmp_path):
     assert (alone.store.label, alone.seed) == ("", 1)
 
 
+def test_what_is_made_beside_one_another_is_known_before(recipe, tmp_path):
+    store = Store(tmp_path / "store", threads=recipe.threads)
+    whole = made_beside(store, recipe)
+    assert {"arithmetic expert, GRPO [seed 1]", "GRPO [seed 0]"} <= whole
+    alone = made_beside(store, recipe.model_copy(update={"seeds": (0,)}))
+    assert {"arithmetic expert, GRPO", "evaluate base on chat"} <= alone
+    assert not {"SFT", "GRPO"} & alone
+    assert store.stages == []
+    assert not store.root.exists()
+
+
 def test_what_fails_ahead_fails_again_in_the_program_with_its_message(recipe, tmp_path):
     short = recipe.expert.sft.model_copy(update={"row_tokens": 64})  # every sample with the system prompt is longer
     expert = recipe.expert.model_copy(update={"sft": short})
@@ -63,7 +74,7 @@ from afterbase import parallel_stages as ahead
 from afterbase.core.store import Store
 from afterbase.recipe import load_recipe
 
-def killed(sentinels):
+def killed(*arguments, **settings):
     print(*[child.pid for child in active_children()], flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 

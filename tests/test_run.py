@@ -84,7 +84,7 @@ def test_checkpoints_are_examined_on_held_out_problems_of_their_domains(tmp_path
         for domain in ("arithmetic", "code", "chat"):
             assert graph[f"evaluate {checkpoint} on {domain}"] == [model, f"{domain} problems"]
     for domain in ("arithmetic", "code"):
-        examined = [f"evaluate expert SFT on {domain}", f"evaluate expert SFT on {domain} with the system prompt"]
+        examined = [f"evaluate expert SFT on {domain}", f"evaluate expert SFT + prompt on {domain}"]
         assert [graph[name][0] for name in examined] == [f"{domain} expert, SFT"] * 2
         assert graph[f"evaluate expert on {domain}"][0] == f"{domain} expert, GRPO"
     assert [a.name for a in outcome.answers] == [name for name in graph if name.startswith("evaluate ")]
@@ -154,8 +154,8 @@ def test_compared_settings_are_all_evaluated(tmp_path, recipe):
     for pair in pairs:
         for domain in [pair.domain] if pair.domain else recipe.reasoning:
             for checkpoint, system_prompt in ((pair.a, pair.system_prompt_a), (pair.b, pair.system_prompt_b)):
-                suffix = " with the system prompt" if system_prompt else ""
-                assert f"evaluate {checkpoint} on {domain}{suffix}" in _graph(store)
+                asked = f"{checkpoint} + prompt" if system_prompt else checkpoint
+                assert f"evaluate {asked} on {domain}" in _graph(store)
 
 
 def test_greedy_answers_are_compared_where_none_are_sampled(recipe):

@@ -69,19 +69,20 @@ def train_expert(run: Seed[Recipe], domain: str, base: Artifact, problems: Artif
 
 def post_train(run: Seed[Recipe]) -> Outcome:
     """Base model in, final checkpoint out, with every expert and every evaluation in between."""
-    store, recipe, seed = run.store, run.recipe, run.seed
+    recipe, seed = run.recipe, run.seed
     out = Outcome(seed)
-    base = run.base()
-    problems = {domain: run.problems(domain) for domain in recipe.names}
-    evaluate_all(run, out, "base", base, problems)
+    begin = run.under("base model and problems")
+    base = begin.base()
+    problems = {domain: begin.problems(domain) for domain in recipe.names}
+    evaluate_all(begin, out, "base", base, problems)
 
     # People may begin while the experts train.
-    drafts = OpenDrafts.invite(run, problems)
+    drafts = OpenDrafts.invite(run.under("reviewed drafts"), problems)
 
     # 5.1: one expert a reasoning domain writes that domain's data; what people verified is the data of the others.
     curated = []
     for domain in recipe.reasoning:
-        expert = train_expert(run, domain, base, problems[domain])
+        expert = train_expert(run.under(f"{domain} expert"), domain, base, problems[domain])
         curated.append(expert.curated)
         out.answers += expert.answers
         out.drafts[domain] = expert.drafts
@@ -89,31 +90,34 @@ def post_train(run: Seed[Recipe]) -> Outcome:
         out.data += [expert.drafts, expert.curated]
     reviewed = drafts.reviewed()
     if recipe.baselines:
+        control = run.under("controls")
         for domain in recipe.reasoning:
-            out.answers += teach_only(run, domain, base, problems[domain])
-        out.answers += original_only(run, base, {d: problems[d] for d in recipe.reasoning}, list(reviewed.values()))
+            out.answers += teach_only(control, domain, base, problems[domain])
+        out.answers += original_only(control, base, {d: problems[d] for d in recipe.reasoning}, list(reviewed.values()))
+    tuning = run.under("fine-tuning")
     sets = [*curated, *reviewed.values()]
     out.data += reviewed.values()
     if recipe.cleaning is not None:
-        sets = [clean_sets(store, "cleaned set", sets, recipe.cleaning)]
+        sets = [clean_sets(tuning.store, "cleaned set", sets, recipe.cleaning)]
         out.data += sets
-    dataset = mix(store, "SFT set", sets, recipe.mixture, seed=seed)
+    dataset = mix(tuning.store, "SFT set", sets, recipe.mixture, seed=seed)
     out.data.append(dataset)
 
     # 5.1, SFT settings: two epochs over the mixture, from the base.
-    sft = train_sft(store, "SFT", base, dataset, recipe.sft, seed=seed, expected_tokens=_mixture_tokens(recipe))
-    evaluate_all(run, out, "SFT", sft, problems)
+    sft = train_sft(tuning.store, "SFT", base, dataset, recipe.sft, seed=seed, expected_tokens=_mixture_tokens(recipe))
+    evaluate_all(tuning, out, "SFT", sft, problems)
 
     # 5.2: rules where a rule decides, a reward model where not, and GRPO on both.
-    judged = learn_preferences(run, out, sft, problems, reviewed)
+    judged = learn_preferences(run.under("reward model and preferences"), out, sft, problems, reviewed)
     out.curves.append(sft)
     out.final = sft
+    reinforcing = run.under("reinforcement learning")
     if recipe.grpo is not None and recipe.rewarded:
         rewarded = [problems[domain] for domain in recipe.rewarded]
-        out.final = train_grpo(store, "GRPO", sft, rewarded, recipe.grpo, seed=seed, reward_model=judged)
-        evaluate_all(run, out, "GRPO", out.final, problems)
+        out.final = train_grpo(reinforcing.store, "GRPO", sft, rewarded, recipe.grpo, seed=seed, reward_model=judged)
+        evaluate_all(reinforcing, out, "GRPO", out.final, problems)
         out.curves.append(out.final)
-    score_open(run, out, judged, problems)
+    score_open(reinforcing, out, judged, problems)
     return out
 
 
@@ -144,14 +148,16 @@ def original_only(
 def reinforce(run: Seed[RlRecipe]) -> Outcome:
     """One model, GRPO in each variant, evaluated before and after."""
     out = Outcome(run.seed)
-    base, problems = run.base(), {name: run.problems(name) for name in run.recipe.names}
-    out.answers += run.evaluate("base", base, problems)
+    begin = run.under("model and problems")
+    base, problems = begin.base(), {name: begin.problems(name) for name in run.recipe.names}
+    out.answers += begin.evaluate("base", base, problems)
     if run.recipe.sft is not None:
-        out.answers += run.evaluate("SFT", started(run, problems), problems)
+        out.answers += begin.evaluate("SFT", started(begin, problems), problems)
     for name in run.recipe.runs():
-        out.final, examinations = reinforce_one(run, name)
+        variant = run.under(name)
+        out.final, examinations = reinforce_one(variant, name)
         out.examinations += [made for made in examinations if made not in out.examinations]
-        out.answers += run.evaluate(name, out.final, problems)
+        out.answers += variant.evaluate(name, out.final, problems)
         out.curves.append(out.final)
     return out
 

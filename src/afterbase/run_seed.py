@@ -1,5 +1,6 @@
 """One seed of a recipe: where its artifacts lie, and the stages that its programs share."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -51,6 +52,10 @@ class Seed(Generic[R]):
     store: Store
     recipe: R
     seed: int
+
+    def under(self, branch: str) -> "Seed[R]":
+        """The same seed, whose stages the screen shows below that branch of its tree."""
+        return dataclasses.replace(self, store=self.store.under(branch))
 
     def base(self) -> Artifact:
         recipe = self.recipe

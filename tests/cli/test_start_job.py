@@ -52,7 +52,8 @@ def test_a_model_is_left_that_others_load_and_that_has_learnt(toy_folder, rows, 
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "device: cpu, 1 thread"
     assert [line.split(":")[0] for line in lines[1:5]] == ["base", "data", "learning rate", "each step"]
-    assert lines[-1] == f"model: {tmp_path / 'out'}"
+    out, report = tmp_path / "out", tmp_path / "runs/out/report.html"
+    assert lines[-3:] == [f"model: {out}", f"report: {report}", f"talk to it: afterbase chat {out}"]
     assert [line for line in lines if line.startswith("loss in training: ")]
 
 

@@ -79,7 +79,7 @@ def test_with_the_system_prompt_rows_say_so_and_have_ids_of_their_own(toy_lm, tm
     assert {r["system_prompt"] for r in with_it} == {True}
     assert {r["system_prompt"] for r in without} == {False}
     assert not {r["id"] for r in without} & {r["id"] for r in with_it}
-    assert store.stages[-1].name == "evaluate toy on arithmetic with the system prompt"
+    assert store.stages[-1].name == "evaluate toy + prompt on arithmetic"
 
 
 def test_without_samples_there_are_greedy_answers_only(toy_lm, tmp_path):

@@ -1,5 +1,6 @@
 """A plan: one line a stage, and minutes that earlier stages of the same kind correct."""
 
+import dataclasses
 import json
 from io import StringIO
 from pathlib import Path
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from afterbase.core.store import Artifact, Cost, StageRecord, Store
 from afterbase.report.machine_rate import Rates
-from afterbase.report.plan import StageSeconds, plan_table, total
+from afterbase.report.plan import StageSeconds, plan_table, planned_stages, total
 
 RATES = Rates(trained=5000, generated=6000, source="as a test says")
 
@@ -135,3 +136,24 @@ def test_stages_that_two_seeds_share_are_counted_once(tmp_path):
     records = [_record("SFT", trained=3_000_000), _record("SFT", trained=3_000_000)]
     store = Store(tmp_path, plan_only=True, stages=records)
     assert total(store, StageSeconds(store, RATES), RATES)[0] == "2 stages, 0 cached; about 10 minutes to run."
+
+
+def test_the_screen_is_told_of_each_stage_once_with_its_branch_and_seconds(tmp_path):
+    _finished(tmp_path, stage="sft", seconds=100.0, trained=1_000_000)
+    sft = dataclasses.replace(_record("SFT", trained=500_000), branch=("tuning",))
+    grpo = _record("GRPO", sft, stage="grpo", generated=6_000)
+    again = dataclasses.replace(sft, branch=("elsewhere",))
+    store = Store(tmp_path, plan_only=True, stages=[_record("base", cached=True), sft, grpo, again])
+    base, tuned, reinforced = planned_stages(store, {"GRPO"})
+    assert (base.name, base.cached) == ("base", True)
+    assert (tuned.branch, tuned.seconds, tuned.measured, tuned.beside) == (("tuning",), 50.0, True, False)
+    assert (reinforced.kind, reinforced.measured, reinforced.beside) == ("grpo", False, True)
+    assert reinforced.seconds > 0
+
+
+def test_where_all_is_cached_nothing_is_estimated(tmp_path):
+    store = Store(tmp_path, plan_only=True, stages=[_record(name, cached=True, trained=9_000) for name in "ab"])
+    assert [(stage.name, stage.cached, stage.seconds) for stage in planned_stages(store, ())] == [
+        ("a", True, 0.0),
+        ("b", True, 0.0),
+    ]

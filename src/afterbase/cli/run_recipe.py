@@ -4,15 +4,16 @@ import contextlib
 import dataclasses
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from afterbase.cli.notes import left_out, notes_on
 from afterbase.cli.recipes.preflight import preflight
@@ -20,20 +21,22 @@ from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress, Silent
 from afterbase.core.sanitize import sanitized
+from afterbase.core.screen.run_state import RunState
 from afterbase.core.secret_masking import masked
 from afterbase.core.store import Artifact, StageRecord, Store, write_atomically
 from afterbase.data.generate.open_answers import STAGE as OPEN_ANSWERS
 from afterbase.data.generate.teacher import Teacher
-from afterbase.parallel_stages import make_ahead, open_store, seeds, stores_of_seeds
+from afterbase.parallel_stages import made_beside, make_ahead, open_store, seeds, stores_of_seeds
 from afterbase.recipe import AnyRecipe, BaseRecipe, Job, Recipe, RlRecipe, load_recipe
 from afterbase.report.collect import Made, collect, made_so_far
+from afterbase.report.ending import learnt, places
 from afterbase.report.headline import headline
 from afterbase.report.html import render
 from afterbase.report.made_anew import made_anew
 from afterbase.report.model_card import measured
 from afterbase.report.model_folder import refuse_foreign, write_model_folder
+from afterbase.report.plan import planned_stages
 from afterbase.report.summary import Summary
-from afterbase.report.table import final_table
 from afterbase.rollout.endpoint.endpoint_client import Endpoint
 from afterbase.rollout.vllm.vllm_client import Client, Deadlines
 from afterbase.rollout.vllm.vllm_engine import refuse_absent
@@ -86,7 +89,7 @@ def run_loaded(
     if ranks.rank() != 0:
         _follow(root, recipe)
         return None
-    print(_place(recipe), flush=True)
+    print(f"device: {_place(recipe)}", flush=True)
     for line in (*chosen, *notes):
         print(sanitized(line), flush=True)
     store = open_store(root, recipe.threads, Progress())
@@ -102,10 +105,10 @@ def run_loaded(
 
 
 def _place(recipe: AnyRecipe) -> str:
-    """The first line of each run: where it computes."""
+    """Where a run computes."""
     device = training_device(recipe.device).type
     name = f"cuda ({torch.cuda.get_device_name()})" if device == "cuda" else device
-    return f"device: {name}, {recipe.threads} thread{'s' if recipe.threads > 1 else ''}"
+    return f"{name}, {recipe.threads} thread{'s' if recipe.threads > 1 else ''}"
 
 
 def _follow(root: Path, recipe: AnyRecipe) -> None:
@@ -126,7 +129,10 @@ def outcomes_of(store: Store, recipe: Recipe | RlRecipe | Job) -> list[Outcome]:
 
 
 def _run_base(store: Store, recipe: BaseRecipe) -> None:
-    artifact = run_base(store, recipe)
+    planned = Store(store.root, plan_only=True, threads=store.threads)
+    run_base(planned, recipe)
+    with store.progress.run(_shown(planned, recipe)):
+        artifact = run_base(store, recipe)
     print(sanitized((artifact.payload / "facts.json").read_text()))
     print(sanitized(f"base model: {next(r.artifact.payload for r in store.stages if r.name == 'base')}"))
 
@@ -142,12 +148,26 @@ def _make(store: Store, recipe: Recipe | RlRecipe | Job, root: Path) -> list[Out
     outcomes_of(planned, recipe)
     for sentence in made_anew(planned, planned.stages):
         print(sanitized(sentence), flush=True)
-    if isinstance(recipe, Job):
+    if not isinstance(recipe, Job):
+        _refuse_absent_servers(planned, recipe)
+    with store.progress.run(_shown(planned, recipe)):
+        if not isinstance(recipe, Job) and _processes(recipe) > 1:
+            make_ahead(store, recipe, root)
         return outcomes_of(store, recipe)
-    _refuse_absent_servers(planned, recipe)
-    if recipe.processes > 1 and ranks.size() == 1:
-        make_ahead(store, recipe, root)
-    return outcomes_of(store, recipe)
+
+
+def _shown(planned: Store, recipe: AnyRecipe) -> RunState:
+    """What the screen is told of a run before it begins."""
+    processes, place = _processes(recipe), _place(recipe)
+    beside: set[str] = set()
+    if isinstance(recipe, Recipe | RlRecipe) and processes > 1:
+        beside, place = made_beside(planned, recipe), f"{place}, {processes} processes"
+    return RunState(recipe.name, place, planned_stages(planned, beside), processes=processes)
+
+
+def _processes(recipe: AnyRecipe) -> int:
+    """How many work at the same time, apart from the ranks of `torchrun`."""
+    return recipe.processes if isinstance(recipe, Recipe | RlRecipe) and ranks.size() == 1 else 1
 
 
 def _hand_over(
@@ -174,13 +194,39 @@ def _hand_over(
     results = headline(summary["evaluations"], summary["comparisons"]) if summary["evaluations"] else []
     write_model_folder(final, folder, store=store, recipe_text=text, results=results, adapter=adapter)
     report = _write_report(summary, root / "runs" / recipe.name)
-    if summary["evaluations"]:
-        Console().print(final_table(summary["evaluations"]))
-    if isinstance(recipe, Job):
-        print(sanitized("\n".join(measured(final))))
-    for line in (*lost, f"report: {report}", f"model: {folder}"):
-        print(sanitized(line), flush=True)
+    _tell([*lost, *_ending(summary, recipe, final, folder, report)])
     return Finished(summary, final, folder)
+
+
+def _ending(
+    summary: Summary, recipe: Recipe | RlRecipe | Job, final: Artifact, folder: Path, report: Path
+) -> list[str]:
+    """The last lines of a run; all numbers are in the report, and shown by `afterbase show`."""
+    handed_over = report.parent / "model"
+    short = folder == handed_over and handed_over.absolute() == (Path("runs") / recipe.name / "model").absolute()
+    name = recipe.name if short else str(folder)
+    if isinstance(recipe, Job):
+        return [*measured(final), *places(folder, report, name=name)]
+    reasoning = [domain for domain in recipe.names if domain not in recipe.open_domains]
+    *where, use = places(folder, report, name=name)
+    return [
+        *learnt(summary["evaluations"], summary["comparisons"], reasoning),
+        *where,
+        f"{use}; all numbers: afterbase show {recipe.name}",
+        f"your own data: afterbase sft {shlex.quote(name)} rows.jsonl --out tuned, or afterbase init (docs/jobs.md)",
+    ]
+
+
+def _tell(lines: Sequence[str]) -> None:
+    """Print lines, in a terminal those that are longer than it in pieces."""
+    for line in map(sanitized, lines):
+        path = line.startswith(("model: ", "report: "))
+        if sys.stdout.isatty() and not path:
+            line = textwrap.fill(
+                line, shutil.get_terminal_size().columns, subsequent_indent="  ",
+                break_long_words=False, break_on_hyphens=False,
+            )  # fmt: skip
+        print(line, flush=True)
 
 
 def _write_report(summary: Summary, folder: Path) -> Path:

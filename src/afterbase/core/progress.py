@@ -1,203 +1,153 @@
-"""One progress line a stage: live in a terminal, a plain line now and then in a pipe.
+"""What a run's stages show of themselves while they run: one screen in a terminal, plain lines in a pipe.
 
-A line shows the step, the newest numbers that the stage gives, and the time left, which counts from the stage's first
-`update`: a resumed stage is not credited with steps of its earlier life. Redrawn by `update` alone: no thread, because
-stages fork worker processes. Notebooks get the plain lines, and so do processes that share a terminal (`plain`).
+A stage says at which step it is and its newest numbers, those that matter most first. What is shown of that, and when,
+is the business of `screen/`: `terminal_screen.py`, `pipe_screen.py`, and `child_screen.py` for processes beside this
+one. Notebooks get the plain lines, and so do terminals that cannot write all characters.
 """
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Callable
-from io import StringIO
+from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self, TextIO
+from typing import Protocol, Self, TextIO
 
-from afterbase.core.sanitize import cell, on_one_line
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.live import Live
-    from rich.table import Table
+from afterbase.core.screen.pipe_screen import PipeScreen
+from afterbase.core.screen.run_state import RunState
+from afterbase.core.screen.stage_state import News, StageState, State
 
 Clock = Callable[[], float]
 
 
-class StageLine:
-    """The line of one running stage; a context manager that Progress.stage makes. Times in seconds."""
+class Screen(Protocol):
+    """Where progress is shown. `now` is the time in seconds."""
 
-    def __init__(self, name: str, *, screen: "_Screen", clock: Clock) -> None:
-        self._name = name
-        self._screen = screen
-        self._clock = clock
-        self._began = self._drawn = clock()
-        self._first: tuple[float, int] | None = None  # time and step of this pass's first update
-        self._step = self._total = 0
-        self._numbers: list[str] = []
-        self._ended = False
+    def open(self, run: RunState, now: float) -> None:
+        """All stages from now on are those of a run."""
+
+    def see(self, stage: StageState, now: float) -> None:
+        """There is something new of a stage."""
+
+    def say(self, text: str, now: float) -> None:
+        """A line that stays."""
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+
+    def close(self, now: float) -> None:
+        """The run has ended."""
+
+
+class StageLine:
+    """One running stage; a context manager that Progress.stage makes."""
+
+    def __init__(self, name: str, *, screen: Screen, clock: Clock) -> None:
+        self._screen, self._clock = screen, clock
+        now = clock()
+        self._stage = StageState(name, "running", began=now, at=now)
+
+    @property
+    def name(self) -> str:
+        return self._stage.name
 
     def update(self, step: int, total: int, **numbers: float | str) -> None:
-        """`step` of `total` is done; `numbers` are shown by name, `tokens_per_second` as tokens/s."""
+        """`step` of `total` is done; `numbers` are shown by name, in their order, `tokens_per_second` as tokens/s."""
         now = self._clock()
-        if self._first is None or step < self._step:  # a smaller step: the stage's next pass
-            self._first = (now, step)
-        self._step, self._total = step, total
-        self._numbers = [_named(key, value) for key, value in numbers.items()]
-        if now - self._drawn >= self._screen.interval:
-            self._drawn = now
-            self._screen.draw(self._name, step, total, [*self._numbers, *self._left(now)])
+        self._stage.take(now, step, total, numbers)
+        self._screen.see(self._stage, now)
 
     def say(self, text: str) -> None:
         """A line of its own, now, which stays."""
-        self._screen.say(self._name, text)
+        self._screen.say(f"{self.name}: {text}", self._clock())
 
     def done(self, note: str = "") -> None:
-        """End the line, with how long it took, the last numbers and a note."""
-        self._end("done", [*self._numbers, note])
+        """End the stage, with how long it took, the last numbers and a note."""
+        self._stage.note = note
+        self._end("done")
 
     def __enter__(self) -> Self:
-        self._screen.begin(self._name)
+        self._screen.see(self._stage, self._clock())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._ended:
-            return
-        if kind is None:
-            self.done()
-        else:
-            self._end(f"stopped at {self._step}/{self._total}", self._numbers)
+        if not self._stage.ended:
+            self._end("done" if kind is None else "stopped")
 
-    def _end(self, what: str, parts: list[str]) -> None:
-        self._ended = True
-        self._screen.end(self._name, f"{what} in {_duration(self._clock() - self._began)}", parts)
-
-    def _left(self, now: float) -> list[str]:
-        assert self._first is not None
-        began, first_step = self._first
-        if self._step == first_step:
-            return []
-        return [f"{_duration((now - began) / (self._step - first_step) * (self._total - self._step))} left"]
+    def _end(self, how: State) -> None:
+        self._stage.state, self._stage.at = how, self._clock()
+        self._screen.see(self._stage, self._stage.at)
 
 
 class Progress:
-    """Makes the lines of a run's stages, on `stream` (standard error unless told otherwise)."""
+    """Shows a run's stages, on `stream` (standard error unless told otherwise) or on a given screen."""
 
-    def __init__(self, *, stream: TextIO | None = None, clock: Clock = time.monotonic, plain: bool = False) -> None:
-        out = sys.stderr if stream is None else stream
-        live = not plain and out.isatty() and os.environ.get("TERM") != "dumb"
-        self._screen: _Screen = _Terminal(out) if live else _Pipe(out)
+    def __init__(
+        self, *, stream: TextIO | None = None, clock: Clock = time.monotonic, screen: Screen | None = None
+    ) -> None:
+        self._screen = _screen_on(sys.stderr if stream is None else stream) if screen is None else screen
         self._clock = clock
 
+    @contextlib.contextmanager
+    def run(self, run: RunState) -> Iterator[None]:
+        """What is shown in the block are stages of a run."""
+        run.began = self._clock()
+        self._screen.open(run, run.began)
+        try:
+            yield
+        finally:
+            self._screen.close(self._clock())
+
     def stage(self, name: str) -> StageLine:
-        """The line of a stage that now begins: `with progress.stage("sft") as line: ...`."""
+        """A stage that now begins: `with progress.stage("sft") as line: ...`."""
         return StageLine(name, screen=self._screen, clock=self._clock)
 
     def skip(self, name: str, note: str = "") -> None:
-        """One line for a stage that need not run."""
-        self._screen.end(name, "cached", [note])
+        """A stage that need not run."""
+        self._screen.see(StageState(name, "cached", note=note), self._clock())
+
+    def show(self, news: News) -> None:
+        """What another process sent: how one of its stages stands, or a line."""
+        if isinstance(news, StageState):
+            self._screen.see(news, self._clock())
+        else:
+            self._screen.say(news, self._clock())
+
+    def tick(self) -> None:
+        """Time has passed: times on the screen go on."""
+        self._screen.tick(self._clock())
 
 
 class Silent(Progress):
     """Progress that nobody sees, for tests and for use as a library."""
 
     def __init__(self) -> None:
-        super().__init__(stream=StringIO())
+        super().__init__(screen=_Nowhere())
 
 
-class _Screen(Protocol):
-    interval: float  # seconds between two drawings
+class _Nowhere:
+    def open(self, run: RunState, now: float) -> None:
+        pass
 
-    def begin(self, name: str) -> None: ...
-    def say(self, name: str, text: str) -> None: ...
-    def draw(self, name: str, step: int, total: int, parts: list[str]) -> None: ...
-    def end(self, name: str, what: str, parts: list[str]) -> None: ...
+    def see(self, stage: StageState, now: float) -> None:
+        pass
 
+    def say(self, text: str, now: float) -> None:
+        pass
 
-class _Pipe:
-    interval = 10.0
+    def tick(self, now: float) -> None:
+        pass
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def begin(self, name: str) -> None:
-        pass  # a short stage is one line, its last
-
-    def say(self, name: str, text: str) -> None:
-        self._print([f"{name}: {text}"])
-
-    def draw(self, name: str, step: int, total: int, parts: list[str]) -> None:
-        self._print([f"{name}: {step}/{total}", *parts])
-
-    def end(self, name: str, what: str, parts: list[str]) -> None:
-        self._print([f"{name}: {what}", *parts])
-
-    def _print(self, parts: list[str]) -> None:
-        print(", ".join(on_one_line(part) for part in parts if part), file=self._stream, flush=True)
+    def close(self, now: float) -> None:
+        pass
 
 
-class _Terminal:
-    interval = 0.1
+def _screen_on(stream: TextIO) -> Screen:
+    unicode = (stream.encoding or "").lower().replace("-", "") == "utf8"
+    if stream.isatty() and unicode and os.environ.get("TERM") != "dumb":
+        from afterbase.core.screen.terminal_screen import TerminalScreen
 
-    def __init__(self, stream: TextIO) -> None:
-        from rich.console import Console
-
-        self._console = Console(file=stream, highlight=False, markup=False)
-        self._live: Live | None = None
-
-    def begin(self, name: str) -> None:
-        self._show(_row(name, "starting"))
-
-    def say(self, name: str, text: str) -> None:
-        self._console.print(_row(name, text))
-
-    def draw(self, name: str, step: int, total: int, parts: list[str]) -> None:
-        from rich.progress_bar import ProgressBar
-
-        bar = ProgressBar(total=total, completed=step, width=24)
-        self._show(_row(name, bar, f"{step}/{total}", "  ".join(parts)))
-
-    def _show(self, row: "Table") -> None:
-        from rich.live import Live
-
-        if self._live is None:
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
-            self._live.start()
-        self._live.update(row, refresh=True)
-
-    def end(self, name: str, what: str, parts: list[str]) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-        self._console.print(_row(name, what, "  ".join(part for part in parts if part)))
-
-
-def _row(name: str, *cells: "RenderableType") -> "Table":
-    from rich.table import Table
-
-    row = Table.grid(padding=(0, 2, 0, 0))
-    row.add_column(min_width=18, no_wrap=True, style="bold")
-    for _ in cells:
-        row.add_column(no_wrap=True, overflow="ellipsis")
-    row.add_row(cell(name), *(cell(part) if isinstance(part, str) else part for part in cells))
-    return row
-
-
-def _named(key: str, value: float | str) -> str:
-    unit = key.removesuffix("_per_second")
-    return (
-        f"{key.replace('_', ' ')} {_number(value)}" if unit == key else f"{_number(value)} {unit.replace('_', ' ')}/s"
-    )
-
-
-def _number(value: float | str) -> str:
-    if isinstance(value, str):
-        return value
-    return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+        return TerminalScreen(stream)
+    return PipeScreen(stream)

@@ -86,7 +86,7 @@ class StageRecord:
     """One stage of this run: `cached` if it was there before the run began; `seconds` is what it took, when made.
 
     `version` and `what` are those of its key. `shorter`: the finished run that this one is a longer one of, and whether
-    it goes on from there.
+    it goes on from there. `branch` leads to it in the tree that the screen shows.
     """
 
     name: str
@@ -99,6 +99,7 @@ class StageRecord:
     version: int = 0
     what: Mapping[str, Any] = field(default_factory=dict)
     shorter: Shorter | None = None
+    branch: tuple[str, ...] = ()
 
 
 @dataclass
@@ -114,6 +115,7 @@ class Store:
     progress: Progress = field(default_factory=Silent)
     plan_only: bool = False
     label: str = ""
+    branch: tuple[str, ...] = ()
     threads: int = 1
     stages: list["StageRecord"] = field(default_factory=list)
     ahead: set[str] = field(default_factory=set)
@@ -123,6 +125,10 @@ class Store:
     def labelled(self, label: str) -> "Store":
         """The same store, with `label` behind the name of every stage made through it."""
         return dataclasses.replace(self, label=label)
+
+    def under(self, branch: str) -> "Store":
+        """The same store, whose stages the screen shows below that branch of its tree."""
+        return dataclasses.replace(self, branch=(*self.branch, branch))
 
     def growing(self, growth: Growth | None) -> "Store":
         """The same store, for a stage that goes on from a shorter run of itself where there is one."""
@@ -169,7 +175,9 @@ class Store:
             self.progress.skip(name, key[:12])
         seconds = artifact.manifest.get("seconds", 0.0)
         made_from = tuple(inputs.values())
-        record = StageRecord(name, stage, artifact, cached, seconds, made_from, cost, version, what, shorter)
+        record = StageRecord(
+            name, stage, artifact, cached, seconds, made_from, cost, version, what, shorter, self.branch
+        )
         self.stages.append(record)
         return artifact
 

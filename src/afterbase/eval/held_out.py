@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +13,7 @@ from afterbase.core.store import Artifact, Cost, Store, Workspace
 from afterbase.data.domains import DOMAINS, style_of
 from afterbase.data.problems.problems import test_count, test_problems
 from afterbase.eval.config import Evaluation
+from afterbase.eval.summarise import Row, summarise
 from afterbase.model.load import load
 from afterbase.rollout.chat_model import Reply
 from afterbase.rollout.engine_model import EngineModel
@@ -65,12 +66,13 @@ def evaluate(
                 batch, groups, checkpoint=checkpoint, model=model.key, decoding=decoding, system_prompt=bool(system)
             )
         solved = sum(r["value"] for r in rows if r["decoding"] == "greedy") / len(batch)
-        work.log(1, 1, greedy=round(solved, 4))
+        work.log(1, 1, greedy=round(solved, 4), shown=())
+        work.show(total, total, **_shown(rows))
         pq.write_table(pa.Table.from_pylist(rows), work.payload / "answers.parquet")
 
     answers = (config.problems or test_count(problems)) * (1 + config.samples)
     return store.produce(
-        f"evaluate {checkpoint} on {domain}" + (" with the system prompt" if system else ""),
+        f"evaluate {checkpoint}{' + prompt' if system else ''} on {domain}",
         "evaluate",
         VERSION,
         what={**what(config), "checkpoint": checkpoint, "domain": domain, "seed": seed, "system": system},
@@ -78,6 +80,15 @@ def evaluate(
         make=make,
         cost=Cost(generated=answers * config.max_new_tokens, verified=answers),
     )
+
+
+def _shown(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What the screen says of them: accuracy with its 95 % interval, of the sampled answers if there are any."""
+    measured = summarise([cast(Row, row) for row in rows])[-1]
+    if measured["pass1"] is None or measured["pass1_low"] is None or measured["pass1_high"] is None:
+        return {"accuracy": "unknown, as the verifier failed"}
+    low, high = 100 * measured["pass1_low"], 100 * measured["pass1_high"]
+    return {"accuracy": f"{measured['pass1']:.1%} [{low:.1f}–{high:.1f}]", "tokens": f"{measured['mean_tokens']:.0f}"}
 
 
 def judged_rows(

@@ -1,13 +1,14 @@
 """A run before it happens: its stages, what is cached, and what the others will take."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rich.table import Table
 
 from afterbase.core.sanitize import cell
+from afterbase.core.screen.run_state import PlannedStage
 from afterbase.core.store import Cost, StageRecord, Store
-from afterbase.report.machine_rate import Rates
+from afterbase.report.machine_rate import SMALL, Rates
 
 _VERIFIED, _ANSWERED = 0.002, 1 / 1000  # seconds an answer that is verified, and a token that an endpoint writes
 _COMPARABLE = 0.1  # share of a stage's cost that a measured one must have had
@@ -62,6 +63,24 @@ class StageSeconds:
                 seen.add(key)
                 pending += self._made_from.get(key, [])
         return None
+
+
+def planned_stages(store: Store, beside: Collection[str]) -> list[PlannedStage]:
+    """The stages of a store that plans, as the screen is told of them; those named in `beside` run at the same time.
+
+    Where nothing is measured, seconds are those of a small model: the screen learns from each stage by how much to
+    correct them.
+    """
+    records: dict[str, StageRecord] = {}
+    for record in store.stages:
+        records.setdefault(record.name, record)
+    if all(record.cached for record in records.values()):
+        return [PlannedStage(r.name, r.stage, r.branch, cached=True) for r in records.values()]
+    seconds = StageSeconds(store, SMALL)
+    return [
+        PlannedStage(r.name, r.stage, r.branch, *seconds.of(r), cached=r.cached, beside=r.name in beside)
+        for r in records.values()
+    ]
 
 
 def plan_table(records: Sequence[StageRecord], seconds: StageSeconds) -> Table:

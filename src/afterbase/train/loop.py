@@ -5,7 +5,7 @@ import json
 import math
 import resource
 import time
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -104,14 +104,17 @@ class TrainingLoop:
         *,
         export: Callable[[Path, Mapping[str, Tensor]], None] | None = None,
         decay_steps: int | None = None,
+        shown: Sequence[str] = ("loss",),
     ) -> None:
         """`modules` is all that a checkpoint holds; of it the parameters of `trained` are updated.
 
         `export` writes a model folder from a state; `decay_steps` is the learning rate's span where it is not `steps`.
+        Of what is measured the screen shows what is in `shown`, in its order.
         """
         self._work, self._config = work, config
         self._modules, self._trained = modules, trained
         self._steps, self._decay_steps = steps, decay_steps or steps
+        self._shown = shown
         self._exports = Exports(work.checkpoints, export) if export is not None and config.keep_checkpoints else None
         self._measurement = config if isinstance(config, EvaluatedTraining) and config.eval_every else None
         self.notes: list[Any] = []
@@ -240,7 +243,7 @@ class TrainingLoop:
         return names if kept.issuperset(names) else []
 
     def _record(self) -> None:
-        self._work.log(self._step, self._steps, **self._numbers)
+        self._work.log(self._step, self._steps, shown=self._shown, **self._numbers)
         for name, value in self._numbers.items():
             if name != "stopped":
                 self._board.add_scalar(name, value, self._step)

@@ -97,7 +97,10 @@ def _train(work: Workspace, lm: LanguageModel, corpus: Artifact, config: Pretrai
     def export(folder: Path, state: Mapping[str, Tensor]) -> None:
         save(lm, folder, dtype=dtype, state=state)
 
-    with TrainingLoop(work, config, modules, modules, config.steps, export=export, decay_steps=span) as loop:
+    with TrainingLoop(
+        work, config, modules, modules, config.steps,
+        export=export, decay_steps=span, shown=("loss", "mtp_loss", "tokens_per_second"),
+    ) as loop:  # fmt: skip
         for step in loop:
             row = next(row for at, row in stream if at == step)  # a resumed run passes over what it has seen
             moved = loop.update(accumulate(lm, row, config, forward, counter), row[0].tolist())

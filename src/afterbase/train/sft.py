@@ -123,7 +123,8 @@ def _train(work: Workspace, model: Artifact, data: tuple[Artifact, Artifact | No
     def export(folder: Path, state: Mapping[str, Tensor]) -> None:
         save(lm, folder, state=merged(state, config.lora))
 
-    with TrainingLoop(work, config, modules, modules, len(plan), export=export) as loop:
+    shown = ("loss", "held_out_loss", "tokens_per_second")
+    with TrainingLoop(work, config, modules, modules, len(plan), export=export, shown=shown) as loop:
         for step in loop:
             loss, mtp_loss = accumulate(
                 lm, plan[step], config.mtp_weight, forward, detached=config.mtp_detached, counter=counter

@@ -38,6 +38,25 @@ def test_log_is_recorded_and_show_is_not(tmp_path):
     assert stream.getvalue().endswith(", loss 0.5\n")
 
 
+def test_what_is_shown_may_be_named_in_its_order_and_parts_of_a_whole_are_not(tmp_path):
+    def make(work: Workspace) -> None:
+        work.log(1, 2, loss=0.5, length=20, reward=1)
+        work.log(2, 2, shown=("reward", "kl", "loss"), loss=0.25, length=10, reward=2)
+
+    def parts(work: Workspace) -> None:
+        work.log(1, 1, **{"pairs": 3, "of/arithmetic": 2})
+
+    stream = StringIO()
+    store = Store(tmp_path, progress=Progress(stream=stream))
+    made = store.produce("named", "toy", 1, what={"shown": True}, inputs={}, make=make)
+    produce(store, parts)
+    assert made.metrics()[1] == {"step": 2, "loss": 0.25, "length": 10, "reward": 2}
+    assert stream.getvalue().splitlines() == [
+        "named: done in 0:00, loss 0.25, length 20, reward 2",
+        "toy: done in 0:00, pairs 3",
+    ]
+
+
 def produce(store: Store, make: Callable[[Workspace], None]) -> Artifact:
     return store.produce("toy", "toy", 1, what={}, inputs={}, make=make)
 

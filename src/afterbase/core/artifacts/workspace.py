@@ -29,11 +29,15 @@ class Workspace:
     keeps_state: bool = False
     state: Sequence[str] = ()
 
-    def log(self, step: int, total: int, **numbers: float | str) -> None:
-        """Record one step's numbers (1-based step) and show them, but for the parts of a whole (`whole/part`)."""
+    def log(self, step: int, total: int, *, shown: Sequence[str] | None = None, **numbers: float | str) -> None:
+        """Record one step's numbers (1-based step) and show them, but for the parts of a whole (`whole/part`).
+
+        Where `shown` is given, it names what is shown, in its order.
+        """
         with self._metrics.open("a") as file:
             file.write(json.dumps({"step": step, **numbers}) + "\n")
-        self._line.update(step, total, **{k: v for k, v in numbers.items() if "/" not in k})
+        wanted = [key for key in numbers if "/" not in key] if shown is None else shown
+        self._line.update(step, total, **{key: numbers[key] for key in wanted if key in numbers})
 
     def show(self, step: int, total: int, **numbers: float | str) -> None:
         """Show progress without recording it."""

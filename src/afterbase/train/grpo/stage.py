@@ -45,6 +45,7 @@ from afterbase.train.lora import add_lora, merged, save_adapter
 from afterbase.verify.answer_context import AnswerContext
 
 VERSION = 16
+_SHOWN = ("reward", "solved", "length", "held_out_accuracy", "held_out_reward", "kl")
 _ROUNDS = 3  # of sampling further prompts in place of groups whose rewards are all equal
 
 
@@ -141,7 +142,7 @@ def _train(
 
     # Of the modules the model alone: the MTP module is a draft, and RL leaves it alone.
     steps = config.steps * config.updates
-    loop = TrainingLoop(work, _in_updates(config), modules, lm.model, steps, export=export)
+    loop = TrainingLoop(work, _in_updates(config), modules, lm.model, steps, export=export, shown=_SHOWN)
     run = Run(
         lm=lm, reference=reference, problems=problems, held_out=held_out, reward=reward, config=config, seed=seed,
         notes=loop.notes,

@@ -120,7 +120,8 @@ def _train(work: Workspace, method: Method, model: Artifact, rows: Rows, config:
         save(lm, folder, state=merged(state, config.lora))
 
     # Of the modules the model alone: the MTP module is a draft, and preferences leave it alone.
-    with TrainingLoop(work, config, modules, lm.model, len(steps), export=export) as loop:
+    shown = ("loss", "accuracy", "kl", "held_out_accuracy", "held_out_loss")
+    with TrainingLoop(work, config, modules, lm.model, len(steps), export=export, shown=shown) as loop:
         for step in loop:
             numbers = method.accumulate(lm, steps[step], data.reference, config, forward)
             numbers = {**{name: round(n, 6) for name, n in numbers.items()}, "tokens": count_tokens(steps[step])}

@@ -87,7 +87,8 @@ def _train(
     def export(folder: Path, state: Mapping[str, Tensor]) -> None:
         save_reward_model(rm, folder, state=merged(state, config.lora))
 
-    with TrainingLoop(work, config, modules, modules, len(steps), export=export) as loop:
+    shown = ("loss", "accuracy", "held_out_accuracy")
+    with TrainingLoop(work, config, modules, modules, len(steps), export=export, shown=shown) as loop:
         for step in loop:
             loss, accuracy = accumulate(rm, steps[step], config.row_tokens, forward)
             numbers = {"loss": round(loss, 4), "accuracy": round(accuracy, 4), "tokens": count_tokens(steps[step])}

@@ -16,7 +16,7 @@ _WAITING = 75  # the exit status of a run that waits for people: try again later
 
 
 def run(recipe: RecipeFile, root: Root = Path()) -> None:
-    """Run a recipe, or go on where it stopped; ends with a table and a report, or where people have to review first."""
+    """Run a recipe, or go on where it stopped; ends with what was learnt and a report, or where people review first."""
     _check(recipe)
     from afterbase.cli import run_recipe
 

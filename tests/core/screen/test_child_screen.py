@@ -1,4 +1,6 @@
+import select
 from multiprocessing import Pipe
+from multiprocessing.reduction import ForkingPickler
 
 from afterbase.core.progress import Progress
 from afterbase.core.screen.child_screen import ChildScreen, SentLines
@@ -51,6 +53,16 @@ def test_printed_lines_are_sent_whole():
     print("o\nthree", file=out)
     assert [ours.recv() for _ in range(3)] == ["one", "two", "three"]
     assert not ours.poll()
+
+
+def test_a_long_line_is_sent_in_pieces_that_a_pipe_takes_at_once():
+    ours, theirs = Pipe(duplex=False)
+    print("😀" * 2000, file=SentLines(theirs))
+    pieces = []
+    while ours.poll():
+        pieces.append(ours.recv())
+    assert "".join(pieces) == "😀" * 2000
+    assert max(len(ForkingPickler.dumps(piece)) for piece in pieces) + 4 <= select.PIPE_BUF
 
 
 def test_a_parent_that_has_ended_is_no_error():

@@ -114,6 +114,14 @@ def test_time_goes_on_where_nothing_is_new(terminal, clock):
         assert "  SFT         running 1:01" in terminal.lines()
 
 
+def test_the_beginning_and_the_end_of_a_stage_are_shown_at_once(terminal, clock):
+    progress = Progress(stream=terminal, clock=clock)
+    with progress.run(_run()):
+        with progress.stage("base model"):
+            assert "  base model  running 0:00" in terminal.lines()
+        assert "  base model  done in 0:00" in terminal.lines()
+
+
 def test_it_is_not_redrawn_for_every_step(terminal, clock):
     with Progress(stream=terminal, clock=clock).stage("sft") as line:
         begun = terminal.getvalue()

@@ -66,6 +66,12 @@ def test_two_experts_at_80_columns():
     ]
 
 
+def test_while_nothing_runs_the_head_says_why():
+    assert screen_lines(_run(), width=99, height=14, now=38.0)[0].plain.endswith("left  starting the next stage")
+    head = screen_lines(_run(), width=80, height=14, now=38.0)[0].plain
+    assert head == "quickstart  4 of 18 stages done  0:38  less than a minute left"
+
+
 def test_a_wide_and_high_terminal_shows_everything():
     lines = _text(screen_lines(_two_experts(), width=170, height=60, now=38.0))
     assert len(lines) == 1 + 5 + 18

@@ -8,6 +8,7 @@ from afterbase.core.screen.run_state import RunState
 from afterbase.core.screen.stage_state import News, StageState, State
 
 _EVERY = 0.5  # seconds between two news of a running stage
+_PIECE = 900  # characters: what fits in one write to a pipe, which other threads and forks cannot split
 
 
 class ChildScreen:
@@ -37,7 +38,7 @@ class ChildScreen:
 
 
 class SentLines(io.TextIOBase):
-    """A standard output or error whose lines are sent through `parent`."""
+    """A standard output or error whose lines are sent through `parent`, long ones in pieces."""
 
     def __init__(self, parent: Connection) -> None:
         self._parent = parent
@@ -46,7 +47,8 @@ class SentLines(io.TextIOBase):
     def write(self, text: str) -> int:
         *lines, self._begun = (self._begun + text).split("\n")
         for line in lines:
-            send(self._parent, line)
+            for at in range(0, max(1, len(line)), _PIECE):
+                send(self._parent, line[at : at + _PIECE])
         return len(text)
 
 

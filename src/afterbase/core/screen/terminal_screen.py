@@ -19,7 +19,7 @@ from rich.text import Text
 
 from afterbase.core.sanitize import sanitized
 from afterbase.core.screen.run_state import RunState
-from afterbase.core.screen.stage_state import StageState
+from afterbase.core.screen.stage_state import StageState, State
 from afterbase.core.screen.tree_layout import last_lines, screen_lines, stage_lines
 
 _EVERY = 0.5  # seconds between two drawings: what one costs must not be felt by what is trained
@@ -32,6 +32,7 @@ class TerminalScreen:
         self._console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=False)
         self._run: RunState | None = None
         self._alone: StageState | None = None
+        self._states: dict[str, State] = {}
         self._drawing = contextlib.ExitStack()
         self._live: Live | None = None
         self._drawn = float("-inf")
@@ -44,6 +45,9 @@ class TerminalScreen:
     def see(self, stage: StageState, now: float) -> None:
         if self._run is not None:
             self._run.see(stage)
+            if self._states.get(stage.name) != stage.state:  # the next news may be a minute away
+                self._states[stage.name] = stage.state
+                self._draw(now)
             self.tick(now)
             return
         begins = self._alone is None

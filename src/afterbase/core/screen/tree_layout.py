@@ -113,11 +113,14 @@ def _head(run: RunState, page: _Page) -> Iterator[Text]:
     stages = list(run.stages.values())
     seconds = run.left(page.now)
     left = [] if seconds is None else [(f"{about(seconds)} left", "bold")]
+    running = any(stage.state == "running" for stage in stages)
+    idle = [] if running else [("starting the next stage", "dim")]  # processes and models take seconds to load
     title, place = on_one_line(run.title), (on_one_line(run.place), "dim")
     made, spent = _made(stages), (duration(page.now - run.began), "")
     long = [(title, "bold"), (f"{made} of {len(stages)} stages done", ""), spent]
     short = [(shortened(title, page.width // 3), "bold"), (f"{made}/{len(stages)}", "")]
-    parts = next((p for p in ([*long, *left, place], [*long, *left]) if _length(p) <= page.width), [*short, *left])
+    wanted = ([*long, *left, *idle, place], [*long, *left, *idle], [*long, *left])
+    parts = next((parts for parts in wanted if _length(parts) <= page.width), [*short, *left])
     yield _line(parts, page)
     if place not in parts:
         yield _line([place], page)

@@ -34,6 +34,7 @@ def test_printed(summary: Summary) -> None:
     interval = f"{percent(final['pass1'])} [{percent(final['pass1_low'])}–{percent(final['pass1_high'])}]"
     assert interval in printed
     assert "teacher only + prompt" in printed
+    assert "chat, n = 60" in printed
 
 
 def test_nothing_is_a_dash_and_not_a_zero() -> None:

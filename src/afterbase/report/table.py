@@ -68,15 +68,15 @@ def tokens(count: float | None) -> str:
 
 
 def final_table(evaluations: Sequence[Evaluation]) -> Table:
-    """The table that ends `afterbase run`: percentages, with 95% intervals in brackets; `cut` is truncated."""
-    table = Table(
-        title="pass@1 in % [95% interval]", title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0)
-    )
+    """All scores in percent, under the names of the page; 95% intervals in brackets."""
+    title = "Right answers to n problems, in % [95% interval]; cut off and well formed, in %"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("checkpoint")
-    for heading in ("greedy", "sampled", "maj@8", "tokens", "cut", "format"):
+    for heading in ("greedy", "sampled", "maj@8", "mean\ntokens", "cut\noff", "well\nformed"):
         table.add_column(heading, justify="right")
     for domain, rows in table_rows(evaluations).items():
-        table.add_row(cell(domain, style="bold"))
+        problems = max(row.main["n"] for row in rows)
+        table.add_row(cell(domain, style="bold").append(f", n = {problems:,}", style="dim"))
         for row in rows:
             greedy, sampled = (
                 f"{value} [dim]\\[{interval}][/dim]" if interval else value

@@ -29,9 +29,10 @@ def test_ends_of_training_are_means_of_a_tenth(tmp_path):
 
 @pytest.mark.parametrize(("keep_best", "after"), [(True, 0.5), (False, 0.75)])
 def test_the_last_number_is_that_of_the_weights_that_are_kept(tmp_path, keep_best, after):
-    rows = [{"held_out_loss": value, "best_step": best} for value, best in ((1.0, 1), (0.5, 2), (0.75, 2))]
+    numbers = ((1.0, 1), (0.5, 2), (0.75, 2))
+    rows = [{"held_out_loss": value, "held_out_loss/rows": 7, "best_step": best} for value, best in numbers]
     [loss] = measures(trained(Store(tmp_path), "sft", rows, {}, keep_best=keep_best))
-    assert (loss["name"], loss["before"], loss["after"], loss["n"]) == ("loss on rows not trained on", 1.0, after, None)
+    assert (loss["name"], loss["before"], loss["after"], loss["n"]) == ("loss on 7 rows not trained on", 1.0, after, 7)
     assert loss["when"] == "after step 1 and at the end"
 
 

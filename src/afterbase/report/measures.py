@@ -87,7 +87,7 @@ def _measured(made: Artifact, steps: Sequence[Mapping[str, Any]], key: str) -> M
     last = result if result.get(key) is not None else _kept(made, rows)
     if last is None:
         return None
-    of, n = _counted(made, result)
+    of, n = _counted(made, result) or ("rows", last.get(f"{key}/rows"))
     if n == 0:
         return None
     name, unit = _NOT_TRAINED_ON[key]
@@ -115,14 +115,14 @@ def _kept(made: Artifact, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any
     return next((row for row in rows if row["step"] == best), rows[-1])
 
 
-def _counted(made: Artifact, result: Mapping[str, Any]) -> tuple[str, int | None]:
-    """What is kept aside, and how many of it; None where the stage does not say."""
+def _counted(made: Artifact, result: Mapping[str, Any]) -> tuple[str, int] | None:
+    """What is kept aside, and how many of it, where a file of the stage says so."""
     for of in _COUNTED:
         if f"held_out_{of}" in result:
             return of, result[f"held_out_{of}"]
     path = made.payload / "data.json"
     held_out = json.loads(path.read_text()).get("held_out") if path.is_file() else None
-    return ("problems", held_out["problems"]) if held_out else ("rows", None)
+    return ("problems", held_out["problems"]) if held_out else None
 
 
 def _unit(made: Artifact, key: str, unit: str) -> str:

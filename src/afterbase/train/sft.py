@@ -136,7 +136,7 @@ def _train(work: Workspace, model: Artifact, data: tuple[Artifact, Artifact | No
             loop.update(numbers, [{"ids": r.ids, "trained": r.trained, "lengths": r.lengths} for r in plan[step]])
             if measured and loop.evaluates:
                 held_out_loss = mean_loss(lm, measured, forward)
-                loop.score(held_out_loss, held_out_loss=held_out_loss)
+                loop.score(held_out_loss, **{"held_out_loss": held_out_loss, "held_out_loss/rows": len(kept)})
     state = whole_state(modules)
     save(lm, work.payload, state=merged(state, config.lora), now=True)
     save_adapter(lm, work.payload, state, config.lora)

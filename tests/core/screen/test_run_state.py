@@ -29,8 +29,8 @@ def test_a_stage_that_ran_is_not_called_cached_where_the_program_comes_to_it():
     run.see(StageState("SFT", "cached"))
     assert [stage.state for stage in run.stages.values()] == ["done", "cached"]
     run.see(StageState("GRPO", "running"))
-    run.stop()
-    assert run.stages["GRPO"].state == "stopped"
+    run.stop(5.0)
+    assert run.stages["GRPO"].outcome == "stopped after 0:05"
 
 
 def _plan(*stages: tuple[str, str, float], measured: bool = False, beside: bool = False) -> list[PlannedStage]:

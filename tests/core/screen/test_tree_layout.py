@@ -110,7 +110,7 @@ def test_many_seeds_become_lines_of_several():
 def test_what_stays_is_a_line_for_each_branch_and_what_was_stopped():
     run = _run()
     run.see(_running("arithmetic expert, GRPO"))
-    run.stop()
+    run.stop(38.0)
     assert _text(last_lines(run, width=80, now=40.0)) == [
         "quickstart  4 of 18 stages done in 0:40",
         "base model and problems               done in 0:08  4 stages",

@@ -67,11 +67,11 @@ class RunState:
         if known is None or not (stage.state == "cached" and known.ended):
             self.stages[stage.name] = stage
 
-    def stop(self) -> None:
+    def stop(self, now: float) -> None:
         """Nothing runs any more."""
         for stage in self.stages.values():
             if stage.state == "running":
-                stage.state = "stopped"
+                stage.state, stage.at = "stopped", now
 
     def tree(self) -> Branch:
         """All stages, below the branches of the plan; what was not planned stands at the end."""

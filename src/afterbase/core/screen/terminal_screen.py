@@ -68,7 +68,7 @@ class TerminalScreen:
 
     def close(self, now: float) -> None:
         assert self._run is not None, "it was opened"
-        self._run.stop()
+        self._run.stop(now)
         lines = last_lines(self._run, width=self._console.width, now=now)
         self._run = None
         self._leave(lines)

@@ -10,19 +10,23 @@ FUZZ_SECONDS ?= 300
 TESTERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 TORCH_INDEX ?=
 BIN := .venv/bin
+# One environment, in two steps: what afterbase runs on, then what its tests and linters need.
 READY := .venv/.setup-done
+DEV_READY := .venv/.setup-dev-done
 
-.PHONY: help setup quickstart test test-all fuzz lint smoke
+.PHONY: help setup setup-dev quickstart smoke test test-all fuzz lint wheel
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make setup       build .venv and install afterbase into it (quick the second time)"
+	@echo "make setup-dev   setup, then what tests and linters need beside it"
 	@echo "make quickstart  setup, then the whole recipe on the shipped tiny base"
 	@echo "make smoke       setup, then the smallest recipe, in a temporary folder"
-	@echo "make test        setup, then the tests that take seconds"
-	@echo "make test-all    setup, then all tests"
-	@echo "make fuzz        setup, then random requests at the servers and random programs in confinement, for minutes"
-	@echo "make lint        setup, then ruff, pyright and the layers contract"
+	@echo "make test        setup-dev, then the tests that take seconds"
+	@echo "make test-all    setup-dev, then all tests"
+	@echo "make fuzz        setup-dev, then random requests at the servers and random programs in confinement, for minutes"
+	@echo "make lint        setup-dev, then ruff, pyright and the layers contract"
+	@echo "make wheel       setup, then build the wheel and run the smallest recipe from it, in an empty environment"
 
 setup: $(READY)
 	@echo ".venv is ready"
@@ -34,22 +38,30 @@ $(READY): pyproject.toml constraints.txt
 	@echo "setting up .venv (a few minutes, once)"
 	@$(PYTHON) -m venv .venv
 	@$(if $(TORCH_INDEX),$(BIN)/pip install -qq torch -c constraints.txt --index-url $(TORCH_INDEX))
+	@$(BIN)/pip install -qq -e . -c constraints.txt
+	@touch $@
+
+setup-dev: $(DEV_READY)
+	@echo ".venv is ready for tests"
+
+$(DEV_READY): $(READY)
+	@echo "adding to .venv what tests and linters need (a few minutes, once)"
 	@$(BIN)/pip install -qq -e '.[dev]' -c constraints.txt
 	@touch $@
 
 quickstart: setup
 	$(BIN)/afterbase run recipes/quickstart.toml
 
-test: setup
+test: setup-dev
 	$(BIN)/pytest -n $(TESTERS) --dist worksteal -m "not slow and not fuzz"
 
-test-all: setup
+test-all: setup-dev
 	$(BIN)/pytest -n $(TESTERS) --dist worksteal -m "not fuzz"
 
-fuzz: setup
+fuzz: setup-dev
 	AFTERBASE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/pytest -m fuzz tests/fuzz
 
-lint: setup
+lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
@@ -59,3 +71,12 @@ lint: setup
 smoke: setup
 	root=$$(mktemp -d) && trap 'rm -rf "$$root"' EXIT && cd "$$root" && \
 	  "$(CURDIR)/$(BIN)/afterbase" run "$(CURDIR)/recipes/smoke.toml"
+
+# With what the wheel itself depends on and nothing else, in a folder outside the checkout.
+wheel: setup
+	rm -rf dist/afterbase-*.whl
+	$(BIN)/pip wheel -q --no-deps --wheel-dir dist .
+	root=$$(mktemp -d) && trap 'rm -rf "$$root"' EXIT && $(PYTHON) -m venv "$$root/venv" && \
+	  $(if $(TORCH_INDEX),"$$root/venv/bin/pip" install -q torch -c constraints.txt --index-url $(TORCH_INDEX) && )\
+	  "$$root/venv/bin/pip" install -q dist/afterbase-*.whl -c constraints.txt && \
+	  "$$root/venv/bin/pip" check && cd "$$root" && venv/bin/afterbase --version && venv/bin/afterbase demo smoke

@@ -15,13 +15,15 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, flags=re.MULTILINE))
 PINS = dict(re.findall(r"^([a-z0-9-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE))
-REQUIREMENTS = [Requirement(r) for r in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
+EXTRAS = PROJECT["optional-dependencies"]
+LISTED = [Requirement(r) for r in [*PROJECT["dependencies"], *(r for extra in EXTRAS.values() for r in extra)]]
+REQUIREMENTS = [requirement for requirement in LISTED if requirement.name != PROJECT["name"]]
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
 def test_make_commands_in_the_docs_exist(page: str):
     named = set(re.findall(r"^    make ([a-z-]+)", (ROOT / page).read_text(), flags=re.MULTILINE))
-    assert "setup" in named
+    assert named & {"setup", "setup-dev"}
     assert named <= TARGETS
 
 
@@ -31,8 +33,19 @@ def test_makefile_help_lists_every_target():
 
 
 def test_every_target_that_needs_the_environment_sets_it_up():
-    needing = set(re.findall(r"^([a-z-]+): setup$", MAKEFILE, flags=re.MULTILINE))
-    assert needing == TARGETS - {"help", "setup"}
+    needing = set(re.findall(r"^([a-z-]+): setup(?:-dev)?$", MAKEFILE, flags=re.MULTILINE))
+    assert needing == TARGETS - {"help", "setup", "setup-dev"}
+
+
+def test_who_only_runs_recipes_is_spared_the_tools_of_developers():
+    lean = set(re.findall(r"^([a-z-]+): setup$", MAKEFILE, flags=re.MULTILINE))
+    assert lean == {"quickstart", "smoke", "wheel"}
+    assert MAKEFILE.count("'.[dev]'") == 1
+
+
+def test_developers_have_every_extra():
+    (whole,) = (requirement for requirement in LISTED if requirement.name == PROJECT["name"])
+    assert whole.extras == {*EXTRAS} - {"dev"}
 
 
 @pytest.mark.parametrize("variable", re.findall(r"make setup ([A-Z_]+)=", README))

@@ -16,7 +16,8 @@ from afterbase.core.errors import UserError, Waiting
 from afterbase.core.sample import read_samples
 from afterbase.core.store import Artifact, Store
 from afterbase.data.review.recorded_decisions import Outcome
-from afterbase.data.review.review_store import open_reviews, review_folder
+from afterbase.data.review.review_stage import review_folder
+from afterbase.data.review.review_store import open_reviews
 from afterbase.eval.held_out import read_answers
 from afterbase.eval.score_answers import BY_MODEL
 from afterbase.report.trace import trace

@@ -12,8 +12,10 @@ import pytest
 import typer.main
 from safetensors import SafetensorError
 
+from afterbase import __version__
 from afterbase.cli import main as cli
 from afterbase.core.errors import UserError, Waiting
+from afterbase.recipe import shipped_recipe
 
 HEAVY = (
     "torch",
@@ -68,6 +70,7 @@ def test_commands_and_options_are_these_and_no_others():
         names = [p.opts if p.opts[0].startswith("-") else [p.metavar] for p in command.params]
         offered[name] = sorted(option for spellings in names for option in spellings)
     assert offered == {
+        "demo": ["--out", "--root", "RECIPE"],
         "sft": sorted([*JOB, "--trained", "DATA...", "MODEL"]),
         "dpo": sorted([*JOB, "--loss", "DATA...", "MODEL"]),
         "kto": sorted([*JOB, "DATA...", "MODEL"]),
@@ -249,3 +252,17 @@ def test_a_run_that_waits_says_what_is_next(monkeypatch, capsys):
 def test_interrupted_run_says_that_it_can_go_on(monkeypatch, capsys):
     assert _run_that_raises(monkeypatch, KeyboardInterrupt()) == 130
     assert "the same command goes on from the last checkpoint" in capsys.readouterr().err
+
+
+def test_version_is_told(monkeypatch, capsys):
+    assert _call(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"afterbase {__version__}\n"
+
+
+@pytest.mark.parametrize("option", ["--root", "--out"])
+def test_demo_runs_a_shipped_recipe_in_a_folder(option, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("afterbase.cli.run_recipe.run", lambda path, root: asked.append((path, root)))
+    assert _call(monkeypatch, "demo", option, tmp_path) == 0
+    assert _call(monkeypatch, "demo", "smoke") == 0
+    assert asked == [(shipped_recipe("quickstart"), tmp_path), (shipped_recipe("smoke"), Path())]

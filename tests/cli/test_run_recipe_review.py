@@ -10,7 +10,8 @@ from afterbase.cli import run_recipe
 from afterbase.cli.recipes import plan_recipe
 from afterbase.core.errors import UserError, Waiting
 from afterbase.data.review.recorded_decisions import Outcome
-from afterbase.data.review.review_store import open_reviews, review_folder
+from afterbase.data.review.review_stage import review_folder
+from afterbase.data.review.review_store import open_reviews
 
 POLICY = "\n[review.chat]\nshare = 0.04\ndouble = 0.5\nmin_alpha = 0.2\n"  # 12 of 300 drafts, 6 of them twice
 

@@ -1,8 +1,26 @@
+import importlib.metadata
 import pickle
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
-from afterbase.core.errors import UserError, UserErrors, Waiting, collect, refuse
+from afterbase.core.errors import (
+    MODULES,
+    Extra,
+    UserError,
+    UserErrors,
+    Waiting,
+    collect,
+    missing_modules,
+    refuse,
+    refuse_missing_extra,
+)
+
+PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 
 
 def test_message_gives_rule_got_and_remedy_in_that_order():
@@ -67,3 +85,27 @@ def test_what_is_collected_is_single_and_waiting_is_no_mistake():
     assert [error.rule for error in found] == ["a", "b", "c"]
     with pytest.raises(Waiting), collect(found):
         raise Waiting("people first", got="none", remedy="review")
+
+
+def test_modules_are_those_of_the_extras():
+    assert {*MODULES} == {*EXTRAS} - {"dev"}
+
+
+@pytest.mark.parametrize("extra", MODULES)
+def test_modules_of_an_extra_come_with_its_packages(extra: Extra):
+    mine = {Requirement(line).name for line in EXTRAS[extra]}
+    theirs = {Requirement(line).name for name in mine for line in importlib.metadata.requires(name) or []}
+    homes = importlib.metadata.packages_distributions()
+    for module in MODULES[extra]:
+        assert {home.lower() for home in homes[module]} & (mine | theirs), module
+
+
+@pytest.mark.parametrize(("extra", "module"), [(extra, module) for extra in MODULES for module in MODULES[extra]])
+def test_a_missing_extra_is_told_with_what_installs_it(extra: Extra, module: str, monkeypatch):
+    refuse_missing_extra(extra, "here all are installed")
+    monkeypatch.setitem(sys.modules, module, None)
+    assert missing_modules(extra) == [module]
+    with pytest.raises(UserError, match="needed for this") as raised:
+        refuse_missing_extra(extra, "needed for this", otherwise="leave it out")
+    assert raised.value.got == f"not installed: {module}"
+    assert raised.value.remedy == f"pip install 'afterbase[{extra}]', or leave it out"

@@ -7,7 +7,7 @@ import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.data.domains import DOMAINS
-from afterbase.recipe import BaseRecipe, Recipe, RlRecipe, load_recipe
+from afterbase.recipe import BaseRecipe, Recipe, RlRecipe, load_recipe, shipped_recipe
 
 FOLDER = Path(__file__).parents[2] / "recipes"
 SMOKE, TINY_BASE = ((FOLDER / name).read_text() for name in ("smoke.toml", "tiny-base.toml"))
@@ -179,3 +179,9 @@ def test_a_name_stands_for_one_domain(tmp_path, name):
 def test_a_source_needs_as_many_tests_as_the_evaluation(tmp_path):
     error = _refusal(tmp_path, TEACHER + SOURCE.format(name="mine", test=1))
     assert error.got == "sources.mine.test = 1, evaluation.problems = 4"
+
+
+@pytest.mark.parametrize("name", ["quickstart", "smoke"])
+def test_a_shipped_recipe_is_the_one_of_the_checkout(name):
+    assert shipped_recipe(name) == FOLDER / f"{name}.toml"
+    assert isinstance(load_recipe(shipped_recipe(name)), Recipe)

@@ -5,9 +5,11 @@ import os
 import sys
 import traceback
 from types import TracebackType
+from typing import Annotated
 
 import typer
 
+from afterbase import __version__
 from afterbase.cli import data as data_commands
 from afterbase.cli import eval as eval_commands
 from afterbase.cli import jobs, models, review, runs, serve
@@ -27,7 +29,7 @@ app = typer.Typer(
 )
 _COMMANDS = {
     "One training on your own files": jobs.COMMANDS,
-    "Recipes": (runs.init, runs.run, runs.plan, runs.show, runs.trace, review.review),
+    "Recipes": (runs.demo, runs.init, runs.run, runs.plan, runs.show, runs.trace, review.review),
     "Models": (models.chat, serve.serve, models.push),
     "Servers that runs ask": (serve.serve_rollouts, serve.serve_sandbox),
 }
@@ -38,6 +40,21 @@ _GROUPS = {"data": data_commands, "verify": verify_commands, "eval": eval_comman
 for group, module in _GROUPS.items():
     app.add_typer(module.app, name=group, rich_help_panel="Data, answers, scores")
 _INTERRUPTED = 130  # the exit status after Ctrl-C, by the shells' convention
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        print(f"afterbase {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_tell_version)
+    ] = False,
+) -> None:
+    """What all commands share: nothing but the version."""
 
 
 def main() -> None:

@@ -28,6 +28,9 @@ def review(
     ] = None,
 ) -> None:
     """Open the web app in which people review the drafts that a run waits for."""
+    from afterbase.data.review.review_stage import refuse_without_review
+
+    refuse_without_review()
     from afterbase.data.review.web.review_server import serve as serve_review
     from afterbase.data.review.web.review_server import withdraw as withdraw_links
 

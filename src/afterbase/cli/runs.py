@@ -1,10 +1,10 @@
-"""`afterbase init`, `run`, `plan`, `show` and `trace`: a recipe's run, and what is known of it."""
+"""`afterbase demo`, `init`, `run`, `plan`, `show` and `trace`: a recipe's run, and what is known of it."""
 
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,19 @@ from afterbase.core.errors import UserError, Waiting
 from afterbase.core.sanitize import sanitized
 
 _WAITING = 75  # the exit status of a run that waits for people: try again later, by sysexits.h
+
+
+def demo(
+    recipe: Annotated[
+        Literal["quickstart", "smoke"],
+        typer.Argument(metavar="RECIPE", help="quickstart, or smoke: each stage in a minute, and nothing is learnt."),
+    ] = "quickstart",
+    root: Annotated[Path, typer.Option("--root", "--out", help="Where `runs/` and `store/` lie.")] = Path(),
+) -> None:
+    """Run the whole recipe on the shipped tiny base: the same as `run`, without a recipe's file."""
+    from afterbase.recipe import shipped_recipe
+
+    run(shipped_recipe(recipe), root)
 
 
 def run(recipe: RecipeFile, root: Root = Path()) -> None:
@@ -118,6 +131,6 @@ def _summary(run: str, root: Path) -> dict[str, Any]:
     path = root / "runs" / run / "run.json"
     if not path.is_file():
         runs = sorted(p.parent.name for p in (root / "runs").glob("*/run.json"))
-        known = f"use one of {', '.join(runs)}" if runs else "run a recipe first: afterbase run recipes/quickstart.toml"
+        known = f"use one of {', '.join(runs)}" if runs else "run a recipe first: afterbase demo"
         raise UserError("`show` takes the name of a finished run", got=f"`{run}`, and no {path}", remedy=known)
     return json.loads(path.read_text())

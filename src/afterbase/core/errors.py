@@ -1,10 +1,23 @@
 """The one error that users are meant to read, several of them at once, and what is none: waiting for people."""
 
 import contextlib
+import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
 
 from afterbase.core.sanitize import sanitized
 from afterbase.core.secret_masking import masked
+
+Extra = Literal["datasets", "ifeval", "lora", "postgres", "ray", "review"]
+MODULES: dict[Extra, tuple[str, ...]] = {
+    "datasets": ("datasets",),
+    "ifeval": ("langdetect", "nltk", "punkt"),
+    "lora": ("peft",),
+    "postgres": ("psycopg",),
+    "ray": ("ray", "pandas"),
+    "review": ("sqlalchemy", "nh3", "latex2mathml"),
+}
+"""What is imported of each extra of pyproject.toml."""
 
 
 class UserError(ValueError):
@@ -66,6 +79,21 @@ def collect(found: list[UserError]) -> Iterator[None]:
         raise
     except UserError as error:
         found.extend(each(error))
+
+
+def missing_modules(extra: Extra) -> list[str]:
+    """What of an extra is not installed; nothing is imported."""
+    return [name for name in MODULES[extra] if importlib.util.find_spec(name) is None]
+
+
+def refuse_missing_extra(extra: Extra, rule: str, *, otherwise: str = "") -> None:
+    """UserError where a package of an extra is not installed, with the command that installs it.
+
+    `rule` says what needs the extra, `otherwise` how to do without it.
+    """
+    if missing := missing_modules(extra):
+        remedy = f"pip install 'afterbase[{extra}]'" + (f", or {otherwise}" if otherwise else "")
+        raise UserError(rule, got=f"not installed: {', '.join(missing)}", remedy=remedy)
 
 
 class Waiting(UserError):  # noqa: N818  # nothing went wrong

@@ -1,7 +1,7 @@
 """The typed recipe: what `recipes/*.toml` may say. Settings lie with their stage or in `config.py`; here they meet."""
 
 from afterbase.recipe.base import BaseRecipe
-from afterbase.recipe.load_recipe import AnyRecipe, load_recipe
+from afterbase.recipe.load_recipe import AnyRecipe, load_recipe, shipped_recipe
 from afterbase.recipe.post_training import Recipe
 from afterbase.recipe.problem_domains import Judge
 from afterbase.recipe.rl import RlRecipe
@@ -27,4 +27,5 @@ __all__ = [
     "RlRecipe",
     "SftRecipe",
     "load_recipe",
+    "shipped_recipe",
 ]

@@ -32,6 +32,13 @@ KINDS: dict[str, type[Recipe] | type[RlRecipe] | type[BaseRecipe] | type[Job]] =
 """The model of each kind of recipe, by what `kind` says."""
 
 
+def shipped_recipe(name: str) -> Path:
+    """The file of a shipped recipe: in the package as a wheel installs it, else in the checkout around it."""
+    package = Path(__file__).parents[1]
+    installed = package / "recipes"
+    return (installed if installed.is_dir() else package.parents[1] / "recipes") / f"{name}.toml"
+
+
 def load_recipe(path: Path) -> AnyRecipe:
     """A recipe of any kind; UserError for anything that it may not say."""
     kind = "post-training"

@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
+from tensorboardX import SummaryWriter
 from torch import Tensor, nn
-from torch.utils.tensorboard import SummaryWriter
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
@@ -264,7 +264,8 @@ def _best(scores: Mapping[int, float]) -> int | None:
 
 def _board(work: Workspace, done: int) -> SummaryWriter:
     """TensorBoard's events of this stage; steps after the `done` ones are written again. Of all ranks, the first's."""
-    return SummaryWriter(work.board if ranks.rank() == 0 else work.payload.parent / "board", purge_step=done + 1)
+    folder = work.board if ranks.rank() == 0 else work.payload.parent / "board"
+    return SummaryWriter(str(folder), purge_step=done + 1)
 
 
 def _keep_batch(work: Workspace, step: int, batch: object) -> Path:

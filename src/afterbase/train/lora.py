@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from afterbase.core import distributed as ranks
-from afterbase.core.errors import UserError
+from afterbase.core.errors import UserError, refuse_missing_extra
 from afterbase.model.load import LanguageModel
 from afterbase.train.config import Lora
 
@@ -26,14 +26,9 @@ _ATTENTION = re.compile(r"\.(\w*attn|\w*attention)\.")
 
 def add_lora(lm: LanguageModel, config: Lora, *, seed: int) -> None:
     """Freeze the model and add trainable matrices to it, in place; B begins at zero, so that nothing changes yet."""
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise UserError(
-            "`lora` trains through the package peft",
-            got=str(error),
-            remedy="pip install 'afterbase[lora]', or leave `lora` out of the recipe",
-        ) from error
+    refuse_missing_extra("lora", "`lora` trains through the package peft", otherwise="leave `lora` out")
+    from peft import LoraConfig, inject_adapter_in_model
+
     torch.manual_seed(seed)
     settings = LoraConfig(
         r=config.rank, lora_alpha=config.alpha, target_modules=_targets(lm.model, config), lora_dropout=0.0

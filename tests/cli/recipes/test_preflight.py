@@ -175,3 +175,37 @@ def test_a_misspelt_column_of_ones_own_rows_is_told_beside_a_missing_model(tmp_p
     model, column = caught.value.errors
     assert "nowhere" in model.got
     assert "did you mean `prompt`?" in column.remedy
+
+
+EXTRAS = """
+[review.chat]
+share = 0.5
+[teacher]
+cache = "postgresql://me@db/answers"
+[teacher.endpoint]
+url = "http://127.0.0.1:9/v1"
+model = "m"
+[sources.notes]
+path = "{table}"
+verifier = "ifeval"
+columns = {{ instructions = "told" }}
+train = 4
+test = 4
+"""
+
+
+def test_all_extras_that_a_recipe_needs_are_told_before_anything_is_made(tmp_path, monkeypatch):
+    for module in ("sqlalchemy", "psycopg", "nltk", "peft"):
+        monkeypatch.setitem(sys.modules, module, None)
+    table = tmp_path / "table.jsonl"
+    told = [{"id": "punctuation:no_comma", "kwargs": {}}]
+    table.write_text("".join(json.dumps({"prompt": f"{n}?", "told": told}) + "\n" for n in range(99)))
+    path = tmp_path / "extras.toml"
+    text = (RECIPES / "smoke.toml").read_text().replace("[sft]\n", "[sft]\nlora = {}\n")
+    path.write_text(text + EXTRAS.format(table=table))
+    with pytest.raises(UserErrors) as caught:
+        run_recipe.run(path, tmp_path / "root")
+    remedies = "\n".join(error.remedy for error in caught.value.errors)
+    for extra in ("review", "postgres", "ifeval", "lora"):
+        assert f"pip install 'afterbase[{extra}]'" in remedies
+    assert not (tmp_path / "root/store").exists()

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -154,3 +155,10 @@ def test_the_same_in_other_words_goes_if_asked(tmp_path):
     found = rows(Job((tmp_path / "a.parquet",), tmp_path / "scratch", cleaning))
     assert rules(found) == [None, ("dedup", "same in meaning"), None]
     assert found[1].extra["duplicate_of"] == found[0].id
+
+
+def test_without_ray_nothing_is_read(job, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match="Ray Data"):
+        clean(wanted := job(Cleaning(workers=Workers(ray="local"))))
+    assert not wanted.scratch.exists()

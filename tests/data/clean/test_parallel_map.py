@@ -79,3 +79,10 @@ def test_without_ray_the_message_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match="not installed"):
         list(spread(squares, PIECES, Workers(ray="local")))
+
+
+def test_without_ray_the_remedy_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match="Ray Data") as raised:
+        list(spread(squares, PIECES, Workers(ray="local")))
+    assert raised.value.remedy == "pip install 'afterbase[ray]', or leave `ray` out"

@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ from afterbase.core.store import Artifact, Store
 from afterbase.data.domains import REVIEWED
 from afterbase.data.review.recorded_decisions import Outcome
 from afterbase.data.review.review_policy import Review
-from afterbase.data.review.review_stage import invite, open_drafts, review_by_people
-from afterbase.data.review.review_store import ReviewStore, open_reviews, review_folder
+from afterbase.data.review.review_stage import invite, open_drafts, review_by_people, review_folder
+from afterbase.data.review.review_store import ReviewStore, open_reviews
 from afterbase.data.review.web.review_server import waiting_run
 from review_toys import draft, review_all
 
@@ -167,3 +168,11 @@ def test_what_nobody_reviewed_is_dropped_or_kept(store, unreviewed, kept):
     samples = read_samples(review(store, policy).payload / "samples.parquet")
     assert sum(s.dropped is None for s in samples) == kept
     assert {s.dropped.rule for s in samples if s.dropped} <= {"not_reviewed"}
+
+
+def test_without_a_database_nobody_is_asked_and_the_remedy_is_said(store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    with pytest.raises(UserError, match="people review drafts in a web app") as raised:
+        invite(store, "chat", open_drafts(store, "chat"), Review(double=0), run="toy")
+    assert raised.value.remedy == "pip install 'afterbase[review]'"
+    assert not review_folder(store.root.parent, "toy").exists()

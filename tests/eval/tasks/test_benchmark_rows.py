@@ -39,4 +39,5 @@ def test_hub_without_its_package_or_network_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UserError) as raised:
         Folder(None).rows(HUB, Row)
-    assert "pip install datasets" in raised.value.remedy
+    assert "pip install 'afterbase[datasets]', or --data DIR with toy.jsonl" in raised.value.remedy
+    assert "`datasets` (pip install 'afterbase[datasets]')" in str(Folder(None).missing(HUB)), "told before it begins"

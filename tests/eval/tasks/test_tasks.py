@@ -1,6 +1,7 @@
 """Every benchmark reads its published sample, accepts its own right answers, and refuses an empty one."""
 
 import random
+import sys
 
 import pytest
 
@@ -115,3 +116,9 @@ def test_unknown_names_are_told_the_known_ones(text):
     with pytest.raises(UserError) as raised:
         named(text)
     assert "mmlu" in raised.value.remedy
+
+
+def test_without_its_packages_ifeval_is_refused_before_it_begins(monkeypatch):
+    assert _task("ifeval").needs() is None
+    monkeypatch.setitem(sys.modules, "langdetect", None)
+    assert _task("ifeval").needs() == "langdetect (pip install 'afterbase[ifeval]')"

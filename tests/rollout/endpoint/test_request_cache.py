@@ -233,3 +233,10 @@ def test_the_file_and_what_lies_beside_it_are_private_though_they_were_open(tmp_
         assert names == dict.fromkeys(("c.sqlite", "c.sqlite-wal", "c.sqlite-shm", "c.sqlite.claims"), 0o600)
     finally:
         os.umask(before)
+
+
+def test_without_psycopg_the_remedy_is_said(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(UserError, match="needs psycopg") as raised:
+        RequestCache("postgresql://nobody@127.0.0.1:9/none")
+    assert raised.value.remedy == "pip install 'afterbase[postgres]', or name a file"

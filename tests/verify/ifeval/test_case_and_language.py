@@ -1,7 +1,10 @@
+import sys
+
 import langdetect
 import pytest
 from pydantic import ValidationError
 
+from afterbase.core.errors import UserError
 from afterbase.verify.ifeval.case_and_language import (
     CapitalWordFrequency,
     EnglishCapital,
@@ -70,3 +73,11 @@ def test_words_in_capitals(text: str, count: int) -> None:
     assert CapitalWordFrequency(capital_frequency=count, capital_relation="at least").followed(text)
     assert not CapitalWordFrequency(capital_frequency=count, capital_relation="less than").followed(text)
     assert CapitalWordFrequency(capital_frequency=count + 1, capital_relation="less than").followed(text)
+
+
+def test_without_langdetect_the_remedy_is_said(monkeypatch) -> None:
+    _detectors.cache_clear()
+    monkeypatch.setitem(sys.modules, "langdetect", None)
+    with pytest.raises(UserError, match="NLTK and langdetect") as raised:
+        detected(ENGLISH)
+    assert raised.value.remedy == "pip install 'afterbase[ifeval]'"

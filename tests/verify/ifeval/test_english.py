@@ -1,7 +1,10 @@
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from afterbase.core.errors import UserError
 from afterbase.verify.ifeval import english
 
 
@@ -46,3 +49,13 @@ def test_a_sentence_that_comes_again_is_read_once(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(english, "_tokenizer", Tokenizer)
     assert english.words("The. " * 3) == ["The."] * 3
     assert asked == ["The."]
+
+
+@pytest.mark.parametrize(("module", "call"), [("nltk", english.words), ("punkt", english.sentences)])
+def test_without_nltk_the_remedy_is_said(module, call, monkeypatch) -> None:
+    english._splitter.cache_clear()
+    english._tokenizer.cache_clear()
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UserError, match="NLTK and langdetect") as raised:
+        call("One. Two.")
+    assert raised.value.remedy == "pip install 'afterbase[ifeval]'"

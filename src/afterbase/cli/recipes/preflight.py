@@ -9,7 +9,7 @@ import random
 from collections.abc import Iterator
 
 from afterbase.core.config import Config
-from afterbase.core.errors import UserError, collect, refuse
+from afterbase.core.errors import UserError, collect, refuse, refuse_missing_extra
 from afterbase.data.domains import DOMAINS
 from afterbase.data.generate.open_domains import reviewed_rows
 from afterbase.data.generate.open_tables import OpenDomain, check_drafts_of
@@ -20,13 +20,17 @@ from afterbase.data.problems.problems import refuse_rejected_golds
 from afterbase.data.problems.source_rows import Source
 from afterbase.data.problems.sources import check_table, most_train
 from afterbase.data.review.review_policy import Review
-from afterbase.data.review.review_stage import guideline_text
+from afterbase.data.review.review_stage import guideline_text, refuse_without_review
 from afterbase.model.folders import find
 from afterbase.recipe import DistillationRecipe, Job, PreferenceRecipe, Recipe, RewardModelRecipe, RlRecipe
 from afterbase.recipe.problem_domains import Domains
 from afterbase.reward.rule_settings import OwnRule
+from afterbase.rollout.endpoint.request_cache import refuse_without_psycopg
 from afterbase.sandbox import URL, missing_isolation
+from afterbase.train.config import Lora
 from afterbase.verify.check import NONE
+from afterbase.verify.ifeval.english import refuse_without_ifeval
+from afterbase.verify.ifeval.follow import VERIFIER as IFEVAL
 from afterbase.verify.own.own_function import OwnFunction
 from afterbase.verify.own.own_function import find as find_function
 from afterbase.verify.own.own_verdicts import refuse_unready
@@ -75,6 +79,8 @@ def check_without_model(recipe: Recipe | RlRecipe | Job) -> list[str]:
         for name, policy in recipe.review.items():
             with collect(found):
                 notes.append(_invitation(recipe, name, policy))
+    with collect(found):
+        _refuse_missing_extras(recipe)
     with collect(found):
         _refuse_missing_isolation(recipe)
     if isinstance(recipe, Recipe | RlRecipe):
@@ -174,6 +180,22 @@ def _own_functions(recipe: Config) -> list[OwnFunction]:
     sources = [table.source if isinstance(table, OpenDomain) else table for table in below]
     own = [source.own for source in sources if isinstance(source, Source) and source.own is not None]
     return [*own, *(find_function(table.function) for table in below if isinstance(table, OwnRule))]
+
+
+def _refuse_missing_extras(recipe: Recipe | RlRecipe | Job) -> None:
+    """What the recipe needs beside the packages that are always there (docs/dependencies.md)."""
+    found: list[UserError] = []
+    for key, table in _all_below(recipe):
+        with collect(found):
+            if isinstance(table, Lora):
+                refuse_missing_extra("lora", f"`{key}` trains through the package peft", otherwise="leave it out")
+            elif isinstance(table, Source) and table.verifier == IFEVAL:
+                refuse_without_ifeval()
+            elif isinstance(table, Teacher) and table.cache is not None:
+                refuse_without_psycopg(table.cache)
+            elif isinstance(table, Review):
+                refuse_without_review()
+    refuse(found)
 
 
 def _refuse_missing_isolation(recipe: Recipe | RlRecipe | Job) -> None:

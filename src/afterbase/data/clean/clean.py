@@ -29,7 +29,7 @@ from afterbase.data.clean.check_rows import CHECKED, Piece, RowChecks, check_pie
 from afterbase.data.clean.decontaminate import Contamination, load_benchmark
 from afterbase.data.clean.dedup import Deduplicator
 from afterbase.data.clean.gather import gather
-from afterbase.data.clean.parallel_map import Workers, spread
+from afterbase.data.clean.parallel_map import Workers, refuse_without_ray, spread
 from afterbase.data.clean.row_decisions import Decisions
 from afterbase.data.clean.semantic import Encoder, Semantic, SemanticDeduplicator
 from afterbase.data.clean.shingles import HASHES
@@ -85,6 +85,7 @@ class Cleaned:
 
 def clean(job: Job, show: Show = lambda *_: None) -> Cleaned:
     """Decide about every row. UserError for rows, files or settings that cannot be."""
+    refuse_without_ray(job.cleaning.workers)
     _begin(job.scratch, job.fingerprint())
     pieces, ends = gather(job.sources, job.scratch, job.domain, lambda done: show("read", done, done))
     total = int(ends[-1]) if len(ends) else 0

@@ -24,7 +24,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from afterbase.core.config import Config
-from afterbase.core.errors import UserError
+from afterbase.core.errors import UserError, refuse_missing_extra
 
 Piece = TypeVar("Piece")
 _NUMBER = "__piece__"
@@ -37,6 +37,12 @@ class Workers(Config):
     """On this machine; with `ray`, the share of its cores that Ray may use."""
     ray: str | None = None
     """`local`, for Ray on this machine, or the address of a cluster (`auto`, `ray://host:10001`)."""
+
+
+def refuse_without_ray(workers: Workers) -> None:
+    """UserError where the work is to be done on Ray, and Ray is not installed."""
+    if workers.ray is not None:
+        refuse_missing_extra("ray", "`ray` spreads the work on rows over Ray Data", otherwise="leave `ray` out")
 
 
 def spread(work: Callable[[Piece], pa.Table], pieces: Sequence[Piece], workers: Workers) -> Iterator[pa.Table]:
@@ -128,15 +134,10 @@ def _concatenated(parts: Sequence[pa.Table]) -> pa.Table:
 @contextmanager
 def _ray(workers: Workers) -> Iterator[Any]:
     """Ray, connected: with what runs already in this process, else for as long as this lasts."""
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise UserError(
-            "work on Ray needs Ray",
-            got="it is not installed",
-            remedy="pip install 'afterbase[ray]', or leave `ray` out",
-        ) from error
+    refuse_without_ray(workers)
+    import ray
+    import ray.data
+
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     if ray.is_initialized():
         yield ray

@@ -3,10 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from sqlalchemy import Row
+from typing import TYPE_CHECKING
 
 from afterbase.data.review.recorded_decisions import Outcome
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
 
 OPEN, CONFLICT, DONE = "open", "conflict", "done"
 """States of a draft: to review, to settle, decided."""
@@ -69,7 +71,7 @@ def said(vote: Vote) -> tuple[Outcome, str | None]:
     return vote.outcome, vote.edited
 
 
-def vote_of(row: Row) -> Vote:
+def vote_of(row: "Row") -> Vote:
     return Vote(
         reviewer=row.reviewer,
         outcome=Outcome(row.outcome),
@@ -82,7 +84,7 @@ def vote_of(row: Row) -> Vote:
     )
 
 
-def item_of(row: Row, votes: Sequence[Vote] = ()) -> Item:
+def item_of(row: "Row", votes: Sequence[Vote] = ()) -> Item:
     return Item(
         id=row.id,
         sample=row.sample,

@@ -8,19 +8,21 @@ larger share, say) is another artifact, to which their verdicts still count.
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from afterbase.core import distributed as ranks
 from afterbase.core.config import what
-from afterbase.core.errors import UserError, Waiting
+from afterbase.core.errors import UserError, Waiting, refuse_missing_extra
 from afterbase.core.sample import Sample, read_samples, write_samples
 from afterbase.core.store import Artifact, Store, Workspace, stage_key, write_atomically
 from afterbase.data.generate.open_domains import draft_of, reviewed_rows
 from afterbase.data.review.review_policy import Review
 from afterbase.data.review.review_queue import queue
 from afterbase.data.review.review_results import agreement_report, decided_samples, verdict_row
-from afterbase.data.review.review_store import ReviewStore, open_reviews, review_folder
 from afterbase.verify.rubric import check_rubric, has_rubric
+
+if TYPE_CHECKING:
+    from afterbase.data.review.review_store import ReviewStore
 
 DRAFTS_VERSION = 1
 VERSION = 1
@@ -103,8 +105,21 @@ def _samples(drafts: Artifact) -> list[Sample]:
     return read_samples(drafts.payload / "samples.parquet")
 
 
-def open_review(folder: Path, domain: str, samples: list[Sample], policy: Review, *, run: str) -> ReviewStore:
+def review_folder(root: Path, run: str) -> Path:
+    """Where a run keeps its review: `review.json`, and the SQLite file if there is no other database."""
+    return root / "runs" / run
+
+
+def refuse_without_review() -> None:
+    """UserError where the packages of the review's database and pages are not installed."""
+    refuse_missing_extra("review", "people review drafts in a web app, which keeps a database")
+
+
+def open_review(folder: Path, domain: str, samples: list[Sample], policy: Review, *, run: str) -> "ReviewStore":
     """Put the samples' queue in place, so that `afterbase review` finds it; verdicts given before stay."""
+    refuse_without_review()
+    from afterbase.data.review.review_store import open_reviews
+
     folder.mkdir(parents=True, exist_ok=True)
     reviews = open_reviews(folder, run, policy.database)
     guideline = guideline_text(policy)

@@ -274,11 +274,6 @@ class ReviewStore:
         record(connection, row, vote)
 
 
-def review_folder(root: Path, run: str) -> Path:
-    """Where a run keeps its review: `review.json`, and the SQLite file if there is no other database."""
-    return root / "runs" / run
-
-
 def open_reviews(folder: Path, run: str, database: str | None) -> ReviewStore:
     """The reviews of a run, in its own SQLite file or in the database at a URL."""
     return ReviewStore(connect(database or sqlite_url(folder / "review.sqlite")), run)

@@ -1,7 +1,7 @@
 """Where the rows of a benchmark come from: a JSONL file in the folder that the user names, or the hub's data set.
 
-Nothing is shipped with this package, for most licences do not allow it. Hub rows are read through `datasets`, if it is
-installed, at a fixed revision where we know one.
+Nothing is shipped with this package, for most licences do not allow it. Hub rows are read through the extra `datasets`,
+at a fixed revision where we know one.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from afterbase.core.errors import UserError
+from afterbase.core.errors import UserError, missing_modules, refuse_missing_extra
 from afterbase.core.faults import first_fault
 from afterbase.core.rows import read_rows
 
@@ -45,6 +45,8 @@ class Folder:
             return f"{self.path / source.file} (or .gz), which does not exist; {_where(source)}"
         if self.path is None and source.hub is None:
             return f"--data DIR with {source.file}: {source.otherwise}"
+        if self.path is None and missing_modules("datasets"):
+            return f"`datasets` (pip install 'afterbase[datasets]'), or --data DIR with {source.file}"
         return None
 
     def rows(self, source: Source, row: type[Row]) -> list[Row]:
@@ -75,14 +77,10 @@ def _where(source: Source) -> str:
 
 def _hub_rows(source: Source, row: type[Row]) -> list[Row]:
     assert source.hub is not None
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        raise UserError(
-            "questions from the hub are read through `datasets`",
-            got="no such package here",
-            remedy=f"pip install datasets, or --data DIR with {source.file}: {_where(source)}",
-        ) from None
+    without = f"--data DIR with {source.file}: {_where(source)}"
+    refuse_missing_extra("datasets", "questions from the hub are read through `datasets`", otherwise=without)
+    from datasets import load_dataset
+
     try:
         table: Any = load_dataset(source.hub, source.config, split=source.split, revision=source.revision)
         return [row.model_validate(dict(entry)) for entry in table]

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from afterbase.core.errors import missing_modules
 from afterbase.core.sample import Status
 from afterbase.eval.tasks.benchmark_rows import Folder, Source
 from afterbase.eval.tasks.task import Answered, Item, Mark, Task
@@ -46,6 +47,11 @@ def score(answered: Answered) -> list[Mark]:
     return marks
 
 
+def needs() -> str | None:
+    """What instructions are checked with."""
+    return f"{', '.join(missing)} (pip install 'afterbase[ifeval]')" if (missing := missing_modules("ifeval")) else None
+
+
 TASK = Task(
     title="IFEval",
     sources=(SOURCE,),
@@ -53,4 +59,5 @@ TASK = Task(
     metric="prompt_strict",
     items=items,
     score=score,
+    needs=needs,
 )

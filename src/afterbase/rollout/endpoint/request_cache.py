@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
-from afterbase.core.errors import UserError
+from afterbase.core.errors import UserError, refuse_missing_extra
 from afterbase.core.private_files import keep_sqlite_private
 from afterbase.rollout.endpoint.budget import Spent
 from afterbase.rollout.endpoint.cache_claims import FileClaims
@@ -216,14 +216,17 @@ def _set_up(database: sqlite3.Connection) -> None:
             time.sleep(_BUSY_PAUSE)
 
 
+def refuse_without_psycopg(cache: str) -> None:
+    """UserError for a cache in PostgreSQL where its client is not installed."""
+    if cache.startswith(_POSTGRES):
+        refuse_missing_extra("postgres", "a request cache in PostgreSQL needs psycopg", otherwise="name a file")
+
+
 class _Postgres:
     def __init__(self, address: str) -> None:
-        try:
-            import psycopg
-        except ImportError as error:
-            raise UserError(
-                "a request cache in PostgreSQL needs psycopg", got=str(error), remedy="pip install afterbase[postgres]"
-            ) from error
+        refuse_without_psycopg(address)
+        import psycopg
+
         try:
             self._connection = psycopg.connect(address.replace("+psycopg", "", 1), autocommit=True)
             # Two processes that make the same table at once fail, even with IF NOT EXISTS.

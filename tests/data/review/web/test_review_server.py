@@ -9,7 +9,8 @@ import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.data.review.review_policy import Review
-from afterbase.data.review.review_store import ReviewStore, review_folder
+from afterbase.data.review.review_stage import review_folder
+from afterbase.data.review.review_store import ReviewStore
 from afterbase.data.review.review_tables import sqlite_url
 from afterbase.data.review.web.review_server import add_people, serve, waiting_run
 from review_toys import DOMAIN, accept, draft, review_all, review_store

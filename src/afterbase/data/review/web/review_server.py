@@ -12,7 +12,8 @@ from afterbase.core.http.allowed_hosts import allowed_hosts
 from afterbase.core.http.http_server import TOKEN_OF_EACH_CLIENT, bind, url_of
 from afterbase.core.http.http_server import run as run_until_interrupted
 from afterbase.core.sanitize import sanitized
-from afterbase.data.review.review_store import ReviewStore, open_reviews, review_folder
+from afterbase.data.review.review_stage import review_folder
+from afterbase.data.review.review_store import ReviewStore, open_reviews
 from afterbase.data.review.review_tables import secret_of
 from afterbase.data.review.web.access import token
 from afterbase.data.review.web.pages import Pages

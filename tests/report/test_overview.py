@@ -39,6 +39,7 @@ def test_a_realistic_run(summary: Summary) -> None:
         assert [domain for domain, _ in gain.parts] == ["arithmetic", "code", "logic"]
     assert "teacher only" not in found.picture.svg
     assert found.picture.svg.count("arrow dotted") == 2  # drawn for wide and for narrow screens
+    assert [name for name, _ in found.controls] == ["teacher only", "original only"]
     assert [name for name, _ in found.meanings] == ["base", "expert SFT", "expert", "SFT", "GRPO"]
 
 

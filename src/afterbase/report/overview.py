@@ -20,7 +20,10 @@ from afterbase.report.headline import listed, whole_percent
 from afterbase.report.summary import Example
 from afterbase.report.table import TableRow
 
-_CONTROLS = ("teacher only", "original only")
+_CONTROLS = {
+    "teacher only": "the base after SFT on the teacher's responses alone, asked with the system prompt they came with",
+    "original only": "the base after the same SFT with original responses in place of the experts'",
+}
 _BASE, _EXPERT_SFT, _EXPERT, _SFT, _GRPO = "base", "expert SFT", "expert", "SFT", "GRPO"
 _MEANINGS = {
     _BASE: "the model that everything starts from",
@@ -43,6 +46,7 @@ class Overview:
     sentence: str
     picture: Chart | None
     meanings: Sequence[tuple[str, str]]
+    controls: Sequence[tuple[str, str]]
     gains: Sequence["Gain"]
     scale: Markup
 
@@ -74,6 +78,7 @@ def overview(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison
         sentence=_sentence(whole, pooled, *ends(evaluations)),
         picture=_picture(pooled, whole, domains, *ends(evaluations)),
         meanings=_meanings(pooled),
+        controls=[(name, meaning) for name, meaning in _CONTROLS.items() if name in {c["a"] for c in comparisons}],
         gains=gains,
         scale=scale,
     )

@@ -75,8 +75,8 @@ smoke: setup
 # With what the wheel itself depends on and nothing else, in a folder outside the checkout.
 wheel: setup
 	rm -rf dist/afterbase-*.whl
-	$(BIN)/pip wheel -q --no-deps --wheel-dir dist .
+	$(BIN)/pip wheel -qq --no-deps --wheel-dir dist .
 	root=$$(mktemp -d) && trap 'rm -rf "$$root"' EXIT && $(PYTHON) -m venv "$$root/venv" && \
-	  $(if $(TORCH_INDEX),"$$root/venv/bin/pip" install -q torch -c constraints.txt --index-url $(TORCH_INDEX) && )\
-	  "$$root/venv/bin/pip" install -q dist/afterbase-*.whl -c constraints.txt && \
+	  $(if $(TORCH_INDEX),"$$root/venv/bin/pip" install -qq torch -c constraints.txt --index-url $(TORCH_INDEX) && )\
+	  "$$root/venv/bin/pip" install -qq dist/afterbase-*.whl -c constraints.txt && \
 	  "$$root/venv/bin/pip" check && cd "$$root" && venv/bin/afterbase --version && venv/bin/afterbase demo smoke

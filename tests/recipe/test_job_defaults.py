@@ -49,6 +49,13 @@ def test_one_is_told_as_one():
     assert "each step: 1 pair; epochs: 3" in chosen("dpo", base, table, lengths)
 
 
+def test_the_smallest_models_train_on_one_thread_unless_told_otherwise():
+    small, larger = BaseFacts("b", 4 * 10**6, 1024), BaseFacts("b", 135 * 10**6, 2048)
+    assert job_defaults("sft", small, ROWS, None)["threads"] == 1
+    assert "threads" not in job_defaults("sft", larger, ROWS, None)
+    assert merged(job_defaults("sft", small, ROWS, None), {"threads": 2})["threads"] == 2
+
+
 def test_a_student_has_a_teachers_defaults_too():
     said = {"kind": "distillation", "name": "job", "base": "b", **ROWS, "teacher": {"model": "tiny-v3"}}
     table = merged(job_defaults("sft", BaseFacts("b", 10**6, 1024), said, None), said)

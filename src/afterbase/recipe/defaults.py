@@ -63,6 +63,18 @@ def optimisation(stage: Stage, parameters: int, *, steps: int, lora: bool) -> di
     return {"learning_rate": peak, "warmup_steps": min(_MOST_WARMUP, round(_WARMUP * steps))}
 
 
+def threads(parameters: int) -> dict[str, int]:
+    """Threads of a run as a recipe's table: one for the smallest models, else what the recipe's own default is.
+
+    Products of small matrices gain nothing from a second thread, and on shared cores the threads wait for each other
+    (docs/log.md, "two threads on two shared cores").
+
+    >>> threads(4_000_000), threads(135_000_000)
+    ({'threads': 1}, {})
+    """
+    return {"threads": 1} if parameters <= _BY_SIZE[0].most else {}
+
+
 def preference_epochs(rows: int) -> int:
     """Passes over preferences: one, as is usual; of a few three, or there would be next to no steps.
 

@@ -46,7 +46,7 @@ def job_defaults(stage: defaults.Stage, base: BaseFacts, said: Table, lengths: R
         )
     if said.get("eval") or said.get("data", {}).get("eval"):
         table["eval_every"] = max(1, steps // _MEASUREMENTS)
-    out: Table = {stage: table}
+    out: Table = {stage: table, **defaults.threads(base.parameters)}
     if "teacher" in said:
         out["teacher"] = {"max_new_tokens": min(1024, base.context // 2), "most_failed": 0.2}
     return out

@@ -76,6 +76,7 @@ smoke: setup
 wheel: setup
 	rm -rf dist/afterbase-*.whl
 	$(BIN)/pip wheel -qq --no-deps --wheel-dir dist .
+	$(BIN)/python tools/check_wheel.py dist/afterbase-*.whl
 	root=$$(mktemp -d) && trap 'rm -rf "$$root"' EXIT && $(PYTHON) -m venv "$$root/venv" && \
 	  $(if $(TORCH_INDEX),"$$root/venv/bin/pip" install -qq torch -c constraints.txt --index-url $(TORCH_INDEX) && )\
 	  "$$root/venv/bin/pip" install -qq dist/afterbase-*.whl -c constraints.txt && \

@@ -14,6 +14,7 @@ import afterbase as ab
 from afterbase.cli import run_recipe, runs, start_job
 from afterbase.core import hub
 from afterbase.core.errors import UserError
+from afterbase.train.sft import train_sft
 
 
 @pytest.fixture(autouse=True)
@@ -215,6 +216,18 @@ def test_a_run_that_stops_early_leaves_a_report_of_what_is_there(toy_folder, row
     assert summary["model_folder"] is None
     assert "stopped early" in (tmp_path / "runs/out/report.html").read_text()
     assert "report of what is there" in capsys.readouterr().err
+
+
+def test_a_run_that_is_interrupted_says_so_in_its_report(toy_folder, rows, tmp_path, monkeypatch):
+    def interrupted(store, *arguments, **options):
+        if store.plan_only:
+            return train_sft(store, *arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("afterbase.run_jobs.train_sft", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _sft(toy_folder, rows, tmp_path)
+    assert json.loads((tmp_path / "runs/out/run.json").read_text())["unfinished"] == "it was interrupted"
 
 
 def test_a_finished_run_says_where_its_model_is(toy_folder, rows, tmp_path):

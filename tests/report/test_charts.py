@@ -19,6 +19,11 @@ def test_one_length_chart_a_domain(summary: Summary) -> None:
     assert 'class="arrow"' not in charts[-1].svg
 
 
+def test_a_domain_that_only_the_base_answered_has_no_chart(summary: Summary) -> None:
+    early = [e for e in summary["evaluations"] if e["checkpoint"] == "base" or e["domain"] == "logic"]
+    assert [chart.title for chart in length_charts(early, [])] == ["logic"]
+
+
 def test_curves_lose_what_is_not_finite_and_then_what_is_empty() -> None:
     bad = [[0, float("nan")], [1, float("inf")]]
     good = [[0, 1.0], [1, 2.0]]

@@ -134,7 +134,7 @@ def test_an_older_summary_has_a_page_without_the_newer_parts(summary: Summary) -
 def test_a_training_alone_has_its_numbers_curves_and_no_empty_section(summary: Summary) -> None:
     measure: Measure = {
         "name": "accuracy on 20 pairs not trained on", "unit": "share of pairs", "before": 0.5, "after": 0.75,
-        "low": 0.51, "high": 0.91, "n": 20, "when": "after step 24 and at the end",
+        "low": 0.51, "high": 0.91, "n": 20, "when": "after step 24 and of the final model",
     }  # fmt: skip
     alone: Summary = {
         **summary,

@@ -33,7 +33,7 @@ def test_the_last_number_is_that_of_the_weights_that_are_kept(tmp_path, keep_bes
     rows = [{"held_out_loss": value, "held_out_loss/rows": 7, "best_step": best} for value, best in numbers]
     [loss] = measures(trained(Store(tmp_path), "sft", rows, {}, keep_best=keep_best))
     assert (loss["name"], loss["before"], loss["after"], loss["n"]) == ("loss on 7 rows not trained on", 1.0, after, 7)
-    assert loss["when"] == "after step 1 and at the end"
+    assert loss["when"] == "after step 1 and of the final model"
 
 
 def test_a_ranking_has_the_number_of_pairs_and_an_interval(tmp_path):

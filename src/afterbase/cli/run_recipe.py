@@ -242,11 +242,17 @@ def _report_unfinished(
     """A report of the stages that a run finished before it stopped, and why it did; none before its base model."""
     if not any(record.stage == "base" for record in store.stages):
         return
-    reason = error.rule if isinstance(error, UserError) else f"{type(error).__name__} {error}".strip()
-    made = made_so_far(store, seed=recipe.seeds[0], unfinished=masked(reason))
+    made = made_so_far(store, seed=recipe.seeds[0], unfinished=masked(_reason(error)))
     summary = collect(made, name=recipe.name, recipe_text=text, store=store, pairs=[], notes=[])
     report = _write_report(summary, root / "runs" / recipe.name)
     print(sanitized(f"report of what is there: {report}"), file=sys.stderr, flush=True)
+
+
+def _reason(error: BaseException) -> str:
+    """Why a run stopped, for its report."""
+    if isinstance(error, KeyboardInterrupt):
+        return "it was interrupted"
+    return error.rule if isinstance(error, UserError) else f"{type(error).__name__} {error}".strip()
 
 
 def _make_sources(store: Store, recipe: Recipe | RlRecipe) -> None:

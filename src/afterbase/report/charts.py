@@ -52,14 +52,14 @@ def mark(row: TableRow, entry: Evaluation, *, base: str, final: str) -> Mark | N
 
 
 def length_charts(evaluations: Sequence[Evaluation], comparisons: Sequence[Comparison]) -> list[Chart]:
-    """Accuracy against mean answer length, one chart a domain; an arrow for each pair that is compared there."""
+    """Accuracy against mean answer length, one chart a domain of several points; an arrow for each pair compared."""
     charts = []
     for domain, rows in table_rows(evaluations).items():
         decoding = "sampled" if any(row.sampled for row in rows) else "greedy"
         entries = [(row, row.sampled if decoding == "sampled" else row.greedy) for row in rows]
         base, final = ends(evaluations)
         drawn = [(row, at) for row, entry in entries if entry and (at := mark(row, entry, base=base, final=final))]
-        if not drawn:
+        if len(drawn) < 2:
             continue
         places = {(row.checkpoint, row.system_prompt): index for index, (row, _) in enumerate(drawn)}
         pairs = [

@@ -103,7 +103,7 @@ def _measured(made: Artifact, steps: Sequence[Mapping[str, Any]], key: str) -> M
         low=low if key == "held_out_accuracy" else None,
         high=high if key == "held_out_accuracy" else None,
         n=n,
-        when="" if first is None else f"after step {first['step']} and at the end",
+        when="" if first is None else f"after step {first['step']} and of the final model",
     )
 
 

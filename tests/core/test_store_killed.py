@@ -201,8 +201,8 @@ def test_resume_under_other_threads_is_refused(tmp_path, resumable, refused):
         return
     with pytest.raises(UserError, match="the environment that it began in") as caught:
         _produce(again, _write("text"))
-    assert '"threads": 1' in caught.value.got
-    assert '"threads": 2' in caught.value.got
+    assert caught.value.got == "threads 1 then, 2 now"
+    assert "go back to threads = 1, or delete" in caught.value.remedy
     [work] = [p for p in (tmp_path / ".work").iterdir() if p.is_dir()]
     assert str(work) in caught.value.remedy
     _produce(Store(tmp_path, threads=1), _write("text"))

@@ -140,7 +140,7 @@ def model(
                     f"{name}: the benchmark is {it.value:+.1f} [{it.low:.1f}, {it.high:.1f}], on {it.n} questions"
                 )
             )
-    _table(shown, "value", {"value": "score", "n": "n", "mean_tokens": "tokens", "truncated_share": "truncated"})
+    _table(shown, "value", {"value": "score in %", "n": "n", "mean_tokens": "tokens", "truncated_share": "truncated"})
     print(sanitized(f"results: {place}"))
 
 

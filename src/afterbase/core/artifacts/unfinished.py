@@ -47,10 +47,12 @@ def begin(work: Path, now: Mapping[str, str | int], shorter: Shorter | None, roo
         (work / "metrics.jsonl").unlink(missing_ok=True)
         begin_anew(work)
     elif (then := json.loads(noted.read_text())) != now:
+        moved = [name for name in {**then, **now} if then.get(name) != now.get(name)]
         raise UserError(
             "an interrupted stage is resumed under the environment that it began in",
-            got=f"{json.dumps(then)} then, {json.dumps(now)} now",
-            remedy=f"restore the environment, or delete {work} to run the stage from its start",
+            got=", ".join(f"{name} {then.get(name)} then, {now.get(name)} now" for name in moved),
+            remedy=f"go back to {', '.join(f'{name} = {then.get(name)}' for name in moved)}, or delete {work} "
+            "to run the stage from its start",
         )
     else:
         earlier = _seconds_until_now(work)

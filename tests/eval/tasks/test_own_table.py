@@ -1,6 +1,7 @@
 """Tables of the user's own as benchmarks."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -93,3 +94,14 @@ def test_columns_are_named_in_pairs():
     assert columns_of(None) == {}
     with pytest.raises(UserError, match="which column holds what"):
         columns_of("prompt")
+
+
+def test_instructions_are_refused_before_a_model_is_asked_where_nothing_can_check_them(tmp_path, monkeypatch):
+    row = {"prompt": "No commas.", "told": [{"id": "punctuation:no_comma", "kwargs": {}}]}
+    (tmp_path / "told.jsonl").write_text(json.dumps(row) + "\n")
+    given = str(tmp_path / "told.jsonl"), "ifeval", {"instructions": "told"}
+    assert own_task(*given).items(Folder(None))[0].prompt == "No commas."
+    monkeypatch.setitem(sys.modules, "nltk", None)
+    with pytest.raises(UserError, match="NLTK and langdetect") as raised:
+        own_task(*given)
+    assert raised.value.remedy == "pip install 'afterbase[ifeval]'"

@@ -22,6 +22,8 @@ from afterbase.eval.tasks.task import Answered, Item, Mark, Task
 from afterbase.verify.answer_context import AnswerContext
 from afterbase.verify.check import NONE, check_many
 from afterbase.verify.extract import extract
+from afterbase.verify.ifeval.english import refuse_without_ifeval
+from afterbase.verify.ifeval.follow import VERIFIER as IFEVAL
 from afterbase.verify.own.own_verdicts import refuse_unready
 
 _SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".arrow")
@@ -74,6 +76,8 @@ def own_source(file: str, verifier: str, columns: Mapping[str, str], **settings:
     source = config_of(table, Source, file)
     if source.verifier == NONE:
         raise UserError("answers are judged by a verifier", got="`none`", remedy="name one with --verifier")
+    if source.verifier == IFEVAL:
+        refuse_without_ifeval()
     return source.with_columns()
 
 

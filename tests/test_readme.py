@@ -1,13 +1,20 @@
-"""The README in both languages: they say the same, and the picture has the stages of the recipe."""
+"""The README in both languages: they say the same, what they show runs, the picture has the stages of the recipe."""
 
 import ast
+import json
 import re
+import shlex
+import shutil
 import xml.etree.ElementTree
 from collections import Counter
 from pathlib import Path
 
 import pytest
+import torch
+from typer.testing import CliRunner
 
+import afterbase as ab
+from afterbase.cli.main import app
 from afterbase.core.store import Store
 from afterbase.recipe import Recipe, load_recipe
 from afterbase.run import post_train
@@ -16,6 +23,25 @@ from afterbase.run_seed import Seed
 ROOT = Path(__file__).parent.parent
 PAGES = {name: (ROOT / name).read_text() for name in ("README.md", "README.zh.md")}
 ENGLISH, CHINESE = PAGES.values()
+
+# The one-line trainings of the README, as short as they can be.
+SHORTEST = {
+    "sft": ["epochs=1"],
+    "dpo": ["epochs=1"],
+    "kto": ["epochs=1"],
+    "reward": ["epochs=1"],
+    "grpo": ["steps=1", "prompts=2", "samples=2", "max_new_tokens=4"],
+    "distill": ["epochs=1"],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An empty working folder; a run sets torch's threads for its process, and they are given back."""
+    threads = torch.get_num_threads()
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    torch.set_num_threads(threads)
 
 
 def shell(page: str) -> list[str]:
@@ -88,3 +114,27 @@ def test_the_picture_has_the_stages_of_the_quickstart(tmp_path: Path):
     assert "evaluate GRPO on code" in stages
     domains = {", ".join(recipe.reasoning), *recipe.open_domains}
     assert set(named) - stages == domains
+
+
+def test_commands_of_the_readme_run_on_the_rows_beside_it(folder: Path):
+    lines = [shlex.split(line)[1:] for line in shell(ENGLISH) if re.match(r"afterbase \S+ .*\.jsonl", line)]
+    assert {words[0] for words in lines} == {*SHORTEST, "eval"}
+    shutil.copytree(ROOT / "examples/rows", folder, dirs_exist_ok=True)
+    for words in lines:
+        settings = [f"--set={setting}" for setting in SHORTEST.get(words[0], [])]
+        done = CliRunner().invoke(app, [*words, *settings, "--json"], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        told = json.loads(done.stdout.splitlines()[-1])
+        if "--out" in words:
+            assert (folder / words[words.index("--out") + 1] / "model.safetensors").is_file()
+        else:
+            assert told["questions"]["n"] == 100
+
+
+def test_the_python_of_the_readme_runs(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    grpo = ab.grpo
+    monkeypatch.setattr(ab, "grpo", lambda *a, settings, **k: grpo(*a, settings={**settings, "steps": 2}, **k))
+    exec(compile(python(ENGLISH), "README.md", "exec"), {})
+    rewards = ast.literal_eval(capsys.readouterr().out.splitlines()[-1])
+    assert len(rewards) == 2
+    assert all(0 <= reward <= 1 for reward in rewards)

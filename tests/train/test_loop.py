@@ -128,6 +128,14 @@ def test_every_number_is_in_the_metrics_and_on_the_board(toy_store, tmp_path):
     assert [(e.step, e.value) for e in events.Scalars("grad_norm")] == [(1, 1.0), (2, 1.0), (3, 2.0)]
 
 
+def test_what_is_no_number_is_in_the_metrics_and_not_on_the_board_which_would_warn_of_it(toy_store, tmp_path, caplog):
+    made = toy_stage(toy_store, [1.0, math.nan])
+    assert "NaN" in (made.folder / "metrics.jsonl").read_text()
+    (board,) = (tmp_path / "tensorboard").iterdir()
+    assert [event.step for event in EventAccumulator(str(board)).Reload().Scalars("grad_norm")] == [1]
+    assert not [record for record in caplog.records if "NaN" in record.message]
+
+
 def test_a_step_without_finite_gradients_is_skipped_and_counted(toy_store):
     rows = toy_stage(toy_store, [1.0, math.nan, 1e6, 1.0]).metrics()
     assert [row.get("skipped", 0) for row in rows] == [0, 1, 2, 2]

@@ -245,7 +245,7 @@ class TrainingLoop:
     def _record(self) -> None:
         self._work.log(self._step, self._steps, shown=self._shown, **self._numbers)
         for name, value in self._numbers.items():
-            if name != "stopped":
+            if isinstance(value, int | float) and math.isfinite(value):  # of others TensorBoard warns on the screen
                 self._board.add_scalar(name, value, self._step)
         if self._saves(self._step):
             state = {"notes": self.notes, "skipped": self._skipped.total, "stopped": self._stopped}

@@ -178,7 +178,7 @@ def test_plan_after_the_run_finds_all_of_it(finished, micro, monkeypatch, capsys
     out = capsys.readouterr().out
     assert set(_planned(out).values()) == {"cached"}
     count = len(_digests(finished))
-    assert f"{count} stages, {count} cached; about 0 minutes to run." in out
+    assert f"all {count} stages are cached: nothing to run." in out
 
 
 def test_plan_of_several_processes_says_that_they_share_the_work(micro, tmp_path, capsys):

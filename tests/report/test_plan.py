@@ -122,6 +122,12 @@ def test_what_is_measured_and_what_is_estimated_is_told_apart(tmp_path):
     ]
 
 
+def test_where_all_is_cached_nothing_is_to_run(tmp_path):
+    base = StageRecord("base model", "base", Artifact("key", "", "", Path(), {}), True, 1.0, (), Cost())
+    store = Store(tmp_path, plan_only=True, stages=[base, base])
+    assert total(store, StageSeconds(store, RATES), RATES) == ["all 2 stages are cached: nothing to run."]
+
+
 def test_a_stage_of_another_model_says_nothing_of_this_one(tmp_path):
     one, other = (_finished(tmp_path, stage="base", seconds=1) for _ in range(2))
     _finished(tmp_path, stage="sft", seconds=1000, made_from=one, trained=1_000_000)

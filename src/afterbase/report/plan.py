@@ -112,6 +112,8 @@ def total(store: Store, seconds: StageSeconds, rates: Rates, *, processes: int =
         if not record.cached:
             to_run[record.artifact.key] = seconds.of(record)
     cached = sum(record.cached for record in store.stages)
+    if not to_run:
+        return [f"all {len(store.stages)} stages are cached: nothing to run."]
     minutes = sum(took for took, _ in to_run.values()) / 60
     shared = f", shared by up to {processes} processes" if processes > 1 else ""
     lines = [f"{len(store.stages)} stages, {cached} cached; about {minutes:.0f} minutes to run{shared}."]

@@ -55,6 +55,28 @@ def test_an_audit_tells_how_many_right_answers_each_verifier_refuses(tmp_path: P
     assert said["first"].startswith("mismatch: \\boxed{")
 
 
+def test_an_audit_of_a_table_is_told_to_people_in_lines(tmp_path: Path) -> None:
+    table = tmp_path / "sums.jsonl"
+    table.write_text("".join(json.dumps({"prompt": f"{n} + 1?", "answer": str(n + 1)}) + "\n" for n in range(4)))
+    words = ["verify", "audit", str(table), "--verifier", "exact"]
+    first, *lines = CliRunner().invoke(app, words, catch_exceptions=False).stdout.splitlines()
+    assert first.startswith("sums: 4 right answers, as ")
+    assert lines[0].startswith("  right answers refused: 0 (0.0 %, 95 % interval 0.0 to ")
+    assert [line.split(":")[1] for line in lines[1:4]] == [" 0 of 4"] * 3
+    assert lines[4].startswith("  a call takes ")
+    assert len(lines) == 5
+
+
+def test_what_an_audit_found_wrong_is_told_with_the_first_of_each() -> None:
+    wrong = {"empty": {"n": 4, "accepted": 1, "first": "line 2"}}
+    said = {"n": 0, "first": None, "wrong": wrong, "failed": {"raised": 3}, "first_failure": "raised: KeyError"}
+    assert list(verify_commands._audit_lines(said)) == [
+        "wrong answers accepted, empty: 1 of 4; the first: line 2",
+        "failed, raised: 3",
+        "the first failure: raised: KeyError",
+    ]
+
+
 def test_what_rows_say_is_shown_as_it_is_written(capsys) -> None:
     verify_commands._tell({NAME: NAME, "results": [{"id": "\x9b31m\u202e"}]}, as_json=False)
     assert capsys.readouterr().out == f'{SHOWN}: {SHOWN}\n{{"id": "[U+009B]31m[U+202E]"}}\n'

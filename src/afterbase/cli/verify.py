@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,11 +72,11 @@ def audit(
         from afterbase.eval.audit_table import audit_table
         from afterbase.eval.tasks.own_table import columns_of
 
-        _tell(audit_table(file, verifier, columns_of(columns)), as_json)
+        _tell_audit(audit_table(file, verifier, columns_of(columns)), as_json)
         return
     from afterbase.cli.audit import audit as audited
 
-    _tell(audited(file), as_json)
+    _tell_audit(audited(file), as_json)
 
 
 @app.command()
@@ -102,6 +103,35 @@ def _tell(result: dict[str, Any], as_json: bool) -> None:
                 print(sanitized(_json(item)))
         else:
             print(sanitized(f"{key}: {value}"))
+
+
+def _tell_audit(result: dict[str, Any], as_json: bool) -> None:
+    """What an audit found, in a line each for what was refused, accepted and failed."""
+    if as_json:
+        print(_json(result))
+        return
+    for name, said in result.items():
+        form = f", as {said['form']}" if said.get("form") else ""
+        print(sanitized(f"{name}: {said['n']} right answers{form}, judged by {said['verifier']}"))
+        for line in _audit_lines(said):
+            print(sanitized(f"  {line}"))
+
+
+def _audit_lines(said: dict[str, Any]) -> Iterator[str]:
+    if said["n"]:
+        share, low, high = (f"{100 * said[key]:.1f}" for key in ("false_negative_rate", "low", "high"))
+        yield f"right answers refused: {said['rejected']} ({share} %, 95 % interval {low} to {high})"
+    if said["first"] is not None:
+        yield f"the first of them: {said['first']}"
+    for kind, found in said.get("wrong", {}).items():
+        first = f"; the first: {found['first']}" if found["first"] is not None else ""
+        yield f"wrong answers accepted, {kind}: {found['accepted']} of {found['n']}{first}"
+    for reason, count in said.get("failed", {}).items():
+        yield f"failed, {reason}: {count}"
+    if said.get("first_failure") is not None:
+        yield f"the first failure: {said['first_failure']}"
+    if (seconds := said.get("seconds")) is not None:
+        yield f"a call takes {1000 * seconds['median']:.1f} ms (median), {1000 * seconds['most']:.1f} ms at most"
 
 
 def _json(value: Any) -> str:

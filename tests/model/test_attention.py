@@ -34,23 +34,20 @@ def test_indices_lead_every_token_to_its_bucket_and_back(lengths):
     segments = Segments.of(lengths)
     assert segments.position_ids.tolist() == [at for n in lengths for at in range(n)]
     assert segments.sample_ids.tolist() == [sample for sample, n in enumerate(lengths) for _ in range(n)]
-    padded = torch.cat([bucket.gather.flatten() for bucket in segments.buckets])
-    assert padded[segments.scatter].tolist() == list(range(sum(lengths)))
-    row_of = torch.cat(
-        [torch.arange(b.gather.numel()) // b.gather.shape[1] + 1000 * i for i, b in enumerate(segments.buckets)]
-    )
-    places = row_of[segments.scatter].split(lengths)
-    assert all(len(set(place.tolist())) == 1 for place in places), "a sample lies in one bucket row"
-    assert len({int(place[0]) for place in places}) == len(lengths), "a bucket row holds one sample"
-    columns = torch.cat([torch.arange(b.gather.numel()) % b.gather.shape[1] for b in segments.buckets])
-    assert columns[segments.scatter].tolist() == segments.position_ids.tolist(), "and it begins at the row's start"
+    assert segments.keys is segments.queries
+    tokens = torch.arange(sum(lengths)).view(-1, 1, 1)
+    in_buckets = [part[:, 0, :, 0].tolist() for part in segments.queries.split(tokens)]
+    begins = {0, *torch.tensor(lengths).cumsum(0).tolist()}
+    samples = [row for bucket in in_buckets for row in bucket]
+    assert {row[0] for row in samples} | {sum(lengths)} == begins, "a bucket's row begins with a sample"
+    assert len(samples) == len(lengths), "and holds one sample"
+    assert segments.queries.join(segments.queries.split(tokens)).tolist() == tokens.tolist()
 
 
 @given(LENGTHS)
 @settings(deadline=None)
 def test_padding_is_bounded(lengths):
-    for bucket in Segments.of(lengths).buckets:
-        samples, longest = bucket.gather.shape
+    for samples, longest in Segments.of(lengths).queries.shapes:
         assert samples * longest <= sum(n * 1.25 + 8 for n in lengths)
 
 

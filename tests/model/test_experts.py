@@ -8,7 +8,7 @@ from transformers import DeepseekV3Config
 from transformers.models.deepseek_v3.modeling_deepseek_v3 import DeepseekV3Experts
 
 from afterbase.model import experts
-from afterbase.model.experts import sorted_experts
+from afterbase.model.experts import Pairs, sorted_experts
 
 EXPERTS, HIDDEN = 6, 5
 
@@ -59,11 +59,34 @@ def test_experts_without_tokens_get_a_gradient_of_zero():
         assert [bool(grad.any()) for grad in parameter.grad] == [False, True, False, False, True, False]
 
 
-def test_the_permutation_has_the_right_gradient():
-    order = torch.tensor([2, 0, 3, 1])
-    inverse = order.argsort()
-    x = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: experts._Permute.apply(x, order, inverse), (x,))
+def test_frozen_experts_get_no_gradient():
+    module = toy_experts().requires_grad_(False)
+    hidden = torch.randn(3, HIDDEN, dtype=torch.float64, requires_grad=True)
+    sorted_experts(
+        module, hidden, torch.tensor([[1], [4], [1]]), torch.ones(3, 1, dtype=torch.float64)
+    ).sum().backward()
+    assert hidden.grad is not None
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
+@given(routings())
+@settings(max_examples=30, deadline=None)
+def test_pairs_are_sorted_by_expert_and_then_by_token(routing):
+    pairs = Pairs.of(torch.tensor(routing), EXPERTS)
+    places = [(expert, token) for token, experts in enumerate(routing) for expert in experts]
+    found = [(places[place][0], int(token)) for place, token in zip(pairs.order_N, pairs.tokens, strict=True)]
+    assert found == sorted(places)
+    assert pairs.order_N[pairs.places_TK].flatten().tolist() == list(range(len(places)))
+    assert pairs.loads == [sum(expert == e for expert, _ in places) for e in range(EXPERTS)]
+
+
+def test_autocast_computes_products_in_its_type():
+    module = toy_experts().float()
+    hidden, chosen, weights = torch.randn(4, HIDDEN), torch.tensor([[0, 1], [2, 3], [5, 4], [0, 5]]), torch.rand(4, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        ours, theirs = (f(module, hidden, chosen, weights) for f in (sorted_experts, type(module).forward))
+    assert ours.dtype == hidden.dtype
+    torch.testing.assert_close(ours, theirs.float(), rtol=0.05, atol=0.05)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])

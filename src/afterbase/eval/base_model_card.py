@@ -14,7 +14,7 @@ from afterbase.model.attention import Segments
 from afterbase.model.balance import LoadCounter
 from afterbase.model.load import LanguageModel, load
 
-VERSION = 2
+VERSION = 3
 _SEED = 10_007
 _DOCUMENTS = 100  # fresh documents a domain
 _ROW_DOCUMENTS = 20  # read at once

@@ -6,6 +6,7 @@ own kernel for samples of different lengths is called (fused/varlen.py).
 """
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,35 +17,25 @@ from torch.nn import functional as F
 from transformers import AttentionInterface
 
 from afterbase.model.attention_variant import AttentionVariant, causal_attention
+from afterbase.model.fused.padded_buckets import PaddedBuckets
 from afterbase.model.fused.varlen import Spans, varlen_attention
 
 IMPLEMENTATION = "afterbase_packed"
 
 
 @dataclass(frozen=True)
-class Bucket:
-    """Samples of similar length, padded to the longest: `gather` (samples, length) holds token positions.
-
-    `prefix` says where the one prompt that all of them continue begins and ends, if they do.
-    """
-
-    gather: Tensor
-    prefix: tuple[int, int] | None
-
-
-@dataclass(frozen=True)
 class Segments:
     """Where the samples of one packed row lie.
 
-    `position_ids` and `sample_ids`: (tokens,). `scatter`: (tokens,), the place of each token in the concatenation
-    of the padded buckets.
+    `position_ids` and `sample_ids`: (tokens,). `queries` are the samples in buckets of similar length, and `keys` what
+    they see: the same, each behind the prompt that it continues.
     """
 
     lengths: tuple[int, ...]
     position_ids: Tensor
     sample_ids: Tensor
-    buckets: tuple[Bucket, ...]
-    scatter: Tensor
+    queries: PaddedBuckets
+    keys: PaddedBuckets
     continues: tuple[int | None, ...]
 
     @classmethod
@@ -63,29 +54,27 @@ class Segments:
         assert lengths and min(lengths) > 0, "every sample has at least one token"
         before = tuple(continues) if continues is not None else (None,) * len(lengths)
         assert all(b is None or before[b] is None for b in before), "what is continued continues nothing itself"
-        starts = torch.tensor([0, *lengths]).cumsum(0)
-        tokens = int(starts[-1])
+        starts = [0, *itertools.accumulate(lengths)]
+        tokens = starts[-1]
         begins = [0 if b is None else lengths[b] for b in before]
         position_ids = torch.cat([torch.arange(begin, begin + n) for begin, n in zip(begins, lengths, strict=True)])
         sample_ids = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
-        buckets, scatter, offset = [], torch.empty(tokens, dtype=torch.long), 0
+        prefixes, owns = [], []
         for members in _alike(lengths, before):
-            longest = max(lengths[m] for m in members)
-            gather = torch.zeros(len(members), longest, dtype=torch.long)
+            own = torch.full((len(members), max(lengths[m] for m in members)), -1)
             for row, m in enumerate(members):
-                span = torch.arange(lengths[m])
-                gather[row, : lengths[m]] = starts[m] + span
-                scatter[starts[m] + span] = offset + row * longest + span
+                own[row, : lengths[m]] = torch.arange(starts[m], starts[m + 1])
             prompt = before[members[0]]
-            prefix = None if prompt is None else (int(starts[prompt]), int(starts[prompt]) + lengths[prompt])
-            buckets.append(Bucket(gather.to(device), prefix))
-            offset += gather.numel()
+            prefixes.append(None if prompt is None else slice(starts[prompt], starts[prompt + 1]))
+            owns.append(own)
+        queries = PaddedBuckets.of([(None, own) for own in owns], tokens, device)
+        alone = all(prefix is None for prefix in prefixes)
         return cls(
             lengths=tuple(lengths),
             position_ids=position_ids.to(device),
             sample_ids=sample_ids.to(device),
-            buckets=tuple(buckets),
-            scatter=scatter.to(device),
+            queries=queries,
+            keys=queries if alone else PaddedBuckets.of(list(zip(prefixes, owns, strict=True)), tokens, device),
             continues=before,
         )
 
@@ -132,36 +121,24 @@ def packed_attention(
     assert query.shape[0] == 1 and attention_mask is None, "a mask of the family's own"
     assert of_family.get("dropout", 0.0) == 0.0, "a dropout of the family's own"
     variant = AttentionVariant.of(of_family)
-    width = value.shape[-1]
-    # MLA's values are narrower than its keys; only at one width has the CPU a kernel without the table of scores.
-    value = F.pad(value, (0, query.shape[-1] - width))
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
     if q.is_cuda and not variant.needs_table:
+        width = v.shape[-1]
+        v = F.pad(v, (0, q.shape[-1] - width))  # the kernel has one width
         return varlen_attention(q, k, v, segments.spans, variant, scaling)[..., :width][None], None
-    in_buckets = _bucketed_attention(q, k, v, segments, variant, scaling)[..., :width]
-    return in_buckets.index_select(0, segments.scatter)[None], None
+    return _bucketed_attention(q, k, v, segments, variant, scaling)[None], None
 
 
 def _bucketed_attention(
     q: Tensor, k: Tensor, v: Tensor, segments: Segments, variant: AttentionVariant, scaling: float
 ) -> Tensor:
-    """Samples of similar length at once: (tokens, heads, dimension) in, and out in the buckets' order."""
+    """Samples of similar length at once: (tokens, heads, dimension) in and out."""
     outputs = []
-    for bucket in segments.buckets:
-        rows, longest = bucket.gather.shape
-        flat = bucket.gather.flatten()
-        padded_q, padded_k, padded_v = (x.index_select(0, flat).view(rows, longest, *x.shape[1:]) for x in (q, k, v))
-        before = 0
-        if bucket.prefix is not None:
-            start, end = bucket.prefix
-            before = end - start
-            padded_k, padded_v = (
-                torch.cat((x[start:end].expand(rows, -1, -1, -1), own), 1) for x, own in ((k, padded_k), (v, padded_v))
-            )
-        query, key, value = (x.transpose(1, 2) for x in (padded_q, padded_k, padded_v))
-        out = causal_attention(query, key, value, variant, scaling=scaling, before=before)
-        outputs.append(out.transpose(1, 2).flatten(0, 1))
-    return torch.cat(outputs)
+    parts = segments.queries.split(q), segments.keys.split(k), segments.keys.split(v)
+    for query, key, value in zip(*parts, strict=True):
+        before = key.shape[2] - query.shape[2]
+        outputs.append(causal_attention(query, key, value, variant, scaling=scaling, before=before))
+    return segments.queries.join(outputs)
 
 
 @functools.cache

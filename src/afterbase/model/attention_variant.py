@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from afterbase.model.fused.block_attention import LONGEST, block_attention
+
 
 @dataclass(frozen=True)
 class AttentionVariant:
@@ -44,9 +46,13 @@ def causal_attention(
 ) -> Tensor:
     """Attention of the last tokens of sequences to themselves and to what comes before them, (rows, heads, tokens, D).
 
-    query: (rows, heads, tokens, D). key, value: (rows, key heads, before + tokens, D).
+    query: (rows, heads, tokens, D). key, value: (rows, key heads, before + tokens, D), values perhaps narrower.
     """
-    tokens = query.shape[2]
+    tokens, width = query.shape[2], value.shape[3]
+    grouped = query.shape[1] != key.shape[1]
+    short = not grouped and before + tokens <= LONGEST and query.device.type == "cpu"
+    if short and not variant.needs_table and not variant.cuts(before + tokens):
+        return block_attention(query, key, value, scaling)
     mask = None
     if before or variant.cuts(tokens):
         mask = visible(tokens, before, variant.window, query.device)
@@ -54,10 +60,12 @@ def causal_attention(
         if mask is None:
             mask = visible(tokens, before, None, query.device)
         return _by_table(query, key, value, variant, mask, scaling)
-    grouped = query.shape[1] != key.shape[1]
+    # MLA's values are narrower than its keys; only at one width has the CPU a kernel without the table of scores.
+    if width != query.shape[3]:
+        value = F.pad(value, (0, query.shape[3] - width))
     return F.scaled_dot_product_attention(
         query, key, value, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=grouped
-    )
+    )[..., :width]
 
 
 def visible(tokens: int, before: int, window: int | None, device: torch.device) -> Tensor:

@@ -24,6 +24,7 @@ from afterbase.model import attention, experts, saved
 from afterbase.model.attention import Segments
 from afterbase.model.families import read_config, rope_turn, unsupported
 from afterbase.model.folders import tokenizer_of
+from afterbase.model.fused.fused_layers import fuse
 from afterbase.model.head import Head, output_layer, trunk
 from afterbase.model.mtp import MtpModule, original_names
 from afterbase.model.parallel import whole_state
@@ -131,7 +132,9 @@ def build(config: DeepseekV3Config, tokenizer: PreTrainedTokenizerFast, *, seed:
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config, attn_implementation=attention.register())
     model.config._experts_implementation = experts.register()
-    return LanguageModel(model, tokenizer, MtpModule(model.config) if config.num_nextn_predict_layers else None)
+    lm = LanguageModel(model, tokenizer, MtpModule(model.config) if config.num_nextn_predict_layers else None)
+    fuse(lm.modules())
+    return lm
 
 
 def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> LanguageModel:
@@ -154,6 +157,7 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> LanguageModel:
         model.config._experts_implementation = experts.register()
         lm.mtp = _load_mtp(folder, model.config, dtype)
         unused -= {name for name in unused if name.startswith(_mtp_prefix(model.config))}
+        fuse(lm.modules())
     if unused:
         lm.untrained = Untrained(folder, tuple(sorted(unused)))
         warnings.warn(

@@ -18,6 +18,7 @@ from afterbase.core.errors import UserError
 from afterbase.model import attention
 from afterbase.model.attention import Segments
 from afterbase.model.families import WORK, unsupported
+from afterbase.model.fused.fused_layers import unfused
 from afterbase.model.head import Head, measure_head, trunk
 
 if TYPE_CHECKING:
@@ -104,12 +105,13 @@ def logps_alone(model: PreTrainedModel, ids: Tensor, lengths: Sequence[int]) -> 
 
 @contextmanager
 def own_attention(model: PreTrainedModel, kernel: str) -> Iterator[None]:
-    """Inside the block the family's own attention by a `kernel` of transformers, then what was there before."""
+    """Inside the block the family's own layers, attention by a `kernel` of transformers; then what was before."""
     before = model.config._attn_implementation
     assert before is not None
     model.set_attn_implementation(kernel)
     try:
-        yield
+        with unfused(model):
+            yield
     finally:
         model.set_attn_implementation(before)
 

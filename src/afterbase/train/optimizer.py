@@ -40,10 +40,12 @@ def update(optimizer: torch.optim.Optimizer, rate: float, config: Optimisation) 
     A gradient that is not finite, or has exploded, leaves weights and optimizer untouched.
     """
     parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    total = torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+    total = torch.nn.utils.get_total_norm([p.grad for p in parameters])
     norm = float(total.full_tensor() if isinstance(total, DTensor) else total)
     moved = math.isfinite(norm) and norm <= config.explosion
     if moved:
+        if norm > config.clip:  # otherwise torch would multiply every gradient by one
+            torch.nn.utils.clip_grads_with_norm_(parameters, config.clip, total)
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.step()

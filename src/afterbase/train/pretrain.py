@@ -29,7 +29,7 @@ from afterbase.train.loop import TrainingLoop, prepare
 from afterbase.train.tokenizer import train_tokenizer
 
 TOKENIZER_VERSION = 1
-VERSION = 3
+VERSION = 4
 _GAMMA_ENDS = 0.9  # the report sets gamma to 0 for the last 3.4 % of its tokens; ours is a rounder share
 
 

@@ -36,7 +36,7 @@ from afterbase.train.loop import TrainingLoop, growth, prepare, refuse_unmeasura
 from afterbase.train.lora import add_lora, merged, save_adapter
 from afterbase.train.optimizer import gather_trained
 
-VERSION = 9
+VERSION = 10
 
 
 @dataclass

@@ -44,7 +44,7 @@ from afterbase.train.loop import TrainingLoop, growth, prepare, refuse_unmeasura
 from afterbase.train.lora import add_lora, merged, save_adapter
 from afterbase.verify.answer_context import AnswerContext
 
-VERSION = 16
+VERSION = 17
 _SHOWN = ("reward", "solved", "length", "held_out_accuracy", "held_out_reward", "kl")
 _ROUNDS = 3  # of sampling further prompts in place of groups whose rewards are all equal
 

@@ -30,7 +30,7 @@ from afterbase.train.preference.preference_pairs import (
     split_pairs,
 )
 
-VERSION = 6
+VERSION = 7
 
 Step = Callable[[LanguageModel, Sequence[Any], Tensor | None, Any, Forward], dict[str, float]]
 Rows = tuple[tuple[Artifact, Artifact | None], tuple[Artifact | None, Artifact | None]]

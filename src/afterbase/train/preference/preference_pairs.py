@@ -32,7 +32,7 @@ from afterbase.train.device import Device, training_device
 from afterbase.train.logprobs import token_logps
 from afterbase.train.optimizer import gather_trained
 
-VERSION = 7
+VERSION = 8
 TOO_LONG, UNANSWERED = "too long", "a thought that never ends in an answer"
 
 T = TypeVar("T")

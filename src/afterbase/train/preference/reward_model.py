@@ -36,7 +36,7 @@ from afterbase.train.preference.preference_pairs import (
     split_pairs,
 )
 
-VERSION = 8
+VERSION = 9
 
 
 def train_reward_model(

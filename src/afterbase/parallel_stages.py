@@ -23,12 +23,13 @@ import torch
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress, Silent
 from afterbase.core.screen.child_screen import ChildScreen, SentLines
-from afterbase.core.store import Store
+from afterbase.core.store import StageRecord, Store
 from afterbase.recipe import Recipe, RlRecipe
 from afterbase.run import post_train, reinforce_one, teach_only, train_expert
 from afterbase.run_seed import R, Seed
 
 Job = Callable[[Any], object]
+_DONE = None  # what a process sends after a job
 _TICK = 1.0  # seconds between two looks at what the processes have to show
 
 
@@ -52,60 +53,88 @@ def stores_of_seeds(store: Store, seeds: Sequence[int]) -> list[tuple[int, Store
 
 def made_beside(store: Store, recipe: Recipe | RlRecipe) -> set[str]:
     """Names of the stages that `make_ahead` has other processes make, several at the same time."""
-    planned = dataclasses.replace(store, plan_only=True, progress=Silent(), stages=[])
-    for at, job in _all_jobs(recipe):
-        job(seeds(planned, recipe)[at])
-    return {record.name for record in planned.stages}
+    return {record.name for _, _, records in _planned_jobs(store, recipe) for record in records}
 
 
 def make_ahead(store: Store, recipe: Recipe | RlRecipe, root: Path) -> None:
-    """Fill the store with `recipe.processes` processes; returns once all are done or one has failed."""
+    """Fill the store with `recipe.processes` processes; returns once all is made or one has failed.
+
+    A process takes one job after the other, and none starts for what is there: their imports take seconds each.
+    """
     before = store.keys()
-    waiting = _all_jobs(recipe)
-    running: list[_Worker] = []
+    waiting = [
+        (at, job)
+        for at, job, records in _planned_jobs(store, recipe)
+        if any(record.artifact.planned for record in records)
+    ]
+    workers = [_Worker(recipe, root) for _ in range(min(recipe.processes, len(waiting)))]
     try:
-        while waiting or running:
-            while waiting and len(running) < recipe.processes:
-                running.append(_Worker(recipe, root, *waiting.pop(0)))
-            wait([source for worker in running for source in worker.sources], timeout=_TICK)
-            for worker in [worker for worker in running if worker.tell(store.progress)]:
-                running.remove(worker)
-                if worker.exit_code() != 0:
-                    return
+        while workers:
+            for worker in [worker for worker in workers if not worker.busy]:
+                if waiting:
+                    worker.give(*waiting.pop(0))
+                else:
+                    workers.remove(worker)
+                    worker.end()
+            if workers:
+                wait([source for worker in workers for source in worker.sources], timeout=_TICK)
+            alive = [worker.tell(store.progress) for worker in workers]  # of all, also where one has failed
+            if not all(alive):
+                return
             store.progress.tick()
     finally:
-        for worker in running:
+        for worker in workers:
             worker.process.terminate()
-            worker.exit_code()
+            worker.end()
         store.ahead |= store.keys() - before
 
 
 class _Worker:
-    """A process that makes one job's stages, and what it has to show of them."""
+    """A process that makes the stages of one job after the other, and what it has to show of them."""
 
-    def __init__(self, recipe: Recipe | RlRecipe, root: Path, at: int, job: Job) -> None:
+    def __init__(self, recipe: Recipe | RlRecipe, root: Path) -> None:
         context = multiprocessing.get_context("spawn")
-        self._news, theirs = context.Pipe(duplex=False)
-        self.process = context.Process(target=_work, args=(recipe, root, theirs, at, job))
+        self._pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_work, args=(recipe, root, theirs))
         self.process.start()
         theirs.close()  # so that the pipe ends with the process
-        self.sources: list[Any] = [self.process.sentinel, self._news]  # what `wait` can wait for
+        self.busy = False
+        self.sources: list[Any] = [self.process.sentinel, self._pipe]  # what `wait` can wait for
+
+    def give(self, at: int, job: Job) -> None:
+        """A job, with the place of its seed."""
+        self.busy = True
+        with contextlib.suppress(OSError):  # it has ended, which `tell` sees
+            self._pipe.send((at, job))
 
     def tell(self, progress: Progress) -> bool:
-        """Show what it has sent; whether it has ended."""
-        ended = not self.process.is_alive()  # before the last look: what it sent until then is there
+        """Show what it has sent; whether it lives."""
+        lives = self.process.is_alive()  # before the last look: what it sent until then is there
         try:
-            while self._news in self.sources and self._news.poll():
-                progress.show(self._news.recv())
-        except EOFError:
-            self.sources.remove(self._news)
-        return ended
+            while self._pipe.poll():
+                news = self._pipe.recv()
+                if news is _DONE:
+                    self.busy = False
+                else:
+                    progress.show(news)
+        except (EOFError, OSError):
+            return False
+        return lives
 
-    def exit_code(self) -> int | None:
-        """How it ended, for which this waits."""
+    def end(self) -> None:
+        """No job follows; waits for its end."""
+        self._pipe.close()
         self.process.join()
-        self._news.close()
-        return self.process.exitcode
+
+
+def _planned_jobs(store: Store, recipe: Recipe | RlRecipe) -> list[tuple[int, Job, list[StageRecord]]]:
+    """All jobs, each with the place of its seed and the stages that it comes to, planned."""
+    planned = []
+    for at, job in _all_jobs(recipe):
+        plan = dataclasses.replace(store, plan_only=True, progress=Silent(), stages=[], told=set())
+        job(seeds(plan, recipe)[at])
+        planned.append((at, job, plan.stages))
+    return planned
 
 
 def _all_jobs(recipe: Recipe | RlRecipe) -> list[tuple[int, Job]]:
@@ -138,15 +167,27 @@ def _evaluate_base(run: Seed[Recipe], *, domain: str) -> None:
     run.evaluate("base", run.base(), {domain: run.problems(domain)})
 
 
-def _work(recipe: Recipe | RlRecipe, root: Path, parent: Connection, at: int, job: Job) -> None:
+def _work(recipe: Recipe | RlRecipe, root: Path, parent: Connection) -> None:
+    """Make one job's stages after the other's, until the parent closes the pipe."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.stdout = sys.stderr = SentLines(parent)  # two processes on one terminal would write over one another
     store = open_store(root, recipe.threads, Progress(screen=ChildScreen(parent)))
     with contextlib.suppress(KeyboardInterrupt):
-        try:
-            job(seeds(store, recipe)[at])
-        except UserError:
-            sys.exit(1)  # the program will say it
+        while (given := _given(parent)) is not None:
+            at, job = given
+            try:
+                job(seeds(store, recipe)[at])
+            except UserError:
+                sys.exit(1)  # the program will say it
+            parent.send(_DONE)
+
+
+def _given(parent: Connection) -> tuple[int, Job] | None:
+    """The next job, for which this waits; None once there is none."""
+    try:
+        return parent.recv()
+    except EOFError:
+        return None
 
 
 def _end_with_parent() -> None:

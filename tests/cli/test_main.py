@@ -51,8 +51,7 @@ def _run_that_raises(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> i
     def run(path: Path, root: Path) -> None:
         raise error
 
-    monkeypatch.setattr("afterbase.cli.runs._check", lambda path: None)
-    monkeypatch.setattr("afterbase.cli.run_recipe.run", run)
+    monkeypatch.setattr("afterbase.cli.start_run.run", run)
     return _call(monkeypatch, "run", "recipe.toml")
 
 

@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from afterbase import parallel_stages
 from afterbase.cli import main as cli
 from afterbase.cli import run_recipe
 from afterbase.cli.recipes import plan_recipe
 from afterbase.core.store import Store, folder_digest
+from afterbase.recipe import Recipe, load_recipe
 from afterbase.report.summary import Summary
 
 
@@ -152,6 +154,16 @@ def test_two_processes_make_the_same_bytes_as_one(finished, micro, tmp_path, cap
     assert not any(stage["cached"] for stage in _summary(tmp_path / "root")["stages"])
     told = re.findall(r"^(.*): done in", capsys.readouterr().err, re.MULTILINE)  # the experts' processes tell of them
     assert sorted(told) == sorted(_digests(tmp_path / "root"))
+
+
+def test_no_process_starts_for_what_is_there(finished, micro, monkeypatch):
+    micro.write_text(micro.read_text().replace("threads = 1", "threads = 1\nprocesses = 2"))
+    recipe = load_recipe(micro)
+    assert isinstance(recipe, Recipe)
+    monkeypatch.setattr(parallel_stages, "_Worker", lambda *_: pytest.fail("a process was started"))
+    store = Store(finished / "store", threads=recipe.threads)
+    parallel_stages.make_ahead(store, recipe, finished)
+    assert (store.ahead, store.stages) == (set(), [])
 
 
 # --- a plan -----------------------------------------------------------------------------------------------------

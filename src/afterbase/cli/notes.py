@@ -1,9 +1,7 @@
 """What the report tells of a run beside its numbers: a sentence each."""
 
 import json
-from collections.abc import Iterable
 
-from afterbase.core.store import StageRecord
 from afterbase.eval.reward_model_exam import describe
 from afterbase.report.collect import teacher_tokens
 from afterbase.run_seed import Outcome
@@ -19,22 +17,6 @@ def notes_on(outcomes: list[Outcome]) -> list[str]:
         *_watched(outcomes),
         *_stops(outcomes),
     ]
-
-
-def left_out(stages: Iterable[StageRecord]) -> list[str]:
-    """Of each training stage, how many of its rows it left out, and why the first of them."""
-    notes = []
-    for stage in stages:
-        for report in (stage.artifact.payload / name for name in ("data.json", "accuracy.json")):
-            dropped = json.loads(report.read_text()).get("dropped") if report.is_file() else None
-            if isinstance(dropped, list) and dropped:
-                first = dropped[0]
-                which, why = first.get("row") or first.get("id"), first.get("reason", "too long")
-                tokens = f" ({first['tokens']} tokens)" if "tokens" in first else ""
-                notes.append(
-                    f"{stage.name}: {len(dropped):,} left out; the first, {which}: {why}{tokens}. See {report}."
-                )
-    return notes
 
 
 def _teacher_notes(outcome: Outcome) -> list[str]:

@@ -4,36 +4,32 @@ import contextlib
 import dataclasses
 import json
 import os
-import shlex
-import shutil
 import sys
-import tempfile
-import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from afterbase.cli.notes import left_out, notes_on
+from afterbase.cli.notes import notes_on
+from afterbase.cli.recipes.last_run import Handed, MadeFrom, note_run
 from afterbase.cli.recipes.preflight import preflight
+from afterbase.cli.run_ending import Finished, ending, left_out, tell
+from afterbase.cli.start_run import refuse_root
 from afterbase.core import distributed as ranks
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress, Silent
 from afterbase.core.sanitize import sanitized
 from afterbase.core.screen.run_state import RunState
 from afterbase.core.secret_masking import masked
-from afterbase.core.store import Artifact, StageRecord, Store, write_atomically
+from afterbase.core.store import StageRecord, Store, write_atomically
 from afterbase.data.generate.open_answers import STAGE as OPEN_ANSWERS
 from afterbase.data.generate.teacher import Teacher
 from afterbase.parallel_stages import made_beside, make_ahead, open_store, seeds, stores_of_seeds
 from afterbase.recipe import AnyRecipe, BaseRecipe, Job, Recipe, RlRecipe, load_recipe
 from afterbase.report.collect import Made, collect, made_so_far
-from afterbase.report.ending import learnt, places
 from afterbase.report.headline import headline
 from afterbase.report.html import render
 from afterbase.report.made_anew import made_anew
-from afterbase.report.model_card import measured
 from afterbase.report.model_folder import refuse_foreign, write_model_folder
 from afterbase.report.plan import planned_stages
 from afterbase.report.summary import Summary
@@ -45,17 +41,6 @@ from afterbase.run_jobs import job_data, run_job
 from afterbase.run_seed import Outcome
 from afterbase.train.device import training_device
 
-_FREE_BYTES = 2 << 30  # what a recipe's checkpoints may need on a disk
-
-
-@dataclass(frozen=True)
-class Finished:
-    """What a run left: its summary (run.json), its last model in the store, and the folder that hands it over."""
-
-    summary: Summary
-    final: Artifact
-    model: Path
-
 
 def run(path: Path, root: Path) -> None:
     """Run the recipe in a file; ends with the table, the report's path and that of the model.
@@ -64,27 +49,15 @@ def run(path: Path, root: Path) -> None:
     """
     recipe = load_recipe(path)
     ranks.start()
-    run_loaded(recipe, masked(path.read_text()), root)
+    run_loaded(recipe, root, Handed(masked(path.read_text()), root / "runs" / recipe.name / "model"))
     ranks.end()
 
 
-def run_loaded(
-    recipe: AnyRecipe,
-    text: str,
-    root: Path,
-    *,
-    model: Path | None = None,
-    chosen: Sequence[str] = (),
-    adapter: bool = False,
-) -> Finished | None:
-    """Run a recipe, whose text goes into the report; None for a base recipe, and for all ranks but the first.
-
-    `model` is where the last model is handed over: runs/NAME/model unless given. `chosen` is told before it begins.
-    With `adapter` it is handed over as the LoRA adapter alone.
-    """
-    folder = root / "runs" / recipe.name / "model" if model is None else model
+def run_loaded(recipe: AnyRecipe, root: Path, handed: Handed, *, chosen: Sequence[str] = ()) -> Finished | None:
+    """Run a recipe; None for a base recipe, and for all ranks but the first. `chosen` is told before it begins."""
     refuse_root(root)
-    refuse_foreign(folder.absolute(), run=recipe.name)
+    refuse_foreign(handed.model.absolute(), run=recipe.name)
+    began = None if isinstance(recipe, BaseRecipe) else MadeFrom.now(recipe)
     notes = [] if isinstance(recipe, BaseRecipe) else preflight(recipe)
     if ranks.rank() != 0:
         _follow(root, recipe)
@@ -99,9 +72,11 @@ def run_loaded(
     try:
         outcomes = _make(store, recipe, root)
     except BaseException as error:
-        _report_unfinished(store, recipe, text, root, error)
+        _report_unfinished(store, recipe, handed.text, root, error)
         raise
-    return _hand_over(store, outcomes, recipe, text, root, folder, notes, adapter)
+    finished = _hand_over(store, outcomes, recipe, root, handed, notes)
+    note_run(began, recipe, root, handed, store.stages, finished.final)
+    return finished
 
 
 def _place(recipe: AnyRecipe) -> str:
@@ -141,7 +116,7 @@ def _make(store: Store, recipe: Recipe | RlRecipe | Job, root: Path) -> list[Out
     """All stages of a recipe; what is read from the user's files first."""
     if isinstance(recipe, Job):
         for seed in recipe.seeds:
-            job_data(dataclasses.replace(store, stages=[], progress=Silent()), recipe, seed)
+            job_data(dataclasses.replace(store, stages=[], progress=Silent(), told=set()), recipe, seed)
     else:
         _make_sources(store, recipe)
     planned = Store(store.root, plan_only=True, threads=store.threads)
@@ -171,11 +146,10 @@ def _processes(recipe: AnyRecipe) -> int:
 
 
 def _hand_over(
-    store: Store, outcomes: list[Outcome], recipe: Recipe | RlRecipe | Job, text: str, root: Path, folder: Path,
-    notes: list[str], adapter: bool,
-) -> Finished:  # fmt: skip
+    store: Store, outcomes: list[Outcome], recipe: Recipe | RlRecipe | Job, root: Path, handed: Handed, notes: list[str]
+) -> Finished:
     """The report, the model's folder, and the lines that say where they are."""
-    final = outcomes[0].final_model()
+    final, text, folder = outcomes[0].final_model(), handed.text, handed.model
     made = Made(
         answers={o.seed: o.answers for o in outcomes},
         curves=outcomes[0].curves,
@@ -192,41 +166,10 @@ def _hand_over(
     notes = [*notes, *lost, *notes_on(outcomes)]
     summary = collect(made, name=recipe.name, recipe_text=text, store=store, pairs=pairs, notes=notes)
     results = headline(summary["evaluations"], summary["comparisons"]) if summary["evaluations"] else []
-    write_model_folder(final, folder, store=store, recipe_text=text, results=results, adapter=adapter)
+    write_model_folder(final, folder, store=store, recipe_text=text, results=results, adapter=handed.adapter)
     report = _write_report(summary, root / "runs" / recipe.name)
-    _tell([*lost, *_ending(summary, recipe, final, folder, report)])
+    tell([*lost, *ending(summary, recipe, final, folder, report)])
     return Finished(summary, final, folder)
-
-
-def _ending(
-    summary: Summary, recipe: Recipe | RlRecipe | Job, final: Artifact, folder: Path, report: Path
-) -> list[str]:
-    """The last lines of a run; all numbers are in the report, and shown by `afterbase show`."""
-    handed_over = report.parent / "model"
-    short = folder == handed_over and handed_over.absolute() == (Path("runs") / recipe.name / "model").absolute()
-    name = recipe.name if short else str(folder)
-    if isinstance(recipe, Job):
-        return [*measured(final), *places(folder, report, name=name)]
-    reasoning = [domain for domain in recipe.names if domain not in recipe.open_domains]
-    *where, use = places(folder, report, name=name)
-    return [
-        *learnt(summary["evaluations"], summary["comparisons"], reasoning),
-        *where,
-        f"{use}; all numbers: afterbase show {recipe.name}",
-        f"your own data: afterbase sft {shlex.quote(name)} rows.jsonl --out tuned, or afterbase init (docs/jobs.md)",
-    ]
-
-
-def _tell(lines: Sequence[str]) -> None:
-    """Print lines, in a terminal those that are longer than it in pieces."""
-    for line in map(sanitized, lines):
-        path = line.startswith(("model: ", "report: "))
-        if sys.stdout.isatty() and not path:
-            line = textwrap.fill(
-                line, shutil.get_terminal_size().columns, subsequent_indent="  ",
-                break_long_words=False, break_on_hyphens=False,
-            )  # fmt: skip
-        print(line, flush=True)
 
 
 def _write_report(summary: Summary, folder: Path) -> Path:
@@ -285,23 +228,3 @@ def _teachers_asked(recipe: Recipe, missing: Sequence[StageRecord]) -> list[Teac
     drafted = [record.name for record in missing if record.stage in ("draft", OPEN_ANSWERS)]
     found = [recipe.teacher_of(name) for name in recipe.names if any(stage.startswith(f"{name} ") for stage in drafted)]
     return [teacher for teacher in found if teacher is not None]
-
-
-def refuse_root(root: Path) -> None:
-    """UserError for a folder in which nothing can be written, or on a disk that is full."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryDirectory(prefix=".afterbase-", dir=root).cleanup()
-    except OSError as error:
-        raise UserError(
-            "a run writes `runs/` and `store/` below a folder of its own",
-            got=f"{error.strerror}: {root.resolve()}",
-            remedy="choose another place with --root",
-        ) from error
-    free = shutil.disk_usage(root).free
-    if free < _FREE_BYTES:
-        raise UserError(
-            f"a run needs {_FREE_BYTES >> 30} GiB of free disk for its checkpoints",
-            got=f"{free / 2**30:.1f} GiB free in {root.resolve()}",
-            remedy="free some space, or choose another place with --root",
-        )

@@ -30,11 +30,10 @@ def demo(
 
 def run(recipe: RecipeFile, root: Root = Path()) -> None:
     """Run a recipe, or go on where it stopped; ends with what was learnt and a report, or where people review first."""
-    _check(recipe)
-    from afterbase.cli import run_recipe
+    from afterbase.cli import start_run
 
     try:
-        run_recipe.run(recipe, root)
+        start_run.run(recipe, root)
     except Waiting as waiting:
         print(sanitized(f"{waiting.rule}\n  {waiting.got}\n  next: {waiting.remedy}"), flush=True)
         raise typer.Exit(_WAITING) from None
@@ -65,7 +64,6 @@ def init(
 
 def plan(recipe: RecipeFile, root: Root = Path()) -> None:
     """Show the stages of a recipe: what is cached, and what each will cost."""
-    _check(recipe)
     from afterbase.cli.recipes import plan_recipe
 
     plan_recipe.plan(recipe, root)
@@ -115,16 +113,6 @@ def trace(
     from afterbase.report.trace import trace as lineage
 
     Console().print(lineage(identifier, store=Store(root / "store"), runs=root / "runs"))
-
-
-def _check(path: Path) -> None:
-    """Refuse a broken recipe before the imports of what trains, which take longer than the answer."""
-    from afterbase.cli.recipes.preflight import check_without_model
-    from afterbase.recipe import BaseRecipe, load_recipe
-
-    recipe = load_recipe(path)
-    if not isinstance(recipe, BaseRecipe):
-        check_without_model(recipe)
 
 
 def _summary(run: str, root: Path) -> dict[str, Any]:

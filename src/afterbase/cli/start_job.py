@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack, get_args
 
-from afterbase.cli.run_recipe import Finished, refuse_root, run_loaded
+from afterbase.cli.recipes.last_run import Handed
+from afterbase.cli.run_ending import Finished
+from afterbase.cli.start_run import alone, call_of, repeated_call
 from afterbase.core import distributed as ranks
 from afterbase.core.config import config_of
 from afterbase.core.errors import UserError
@@ -21,7 +23,6 @@ from afterbase.core.sanitize import sanitized
 from afterbase.core.store import Store
 from afterbase.data.own.own_rows import OwnRows
 from afterbase.data.own.row_lengths import row_lengths
-from afterbase.model.families import context_length, read_config
 from afterbase.model.folders import find
 from afterbase.model.size import parameter_count
 from afterbase.recipe import (
@@ -35,9 +36,9 @@ from afterbase.recipe import (
 )
 from afterbase.recipe.job_defaults import BaseFacts, chosen, job_defaults
 from afterbase.recipe.job_table import Table, as_toml, merged, nested
+from afterbase.recipe.run_settings import usable_cores
 from afterbase.report.push_model import push_model, refuse_push
 from afterbase.reward.named import rewards_named
-from afterbase.run_jobs import job_data
 
 Rows = str | Path | Iterable[str | Path] | Iterable[Mapping[str, Any]]
 """A file, a pattern or a folder of rows, or several; or the rows: dictionaries, or a `datasets.Dataset`."""
@@ -242,34 +243,49 @@ class _Start:
         return self.run(merged(table, said or {}))
 
     def run(self, given: Table) -> Trained:
-        """Choose what is not said, check all of it, make the data, train, hand over."""
-        folder = find(self.model)
-        base = BaseFacts(self.model, parameter_count(folder), context_length(read_config(folder)))
-        head = {"kind": kind_name(self.kind), "name": _run_name(self.out, self._root), "base": self.model}
+        """Choose what is not said, check all of it, make the data, train, hand over; or find that all of it is done."""
+        folder, name = find(self.model), _run_name(self.out, self._root)
+        head = {"kind": kind_name(self.kind), "name": name, "base": self.model}
         said = merged(self._said(given), head)
-        # Wrong settings first of all, then wrong rows.
-        draft = config_of(merged(job_defaults(self.stage, base, said, None), said), self.kind, _SETTINGS)
-        refuse_root(self._root)
-        ranks.start()
-        store = Store(self._root / "store", progress=Silent(), threads=draft.threads)
-        lengths = row_lengths(job_data(store, draft, draft.seeds[0]).rows)
-        table = merged(job_defaults(self.stage, base, said, lengths), said)
-        recipe = config_of(table, self.kind, _SETTINGS)
-        table = merged({**head, "threads": recipe.threads, "seeds": list(recipe.seeds)}, table)
-        _refuse_other_settings(self.out, table)
-        adapter = self.options.get("adapter", False)
-        if adapter and "lora" not in table[self.stage]:
-            raise UserError("--adapter hands over a LoRA adapter", got="a training of all weights", remedy="add --lora")
-        if (repo := self.options.get("push")) is not None:
-            refuse_push(folder, repo, licence=self.options.get("licence"))
-        text = as_toml(table, head=_HEAD.format(name=self.out / "recipe.toml"))
-        told = chosen(self.stage, base, table, lengths)
-        finished = run_loaded(recipe, text, self._root, model=self.out, chosen=told, adapter=adapter)
+        adapter, repo = self.options.get("adapter", False), self.options.get("push")
+        call = call_of(stage=self.stage, said=said, adapter=adapter, cores=usable_cores())
+        finished = repeated_call(self.kind, name, self._root, Handed("", self.out, adapter, call))
+        if finished is None:
+            finished = self._train(said, head, folder, call)
         if finished is not None and repo is not None:
             address = push_model(self.out, repo, licence=self.options.get("licence"), public=False)
             print(f"uploaded: {sanitized(address)}", flush=True)
-        ranks.end()
-        return _trained(finished, self._root / "runs" / recipe.name / "report.html", self.out)
+        return _trained(finished, self._root / "runs" / name / "report.html", self.out)
+
+    def _train(self, said: Table, head: Table, folder: Path, call: str) -> Finished | None:
+        """Train on what was said; None for all ranks but the first."""
+        from afterbase.cli.run_recipe import run_loaded  # here: these import what trains
+        from afterbase.model.families import context_length, read_config
+        from afterbase.run_jobs import job_data
+
+        base = BaseFacts(self.model, parameter_count(folder), context_length(read_config(folder)))
+        # Wrong settings first of all, then wrong rows.
+        draft = config_of(merged(job_defaults(self.stage, base, said, None), said), self.kind, _SETTINGS)
+        with alone(self._root, head["name"]):
+            ranks.start()
+            store = Store(self._root / "store", progress=Silent(), threads=draft.threads)
+            lengths = row_lengths(job_data(store, draft, draft.seeds[0]).rows)
+            table = merged(job_defaults(self.stage, base, said, lengths), said)
+            recipe = config_of(table, self.kind, _SETTINGS)
+            table = merged({**head, "threads": recipe.threads, "seeds": list(recipe.seeds)}, table)
+            _refuse_other_settings(self.out, table)
+            adapter = self.options.get("adapter", False)
+            if adapter and "lora" not in table[self.stage]:
+                raise UserError(
+                    "--adapter hands over a LoRA adapter", got="a training of all weights", remedy="add --lora"
+                )
+            if (repo := self.options.get("push")) is not None:
+                refuse_push(folder, repo, licence=self.options.get("licence"))
+            text = as_toml(table, head=_HEAD.format(name=self.out / "recipe.toml"))
+            told = chosen(self.stage, base, table, lengths)
+            finished = run_loaded(recipe, self._root, Handed(text, self.out, adapter, call), chosen=told)
+            ranks.end()
+        return finished
 
     def _said(self, given: Table) -> Table:
         """What the user said: a recipe file, then arguments, then options, then single settings."""

@@ -46,6 +46,20 @@ class Config(BaseModel):
     )
 
 
+def all_below(settings: Config, prefix: str = "") -> Iterator[tuple[str, Config]]:
+    """Every table of settings below one, by its dotted key."""
+    for name, value in settings:
+        tables = {name: value}
+        if isinstance(value, dict):
+            tables = {f"{name}.{inner}": item for inner, item in value.items()}
+        elif isinstance(value, tuple):
+            tables = {f"{name}[{number}]": item for number, item in enumerate(value)}
+        for key, table in tables.items():
+            if isinstance(table, Config):
+                yield f"{prefix}{key}", table
+                yield from all_below(table, f"{prefix}{key}.")
+
+
 def what(config: Config) -> dict[str, Any]:
     """The fields that belong into an artifact's key, as plain JSON: all but those declared `How[...]`, at any depth."""
     owners = _owners(type(config))

@@ -120,6 +120,8 @@ class Store:
     stages: list["StageRecord"] = field(default_factory=list)
     ahead: set[str] = field(default_factory=set)
     """Keys that processes beside this one made for this run."""
+    told: set[str] = field(default_factory=set)
+    """Names of the stages that this run has shown: a program may come to a stage twice."""
     growth: Growth | None = None
 
     def labelled(self, label: str) -> "Store":
@@ -171,8 +173,9 @@ class Store:
             else:
                 artifact, made = self._help(key, name, make), True
         cached = not (made or artifact.planned or key in self.ahead)
-        if cached:
+        if cached and name not in self.told:
             self.progress.skip(name, key[:12])
+        self.told.add(name)
         seconds = artifact.manifest.get("seconds", 0.0)
         made_from = tuple(inputs.values())
         record = StageRecord(

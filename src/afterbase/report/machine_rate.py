@@ -8,8 +8,10 @@ less.
 
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 _OF_TRAINING, _OF_GENERATION = 6, 2  # operations a parameter and token
 _TRAINING_SHARE, _GENERATION_SHARE = 0.64, 0.5  # of the rate of matrix products
@@ -46,6 +48,8 @@ def estimated_rates(parameters: int, *, device: str, threads: int) -> Rates:
 
 def matmul_rate(device: str, *, threads: int, seconds: float = _SECONDS) -> float:
     """Operations a second of a large float32 matrix product, on `device` (cpu or cuda)."""
+    import torch  # here: a plan of what is all there needs no rate, nor a second for this import
+
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -60,7 +64,9 @@ def matmul_rate(device: str, *, threads: int, seconds: float = _SECONDS) -> floa
         torch.set_num_threads(before)
 
 
-def _product(a: torch.Tensor) -> None:
+def _product(a: "torch.Tensor") -> None:
+    import torch
+
     torch.mm(a, a)
     if a.is_cuda:
         torch.cuda.synchronize()

@@ -4,36 +4,31 @@ from pathlib import Path
 
 from rich.console import Console
 
-from afterbase.cli.recipes.preflight import preflight
-from afterbase.cli.run_recipe import outcomes_of
+from afterbase.cli.recipes.last_run import cached_stages
 from afterbase.core.sanitize import sanitized
 from afterbase.core.store import Store
 from afterbase.data.generate.teacher import Teacher
-from afterbase.model.folders import find
-from afterbase.model.size import active_parameter_count
-from afterbase.recipe import AnyRecipe, BaseRecipe, Job, Recipe, load_recipe
-from afterbase.report.machine_rate import SMALL, Rates, estimated_rates
+from afterbase.recipe import BaseRecipe, Recipe, load_recipe
+from afterbase.report.machine_rate import SMALL
 from afterbase.report.made_anew import made_anew
 from afterbase.report.plan import StageSeconds, plan_table, total
-from afterbase.run import run_base
-from afterbase.run_jobs import job_data
-from afterbase.train.device import training_device
 
 
 def plan(path: Path, root: Path) -> None:
     """Print the stages of a recipe, what is cached, and what each will cost."""
     recipe = load_recipe(path)
-    store = Store(root / "store", plan_only=True, threads=recipe.threads)
-    if isinstance(recipe, BaseRecipe):
-        run_base(store, recipe)
+    there = None if isinstance(recipe, BaseRecipe) else cached_stages(recipe, root)
+    if there is not None:
+        store, rates = Store(root / "store", plan_only=True, threads=recipe.threads, stages=there), SMALL
     else:
-        notes = preflight(recipe)
-        print(*map(sanitized, notes), sep="\n", end="\n" if notes else "")
-        if isinstance(recipe, Job):
-            job_data(Store(root / "store"), recipe, recipe.seeds[0])  # what it holds decides what training takes
-        outcomes_of(store, recipe)
+        if not isinstance(recipe, BaseRecipe):
+            from afterbase.cli.recipes.preflight import check_without_model
+
+            check_without_model(recipe)
+        from afterbase.cli.recipes.walk_recipe import walked  # here: it imports what trains
+
+        store, rates = walked(recipe, root)
     print(f"plan of {recipe.name}")
-    rates = _rates(recipe)
     seconds = StageSeconds(store, rates)
     Console().print(plan_table(store.stages, seconds))
     shared = not isinstance(recipe, BaseRecipe) and recipe.processes > 1
@@ -43,14 +38,6 @@ def plan(path: Path, root: Path) -> None:
         print(*_teacher_plan(store, recipe.teacher, seconds), sep="\n")
     for sentence in made_anew(store, store.stages):
         print(sanitized(sentence))
-
-
-def _rates(recipe: AnyRecipe) -> Rates:
-    """Those of the recipe's model on this machine; of a base that is not there yet, the ones of a small model."""
-    if isinstance(recipe, BaseRecipe):
-        return SMALL
-    device = training_device(recipe.device).type
-    return estimated_rates(active_parameter_count(find(recipe.base)), device=device, threads=recipe.threads)
 
 
 def _teacher_plan(store: Store, teacher: Teacher, seconds: StageSeconds) -> list[str]:

@@ -6,9 +6,8 @@ of torch, for the model's tokenizer and for gold answers that run.
 
 import os
 import random
-from collections.abc import Iterator
 
-from afterbase.core.config import Config
+from afterbase.core.config import Config, all_below
 from afterbase.core.errors import UserError, collect, refuse, refuse_missing_extra
 from afterbase.data.domains import DOMAINS
 from afterbase.data.generate.open_domains import reviewed_rows
@@ -68,7 +67,7 @@ def check_without_model(recipe: Recipe | RlRecipe | Job) -> list[str]:
     if isinstance(recipe, Recipe | RlRecipe) and recipe.judge is not None:
         with collect(found):
             recipe.judge.asked.refuse_unready()
-    tables = [(key, table) for key, table in _all_below(recipe) if isinstance(table, Source | OwnRows)]
+    tables = [(key, table) for key, table in all_below(recipe) if isinstance(table, Source | OwnRows)]
     for key, table in tables:
         name = key.removeprefix("sources.")
         with collect(found):
@@ -91,18 +90,6 @@ def check_without_model(recipe: Recipe | RlRecipe | Job) -> list[str]:
             refuse_unready(function)
     refuse(found)
     return notes
-
-
-def _all_below(settings: Config, prefix: str = "") -> Iterator[tuple[str, Config]]:
-    """Every table of settings in a recipe, by its dotted key."""
-    for name, value in settings:
-        tables = (
-            {f"{name}.{inner}": item for inner, item in value.items()} if isinstance(value, dict) else {name: value}
-        )
-        for key, table in tables.items():
-            if isinstance(table, Config):
-                yield f"{prefix}{key}", table
-                yield from _all_below(table, f"{prefix}{key}.")
 
 
 def _check_rows(name: str, rows: OwnRows, recipe: Recipe | RlRecipe | Job) -> str:
@@ -176,7 +163,7 @@ def _refuse_problems_without_reward(recipe: Recipe | RlRecipe) -> None:
 
 def _own_functions(recipe: Config) -> list[OwnFunction]:
     """The user's own functions, of tables and of rewards."""
-    below = [table for _, table in _all_below(recipe)]
+    below = [table for _, table in all_below(recipe)]
     sources = [table.source if isinstance(table, OpenDomain) else table for table in below]
     own = [source.own for source in sources if isinstance(source, Source) and source.own is not None]
     return [*own, *(find_function(table.function) for table in below if isinstance(table, OwnRule))]
@@ -185,7 +172,7 @@ def _own_functions(recipe: Config) -> list[OwnFunction]:
 def _refuse_missing_extras(recipe: Recipe | RlRecipe | Job) -> None:
     """What the recipe needs beside the packages that are always there (docs/dependencies.md)."""
     found: list[UserError] = []
-    for key, table in _all_below(recipe):
+    for key, table in all_below(recipe):
         with collect(found):
             if isinstance(table, Lora):
                 refuse_missing_extra("lora", f"`{key}` trains through the package peft", otherwise="leave it out")
@@ -201,7 +188,7 @@ def _refuse_missing_extras(recipe: Recipe | RlRecipe | Job) -> None:
 def _refuse_missing_isolation(recipe: Recipe | RlRecipe | Job) -> None:
     """What a model writes is run and scored behind walls; programs may be run by a server elsewhere."""
     here = _SCORERS if os.environ.get(URL) else (*_SCORERS, *_PROGRAMS)
-    tables = [(key.removeprefix("sources."), table) for key, table in _all_below(recipe)]
+    tables = [(key.removeprefix("sources."), table) for key, table in all_below(recipe)]
     verifiers = {name: table.verifier for name, table in tables if isinstance(table, Source)}
     if isinstance(recipe, Domains):
         verifiers |= {name: DOMAINS[name].problem(random.Random(0)).verifier for name in recipe.domains}

@@ -22,6 +22,8 @@ class ChildScreen:
         pass  # the parent has the plan
 
     def see(self, stage: StageState, now: float) -> None:
+        if stage.state == "cached":
+            return  # the parent comes to it, too, and each stage is named once
         at, state = self._sent.get(stage.name, (0.0, None))
         if stage.state != state or now - at >= _EVERY:
             self._sent[stage.name] = (now, stage.state)

@@ -140,6 +140,11 @@ def digests(config: OwnRows) -> list[list[Any]]:
     return [[files_digest(entry.files), entry.weight] for entry in _entries(config)]
 
 
+def row_files(config: OwnRows) -> list[Path]:
+    """All files that `files` means, in order."""
+    return [file for entry in _entries(config) for file in entry.files]
+
+
 def read_own(
     config: OwnRows, forms: Collection[Form], parse: Callable[[Mapping[str, Any], Form, bool], T], *, seed: int
 ) -> Reading[T]:
@@ -150,7 +155,7 @@ def read_own(
     """
     reading: Reading[T] = Reading()
     entries = _entries(config)
-    labels = _labels([file for entry in entries for file in entry.files])
+    labels = _labels(row_files(config))
     for number, entry in enumerate(entries):
         left = None if config.limit is None else config.limit - len(reading.kept)
         rows = (row for file in entry.files for row in _one_file(config, file, labels[file], forms, parse, reading))

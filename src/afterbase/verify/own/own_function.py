@@ -58,6 +58,10 @@ class OwnFunction:
         """What `find` finds it by again; a file from any folder, a callable in this process alone."""
         return f"{_CALLABLE}:{self.key}" if self.call is not None else f"{self.module or self.file}:{self.name}"
 
+    def files(self) -> set[Path]:
+        """What the digest is of: its file and the local modules that this imports; none of a callable."""
+        return set() if self.call is not None else _sources(Path(self.file))
+
     def unchanged(self) -> bool:
         """Whether its files are still those that its digest is of."""
         return self.call is not None or (Path(self.file).is_file() and _digest(Path(self.file)) == self.digest)

@@ -70,7 +70,7 @@ def test_a_second_run_names_each_stage_once_and_ends_as_the_first_one_did(capsys
     assert [line.partition(",")[0] for line in err] == ["base model: cached", "data: cached", "SFT: cached"]
     assert {path: path.stat().st_mtime_ns for path in left} == left
     planned, _ = call("plan", "toy.toml")
-    assert "3 stages, 3 cached; about 0 minutes to run." in planned
+    assert "all 3 stages are cached: nothing to run." in planned
     shown, _ = call("show", "toy")
     assert shown
 

@@ -23,6 +23,7 @@ from afterbase.data.sample_tokens import sample_rows
 from afterbase.eval.held_out import read_answers
 from afterbase.eval.score_answers import without_suffix
 from afterbase.eval.summarise import Pair, Row, compare, summarise
+from afterbase.model.folders import tokenizer_of
 from afterbase.model.load import load
 from afterbase.model.size import parameter_count
 from afterbase.report.curves import TRAINED, curves_of, shared_curves
@@ -96,7 +97,7 @@ def collect(
 
 def teacher_tokens(drafts: Artifact, final: Artifact) -> tuple[float, float]:
     """Mean tokens, stop token included, of the reflective and of the original responses."""
-    tokenizer = load(final.payload).tokenizer
+    tokenizer = tokenizer_of(final.payload)
     means = []
     for kind in ("reflective", "original"):
         samples = [s for s in read_samples(drafts.payload / "samples.parquet") if s.kind == kind]
@@ -180,7 +181,7 @@ def _training_samples(data: Sequence[Artifact], final: Artifact) -> list[Trainin
     """One kept sample of each domain and kind, cut where the loss mask changes; of those that the template takes."""
     if not data:
         return []
-    tokenizer = load(final.payload).tokenizer
+    tokenizer = tokenizer_of(final.payload)
     shown: dict[tuple[str, str], TrainingSample] = {}
     for artifact in data:
         for sample in read_samples(artifact.payload / "samples.parquet"):

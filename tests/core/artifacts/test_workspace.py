@@ -44,7 +44,7 @@ def test_what_is_shown_may_be_named_in_its_order_and_parts_of_a_whole_are_not(tm
         work.log(2, 2, shown=("reward", "kl", "loss"), loss=0.25, length=10, reward=2)
 
     def parts(work: Workspace) -> None:
-        work.log(1, 1, **{"pairs": 3, "of/arithmetic": 2})
+        work.log(1, 1, shown=None, **{"pairs": 3, "of/arithmetic": 2})
 
     stream = StringIO()
     store = Store(tmp_path, progress=Progress(stream=stream))

@@ -36,6 +36,12 @@ def test_the_last_number_is_that_of_the_weights_that_are_kept(tmp_path, keep_bes
     assert loss["when"] == "after step 1 and of the final model"
 
 
+def test_where_the_first_measured_step_is_kept_there_is_no_before(tmp_path):
+    rows = [{"held_out_loss": loss, "best_step": 1} for loss in (0.5, 0.75)]
+    [loss] = measures(trained(Store(tmp_path), "sft", rows, {}, keep_best=True))
+    assert (loss["before"], loss["after"], loss["when"]) == (None, 0.5, "")
+
+
 def test_a_ranking_has_the_number_of_pairs_and_an_interval(tmp_path):
     result = {"held_out_pairs": 20, "held_out_accuracy": 0.75, "held_out_loss": 0.5}
     made = trained(Store(tmp_path), "dpo", [{"loss": 0.7}], {"accuracy.json": result})

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from afterbase.report.summary import Summary
-from afterbase.report.table import final_table, percent, table_rows, tokens
+from afterbase.report.table import final_table, percent, problems, table_rows, tokens
 from hostile import NAME, ON_ONE_LINE
 
 
@@ -39,6 +39,10 @@ def test_printed(summary: Summary) -> None:
 
 def test_nothing_is_a_dash_and_not_a_zero() -> None:
     assert (percent(None), percent(0.0), tokens(None), tokens(12.6)) == ("–", "0.0", "–", "13")
+
+
+def test_problems_are_counted_in_words() -> None:
+    assert (problems(1), problems(0), problems(1200)) == ("1 problem", "0 problems", "1,200 problems")
 
 
 def test_a_name_from_data_is_shown_as_it_is_written(summary: Summary) -> None:

@@ -22,7 +22,7 @@ from afterbase.report.drawing.svg import (
     nice_ticks,
 )
 from afterbase.report.summary import Curve, CurveSeries
-from afterbase.report.table import TableRow, percent, score, table_rows, tokens
+from afterbase.report.table import TableRow, percent, problems, score, table_rows, tokens
 
 MAX_POINTS = 80
 
@@ -74,8 +74,8 @@ def length_charts(evaluations: Sequence[Evaluation], comparisons: Sequence[Compa
             x_label="mean answer length, tokens",
             y_label="judged right",
         )
-        problems = max(row.main["n"] for row in rows)
-        charts.append(Chart(title=domain, svg=svg, note=f"{decoding} answers to {problems:,} problems"))
+        most = problems(max(row.main["n"] for row in rows))
+        charts.append(Chart(title=domain, svg=svg, note=f"{decoding} answers to {most}"))
     return charts
 
 

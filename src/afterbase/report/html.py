@@ -17,6 +17,7 @@ from afterbase.report.curves import SHARE
 from afterbase.report.headline import changes, whole_percent
 from afterbase.report.overview import overview, turned_examples
 from afterbase.report.summary import Measure, Summary
+from afterbase.report.table import problems
 
 _KINDS = {
     "sft": "Supervised fine-tuning (SFT)",
@@ -79,7 +80,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    environment.filters |= {"duration": duration, "moment": moment, "whole_percent": whole_percent}
+    environment.filters |= {
+        "duration": duration,
+        "moment": moment,
+        "problems": problems,
+        "whole_percent": whole_percent,
+    }
     environment.tests |= {"scored": lambda domain: without_suffix(domain) != domain}
     return environment
 

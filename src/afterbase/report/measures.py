@@ -94,7 +94,7 @@ def _measured(made: Artifact, steps: Sequence[Mapping[str, Any]], key: str) -> M
     low, high = last.get("low"), last.get("high")
     if key == "held_out_accuracy" and low is None and n:
         low, high = exact_interval(round(last[key] * n), n)
-    first = rows[0] if len(rows) > 1 else None
+    first = rows[0] if len(rows) > 1 and rows[0] is not last else None
     return Measure(
         name=f"{name} on {of if n is None else f'{n:,} {of}'} not trained on",
         unit=_unit(made, key, unit.format(of)),

@@ -18,7 +18,7 @@ from afterbase.report.drawing.scatter import Arrow, Mark, scatter
 from afterbase.report.drawing.svg import WIDE_FOREST, Axis, Size, for_both, interval, interval_axis, nice_ticks
 from afterbase.report.headline import listed, whole_percent
 from afterbase.report.summary import Example
-from afterbase.report.table import TableRow
+from afterbase.report.table import TableRow, problems
 
 _CONTROLS = {
     "teacher only": "the base after SFT on the teacher's responses alone, asked with the system prompt they came with",
@@ -57,7 +57,7 @@ class Gain:
 
     a: str
     b: str
-    n: int
+    problems: str
     difference: str
     range: str
     verdict: str
@@ -127,7 +127,7 @@ def _sentence(whole: Sequence[Comparison], pooled: Mapping[Key, Evaluation], bas
         return ""
     difference = next((c for c in whole if (c["a"], c["b"]) == (base, final)), None)
     told = (
-        f"Of {after['n']:,} problems that no stage was trained on, the final model ({final}) answers "
+        f"Of {problems(after['n'])} that no stage was trained on, the final model ({final}) answers "
         f"{whole_percent(after['pass1'] or 0.0)} right, the base {whole_percent(before['pass1'] or 0.0)}"
     )
     return f"{told}." if difference is None else f"{told}: {_with_interval(difference)}."
@@ -162,7 +162,7 @@ def _picture(
     distilled = (_EXPERT, False), (_SFT, False)
     if all(key in places for key in distilled):
         arrows.append(Arrow(*(places[key] for key in distilled), dotted=True))
-    problems = next(iter(pooled.values()))["n"]
+    asked = problems(next(iter(pooled.values()))["n"])
 
     def draw(size: Size) -> Markup:
         return scatter(
@@ -176,7 +176,7 @@ def _picture(
 
     hollow = " Hollow: asked with a system prompt to reflect." if any(at.hollow for at in drawn.values()) else ""
     dotted = " Dotted arrow: the experts wrote what SFT learns from." if any(arrow.dotted for arrow in arrows) else ""
-    note = f"{problems:,} problems of {listed(domains)}. Vertical bars: 95% intervals.{hollow}{dotted}"
+    note = f"{asked} of {listed(domains)}. Vertical bars: 95% intervals.{hollow}{dotted}"
     return Chart(title="Accuracy and answer length", svg=for_both(draw), note=note)
 
 
@@ -204,7 +204,7 @@ def _gains(whole: Sequence[Comparison], by_domain: Sequence[Comparison]) -> tupl
             Gain(
                 a=f"{c['a']} + prompt" if c["system_prompt_a"] else c["a"],
                 b=f"{c['b']} + prompt" if c["system_prompt_b"] else c["b"],
-                n=c["n"],
+                problems=problems(c["n"]),
                 difference=points(c["difference"]),
                 range=f"{points(c['low'])} to {points(c['high'])}",
                 verdict=_verdict(c),

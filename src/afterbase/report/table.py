@@ -55,6 +55,11 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f}"
 
 
+def problems(n: int) -> str:
+    """A number of problems: 1 problem, 1,200 problems."""
+    return f"{n:,} problem{'' if n == 1 else 's'}"
+
+
 def score(entry: Evaluation | None) -> tuple[str, str]:
     """pass@1 and its interval, as text."""
     if entry is None or entry["pass1"] is None:
@@ -75,8 +80,8 @@ def final_table(evaluations: Sequence[Evaluation]) -> Table:
     for heading in ("greedy", "sampled", "maj@8", "mean\ntokens", "cut\noff", "well\nformed"):
         table.add_column(heading, justify="right")
     for domain, rows in table_rows(evaluations).items():
-        problems = max(row.main["n"] for row in rows)
-        table.add_row(cell(domain, style="bold").append(f", n = {problems:,}", style="dim"))
+        most = max(row.main["n"] for row in rows)
+        table.add_row(cell(domain, style="bold").append(f", n = {most:,}", style="dim"))
         for row in rows:
             greedy, sampled = (
                 f"{value} [dim]\\[{interval}][/dim]" if interval else value

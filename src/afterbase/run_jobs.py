@@ -57,8 +57,9 @@ def run_job(store: Store, recipe: Job, seed: int) -> Outcome:
             out.data.append(data.rows)
         case DistillationRecipe():
             answers = make_answers(
-                store, "teacher's answers", data.rows, recipe.teacher, seed=seed, account=recipe.name
-            )
+                store, "teacher's answers", data.rows, recipe.teacher,
+                seed=seed, account=recipe.name, trained=recipe.data.trained,
+            )  # fmt: skip
             out.final = train_sft(
                 store, "SFT", base, answers, recipe.sft,
                 seed=seed, expected_tokens=expected_tokens(answers), held_out=data.held_out,

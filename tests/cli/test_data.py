@@ -115,6 +115,30 @@ def test_a_preview_is_json_for_programs_and_text_for_people(tmp_path, monkeypatc
     assert "⟦2<|end|>⟧" in capsys.readouterr().out
 
 
+def test_columns_of_other_names_are_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "r.jsonl").write_text(json.dumps({"frage": "1 + 1?", "antwort": "2"}))
+    base = ["preview", tmp_path / "r.jsonl", "--model", "tiny-v3", "--json"]
+    assert call(monkeypatch, *base, "--columns", "prompt=frage,completion=antwort") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["form"], len(found["examples"])) == ("prompt_completion", 1)
+    assert call(monkeypatch, *base, "--columns", "prompt=fragen") == 2
+    assert "no `fragen` among frage, antwort" in capsys.readouterr().err
+
+
+def test_rows_of_any_form_are_cleaned(files, monkeypatch, capsys):
+    rows = [
+        {"instruction": "Why?", "output": "Because."},
+        {"text": "The sky is blue."},
+        {"prompt": "How?", "chosen": "So.", "rejected": "Not at all."},
+        {"prompt": "Where?", "completion": "Here.", "label": True},
+        {"prompt": "When is it?"},
+    ]
+    (files / "forms.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert call(monkeypatch, "clean", "forms.jsonl", "--out", "out") == 0
+    assert capsys.readouterr().out.startswith("5 rows kept, 0 dropped")
+    assert {sample.kind for sample in read_samples(files / "out/samples.parquet")} == {"imported", "prompt"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

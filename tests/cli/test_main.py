@@ -66,7 +66,8 @@ def _commands(group, before: str = ""):
 def test_commands_and_options_are_these_and_no_others():
     offered = {}
     for name, command in _commands(typer.main.get_command(cli.app)):
-        names = [p.opts if p.opts[0].startswith("-") else [p.metavar] for p in command.params]
+        shown = [p for p in command.params if not getattr(p, "hidden", False)]
+        names = [p.opts if p.opts[0].startswith("-") else [p.metavar] for p in shown]
         offered[name] = sorted(option for spellings in names for option in spellings)
     assert offered == {
         "demo": ["--out", "--root", "RECIPE"],
@@ -75,7 +76,7 @@ def test_commands_and_options_are_these_and_no_others():
         "kto": sorted([*JOB, "DATA...", "MODEL"]),
         "reward": sorted([*JOB, "DATA...", "MODEL"]),
         "grpo": sorted([*JOB, "--reward", "MODEL", "PROBLEMS"]),
-        "distill": sorted([*JOB, "--teacher", "DATA...", "STUDENT"]),
+        "distill": sorted([*JOB, "--teacher", "--trained", "DATA...", "STUDENT"]),
         "init": ["--data", "--kind", "--model", "--out"],
         "run": ["--root", "RECIPE"],
         "plan": ["--root", "RECIPE"],
@@ -111,7 +112,7 @@ def test_commands_and_options_are_these_and_no_others():
         "score alpaca-eval": ["--C", "--difficulty", "--folds", "--json", "--regulariser", "MODEL..."],
         "data clean": ["--against", "--config", "--domain", "--out", "--preview", "FILE..."],
         "data preview": [
-            *("--chat-template", "--form", "--json", "--model", "--template-args", "--trained", "FILE..."),
+            *("--chat-template", "--columns", "--form", "--json", "--model", "--template-args", "--trained", "FILE..."),
         ],
         "data hash": ["--field", "--n", "--name", "--out", "FILE"],
         "data export": ["--domain", "--to", "FILE", "OUT"],

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 import afterbase as ab
@@ -131,6 +132,74 @@ def test_a_student_learns_from_a_teachers_answers(toy_folder, rows, tmp_path):
     )
     assert trained.steps >= 1
     assert json.loads((tmp_path / "runs/student/run.json").read_text())["flow"][0]["kept"] >= 1
+
+
+def test_which_turns_are_learnt_is_a_choice_of_fine_tuning_alone(toy_folder, tmp_path):
+    for train, rows in (
+        (ab.dpo, PAIRS),
+        (ab.kto, LABELLED),
+        (ab.reward, PAIRS),
+        (partial(ab.grpo, reward=_odd), PROBLEMS),
+    ):
+        with pytest.raises(UserError, match="a choice of fine-tuning alone") as caught:
+            train(toy_folder, rows, out=tmp_path / "out", root=tmp_path, trained="last")
+        assert caught.value.got.startswith("`trained` = last")
+        assert "leave it out" in caught.value.remedy
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_choice_holds_for_the_rows_to_measure_on_too(toy_folder, rows, tmp_path):
+    ab.sft(
+        toy_folder, rows, out=tmp_path / "out", root=tmp_path, eval=rows, trained="last",
+        settings={"threads": 1, "epochs": 1},
+    )  # fmt: skip
+    data = tomllib.loads((tmp_path / "out/recipe.toml").read_text())["data"]
+    assert (data["trained"], data["eval"]["trained"]) == ("last", "last")
+
+
+BROKEN = {
+    "a lost weight": (lambda folder: _without(folder, "lm_head.weight"), "every weight of its model"),
+    "no tokenizer": (lambda folder: [file.unlink() for file in folder.glob("token*")], "has its tokenizer"),
+    "an encoder": (lambda folder: _config(folder, model_type="bert"), "decoder-only"),
+    "a small vocabulary": (lambda folder: _cut(folder, "model.embed_tokens.weight", "lm_head.weight"), "an embedding"),
+}
+
+
+def _config(folder: Path, **changes) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def _without(folder: Path, name: str) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights[name]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _cut(folder: Path, *names: str) -> None:
+    weights = load_file(folder / "model.safetensors")
+    rows = len(weights[names[0]]) - 9
+    save_file(
+        {name: tensor[:rows].clone() if tensor.shape[:1] == weights[names[0]].shape[:1] and name in names else tensor
+         for name, tensor in weights.items()},
+        folder / "model.safetensors", metadata={"format": "pt"},
+    )  # fmt: skip
+    _config(folder, vocab_size=rows)
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_a_model_that_cannot_be_trained_is_told_by_the_users_name_before_it_is_copied(
+    toy_folder, rows, tmp_path, fault
+):
+    breaks, rule = BROKEN[fault]
+    breaks(toy_folder)
+    with pytest.raises(UserError, match=rule) as caught:
+        _sft(toy_folder, rows, tmp_path, epochs=1)
+    told = str(caught.value)
+    assert str(toy_folder) in told or "`bert`" in told
+    assert "store" not in told
+    assert not [p for p in tmp_path.glob("store/*/manifest.json") if json.loads(p.read_text())["stage"] == "base"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_endpoint_without_a_models_name_is_refused(toy_folder, tmp_path):

@@ -164,8 +164,9 @@ def test_value_where_a_table_is_due(tmp_path: Path):
 def test_our_own_validator_keeps_its_words(tmp_path: Path):
     error = refusal(tmp_path, 'name = "a"\n[sft]\nfloor = 1.0\n')
     assert error.rule == "`sft`: `floor` must not exceed `peak`"
-    assert error.got == "1.0 > 5e-06"
+    assert error.got == f"1.0 > 5e-06 ({tmp_path / 'recipe.toml'})"
     assert error.remedy.startswith("lower `floor`")
+    assert "recipe.toml" not in error.remedy
 
 
 def test_missing_key(tmp_path: Path):
@@ -318,3 +319,20 @@ def test_every_password_is_told(tmp_path: Path):
     assert isinstance(error, UserErrors)
     assert len(error.errors) == 2
     assert "c4nary" not in str(error)
+
+
+class _Rates(Config):
+    learning_rate: float = 1.0
+
+
+class _Stage(Config):
+    rates: _Rates = _Rates()
+
+
+def test_a_misspelt_key_of_a_table_below_is_found_too():
+    with pytest.raises(UserError) as caught:
+        config_of({"learnin_rate": 2.0}, _Stage, "a test")
+    assert caught.value.remedy.startswith("did you mean `rates.learning_rate`?")
+    with pytest.raises(UserError) as caught:
+        config_of({"mood": 2.0}, _Stage, "a test")
+    assert caught.value.remedy.startswith("valid keys of")

@@ -63,6 +63,13 @@ def test_a_student_has_a_teachers_defaults_too():
     assert recipe.teacher.max_new_tokens == 512
 
 
+@pytest.mark.parametrize(("most", "size"), [(None, 512), (40, 64), (900, 1024)])
+def test_rows_of_a_student_hold_the_longest_answer_behind_the_longest_prompt(most, size):
+    teacher = {"model": "b", "samples": 2, **({} if most is None else {"max_new_tokens": most})}
+    table = job_defaults("sft", BaseFacts("b", 10**6, 1000), {"teacher": teacher}, RowLengths(4, 60, 12))
+    assert table["sft"]["row_tokens"] == min(size, 1000)
+
+
 @pytest.mark.parametrize("stage", ["sft", "dpo"])
 def test_the_warm_up_goes_by_the_epochs_that_are_said(stage):
     base, lengths = BaseFacts("b", 10**8, 2048), RowLengths(5000, 10**6, 300)

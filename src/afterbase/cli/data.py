@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from afterbase.cli.parameters import Columns, columns_of
 from afterbase.core import hub
 from afterbase.core.sanitize import sanitized
 
@@ -97,6 +98,7 @@ def preview(
     model: Annotated[str, typer.Option("--model", help="A model folder or a shipped model: whose tokens are shown.")],
     trained: Annotated[str, typer.Option("--trained", help="Which assistant turns bear loss: all, or last.")] = "all",
     form: Annotated[str, typer.Option("--form", help="Of the rows; otherwise told by their columns.")] = "auto",
+    columns: Columns = None,
     chat_template: Annotated[
         str | None, typer.Option("--chat-template", help="A Jinja file or a shipped template's name.")
     ] = None,
@@ -114,7 +116,8 @@ def preview(
     from afterbase.data.own.preview_text import show
     from afterbase.model.folders import find
 
-    settings = {"files": sources, "form": form, "trained": trained}
+    theirs = {column: role for role, column in columns_of(columns).items()}
+    settings = {"files": sources, "form": form, "trained": trained, "columns": theirs}
     rows = config_of(settings, OwnRows, "afterbase data preview")
     tokenizer = _tokenizer(find(model), chat_template, _json_object("--template-args", template_args))
     found = preview_of(rows, tokenizer)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from afterbase.cli.parameters import Columns, columns_of
 from afterbase.core.sanitize import cell, sanitized
 
 Number = TypeVar("Number", int, float)
@@ -45,9 +46,7 @@ def model(
         str | None,
         typer.Option("--verifier", help="Of own files: maths, exact, choice ..., FILE.py:FUNCTION or MODULE:FUNCTION."),
     ] = None,
-    columns: Annotated[
-        str | None, typer.Option("--columns", help="Of own files, such as prompt=question,answer=gold.")
-    ] = None,
+    columns: Columns = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="A folder with the benchmarks' files; without it, the hub.")
     ] = None,
@@ -96,7 +95,7 @@ def model(
     from afterbase.eval.benchmarks.settings import Settings, fresh_seed
     from afterbase.eval.benchmarks.subject import find_subject
     from afterbase.eval.tasks.benchmark_rows import Folder
-    from afterbase.eval.tasks.own_table import columns_of, tasks_named
+    from afterbase.eval.tasks.own_table import tasks_named
 
     names, own = tasks_named(tasks, verifier, columns_of(columns))
     settings = Settings(

@@ -37,6 +37,9 @@ EvalEvery = Annotated[int | None, typer.Option("--eval-every", help="Steps betwe
 TrainedTurns = Annotated[
     Literal["all", "last"] | None, typer.Option("--trained", help="The assistant's turns that are learnt.")
 ]
+NoTurns = Annotated[
+    str | None, typer.Option("--trained", hidden=True, help="Refused, with the reason: no choice in this training.")
+]
 Device = Annotated[
     Literal["auto", "cpu", "cuda"] | None, typer.Option("--device", help="Where to train; auto unless given.")
 ]
@@ -70,10 +73,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="End with one line of JSON.
 
 def sft(
     model: Model, data: Data, out: Out, set_: Set = None, recipe: RecipeOption = None, lora: LoraOption = False,
-    adapter: AdapterOption = False, eval_: Eval = None, eval_every: EvalEvery = None, trained: TrainedTurns = None,
-    chat_template: ChatTemplate = None, template_args: TemplateArgs = None, device: Device = None,
-    seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None, root: Root = Path(),
-    as_json: AsJson = False,
+    adapter: AdapterOption = False, eval_: Eval = None, eval_every: EvalEvery = None,
+    trained: TrainedTurns = None, chat_template: ChatTemplate = None, template_args: TemplateArgs = None,
+    device: Device = None, seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None,
+    root: Root = Path(), as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Fine-tune a model on rows of chats, questions and answers, or text."""
     _train("sft", locals())
@@ -82,9 +85,9 @@ def sft(
 def dpo(
     model: Model, data: Data, out: Out, loss: LossOption = None, set_: Set = None, recipe: RecipeOption = None,
     lora: LoraOption = False, adapter: AdapterOption = False, eval_: Eval = None, eval_every: EvalEvery = None,
-    chat_template: ChatTemplate = None, template_args: TemplateArgs = None, device: Device = None,
-    seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None, root: Root = Path(),
-    as_json: AsJson = False,
+    trained: NoTurns = None, chat_template: ChatTemplate = None, template_args: TemplateArgs = None,
+    device: Device = None, seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None,
+    root: Root = Path(), as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model on pairs of a chosen and a rejected answer, by DPO or its kin."""
     _train("dpo", locals())
@@ -93,9 +96,9 @@ def dpo(
 def kto(
     model: Model, data: Data, out: Out, set_: Set = None, recipe: RecipeOption = None, lora: LoraOption = False,
     adapter: AdapterOption = False, eval_: Eval = None, eval_every: EvalEvery = None,
-    chat_template: ChatTemplate = None, template_args: TemplateArgs = None, device: Device = None,
-    seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None, root: Root = Path(),
-    as_json: AsJson = False,
+    trained: NoTurns = None, chat_template: ChatTemplate = None, template_args: TemplateArgs = None,
+    device: Device = None, seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None,
+    root: Root = Path(), as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model on single answers with a label each, good or bad."""
     _train("kto", locals())
@@ -104,9 +107,9 @@ def kto(
 def reward(
     model: Model, data: Data, out: Out, set_: Set = None, recipe: RecipeOption = None, lora: LoraOption = False,
     adapter: AdapterOption = False, eval_: Eval = None, eval_every: EvalEvery = None,
-    chat_template: ChatTemplate = None, template_args: TemplateArgs = None, device: Device = None,
-    seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None, root: Root = Path(),
-    as_json: AsJson = False,
+    trained: NoTurns = None, chat_template: ChatTemplate = None, template_args: TemplateArgs = None,
+    device: Device = None, seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None,
+    root: Root = Path(), as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a reward model on pairs of a chosen and a rejected answer."""
     _train("reward", locals())
@@ -115,9 +118,9 @@ def reward(
 def grpo(
     model: Model, problems: Problems, out: Out, rewards: RewardOption, set_: Set = None, recipe: RecipeOption = None,
     lora: LoraOption = False, adapter: AdapterOption = False, eval_: Eval = None, eval_every: EvalEvery = None,
-    chat_template: ChatTemplate = None, template_args: TemplateArgs = None, device: Device = None,
-    seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None, root: Root = Path(),
-    as_json: AsJson = False,
+    trained: NoTurns = None, chat_template: ChatTemplate = None, template_args: TemplateArgs = None,
+    device: Device = None, seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None,
+    root: Root = Path(), as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Train a model by reinforcement learning on a table of problems."""
     _train("grpo", locals())
@@ -126,9 +129,9 @@ def grpo(
 def distill(
     student: Student, prompts: Data, out: Out, teacher: TeacherOption, set_: Set = None, recipe: RecipeOption = None,
     lora: LoraOption = False, adapter: AdapterOption = False, eval_: Eval = None, eval_every: EvalEvery = None,
-    chat_template: ChatTemplate = None, template_args: TemplateArgs = None, device: Device = None,
-    seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None, root: Root = Path(),
-    as_json: AsJson = False,
+    trained: TrainedTurns = None, chat_template: ChatTemplate = None, template_args: TemplateArgs = None,
+    device: Device = None, seed: SeedOption = None, push: PushOption = None, licence: LicenceOption = None,
+    root: Root = Path(), as_json: AsJson = False,
 ) -> None:  # fmt: skip
     """Fine-tune a model on another one's answers to prompts."""
     _train("distill", locals())

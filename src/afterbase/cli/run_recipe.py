@@ -24,8 +24,9 @@ from afterbase.core.secret_masking import masked
 from afterbase.core.store import StageRecord, Store, write_atomically
 from afterbase.data.generate.open_answers import STAGE as OPEN_ANSWERS
 from afterbase.data.generate.teacher import Teacher
+from afterbase.data.own.own_answers import STAGE as OWN_ANSWERS
 from afterbase.parallel_stages import made_beside, make_ahead, open_store, seeds, stores_of_seeds
-from afterbase.recipe import AnyRecipe, BaseRecipe, Job, Recipe, RlRecipe, load_recipe
+from afterbase.recipe import AnyRecipe, BaseRecipe, GrpoRecipe, Job, Recipe, RlRecipe, load_recipe
 from afterbase.report.collect import Made, collect, made_so_far
 from afterbase.report.headline import headline
 from afterbase.report.html import render
@@ -123,8 +124,7 @@ def _make(store: Store, recipe: Recipe | RlRecipe | Job, root: Path) -> list[Out
     outcomes_of(planned, recipe)
     for sentence in made_anew(planned, planned.stages):
         print(sanitized(sentence), flush=True)
-    if not isinstance(recipe, Job):
-        _refuse_absent_servers(planned, recipe)
+    _refuse_absent_servers(planned, recipe)
     with store.progress.run(_shown(planned, recipe)):
         if not isinstance(recipe, Job) and _processes(recipe) > 1:
             make_ahead(store, recipe, root)
@@ -207,13 +207,19 @@ def _make_sources(store: Store, recipe: Recipe | RlRecipe) -> None:
     store.ahead |= store.keys() - before
 
 
-def _refuse_absent_servers(planned: Store, recipe: Recipe | RlRecipe) -> None:
+def _refuse_absent_servers(planned: Store, recipe: Recipe | RlRecipe | Job) -> None:
     """An endpoint or a rollout server that is needed has to answer now; where all is there, it may be gone."""
     missing = [record for record in planned.stages if not record.cached]
-    teachers = _teachers_asked(recipe, missing) if isinstance(recipe, Recipe) else []
+    teachers = _teachers_asked(recipe, missing)
     for endpoint in {teacher.endpoint.url: teacher.endpoint for teacher in teachers if teacher.endpoint}.values():
         Endpoint(endpoint).refuse_absent()
-    runs = recipe.all_grpo() if isinstance(recipe, Recipe) else recipe.runs().values()
+    match recipe:
+        case Recipe():
+            runs = recipe.all_grpo()
+        case RlRecipe():
+            runs = list(recipe.runs().values())
+        case _:
+            runs = [recipe.grpo] if isinstance(recipe, GrpoRecipe) else []
     sampled = any(record.stage == "grpo" for record in missing)
     servers = {config.engine_url for config in runs if config.engine == "vllm" and sampled}
     servers |= {teacher.engine_url for teacher in teachers if teacher.engine_url is not None}
@@ -223,8 +229,10 @@ def _refuse_absent_servers(planned: Store, recipe: Recipe | RlRecipe) -> None:
             refuse_absent(client)
 
 
-def _teachers_asked(recipe: Recipe, missing: Sequence[StageRecord]) -> list[Teacher]:
-    """The teachers of domains whose drafts are still to be written."""
+def _teachers_asked(recipe: Recipe | RlRecipe | Job, missing: Sequence[StageRecord]) -> list[Teacher]:
+    """The teachers of domains whose drafts, or of prompts whose answers, are still to be written."""
+    if not isinstance(recipe, Recipe):
+        return recipe.teachers() if any(record.stage == OWN_ANSWERS for record in missing) else []
     drafted = [record.name for record in missing if record.stage in ("draft", OPEN_ANSWERS)]
     found = [recipe.teacher_of(name) for name in recipe.names if any(stage.startswith(f"{name} ") for stage in drafted)]
     return [teacher for teacher in found if teacher is not None]

@@ -35,7 +35,7 @@ from afterbase.recipe import (
     defaults,
 )
 from afterbase.recipe.job_defaults import BaseFacts, chosen, job_defaults
-from afterbase.recipe.job_table import Table, as_toml, merged, nested
+from afterbase.recipe.job_table import Table, as_toml, merged, nested, table_of
 from afterbase.recipe.run_settings import usable_cores
 from afterbase.report.push_model import push_model, refuse_push
 from afterbase.reward.named import rewards_named
@@ -79,7 +79,7 @@ class Options(TypedDict, total=False):
     template_args: Mapping[str, Any] | None
     """Settings that the model's chat template reads, such as {"enable_thinking": False}."""
     trained: Literal["all", "last"] | None
-    """The assistant's turns that bear loss; all unless told otherwise."""
+    """The assistant's turns that bear loss, in `sft` and `distill`; all unless told otherwise."""
     seed: int | None
     root: str | Path
     """Where `runs/` and `store/` lie; the working directory unless told otherwise."""
@@ -191,6 +191,12 @@ def grpo(
     names = [reward] if isinstance(reward, str) or callable(reward) else list(reward)
     verifier, rules = rewards_named(names)
     start = _Start(GrpoRecipe, "grpo", str(model), Path(out), options)
+    if (trained := options.get("trained")) is not None:
+        raise UserError(
+            "which turns bear loss is a choice of fine-tuning alone",
+            got=f"`trained` = {trained}",
+            remedy="leave it out: in reinforcement learning the sampled answers bear it",
+        )
     said: Table = {"problems": {"path": start.only_file(problems), "verifier": verifier}}
     if rules is not None:
         given = rules.model_dump(mode="json", exclude_unset=True)
@@ -240,6 +246,10 @@ class _Start:
         table: Table = {"data": {"files": self._files(data)}}
         if (measured := self.options.get("eval")) is not None:
             table["data"]["eval"] = {"files": self._files(measured)}
+        if (trained := self.options.get("trained")) is not None:
+            table["data"]["trained"] = trained
+            if measured is not None:
+                table["data"]["eval"]["trained"] = trained
         return self.run(merged(table, said or {}))
 
     def run(self, given: Table) -> Trained:
@@ -295,10 +305,10 @@ class _Start:
         said = merged(said, given)
         if (seed := options.get("seed")) is not None:
             said["seeds"] = [seed]
-        for key, place in (*((name, ()) for name in _OF_ALL), ("trained", ("data",)), ("eval_every", (stage,))):
+        for key, place in (*((name, ()) for name in _OF_ALL), ("eval_every", (stage,))):
             if (value := options.get(key)) is not None:
                 said = merged(said, {place[0]: {key: value}} if place else {key: value})
-        if options.get("lora") and "lora" not in said.get(stage, {}):
+        if options.get("lora") and "lora" not in table_of(said, stage):
             said = merged(said, {stage: {"lora": {}}})
         settings = options.get("settings") or {}
         if named := [key for key in _OF_THE_COMMAND if key in settings]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from afterbase.cli.parameters import Columns, columns_of
 from afterbase.core.sanitize import sanitized
 
 app = typer.Typer(no_args_is_help=True, help="Judge the answers in a JSONL file with one verifier.")
@@ -62,15 +63,12 @@ def audit(
         str | None,
         typer.Option("--verifier", help="maths, exact, choice ..., FILE.py:FUNCTION or MODULE:FUNCTION."),
     ] = None,
-    columns: Annotated[
-        str | None, typer.Option("--columns", help="Of the table, such as prompt=question,answer=gold.")
-    ] = None,
+    columns: Columns = None,
     as_json: AsJson = False,
 ) -> None:
     """A recipe's verifiers against their own right answers; or one verifier against right and wrong ones of a table."""
     if verifier is not None:
         from afterbase.eval.audit_table import audit_table
-        from afterbase.eval.tasks.own_table import columns_of
 
         _tell_audit(audit_table(file, verifier, columns_of(columns)), as_json)
         return

@@ -246,7 +246,7 @@ def _explain(detail: ErrorDetails, source: Path | str, model: type[Config]) -> U
     kind, got = detail["type"], json.dumps(detail["input"], ensure_ascii=False)
     cause = detail.get("ctx", {}).get("error")
     if isinstance(cause, UserError):  # from a validator of ours, which knows best
-        told = [UserError(f"{_where(key)}{e.rule}", got=e.got, remedy=f"{e.remedy}, in {source}") for e in each(cause)]
+        told = [UserError(f"{_where(key)}{e.rule}", got=f"{e.got} ({source})", remedy=e.remedy) for e in each(cause)]
         return told[0] if len(told) == 1 else UserErrors(told)
     if kind == "value_error":
         return UserError(f"{_where(key)}{cause}", got=got, remedy=f"change it in {source}")
@@ -266,10 +266,18 @@ def _explain(detail: ErrorDetails, source: Path | str, model: type[Config]) -> U
 
 def _nearest(name: str | int, parents: list[str | int], model: type[Config]) -> str:
     valid = sorted(_annotation_at(model, parents).model_fields)
-    near = _near(name, valid) or [key for key in _keys(model, "") if key.split(".")[-1] == name]
+    near = _near(name, valid) or _elsewhere(str(name), model)
     hint = f"did you mean {_or(near)}? " if near else ""
     place = f"[{_dotted(parents)}]" if parents else "the top level"
     return f"{hint}valid keys of {place}: {', '.join(valid)}"
+
+
+def _elsewhere(name: str, model: type[Config]) -> list[str]:
+    """Dotted keys of other tables that end in the name, or else in the one that is nearest to it."""
+    last: dict[str, list[str]] = {}
+    for key in _keys(model, ""):
+        last.setdefault(key.split(".")[-1], []).append(key)
+    return last.get(name) or [key for near in _near(name, list(last)) for key in last[near]]
 
 
 def _near(name: str | int, valid: list[str]) -> list[str]:

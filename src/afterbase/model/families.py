@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig, PretrainedConfig
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
 
 from afterbase.core.errors import UserError
 from afterbase.model.fp8 import block_size, quantisation
@@ -100,6 +100,8 @@ def read_config(folder: Path) -> PretrainedConfig:
         raise unsupported(config.model_type, "an encoder and a decoder")
     if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
         raise unsupported(config.model_type, "a config without a causal language model")
+    if type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False):
+        raise unsupported(config.model_type, "an encoder alone, whose tokens see what comes after them")
     return config
 
 

@@ -151,7 +151,7 @@ def load(folder: Path, *, dtype: torch.dtype = torch.float32) -> LanguageModel:
     config = read_config(folder)
     model, unused = _load_trunk(folder, dtype, config)
     tokenizer = tokenizer_of(folder)
-    _refuse_small_vocabulary(model, tokenizer, folder)
+    refuse_small_vocabulary(model, tokenizer, folder)
     lm = LanguageModel(model, tokenizer, None)
     if isinstance(model.config, DeepseekV3Config):
         model.config._experts_implementation = experts.register()
@@ -181,14 +181,9 @@ def _load_trunk(folder: Path, dtype: torch.dtype, config: PretrainedConfig) -> t
         raise
     except Exception as error:  # of many kinds: each family fails in a way of its own where it cannot be run like this
         raise unsupported(config.model_type, f"{type(error).__name__}: {error}") from error
-    missing = {*found["missing_keys"], *(name for name, *_ in found["mismatched_keys"])}
     unused, unknown = saved.unused_names(model, names, found["unexpected_keys"])
-    if missing or unknown:
-        raise UserError(
-            "a model folder holds every weight of its model, under its name and in its shape",
-            got=f"{folder}: {len(missing)} missing, {len(unknown)} unknown, such as `{min(missing | unknown)}`",
-            remedy="use a folder as `save_pretrained` writes it; transformers would fill what is missing at random",
-        )
+    reshaped = {name for name, *_ in found["mismatched_keys"]}
+    refuse_incomplete(folder, missing=set(found["missing_keys"]), unknown=unknown, reshaped=reshaped)
     return model.eval(), unused
 
 
@@ -207,7 +202,21 @@ def _mtp_prefix(config: DeepseekV3Config) -> str:
     return f"model.layers.{config.num_hidden_layers}."
 
 
-def _refuse_small_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def refuse_incomplete(folder: Path, *, missing: set[str], unknown: set[str], reshaped: set[str]) -> None:
+    """UserError where weights are missing, have names that nothing in the model has, or another shape."""
+    if not (missing or unknown or reshaped):
+        return
+    counts = {"missing": missing, "unknown": unknown, "of another shape": reshaped}
+    told = ", ".join(f"{len(names)} {what}, such as `{min(names)}`" for what, names in counts.items() if names)
+    raise UserError(
+        "a model folder holds every weight of its model, under its name and in its shape",
+        got=f"{folder}: {told}",
+        remedy="use a folder as `save_pretrained` writes it; transformers would fill what is missing at random",
+    )
+
+
+def refuse_small_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """UserError where the tokenizer has tokens for which the model has no embedding."""
     embeddings = model.get_input_embeddings()
     assert isinstance(embeddings, nn.Embedding)
     rows = embeddings.num_embeddings

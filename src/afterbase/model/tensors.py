@@ -28,6 +28,18 @@ def tensor_names(folder: Path) -> list[str]:
     return sorted(name for file in _files(folder) for name in _names(file) if not is_scales(name))
 
 
+def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of all tensors on disk but scales of others, by name; of safetensors the heads of the files are read."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in _files(folder):
+        if file.suffix == ".safetensors":
+            with _opened(file) as tensors:
+                shapes |= {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+        else:
+            shapes |= {name: tuple(tensor.shape) for name, tensor in _pickled(file).items()}
+    return {name: shape for name, shape in sorted(shapes.items()) if not is_scales(name)}
+
+
 def read_tensors(folder: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor]:
     """The tensors with a wanted name, on the CPU, as they are on disk, or in float32 where that is fp8.
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from afterbase.core.config import config_of
 from afterbase.data.own.row_lengths import RowLengths
 from afterbase.recipe import defaults
-from afterbase.recipe.job_table import Table
+from afterbase.recipe.job_table import Table, merged, table_of
 from afterbase.train.config import Lora, Optimisation, Training
 from afterbase.train.grpo.config import Grpo
 from afterbase.train.preference.config import PairTraining
@@ -30,8 +30,12 @@ def job_defaults(stage: defaults.Stage, base: BaseFacts, said: Table, lengths: R
     `said` is the user's own table, which the rest goes by: the warm-up by the epochs, the rate by an adapter. Of a
     constant rate warm-up and measurements go by the usual length, so that a longer run goes on from a shorter one.
     """
-    own = said.get(stage, {})
+    own = table_of(said, stage)
     found = lengths or RowLengths(1, 1, 1)
+    out: Table = {}
+    if "teacher" in said:
+        out["teacher"] = {"max_new_tokens": min(1024, base.context // 2), "most_failed": 0.2}
+        found = _with_answers(found, merged(out["teacher"], table_of(said, "teacher")))
     by_stage = {"sft": _sft, "grpo": _grpo}.get(stage, _preferences)
     table = by_stage(stage, base, own, found)
     steps = table.pop("all_steps")
@@ -44,12 +48,19 @@ def job_defaults(stage: defaults.Stage, base: BaseFacts, said: Table, lengths: R
         table["checkpoint_every"] = min(
             Training.model_fields["checkpoint_every"].default, max(1, steps // _CHECKPOINTS)
         )
-    if said.get("eval") or said.get("data", {}).get("eval"):
+    if said.get("eval") or table_of(said, "data").get("eval"):
         table["eval_every"] = max(1, steps // _MEASUREMENTS)
-    out: Table = {stage: table, **defaults.threads(base.parameters)}
-    if "teacher" in said:
-        out["teacher"] = {"max_new_tokens": min(1024, base.context // 2), "most_failed": 0.2}
-    return out
+    return {stage: table, **defaults.threads(base.parameters), **out}
+
+
+def _with_answers(prompts: RowLengths, teacher: Table) -> RowLengths:
+    """Prompts with answers that a teacher is still to give: the longest as long as it may be, the others half of that.
+
+    A row that was made for the prompts alone would leave out the answers.
+    """
+    samples, most = (_number(teacher, name, 1) for name in ("samples", "max_new_tokens"))
+    rows = prompts.rows * samples
+    return RowLengths(rows, prompts.tokens * samples + rows * most // 2, prompts.longest + most)
 
 
 def _is_constant(optimisation: object) -> bool:

@@ -196,6 +196,11 @@ class Recipe(ModelRunSettings, Domains):
         """The settings of all reinforcement learning: of each expert, and of the last stage."""
         return [*(self.expert_of(name).grpo for name in self.reasoning), *([self.grpo] if self.grpo else [])]
 
+    def teachers(self) -> list[Teacher]:
+        """Those of all domains; a teacher of several domains is there once for each."""
+        found = [self.teacher_of(name) for name in self.names]
+        return [teacher for teacher in found if teacher is not None]
+
     def teacher_of(self, name: str) -> Teacher | None:
         """Who writes the drafts of a domain; None: a rule, or a column of its table."""
         return teacher_of(self, name)

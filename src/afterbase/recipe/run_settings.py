@@ -7,6 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from afterbase.core.config import Config, How
 from afterbase.core.errors import UserError
+from afterbase.data.generate.teacher import Teacher
 
 
 def usable_cores() -> int:
@@ -47,6 +48,10 @@ class ModelRunSettings(RunSettings):
     """Settings that the model's chat template reads, such as `enable_thinking`; they are written into it."""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """The whole recipe runs once a seed; evaluations pool them."""
+
+    def teachers(self) -> list[Teacher]:
+        """Who writes or answers for it: of a recipe with several teachers all."""
+        return []
 
     @field_validator("seeds")
     @classmethod

@@ -33,6 +33,20 @@ class JobRows(OwnRows):
         return OwnRows(**{name: getattr(self, name) for name in OwnRows.model_fields})
 
 
+class AnswerRows(JobRows):
+    """Rows of answers to be compared or judged, and rows to measure on."""
+
+    @model_validator(mode="after")
+    def _answers_alone(self) -> "AnswerRows":
+        if self.trained != "all" or (self.eval is not None and self.eval.trained != "all"):
+            raise UserError(
+                "which turns bear loss is a choice of fine-tuning alone",
+                got="`trained` = last",
+                remedy="leave it out: of preferences and of labelled rows the answers that are judged bear it",
+            )
+        return self
+
+
 class SftRecipe(Job):
     """Supervised fine-tuning."""
 
@@ -49,7 +63,7 @@ class PreferenceRecipe(Job):
 
     kind: Literal["preference"]
     """What the recipe makes."""
-    data: JobRows
+    data: AnswerRows
     """Pairs of a chosen and a rejected answer, or, for KTO, answers with a label each."""
     dpo: Dpo | None = None
     """Training on pairs."""
@@ -72,7 +86,7 @@ class RewardModelRecipe(Job):
 
     kind: Literal["reward-model"]
     """What the recipe makes."""
-    data: JobRows
+    data: AnswerRows
     """Pairs of a chosen and a rejected answer, with a margin where there is one."""
     reward_model: RewardModelTraining
     """How it is trained."""
@@ -102,3 +116,7 @@ class DistillationRecipe(Job):
     """Who answers, and how it is asked."""
     sft: Sft
     """How the student is trained."""
+
+    def teachers(self) -> list[Teacher]:
+        """The one teacher."""
+        return [self.teacher]

@@ -33,6 +33,9 @@ def answered(text: str) -> list[tuple[str, str]]:
         answered("<think>Rayleigh.</think>Scattering."),
         answered("a < b | c, [i] and <|> and a\tb\r\n"),
         answered("Read https://example.com/x?a=1#b."),
+        [("text", "One and one.")],
+        [("prompt", "Why?")],
+        [("system", "Be brief."), *GOOD, ("prompt", "And at dusk?")],
     ],
 )
 def test_a_conversation_in_order_is_well_formed(turns):
@@ -50,6 +53,10 @@ def test_a_conversation_in_order_is_well_formed(turns):
         ([GOOD[0], *GOOD], "turns out of order"),
         ([*GOOD, ("system", "x"), *GOOD], "turns out of order"),
         ([GOOD[0], ("tool", "x")], "unknown role tool"),
+        ([("text", "x"), *GOOD], "unknown role text"),
+        ([("prompt", "x"), *GOOD], "unknown role prompt"),
+        ([GOOD[0], ("prompt", "x")], "turns out of order"),
+        ([("text", " ")], "empty turn"),
         (answered(" \n"), "empty turn"),
         (answered("caf\ufffd"), "broken encoding"),
         (answered("a\0b"), "control character"),

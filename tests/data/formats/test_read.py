@@ -63,13 +63,13 @@ def test_what_is_no_file_of_rows_is_refused(tmp_path):
     (tmp_path / "a.txt").write_text("a")
     (tmp_path / "b.parquet").write_text("a")
     (tmp_path / "c.jsonl.gz").write_text("a")
-    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "d.parquet")
+    pq.write_table(pa.table({"x": ["a"]}), tmp_path / "d.parquet")
     (tmp_path / "empty").mkdir()
     for name, what in [
         ("a.txt", "rows are read from"),
         ("b.parquet", "can be read"),
         ("c.jsonl.gz", "can be read"),
-        ("d.parquet", "has a column"),
+        ("d.parquet", "neither `messages` nor another form's columns: x"),
         ("empty", "none in"),
         ("missing.jsonl", "no file or folder"),
     ]:

@@ -79,6 +79,20 @@ def test_misspelt_columns_are_found_and_others_left_alone(columns, forms, found)
     assert misspelt(columns, forms) == found
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [["messages", "kto_tag"], ["conversations", "kto_tag", "tools"], ["instruction", "input", "output", "kto_tag"]],
+)
+def test_a_tag_for_kto_makes_labelled_rows_of_any(columns):
+    assert form_of(columns) == "labelled"
+    assert "kto_tag" in used(columns, "labelled")
+
+
+def test_a_tag_alone_makes_none():
+    assert form_of(["kto_tag"]) is None
+    assert form_of(["prompt", "kto_tag"]) == "prompts"
+
+
 def test_the_columns_that_are_read_are_told():
     assert used(["instruction", "input", "output", "topic", "license"], "alpaca") == {
         "instruction", "input", "output", "license",

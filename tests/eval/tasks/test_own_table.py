@@ -8,7 +8,7 @@ import pytest
 
 from afterbase.core.errors import UserError
 from afterbase.eval.tasks.benchmark_rows import Folder
-from afterbase.eval.tasks.own_table import columns_of, own_task, tasks_named
+from afterbase.eval.tasks.own_table import own_task, tasks_named
 from afterbase.verify.answer_context import AnswerContext
 
 WHOLE, CUT = AnswerContext(truncated=False), AnswerContext(truncated=True)
@@ -87,13 +87,6 @@ def test_mistakes_are_refused_before_a_model_is_asked(table, tasks, verifier, ru
     with pytest.raises(UserError) as raised:
         tasks_named(tasks.format(table=table), verifier and verifier.format(table=table), {})
     assert rule in str(raised.value)
-
-
-def test_columns_are_named_in_pairs():
-    assert columns_of("prompt=q, answer=a") == {"prompt": "q", "answer": "a"}
-    assert columns_of(None) == {}
-    with pytest.raises(UserError, match="which column holds what"):
-        columns_of("prompt")
 
 
 def test_instructions_are_refused_before_a_model_is_asked_where_nothing_can_check_them(tmp_path, monkeypatch):

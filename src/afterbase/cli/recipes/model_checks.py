@@ -12,6 +12,7 @@ from afterbase.core.chat.template_facts import template_of
 from afterbase.core.errors import UserError, collect, refuse
 from afterbase.core.tokens import prompt_ids
 from afterbase.data.base_model import preparation_note, prepared_tokenizer
+from afterbase.data.base_model_checks import refuse_unfit
 from afterbase.data.domains import DOMAINS
 from afterbase.data.system_prompts import system_prompt
 from afterbase.model.families import context_length, read_config
@@ -35,6 +36,10 @@ def check_model(recipe: Recipe | RlRecipe | Job) -> list[str]:
         for key in _keys_on_cuda(settings)
         if key.endswith("grpo.device")
     ]
+    for model in dict.fromkeys((recipe.base, *(teacher.model for teacher in recipe.teachers()))):
+        with collect(found):
+            if model is not None:
+                refuse_unfit(find(model))
     with collect(found):
         context = context_length(read_config(find(recipe.base)))
         refuse(_answers_beyond_context(settings, context))
@@ -92,8 +97,7 @@ def _refuse_prompts_that_no_template_takes(recipe: Recipe | RlRecipe) -> list[st
     notes: list[str] = []
     with collect(found):
         notes += _refuse_lost_prompts(find(recipe.base), list(_prompts(recipe)), _prepared(recipe))
-    teachers = [recipe.teacher_of(name) for name in recipe.names] if isinstance(recipe, Recipe) else []
-    asked = {(t.model, system_prompt(t.system)) for t in teachers if t is not None and t.model is not None}
+    asked = {(t.model, system_prompt(t.system)) for t in recipe.teachers() if t.model is not None}
     for model, system in sorted(asked):
         with collect(found):
             folder = find(model)

@@ -12,7 +12,6 @@ from afterbase.core.errors import UserError, collect, refuse, refuse_missing_ext
 from afterbase.data.domains import DOMAINS
 from afterbase.data.generate.open_domains import reviewed_rows
 from afterbase.data.generate.open_tables import OpenDomain, check_drafts_of
-from afterbase.data.generate.teacher import Teacher
 from afterbase.data.own.own_rows import OwnRows
 from afterbase.data.own.own_sets import read_labelled_of, read_pairs_of, read_prompts_of, read_samples_of
 from afterbase.data.problems.problems import refuse_rejected_golds
@@ -59,8 +58,7 @@ def check_without_model(recipe: Recipe | RlRecipe | Job) -> list[str]:
     """The first round: folders, tables, guidelines, endpoints and isolation; without torch."""
     found: list[UserError] = []
     notes: list[str] = []
-    teachers = [recipe.teacher] if isinstance(recipe, DistillationRecipe) else _teachers(recipe)
-    for model in dict.fromkeys((recipe.base, *(teacher.model for teacher in teachers))):
+    for model in dict.fromkeys((recipe.base, *(teacher.model for teacher in recipe.teachers()))):
         if model is not None:
             with collect(found):
                 find(model)
@@ -110,12 +108,6 @@ def _check_rows(name: str, rows: OwnRows, recipe: Recipe | RlRecipe | Job) -> st
     which = "the first " if len(reading.kept) == _SCANNED else ""
     told = f"{which}{reading.rows:,} rows of {', '.join(rows.files)}"
     return f"{name}: {told} can be read ({reading.form}){left_out}{unused}."
-
-
-def _teachers(recipe: Recipe | RlRecipe | Job) -> list[Teacher]:
-    """Who writes drafts of the recipe's domains."""
-    found = [recipe.teacher_of(name) for name in recipe.names] if isinstance(recipe, Recipe) else []
-    return [teacher for teacher in found if teacher is not None]
 
 
 def _check_open(recipe: Recipe) -> list[str]:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from afterbase.core.config import Config
 from afterbase.data.clean.decontaminate import Contamination, Decontamination, load_benchmark
 from afterbase.data.clean.dedup import BANDS, Dedup, Sketches, joined, sketch, sketch_tokens
-from afterbase.data.clean.filters import Filters, first_broken, repetition, run_of_one_character
+from afterbase.data.clean.filters import PROMPT, Filters, first_broken, repetition, run_of_one_character
 from afterbase.data.clean.shingles import Tokens, tokens
 
 _BATCH = 128  # rows; their arrays stay in the cache
@@ -67,10 +67,16 @@ class Decision:
 def check_piece(piece: Piece, config: RowChecks, benchmarks: tuple[Path, ...]) -> pa.Table:
     """A row group of samples as a table of `CHECKED`."""
     with pq.ParquetFile(piece.path) as file:
-        table = file.read_row_group(piece.group, columns=["messages", "dropped"])
-    rows = [[(turn["role"], turn["content"]) for turn in messages] for messages in table["messages"].to_pylist()]
+        table = file.read_row_group(piece.group, columns=["messages", "dropped", "kind"])
+    rows = list(map(_turns, table["messages"].to_pylist(), table["kind"].to_pylist()))
     out = table["dropped"].is_valid().to_numpy(zero_copy_only=False)
     return check_rows(rows, out, config, _contamination(benchmarks, config.decontamination.overlap))
+
+
+def _turns(messages: Sequence[dict[str, str]], kind: str) -> list[tuple[str, str]]:
+    """(role, text) of each turn; the last one of a sample without an answer, by its kind, has the role `prompt`."""
+    turns = [(turn["role"], turn["content"]) for turn in messages]
+    return [*turns[:-1], (PROMPT, turns[-1][1])] if kind == PROMPT and turns and turns[-1][0] == "user" else turns
 
 
 @functools.lru_cache(maxsize=1)

@@ -35,7 +35,7 @@ from afterbase.data.clean.semantic import Encoder, Semantic, SemanticDeduplicato
 from afterbase.data.clean.shingles import HASHES
 from afterbase.data.mixture import Drawn, Shares
 
-_CHECKED_AS = 1  # to be raised when rows are checked differently
+_CHECKED_AS = 2  # to be raised when rows are checked differently
 Show = Callable[[str, int, int], None]
 """Called with what is being done, rows done, and rows in all."""
 

@@ -28,6 +28,8 @@ _MARKUP = re.compile(
     r"|system|user|assistant|User|Assistant|begin▁of▁sentence|end▁of▁sentence|pad)[|｜]>"
     r"|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>"
 )
+TEXT, PROMPT = "text", "prompt"
+"""Roles of the one turn of a plain text, and of the last turn of a prompt that has no answer."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -78,11 +80,8 @@ def malformed(turns: Turns) -> Broken | None:
     if not turns:
         return Broken("format: no turn")
     roles = [role for role, _ in turns]
-    asked = roles[1:] if roles[0] == "system" else roles
-    if unknown := set(roles) - {"system", "user", "assistant"}:
-        return Broken(f"format: unknown role {min(unknown)[:20]}")
-    if asked != ["user", "assistant"] * (len(asked) // 2) or not asked:
-        return Broken("format: turns out of order")
+    if roles != [TEXT] and (broken := _disordered(roles)):
+        return broken
     for role, text in turns:
         if not text.strip():
             return Broken("format: empty turn")
@@ -94,6 +93,19 @@ def malformed(turns: Turns) -> Broken | None:
             return Broken("format: template markup")
         if role == "assistant" and not _thought_is_whole(text):
             return Broken("format: thought not closed")
+    return None
+
+
+def _disordered(roles: Sequence[str]) -> Broken | None:
+    """Roles of a conversation that are unknown or out of order; where the last turn is a prompt alone, it is none."""
+    asked = list(roles[1:] if roles[0] == "system" else roles)
+    known = {"system", "user", "assistant"}
+    if unknown := (set(roles[:-1]) - known) | ({roles[-1]} - {*known, PROMPT}):
+        return Broken(f"format: unknown role {min(unknown)[:20]}")
+    if asked and asked[-1] == PROMPT:
+        asked = [*asked[:-1], "user", "assistant"]
+    if asked != ["user", "assistant"] * (len(asked) // 2) or not asked:
+        return Broken("format: turns out of order")
     return None
 
 

@@ -70,12 +70,12 @@ def _folder(tables: Iterable[pa.Table], path: Path) -> int:
 
 
 def _chat(tables: Iterable[pa.Table], path: Path) -> int:
-    return _jsonl(tables, path, _marked)
+    return _jsonl(tables, path, with_marks)
 
 
 def _sharegpt(tables: Iterable[pa.Table], path: Path) -> int:
     def spoken(row: dict[str, Any]) -> dict[str, Any]:
-        turns = _marked(row).pop("messages")
+        turns = with_marks(row).pop("messages")
         said = [_as_spoken(**turn) for turn in turns]
         return {"id": row.pop("id"), "conversations": said, **row}
 
@@ -86,7 +86,7 @@ def _as_spoken(*, role: str, content: str, **others: Any) -> dict[str, Any]:
     return {"from": _SPEAKERS.get(role, role), "value": content, **others}
 
 
-def _marked(row: dict[str, Any]) -> dict[str, Any]:
+def with_marks(row: dict[str, Any]) -> dict[str, Any]:
     """The row with what its `extra` says of single turns put into them: other fields, and weight 0 for context.
 
     Definitions of tools stand beside them, where every reader looks for them.

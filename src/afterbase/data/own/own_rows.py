@@ -23,6 +23,7 @@ from afterbase.core.row_files import Row
 from afterbase.core.store import Store, write_atomically
 from afterbase.data.formats.files_of_rows import files_digest, files_of, is_arrow, is_csv, rows_of_file
 from afterbase.data.formats.json_values import as_json
+from afterbase.data.own.own_samples import unfolded
 from afterbase.data.own.row_forms import FORMS, KNOWN, SCORES, Form, form_of, has_form, missing, misspelt, used
 from afterbase.data.own.row_turns import WrongRowError
 
@@ -60,7 +61,7 @@ class OwnRows(Config):
     @classmethod
     def _known(cls, value: dict[str, str]) -> dict[str, str]:
         for name in value.values():
-            if name not in KNOWN | {"text", "label"}:
+            if name not in KNOWN:
                 raise UserError(
                     "a column is mapped to a name that is known here",
                     got=f"`{name}`",
@@ -192,6 +193,7 @@ def _one_file(
         values = {name: value for name, value in row.values.items() if value is not None}
         try:
             _refuse_half_characters(values)
+            _refuse_dropped(values)
             there |= dict.fromkeys(values)
             _refuse_other_form(config, form, row.values, values)
             said = parse(values, form, is_csv(file))
@@ -202,6 +204,12 @@ def _one_file(
         else:
             reading.unused |= dict.fromkeys(name for name in there if name not in used(there, form))
             yield Kept(place, form, values, said)
+
+
+def _refuse_dropped(values: Mapping[str, Any]) -> None:
+    dropped = values.get("dropped")
+    if isinstance(dropped, Mapping) and {"stage", "rule"} <= set(dropped):
+        raise ValueError(f"dropped before, by {dropped['stage']}: {dropped['rule']}")
 
 
 def _refuse_half_characters(values: Mapping[str, Any]) -> None:
@@ -266,9 +274,10 @@ def _refuse_other_form(config: OwnRows, form: Form, columns: Mapping[str, Any], 
 
 def _renamed(config: OwnRows, file: Path) -> Iterator[Row]:
     """The rows of a file under our names of columns. UserError where a column to rename is not in the first row."""
-    for number, row in enumerate(rows_of_file(file)):
+    for number, found in enumerate(rows_of_file(file)):
         values: dict[str, Any] = {}
-        for name, value in _nulls_apart(file, row.values).items():
+        row = found._replace(values=unfolded(_nulls_apart(file, found.values)))
+        for name, value in row.values.items():
             ours = config.columns.get(name, name)
             if ours in values or (ours != name and ours in row.values and ours not in config.columns):
                 raise UserError(

@@ -1,8 +1,9 @@
 """What form a row has, told by the names of its columns.
 
 The names are those in use where such files are made: TRL's dataset formats (`prompt`, `completion`, `chosen`,
-`rejected`, `label`), ShareGPT's and Alpaca's as LLaMA-Factory and axolotl read them, and those of public sets of
-questions and answers. Where a row has several of one kind, the first in the order of the tables below is meant.
+`rejected`, `label`), ShareGPT's and Alpaca's as LLaMA-Factory (with its `kto_tag`) and axolotl read them, and those of
+public sets of questions and answers. Where a row has several of one kind, the first in the order of the tables
+below is meant.
 """
 
 import difflib
@@ -16,6 +17,8 @@ CONVERSATIONS = ("messages", "conversations", "conversation")
 PROMPTS = ("prompt", "instruction", "question", "query", "problem", "input")
 ANSWERS = ("completion", "response", "output", "solution", "answer")
 INPUTS = ("input", "context")
+KTO_TAG = "kto_tag"
+LABELS = ("label", KTO_TAG)
 SYSTEM = ("system", "system_prompt")
 TOOLS = ("tools", "functions")
 LICENCES = ("license", "licence")
@@ -28,7 +31,7 @@ _NEEDED: dict[Form, tuple[tuple[str, ...], ...]] = {
     "prompt_completion": (PROMPTS, ANSWERS),
     "text": (("text",),),
     "preferences": (("chosen",), ("rejected",)),
-    "labelled": ((*CONVERSATIONS, *PROMPTS), ("label",)),
+    "labelled": ((*CONVERSATIONS, *PROMPTS), LABELS),
     "prompts": ((*CONVERSATIONS, *PROMPTS),),
 }
 _OPTIONAL: dict[Form, tuple[str, ...]] = {
@@ -58,6 +61,8 @@ def form_of(columns: Collection[str]) -> Form | None:
     spoken = first(columns, CONVERSATIONS)
     if "chosen" in columns or "rejected" in columns:
         return "preferences" if {"chosen", "rejected"} <= set(columns) else None
+    if KTO_TAG in columns and (spoken is not None or (asked is not None and answered is not None)):
+        return "labelled"
     if spoken is not None:
         return "chat" if spoken == "messages" else "sharegpt"
     if asked is not None and answered is not None and "label" in columns:

@@ -16,6 +16,7 @@ from afterbase.data.own.row_forms import (
     ANSWERS,
     CONVERSATIONS,
     INPUTS,
+    LABELS,
     PROMPTS,
     SCORES,
     SYSTEM,
@@ -64,8 +65,7 @@ def answered(row: Mapping[str, Any], form: Form, trained: Literal["all", "last"]
     Turns of a prompt beside a completion are context. ValueError for a conversation that has no answer, begins with
     one, has an empty turn, or no turn that is to be trained.
     """
-    before, after = _asked(row, form), _answer(row, form)
-    found = _conversation([*before, *after], row)
+    found = _with_known_roles(conversation(row, form))
     roles = [turn["role"] for turn in found.messages]
     answers = [place for place, role in enumerate(roles) if role == "assistant"]
     if not answers:
@@ -74,13 +74,25 @@ def answered(row: Mapping[str, Any], form: Form, trained: Literal["all", "last"]
         raise ValueError("the conversation begins with an answer")
     _refuse_empty(found)
     context = set(found.untrained)
-    if form == "prompt_completion":
-        context |= {place for place in answers if place < len(roles) - len(after)}
     if trained == "last":
         context |= set(answers[:-1])
     if context >= set(answers):
         raise ValueError("no turn is to be trained")
     found.untrained = sorted(context)
+    return found
+
+
+def conversation(row: Mapping[str, Any], form: Form) -> Conversation:
+    """The same turns as `answered` reads, as they stand: without an answer, too, with empty turns and any roles.
+
+    Turns of a prompt beside a completion are context.
+    """
+    before, after = _asked(row, form), _answer(row, form)
+    found = conversation_of({"messages": [*before, *after], **_beside(row)})
+    if form == "prompt_completion":
+        asked = range(len(found.messages) - len(after))
+        context = [place for place in asked if found.messages[place]["role"] == "assistant"]
+        found.untrained = sorted({*found.untrained, *context})
     return found
 
 
@@ -128,7 +140,7 @@ def labelled(row: Mapping[str, Any], *, texts: bool) -> Labelled:
 
     WrongRowError for a label that is no yes or no.
     """
-    label = _label(row["label"], texts)
+    label = _label(row, texts)
     found = _conversation([*_asked(row, "labelled"), *_answer(row, "labelled")], row)
     _refuse_tools(row, found)
     *prompt, last = found.messages
@@ -242,8 +254,10 @@ def _is_empty_system(turn: Any) -> bool:
 
 def _conversation(turns: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) -> Conversation:
     """Turns with the row's system prompt and tools. WrongRowError for a role that nobody knows."""
-    beside = {name: row[name] for name in (*SYSTEM, *TOOLS) if name in row}
-    found = conversation_of({"messages": list(turns), **beside})
+    return _with_known_roles(conversation_of({"messages": list(turns), **_beside(row)}))
+
+
+def _with_known_roles(found: Conversation) -> Conversation:
     for place, turn in enumerate(found.messages):
         if turn["role"] not in _ROLES:
             raise WrongRowError(
@@ -252,6 +266,10 @@ def _conversation(turns: Sequence[Mapping[str, Any]], row: Mapping[str, Any]) ->
                 remedy="write one of these roles, or take the rows with others out",
             )
     return found
+
+
+def _beside(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in (*SYSTEM, *TOOLS) if name in row}
 
 
 def _longer(prompt: list[Turn], shared: list[Turn]) -> list[Turn]:
@@ -288,13 +306,16 @@ def _number(value: Any, name: str) -> float:
     return float(value)
 
 
-def _label(value: Any, texts: bool) -> bool:
+def _label(row: Mapping[str, Any], texts: bool) -> bool:
+    name = first(row, LABELS)
+    assert name is not None
+    value = row[name]
     if texts and isinstance(value, str):
         value = {"true": True, "1": True, "false": False, "0": False}.get(value.strip().lower(), value)
     if not isinstance(value, bool | int | float) or value not in (0, 1):
         raise WrongRowError(
             "a label is true or false, or 1 or 0",
-            got=f"`label` is {json.dumps(value, default=str)[:60]}",
+            got=f"`{name}` is {json.dumps(value, default=str)[:60]}",
             remedy="write true for good answers and false for bad ones, without quotes",
         )
     return bool(value)

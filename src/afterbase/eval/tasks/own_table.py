@@ -30,18 +30,6 @@ _SUFFIXES = (".jsonl", ".json", ".csv", ".parquet", ".arrow")
 _WAYS = {"maths": ["box", "answer_is", "last_number"], "exact": ["box", "answer_is", "all"]}
 
 
-def columns_of(text: str | None) -> dict[str, str]:
-    """`prompt=question,answer=gold` as a table of columns; UserError for anything else."""
-    pairs = [part.partition("=") for part in (text or "").split(",") if part.strip()]
-    if any(not (role.strip() and sign and column.strip()) for role, sign, column in pairs):
-        raise UserError(
-            "`--columns` says which column holds what",
-            got=f"`{text}`",
-            remedy="write it as prompt=question,answer=gold",
-        )
-    return {role.strip(): column.strip() for role, _, column in pairs}
-
-
 def tasks_named(text: str, verifier: str | None, columns: Mapping[str, str]) -> tuple[list[str], dict[str, Task]]:
     """The names in a list with commas, and the tasks of those that are files, each under its file's name.
 

@@ -2,9 +2,9 @@
 
     python benchmarks/families.py [--only NAME] [--json]
 
-The models are tiny and random, those of `tests/family_matrix.py`, which says what each check asks for; refused kinds
-stand below with their sentence. `--only` takes a part of a family's name. Exit status 1 if a named family fails a
-check, or a refused kind is not refused.
+The models are tiny and random, those of `tests/families_tried.py`; `tests/family_matrix.py` says what each check asks
+for; refused kinds stand below with their sentence. `--only` takes a part of a family's name. Exit status 1 if a named
+family fails a check, or a refused kind is not refused.
 """
 
 import argparse
@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import torch
 
 from afterbase.core.errors import UserError
-from family_matrix import CHECKS, FAMILIES, REFUSED, Case, quiet, refusal
+from families_tried import FAMILIES, REFUSED
+from family_matrix import CHECKS, Case, quiet, refusal
 
 
 def verdicts(name: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from afterbase.sandbox.program_run import ProgramRun, work_dir
 
 KINDS = {kind.name: kind for kind in (Bubblewrap(), Landlock())}
 SMALL = Limits(cpu_seconds=1, wall_seconds=4.0, memory_bytes=128 << 20, processes=24, output_bytes=1 << 16)
+SHORT = Limits(cpu_seconds=1, wall_seconds=1.5, memory_bytes=128 << 20, processes=24)
 
 
 def confinement_or_skip(name: str = "strongest") -> Confinement:

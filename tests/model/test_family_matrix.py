@@ -2,7 +2,8 @@
 
 import pytest
 
-from family_matrix import CHECKS, FAMILIES, REFUSED, Case, quiet, refusal
+from families_tried import FAMILIES, REFUSED
+from family_matrix import CHECKS, Case, quiet, refusal
 
 TRAINING = ("SFT", "LoRA", "DPO", "reward model", "GRPO")
 TRAINED_HERE = "gpt-oss"  # windows, sinks, experts and a template that writes earlier turns anew

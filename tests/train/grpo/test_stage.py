@@ -8,120 +8,20 @@ import torch
 from pydantic import ValidationError
 
 from afterbase.core.errors import UserError
-from afterbase.core.sample import Problem, Status, Verdict, write_problems
+from afterbase.core.sample import Problem, Status, Verdict
 from afterbase.core.tokens import user_prompt_ids
-from afterbase.model.load import load, save
+from afterbase.model.load import load
 from afterbase.reward.route import Reward
 from afterbase.reward.rule_settings import FormatRule, LengthRule, Rewards, Rule
-from afterbase.reward.scalar import new_reward_model, save_reward_model
 from afterbase.rollout.engine import Completion, FinishReason
 from afterbase.rollout.local.local_engine import LocalEngine
 from afterbase.train.grpo import prompt_sampling, reward_function
 from afterbase.train.grpo import stage as grpo
-from afterbase.train.grpo.config import Grpo
 from afterbase.train.grpo.groups import Rollout
 from afterbase.train.grpo.objective import PRESETS, Objective, PresetName
 from afterbase.train.grpo.policy_gradient import minibatch
 from afterbase.train.grpo.stage import Run, roll_out, train_grpo
-from afterbase.train.optimizer import Optimisation
-
-CONFIG = Grpo(
-    steps=6,
-    prompts=2,
-    samples=4,
-    temperature=1.2,
-    max_new_tokens=8,
-    length_weight=0.2,
-    objective=Objective(preset="dr_grpo", standardise=True),
-    optimisation=Optimisation(learning_rate=1e-2, floor=1e-3),
-    row_tokens=64,
-    checkpoint_every=2,
-)
-
-
-def settings(**changes) -> Grpo:
-    """Validated anew, unlike `model_copy`."""
-    return Grpo(**{**{name: getattr(CONFIG, name) for name in CONFIG.model_fields_set}, **changes})
-
-
-def toy_problems(count: int, verifier: str = "rubric") -> list[Problem]:
-    return [
-        Problem(domain="toy", prompt=f"{verifier} {i}?", gold=None, verifier=verifier, spec={"answer": "1"})
-        for i in range(count)
-    ]
-
-
-@pytest.fixture
-def model(toy_lm, artifact):
-    return artifact("model", lambda folder: save(toy_lm, folder))
-
-
-@pytest.fixture
-def reward_model(toy_folder, artifact):
-    """A reward model of no merit, but one that tells answers apart."""
-    rm = new_reward_model(load(toy_folder))
-    torch.nn.init.normal_(rm.head.weight, generator=torch.Generator().manual_seed(0))
-    return artifact("reward model", lambda folder: save_reward_model(rm, folder))
-
-
-def problem_set(artifact, name: str, problems: list[Problem]):
-    return artifact(name, lambda folder: write_problems(folder / "train.parquet", problems))
-
-
-def test_an_interrupted_run_goes_on_bit_for_bit(model, reward_model, artifact, assert_resumes):
-    """With both tracks of reward, the KL to a reference, and an optimizer that is in full swing."""
-    sets = [
-        problem_set(artifact, "chat", toy_problems(3)),
-        problem_set(artifact, "maths", toy_problems(2, verifier="maths")),
-    ]
-    config = settings(objective=Objective(preset="dr_grpo", beta=0.05))
-    whole = assert_resumes(
-        lambda store: train_grpo(store, "grpo", model, sets, config, seed=1, reward_model=reward_model), cut=5, saved=4
-    )
-    rows = whole.metrics()
-    assert len(rows) == 6
-    assert all(row["grad_norm"] > 0 and row["mismatch/max"] < 1e-4 for row in rows)
-    assert rows[0]["kl"] == 0.0
-    assert rows[-1]["kl"] != 0.0, "the reference is the starting model, not the present one"
-    examples = [json.loads(line) for line in (whole.payload / "samples.jsonl").read_text().splitlines()]
-    assert [e["step"] for e in examples] == [1, 2, 3, 4, 5, 6]
-    before, after = load(model.payload).modules().state_dict(), load(whole.payload).modules().state_dict()
-    unmoved = {name for name in before if torch.equal(before[name], after[name])}
-    draft = {name for name in before if name.startswith("mtp.")}
-    assert draft <= unmoved, "RL leaves the draft alone"
-    assert "trunk.lm_head.weight" not in unmoved
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        {"difficulty_weighted": True},
-        {"epochs": 2, "minibatches": 2, "reference_every": 2, "objective": Objective(preset="dr_grpo", beta=0.05)},
-    ],
-    ids=["by difficulty", "several updates"],
-)
-def test_more_steps_at_a_constant_rate_go_on_bit_for_bit(model, reward_model, artifact, assert_lengthens, form):
-    """The reference, notes on prompts and the cursor behind them are those of the shorter run."""
-    problems = [problem_set(artifact, "chat", toy_problems(5))]
-
-    def stage(store, steps: int):
-        config = settings(optimisation=Optimisation(learning_rate=1e-2, schedule="constant"), **form, steps=steps)
-        return train_grpo(store, "grpo", model, problems, config, seed=1, reward_model=reward_model)
-
-    assert_lengthens(stage, short=3, long=5)
-
-
-def test_an_overlapping_run_is_made_anew(model, reward_model, artifact, toy_store):
-    """Its last step begins no rollout, where a longer run's does, with the weights of then."""
-    problems = [problem_set(artifact, "chat", toy_problems(5))]
-    objective = Objective(preset="dr_grpo", importance="truncate")
-    constant = Optimisation(learning_rate=1e-2, schedule="constant")
-    for steps in (1, 2):
-        form = {"objective": objective, "overlap": True, "mismatch_alarm": 10.0}
-        config = settings(optimisation=constant, **form, steps=steps)
-        made = train_grpo(toy_store, "grpo", model, problems, config, seed=1, reward_model=reward_model)
-        assert "goes_on_from" not in made.manifest
-        assert not (made.folder / "resume").exists()
+from grpo_toys import CONFIG, problem_set, settings, toy_problems
 
 
 def failing(share: float):
@@ -150,40 +50,6 @@ def test_open_problems_need_a_reward_model(model, artifact, toy_store):
     chat = problem_set(artifact, "chat", toy_problems(2))
     with pytest.raises(UserError, match="reward model"):
         train_grpo(toy_store, "grpo", model, [chat], CONFIG, seed=0)
-
-
-FORMS = {
-    "minibatches and epochs": {"prompts": 4, "minibatches": 2, "epochs": 2},
-    "reference replaced": {"reference_every": 2, "objective": Objective(preset="grpo")},
-    "overlap": {
-        "overlap": True,
-        "objective": Objective(preset="dr_grpo", importance="truncate"),
-        "mismatch_alarm": 1.0,
-    },
-    "dynamic sampling": {"objective": Objective(preset="dapo")},
-    "weighted prompts": {"difficulty_weighted": True, "objective": Objective(preset="cispo")},
-}
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_every_form_goes_on_bit_for_bit(model, reward_model, artifact, assert_resumes, form):
-    """Interrupted in the middle, with what it has in flight: more prompts, old weights, another reference."""
-    problems = [problem_set(artifact, "chat", toy_problems(5))]
-    config = settings(steps=4, **FORMS[form])
-    updates = config.updates
-    whole = assert_resumes(
-        lambda store: train_grpo(store, "grpo", model, problems, config, seed=1, reward_model=reward_model),
-        cut=3 * updates,
-        saved=2 * updates,
-    )
-    rows = whole.metrics()
-    assert len(rows) == 4 * updates
-    assert len((whole.payload / "samples.jsonl").read_text().splitlines()) == 4
-    if form == "overlap":
-        assert rows[0]["mismatch"] < 1e-4
-        assert all(row["mismatch"] > 1e-4 for row in rows[1:]), "one update lies between engine and trainer"
-    if form == "reference replaced":
-        assert [row["kl"] == 0.0 for row in rows] == [True, False, True, False]
 
 
 @pytest.mark.parametrize("preset", PRESETS)

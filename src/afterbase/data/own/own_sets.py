@@ -32,7 +32,7 @@ from afterbase.data.own.row_turns import (
 from afterbase.data.problems.prompt_hash import prompt_hash
 from afterbase.data.problems.test_share import for_tests
 
-VERSION = 2
+VERSION = 3
 
 SAMPLE_FORMS: tuple[Form, ...] = ("chat", "sharegpt", "alpaca", "prompt_completion", "text")
 PROMPT_FORMS: tuple[Form, ...] = (

@@ -202,6 +202,35 @@ def test_a_model_that_cannot_be_trained_is_told_by_the_users_name_before_it_is_c
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("train", "one"), [(ab.dpo, PAIRS[0]), (ab.reward, PAIRS[0]), (ab.kto, LABELLED[0])])
+def test_preferences_over_one_prompt_are_refused_before_the_model_is_copied(toy_folder, tmp_path, train, one):
+    with pytest.raises(UserError, match="rows of other prompts") as caught:
+        train(toy_folder, [one] * 5, out=tmp_path / "out", root=tmp_path)
+    assert caught.value.got.startswith("5 rows over 1 prompt")
+    made = {json.loads(path.read_text())["stage"] for path in tmp_path.glob("store/*/manifest.json")}
+    assert made <= {"own_pairs", "own_answers"}
+
+
+def test_an_option_that_there_is_not_is_refused(toy_folder, rows, tmp_path):
+    with pytest.raises(UserError, match="the options that it names") as caught:
+        ab.sft(toy_folder, rows, out=tmp_path / "out", root=tmp_path, chat_templat="chatml")  # pyright: ignore
+    assert caught.value.remedy.startswith("did you mean `chat_template`?")
+
+
+@pytest.mark.parametrize("odd", [{"prompt": "1?", "completion": "2"}, {"train": [1]}])
+def test_rows_that_are_no_list_are_refused(toy_folder, tmp_path, odd):
+    with pytest.raises(UserError, match="a list of dictionaries"):
+        ab.sft(toy_folder, odd, out=tmp_path / "out", root=tmp_path)
+
+
+def test_settings_that_are_no_table_or_not_of_toml_are_told(toy_folder, rows, tmp_path):
+    for settings in ({"sft": 3}, {"data": 3}, {"sft": 3, "seeds": [1]}):
+        with pytest.raises(UserError, match="must be a table"):
+            ab.sft(toy_folder, rows, out=tmp_path / "out", root=tmp_path, settings=settings)
+    with pytest.raises(UserError, match="what TOML can say"):
+        ab.sft(toy_folder, rows, out=tmp_path / "out", root=tmp_path, settings={"epochs": object()})
+
+
 def test_an_endpoint_without_a_models_name_is_refused(toy_folder, tmp_path):
     with pytest.raises(UserError, match="an endpoint has a model's name"):
         ab.distill(toy_folder, [{"prompt": "?"}], teacher="http://localhost:1/v1", out=tmp_path / "student")

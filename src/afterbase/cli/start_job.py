@@ -4,6 +4,7 @@ What is not said is chosen by the size of the model and of the data (recipe/defa
 the recipe that the run leaves: OUT/recipe.toml repeats it. A call that was interrupted goes on where it stopped.
 """
 
+import difflib
 import hashlib
 import re
 import tomllib
@@ -237,6 +238,18 @@ class _Start:
     out: Path
     options: Options
 
+    def __post_init__(self) -> None:
+        """UserError for an option that there is not: what Python would take without a word."""
+        for name in self.options:
+            if name not in Options.__annotations__:
+                near = difflib.get_close_matches(name, Options.__annotations__, n=1)
+                hint = f"did you mean `{near[0]}`? " if near else ""
+                raise UserError(
+                    "a training takes the options that it names",
+                    got=f"`{name}`",
+                    remedy=f"{hint}options are {', '.join(Options.__annotations__)}; all else goes into `settings`",
+                )
+
     @property
     def _root(self) -> Path:
         return Path(self.options.get("root") or ".")
@@ -323,6 +336,12 @@ class _Start:
         """Names of files; rows in memory are written below the store first."""
         if isinstance(rows, str | Path):
             return [str(rows)]
+        if isinstance(rows, Mapping):
+            raise UserError(
+                "rows are names of files, or a list of dictionaries",
+                got=f"a {type(rows).__name__} with the keys {', '.join(map(str, rows))[:80]}",
+                remedy="put a single row into a list; of several splits name one, such as data['train']",
+            )
         some = list(rows)
         names = [str(name) for name in some if isinstance(name, str | Path)]
         if len(names) == len(some):

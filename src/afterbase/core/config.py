@@ -5,6 +5,7 @@ A config lives beside the function that it configures; `afterbase.recipe` compos
 """
 
 import copy
+import datetime
 import difflib
 import json
 import re
@@ -207,6 +208,12 @@ def _passwords(value: Any, key: str, source: Path | str) -> Iterator[UserError]:
 
 
 def _refuse_date(value: Any) -> str:
+    if not isinstance(value, datetime.date | datetime.time):
+        raise UserError(
+            "a config holds what TOML can say",
+            got=f"a {type(value).__name__}",
+            remedy="use texts, numbers, true, false, arrays and tables",
+        )
     raise UserError("a config holds no dates or times", got=str(value), remedy="put it in quotes if it is a name")
 
 

@@ -9,7 +9,7 @@ from afterbase.data.generate.teacher import Teacher
 from afterbase.data.own.own_rows import OwnRows
 from afterbase.data.problems.source_rows import Source
 from afterbase.recipe.run_settings import ModelRunSettings
-from afterbase.train.config import Sft
+from afterbase.train.config import EvaluatedTraining, Sft
 from afterbase.train.grpo.config import Grpo
 from afterbase.train.preference.config import Dpo, Kto, RewardModelTraining
 
@@ -47,6 +47,17 @@ class AnswerRows(JobRows):
         return self
 
 
+def _refuse_unmeasured(stage: EvaluatedTraining, rows: object) -> None:
+    """UserError for measurements on rows that nobody gives: now, and not when all is loaded."""
+    if stage.eval_every is not None and rows is None and not getattr(stage, "held_out", 0.0):
+        share = ", keep a share of the rows by `held_out`" if "held_out" in type(stage).model_fields else ""
+        raise UserError(
+            "training is measured on rows that it does not train on",
+            got=f"`eval_every` = {stage.eval_every}, and no held-out rows",
+            remedy=f"give a file of held-out rows (--eval){share}, or leave `eval_every` out",
+        )
+
+
 class SftRecipe(Job):
     """Supervised fine-tuning."""
 
@@ -56,6 +67,11 @@ class SftRecipe(Job):
     """Chats, questions with answers, or texts."""
     sft: Sft
     """How it is trained."""
+
+    @model_validator(mode="after")
+    def _measured(self) -> "SftRecipe":
+        _refuse_unmeasured(self.sft, self.data.eval)
+        return self
 
 
 class PreferenceRecipe(Job):
@@ -104,6 +120,11 @@ class GrpoRecipe(Job):
     grpo: Grpo
     """How it is trained, and by which rewards beside the verifier's verdict."""
 
+    @model_validator(mode="after")
+    def _measured(self) -> "GrpoRecipe":
+        _refuse_unmeasured(self.grpo, self.eval)
+        return self
+
 
 class DistillationRecipe(Job):
     """Supervised fine-tuning on a teacher's answers to prompts of one's own."""
@@ -116,6 +137,11 @@ class DistillationRecipe(Job):
     """Who answers, and how it is asked."""
     sft: Sft
     """How the student is trained."""
+
+    @model_validator(mode="after")
+    def _measured(self) -> "DistillationRecipe":
+        _refuse_unmeasured(self.sft, self.data.eval)
+        return self
 
     def teachers(self) -> list[Teacher]:
         """The one teacher."""

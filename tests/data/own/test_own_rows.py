@@ -110,6 +110,19 @@ def test_odd_rows_are_left_out_with_their_place_and_reason(tmp_path):
     assert asked(str(tmp_path / "s.jsonl")).dropped == [("s.jsonl:line 2", "half a character (a lone surrogate)")]
 
 
+def test_rows_in_memory_are_told_as_such_and_nan_is_none(tmp_path):
+    store = Store(tmp_path / "store")
+    rows = [{"prompt": "a", "completion": "b", "system": float("nan")}, {"prompt": "a", "completion": float("nan")}]
+    reading = read_samples_of(OwnRows.of(rows, store=store), seed=0)
+    assert [kept.said.messages for kept in reading.kept] == [
+        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    ]
+    assert [row.rule for row in reading.dropped] == ["`completion` is null"]
+    with pytest.raises(UserError, match="a label is true or false") as caught:
+        read_labelled_of(OwnRows.of([{**PLAIN, "label": "good"}], store=store), seed=0)
+    assert caught.value.got.startswith("line 1 of the rows in memory: ")
+
+
 def test_columns_of_a_row_with_half_a_character_are_not_told(tmp_path):
     (tmp_path / "r.jsonl").write_text(
         '{"prompt": "a", "completion": "b", "\\ud800": 1}\n' + json.dumps(PAIR | {"c": 1})

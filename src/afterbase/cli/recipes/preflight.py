@@ -6,13 +6,14 @@ of torch, for the model's tokenizer and for gold answers that run.
 
 import os
 import random
+from typing import Any
 
 from afterbase.core.config import Config, all_below
 from afterbase.core.errors import UserError, collect, refuse, refuse_missing_extra
 from afterbase.data.domains import DOMAINS
 from afterbase.data.generate.open_domains import reviewed_rows
 from afterbase.data.generate.open_tables import OpenDomain, check_drafts_of
-from afterbase.data.own.own_rows import OwnRows
+from afterbase.data.own.own_rows import OwnRows, Reading
 from afterbase.data.own.own_sets import read_labelled_of, read_pairs_of, read_prompts_of, read_samples_of
 from afterbase.data.problems.problems import refuse_rejected_golds
 from afterbase.data.problems.source_rows import Source
@@ -103,11 +104,24 @@ def _check_rows(name: str, rows: OwnRows, recipe: Recipe | RlRecipe | Job) -> st
             read = read_samples_of
     most = min(rows.limit or _SCANNED, _SCANNED)
     reading = read(rows.model_copy(update={"limit": most}), seed=0)
+    if isinstance(recipe, PreferenceRecipe | RewardModelRecipe) and recipe.data.eval is None:
+        _refuse_one_prompt(reading)
     left_out = f", {len(reading.dropped):,} of them left out ({reading.dropped[0].rule})" if reading.dropped else ""
     unused = f"; not read: {', '.join(map(str, reading.unused))}" if reading.unused else ""
     which = "the first " if len(reading.kept) == _SCANNED else ""
     told = f"{which}{reading.rows:,} rows of {', '.join(rows.files)}"
     return f"{name}: {told} can be read ({reading.form}){left_out}{unused}."
+
+
+def _refuse_one_prompt(reading: Reading[Any]) -> None:
+    """Some prompts are kept to measure on, so that one alone leaves none to train on."""
+    prompts = {str(kept.said.prompt) for kept in reading.kept}
+    if len(prompts) < 2 and len(reading.kept) < _SCANNED:
+        raise UserError(
+            "learning from preferences needs rows to train on and rows of other prompts to measure on",
+            got=f"{len(reading.kept)} rows over {len(prompts)} prompt, none of them given by --eval",
+            remedy="add rows of other prompts, or give a file of rows to measure on (--eval)",
+        )
 
 
 def _check_open(recipe: Recipe) -> list[str]:

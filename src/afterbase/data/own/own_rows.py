@@ -29,6 +29,7 @@ from afterbase.data.own.row_turns import WrongRowError
 
 T = TypeVar("T")
 _NUMBERS = {"margin", *(name for pair in SCORES for name in pair)}
+_IN_MEMORY = (".work", "rows")  # below the store: where rows in memory are written
 _FIRST = 100  # rows among which the one that tells a file's form is looked for
 
 
@@ -79,7 +80,7 @@ class OwnRows(Config):
         lines = []
         for number, row in enumerate(rows, start=1):
             try:
-                lines.append(json.dumps(as_json(dict(row)), sort_keys=True, allow_nan=False) + "\n")
+                lines.append(json.dumps(as_json(_without_nan(dict(row))), sort_keys=True, allow_nan=False) + "\n")
             except (TypeError, ValueError) as error:
                 raise UserError(
                     "rows in memory are dictionaries of what JSON knows",
@@ -87,11 +88,18 @@ class OwnRows(Config):
                     remedy="leave other values out of the rows",
                 ) from error
         data = "".join(lines).encode()
-        path = store.root / ".work" / "rows" / f"{hashlib.sha256(data).hexdigest()[:16]}.jsonl"
+        path = store.root.joinpath(*_IN_MEMORY) / f"{hashlib.sha256(data).hexdigest()[:16]}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file():
             write_atomically(path, data)
         return cls(files=(str(path),), **settings)
+
+
+def _without_nan(value: Any) -> Any:
+    """None for NaN, by which data frames mean a missing value."""
+    if isinstance(value, dict):
+        return {name: _without_nan(part) for name, part in value.items()}
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 class Dropped(NamedTuple):
@@ -198,12 +206,19 @@ def _one_file(
             _refuse_other_form(config, form, row.values, values)
             said = parse(values, form, is_csv(file))
         except WrongRowError as error:
-            raise UserError(error.rule, got=f"{row.place} of {file}: {error.got}", remedy=error.remedy) from error
+            raise UserError(
+                error.rule, got=f"{row.place} of {_told(file)}: {error.got}", remedy=error.remedy
+            ) from error
         except ValueError as error:
             reading.dropped.append(Dropped(place, str(error)))
         else:
             reading.unused |= dict.fromkeys(name for name in there if name not in used(there, form))
             yield Kept(place, form, values, said)
+
+
+def _told(file: Path) -> str:
+    """What messages call a file: rows that were in memory have none that the user knows."""
+    return "the rows in memory" if file.parent.parts[-2:] == _IN_MEMORY else str(file)
 
 
 def _refuse_dropped(values: Mapping[str, Any]) -> None:
@@ -225,7 +240,7 @@ def _form_of_file(config: OwnRows, file: Path, forms: Collection[Form], rows: Se
     A column that is null in the first of the `rows` counts if it is not in one of the next.
     """
     if not rows:
-        raise UserError("a file of rows has at least one", got=f"none in {file}", remedy="name another file")
+        raise UserError("a file of rows has at least one", got=f"none in {_told(file)}", remedy="name another file")
     columns = list(rows[0].values)
     filled = [name for name in columns if any(row.values.get(name) is not None for row in rows)]
     form = form_of(filled) if config.form == "auto" else config.form
@@ -234,7 +249,7 @@ def _form_of_file(config: OwnRows, file: Path, forms: Collection[Form], rows: Se
     found = form if form is not None and form in forms and has_form(columns, form) else None
     if found is not None and config.form != "auto":
         return found
-    there = f"{', '.join(map(str, columns)) or 'none'} in {rows[0].place} of {file}"
+    there = f"{', '.join(map(str, columns)) or 'none'} in {rows[0].place} of {_told(file)}"
     # A misspelt answer would leave a prompt alone, or a text: there, all names that could be meant are compared.
     meant: Collection[Form] = forms if found is None or found in ("prompts", "text") else [found]
     if (near := misspelt(columns, meant)) is not None:
@@ -282,7 +297,7 @@ def _renamed(config: OwnRows, file: Path) -> Iterator[Row]:
             if ours in values or (ours != name and ours in row.values and ours not in config.columns):
                 raise UserError(
                     "a column stands for one thing",
-                    got=f"`{name}` and `{ours}` in {file}, both as `{ours}`",
+                    got=f"`{name}` and `{ours}` in {_told(file)}, both as `{ours}`",
                     remedy="map the other one to a name of its own, or take it out of the file",
                 )
             values[ours] = value
@@ -296,7 +311,7 @@ def _refuse_unknown(config: OwnRows, file: Path, row: Row) -> None:
         if name not in row.values:
             raise UserError(
                 "a column to rename is in the file",
-                got=f"no `{name}` among {', '.join(map(str, row.values)) or 'none'} in {row.place} of {file}",
+                got=f"no `{name}` among {', '.join(map(str, row.values)) or 'none'} in {row.place} of {_told(file)}",
                 remedy="correct `columns`",
             )
 

@@ -13,7 +13,6 @@ Learning rates fall with size. Sources of the columns:
 from typing import Literal, NamedTuple
 
 Stage = Literal["sft", "dpo", "kto", "reward_model", "grpo"]
-_LORA = 10  # times the learning rate of full training
 _WARMUP = 0.05  # of all steps
 _MOST_WARMUP = 100
 _FEW_ROWS = 1000  # below, an epoch more
@@ -29,10 +28,12 @@ class _Rates(NamedTuple):
     preference: float
     reward_model: float
     grpo: float
+    lora: float = 10
+    """Times the learning rate of full training."""
 
 
 _BY_SIZE = (
-    _Rates(2e7, 1e-3, 2e-4, 1e-3, 3e-4),
+    _Rates(2e7, 1e-3, 2e-4, 1e-3, 3e-4, lora=2),
     _Rates(1e9, 1e-4, 5e-6, 3e-5, 3e-6),
     _Rates(2e10, 2e-5, 5e-7, 1e-5, 1e-6),
     _Rates(1.2e11, 1e-5, 5e-7, 5e-6, 1e-6),
@@ -48,7 +49,7 @@ def learning_rate(stage: Stage, parameters: int, *, lora: bool) -> float:
     """
     rates = next(rates for rates in _BY_SIZE if parameters <= rates.most)
     rate = {"dpo": rates.preference, "kto": rates.preference}.get(stage) or getattr(rates, stage)
-    return float(f"{rate * _LORA:.3g}") if lora else rate
+    return float(f"{rate * rates.lora:.3g}") if lora else rate
 
 
 def optimisation(stage: Stage, parameters: int, *, steps: int, lora: bool) -> dict[str, float | int]:

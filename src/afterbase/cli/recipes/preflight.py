@@ -13,6 +13,7 @@ from afterbase.core.errors import UserError, collect, refuse, refuse_missing_ext
 from afterbase.data.domains import DOMAINS
 from afterbase.data.generate.open_domains import reviewed_rows
 from afterbase.data.generate.open_tables import OpenDomain, check_drafts_of
+from afterbase.data.generate.teacher import Teacher
 from afterbase.data.own.own_rows import OwnRows, Reading
 from afterbase.data.own.own_sets import read_labelled_of, read_pairs_of, read_prompts_of, read_samples_of
 from afterbase.data.problems.problems import refuse_rejected_golds

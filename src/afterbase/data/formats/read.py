@@ -1,6 +1,6 @@
 """Rows of files as samples, from every file that `files_of_rows.py` reads, in every form that trainings read.
 
-The columns tell the form of each row (`own/row_forms.py`); what of a conversation is honoured: `conversations.py`.
+The columns tell the form of each row (`data/own/row_forms.py`); what of a conversation is honoured: `conversations.py`.
 What is odd of one row of preferences, of labels or of prompts drops it, with the reason.
 `domain`, `kind`, `problem_id`, `parents`, `producer`, `verdicts`, `dropped` and `extra` are taken where they are there;
 null is not there. Any other key goes to `extra`, such as `source` and `license`. Ids are derived from content; a file's

@@ -17,7 +17,7 @@ from afterbase.data.own.row_forms import Form
 from afterbase.data.own.row_turns import conversation, labelled, plain_text, preference, prompt_alone
 
 PROMPT = "prompt"
-"""The kind of a sample that has no answer; cleaning asks none of it (`clean/filters.py`)."""
+"""The kind of a sample that has no answer; cleaning asks none of it (`data/clean/filters.py`)."""
 
 
 @dataclass

@@ -38,9 +38,20 @@ def ending(summary: Summary, recipe: Recipe | RlRecipe | Job, final: Artifact, f
     return [
         *learnt(summary["evaluations"], summary["comparisons"], reasoning),
         *where,
-        f"{use}; all numbers: afterbase show {recipe.name}",
+        f"{use}; all numbers: {show_command(report)}",
         f"your own data: afterbase sft {shlex.quote(name)} rows.jsonl --out tuned, or afterbase init (docs/jobs.md)",
     ]
+
+
+def show_command(report: Path) -> str:
+    """What shows all numbers of the run whose report lies there, as ROOT/runs/NAME/report.html.
+
+    >>> show_command(Path("runs/quickstart/report.html"))
+    'afterbase show quickstart'
+    """
+    root, name = report.parents[2], report.parent.name
+    elsewhere = "" if root.absolute() == Path.cwd() else f" --root {shlex.quote(str(root))}"
+    return f"afterbase show {name}{elsewhere}"
 
 
 def tell(lines: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +104,25 @@ def test_with_its_owner_a_command_is_gone() -> None:
     source = str(Path(launchers.__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, env={"PYTHONPATH": source})
     assert (done.returncode, done.stdout) == (-9, b"ready\n")
+
+
+def test_a_launcher_ends_although_a_fork_of_its_owner_lives() -> None:
+    """A fork has a copy of the link: the launcher must not wait until that is closed too."""
+    one = Launcher()
+    reading, writing = os.pipe()
+    fork = os.fork()
+    if fork == 0:
+        os.close(writing)
+        os.read(reading, 1)
+        os._exit(0)
+    closing = threading.Thread(target=one.close, daemon=True)
+    closing.start()
+    closing.join(timeout=20)
+    ended = not closing.is_alive()
+    for end in (reading, writing):
+        os.close(end)
+    os.waitpid(fork, 0)
+    assert ended
 
 
 def use() -> None:

@@ -82,7 +82,7 @@ class Launcher:
 
     def close(self) -> None:
         """End the launcher and what it runs."""
-        self._link.close()
+        end_link(self._link)
         self._process.wait()
 
     def _told(self) -> dict:
@@ -98,6 +98,13 @@ class Launcher:
             yield
         except (BrokenPipeError, ConnectionResetError) as error:
             raise ChildProcessError("a launcher is dead") from error
+
+
+def end_link(link: socket.socket) -> None:
+    """Close a socket so that its other side reads the end, also where a fork of this process holds a copy of it."""
+    with contextlib.suppress(OSError):  # the other side is gone already
+        link.shutdown(socket.SHUT_RDWR)
+    link.close()
 
 
 @contextlib.contextmanager

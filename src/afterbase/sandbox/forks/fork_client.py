@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 
 from afterbase.core.errors import UserError
 from afterbase.sandbox.forks.fork_server import END, ENDED, FAULT, READY, STARTED
+from afterbase.sandbox.launcher_client import end_link
 
 _SERVER = Path(__file__).with_name("fork_server.py")
 _START_SECONDS = 120.0  # a cold import on a busy machine
@@ -105,7 +106,7 @@ class Server:
             try:
                 yield Holder(here, ForkEnd(None if done else fault or Fault.SANDBOX, said[1:]))
             finally:
-                here.close()
+                end_link(here)
                 fork.end(fault, pipes)
 
     def _order(

@@ -51,7 +51,8 @@ def causal_attention(
     tokens, width = query.shape[2], value.shape[3]
     grouped = query.shape[1] != key.shape[1]
     short = not grouped and before + tokens <= LONGEST and query.device.type == "cpu"
-    if short and not variant.needs_table and not variant.cuts(before + tokens):
+    exact = query.dtype == key.dtype == value.dtype and not torch.is_autocast_enabled(query.device.type)
+    if short and exact and not variant.needs_table and not variant.cuts(before + tokens):
         return block_attention(query, key, value, scaling)
     mask = None
     if before or variant.cuts(tokens):

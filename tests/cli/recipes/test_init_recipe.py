@@ -14,8 +14,8 @@ from afterbase.recipe import load_recipe
 
 ROWS = {
     "sft": {"messages": [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}]},
-    "preference": {"prompt": "1 + 1?", "chosen": "2", "rejected": "3"},
-    "reward-model": {"prompt": "1 + 1?", "chosen": "2", "rejected": "3"},
+    "preference": {"prompt": "{n} + 1?", "chosen": "2", "rejected": "3"},
+    "reward-model": {"prompt": "{n} + 1?", "chosen": "2", "rejected": "3"},
     "rl": {"question": "{n} + 1?", "answer": "{n}"},
     "post-training": {"question": "{n} + 1?", "answer": "{n}"},
 }

@@ -112,7 +112,8 @@ def test_an_encoder_is_refused_by_its_config_alone(toy_tokenizer, tmp_path):
 
 
 def test_a_reward_model_is_no_language_model(toy_tokenizer, tmp_path):
-    config = hf.LlamaConfig(**WIDTHS, vocab_size=len(toy_tokenizer), num_labels=1)
+    config = hf.LlamaConfig(**WIDTHS, vocab_size=len(toy_tokenizer))
+    config.num_labels = 1
     hf.LlamaForSequenceClassification(config).save_pretrained(tmp_path)
     toy_tokenizer.save_pretrained(tmp_path)
     with pytest.raises(UserError, match="holds every weight") as caught:

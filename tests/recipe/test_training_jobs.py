@@ -1,5 +1,7 @@
 """Recipes of one training: what none of them may ask for, told before any row is read."""
 
+from typing import Any
+
 import pytest
 
 from afterbase.core.config import config_of
@@ -25,7 +27,7 @@ JOBS: dict[str, tuple[type[Job], dict]] = {
 
 def recipe(job: str, **said) -> Job:
     kind, table = JOBS[job]
-    stage = "sft" if job == "distill" else job
+    stage: Any = "sft" if job == "distill" else job
     table = merged({**HEAD, **table}, said)
     return config_of(merged(job_defaults(stage, BaseFacts("base", 10**8, 2048), table, None), table), kind, "a test")
 

@@ -59,9 +59,8 @@ def _in_no_memory(
     try:
         with _META:
             model = kind(config)
-        rules = LoadStateDictConfig(
-            device_map={"": _META}, dtype=torch.float32, weight_mapping=get_model_conversion_mapping(model)
-        )
+        mapping: Any = get_model_conversion_mapping(model)
+        rules = LoadStateDictConfig(device_map={"": _META}, dtype=torch.float32, weight_mapping=mapping)
         found, _ = convert_and_load_state_dict_in_model(model, weights, rules, None)
         model.tie_weights(missing_keys=found.missing_keys, recompute_mapping=False)
         model._adjust_missing_and_unexpected_keys(found)

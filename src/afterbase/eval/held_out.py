@@ -66,7 +66,7 @@ def evaluate(
                 batch, groups, checkpoint=checkpoint, model=model.key, decoding=decoding, system_prompt=bool(system)
             )
         solved = sum(r["value"] for r in rows if r["decoding"] == "greedy") / len(batch)
-        work.log(1, 1, greedy=round(solved, 4), shown=())
+        work.log(1, 1, (), greedy=round(solved, 4))
         work.show(total, total, **_shown(rows))
         pq.write_table(pa.Table.from_pylist(rows), work.payload / "answers.parquet")
 

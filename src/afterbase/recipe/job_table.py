@@ -65,14 +65,14 @@ def _place(parts: list[str], kind: type[Job], stage: str) -> list[str]:
     return [stage, "optimisation", *parts] if parts[0] in Optimisation.model_fields else [stage, *parts]
 
 
-def table_of(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def table_of(table: Mapping[str, Any], name: str) -> Table:
     """The table of that name; an empty one where there is none, or another thing, which the check of all refuses.
 
     >>> table_of({"sft": {"epochs": 1}}, "sft"), table_of({"sft": 3}, "sft")
     ({'epochs': 1}, {})
     """
     found = table.get(name)
-    return found if isinstance(found, Mapping) else {}
+    return dict(found) if isinstance(found, Mapping) else {}
 
 
 def merged(table: Mapping[str, Any], over: Mapping[str, Any]) -> Table:

@@ -243,7 +243,7 @@ class TrainingLoop:
         return names if kept.issuperset(names) else []
 
     def _record(self) -> None:
-        self._work.log(self._step, self._steps, shown=self._shown, **self._numbers)
+        self._work.log(self._step, self._steps, self._shown, **self._numbers)
         for name, value in self._numbers.items():
             if isinstance(value, int | float) and math.isfinite(value):  # of others TensorBoard warns on the screen
                 self._board.add_scalar(name, value, self._step)

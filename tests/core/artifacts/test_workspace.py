@@ -41,10 +41,10 @@ def test_log_is_recorded_and_show_is_not(tmp_path):
 def test_what_is_shown_may_be_named_in_its_order_and_parts_of_a_whole_are_not(tmp_path):
     def make(work: Workspace) -> None:
         work.log(1, 2, loss=0.5, length=20, reward=1)
-        work.log(2, 2, shown=("reward", "kl", "loss"), loss=0.25, length=10, reward=2)
+        work.log(2, 2, ("reward", "kl", "loss"), loss=0.25, length=10, reward=2)
 
     def parts(work: Workspace) -> None:
-        work.log(1, 1, shown=None, **{"pairs": 3, "of/arithmetic": 2})
+        work.log(1, 1, **{"pairs": 3, "of/arithmetic": 2})
 
     stream = StringIO()
     store = Store(tmp_path, progress=Progress(stream=stream))

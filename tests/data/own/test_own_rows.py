@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from afterbase.core.errors import UserError
 from afterbase.core.store import Store
+from afterbase.data.formats.conversations import Conversation
 from afterbase.data.own.own_rows import OwnRows, Reading, digests
 from afterbase.data.own.own_sets import read_labelled_of, read_pairs_of, read_prompts_of, read_samples_of
 from afterbase.data.own.row_forms import KNOWN
@@ -114,7 +115,7 @@ def test_rows_in_memory_are_told_as_such_and_nan_is_none(tmp_path):
     store = Store(tmp_path / "store")
     rows = [{"prompt": "a", "completion": "b", "system": float("nan")}, {"prompt": "a", "completion": float("nan")}]
     reading = read_samples_of(OwnRows.of(rows, store=store), seed=0)
-    assert [kept.said.messages for kept in reading.kept] == [
+    assert [kept.said.messages for kept in reading.kept if isinstance(kept.said, Conversation)] == [
         [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     ]
     assert [row.rule for row in reading.dropped] == ["`completion` is null"]

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from afterbase.core.errors import UserError
+from afterbase.data.formats.conversations import Conversation
 from afterbase.data.formats.read import read_tables
 from afterbase.data.own.own_rows import OwnRows
 from afterbase.data.own.own_samples import unfolded
@@ -59,9 +60,14 @@ def test_samples_are_read_as_the_rows_that_they_were(tmp_path):
         (kept,) = reader(rows, seed=0).kept
         return kept.said
 
-    assert read(read_samples_of, "chat").untrained == [1]
-    assert read(read_samples_of, "alpaca").messages == [USER, ANSWER]
-    assert read(read_samples_of, "prompt_completion").untrained == [1]
+    def conversation(form):
+        said = read(read_samples_of, form)
+        assert isinstance(said, Conversation)
+        return said
+
+    assert conversation("chat").untrained == [1]
+    assert conversation("alpaca").messages == [USER, ANSWER]
+    assert conversation("prompt_completion").untrained == [1]
     assert read(read_samples_of, "text") == "One and one."
     assert read(read_pairs_of, "preferences") == Preference([USER], "2", "3", 2.0)
     assert read(read_labelled_of, "labelled") == Labelled([USER], "2", False)
@@ -73,6 +79,7 @@ def test_tools_and_their_calls_come_back(tmp_path):
     tools = [{"type": "function", "function": {"name": "add"}}]
     row = {"messages": [USER, {"role": "assistant", "content": None, "tool_calls": [call]}], "tools": tools}
     (kept,) = read_samples_of(OwnRows(files=(as_samples(tmp_path, row),)), seed=0).kept
+    assert isinstance(kept.said, Conversation)
     assert kept.said.tools == tools
     assert kept.said.others["1"]["tool_calls"] == [call]
 

@@ -29,7 +29,7 @@ class Workspace:
     keeps_state: bool = False
     state: Sequence[str] = ()
 
-    def log(self, step: int, total: int, *, shown: Sequence[str] | None = None, **numbers: float | str) -> None:
+    def log(self, step: int, total: int, shown: Sequence[str] | None = None, /, **numbers: float | str) -> None:
         """Record one step's numbers (1-based step) and show them, but for the parts of a whole (`whole/part`).
 
         Where `shown` is given, it names what is shown, in its order.

@@ -219,8 +219,8 @@ name, step = sys.argv.pop(1), int(sys.argv.pop(1))
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
 
-def log(self, at, total, *, log=store.Workspace.log, **numbers):
-    log(self, at, total, **numbers)
+def log(self, at, total, *shown, log=store.Workspace.log, **numbers):
+    log(self, at, total, *shown, **numbers)
     if (self._line.name, at) == (name, step):
         die()
 

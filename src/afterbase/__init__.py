@@ -10,13 +10,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from afterbase.cli.start_job import Trained, distill, dpo, grpo, kto, reward, sft
+    from afterbase.cli.start_job import distill, dpo, grpo, kto, reward, sft
+    from afterbase.cli.trained import Trained
     from afterbase.core.sample import Verdict
 
 __version__ = "0.1.0"
 __all__ = ["Trained", "Verdict", "distill", "dpo", "grpo", "kto", "reward", "sft"]
 
-_HOME = {name: "core.sample" if name == "Verdict" else "cli.start_job" for name in __all__}
+_ELSEWHERE = {"Trained": "cli.trained", "Verdict": "core.sample"}
+_HOME = {name: _ELSEWHERE.get(name, "cli.start_job") for name in __all__}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypedDict, Unpack, get_args
 from afterbase.cli.recipes.last_run import Handed
 from afterbase.cli.run_ending import Finished
 from afterbase.cli.start_run import alone, call_of, repeated_call
+from afterbase.cli.trained import Trained
 from afterbase.core import distributed as ranks
 from afterbase.core.config import config_of
 from afterbase.core.errors import UserError
@@ -84,49 +85,6 @@ class Options(TypedDict, total=False):
     seed: int | None
     root: str | Path
     """Where `runs/` and `store/` lie; the working directory unless told otherwise."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A finished training."""
-
-    model: Path
-    """A folder that transformers, vLLM and afterbase load."""
-    metrics: list[dict[str, Any]]
-    """What was measured at each step, in order."""
-    seconds: float
-    """What the training took, when it was made."""
-    report: Path
-    """One HTML file."""
-
-    @property
-    def steps(self) -> int:
-        """Steps that were trained."""
-        return len(self.metrics)
-
-    @property
-    def first_loss(self) -> float | None:
-        """The loss of the first step."""
-        return self._losses[0] if self._losses else None
-
-    @property
-    def last_loss(self) -> float | None:
-        """The loss of the last step."""
-        return self._losses[-1] if self._losses else None
-
-    @property
-    def _losses(self) -> list[float]:
-        return [row["loss"] for row in self.metrics if "loss" in row]
-
-    def summary(self) -> dict[str, Any]:
-        """What `--json` prints: model, steps, first_loss, last_loss, seconds."""
-        return {
-            "model": str(self.model),
-            "steps": self.steps,
-            "first_loss": self.first_loss,
-            "last_loss": self.last_loss,
-            "seconds": round(self.seconds, 2),
-        }
 
 
 def sft(model: str | Path, data: Rows, *, out: str | Path, **options: Unpack[Options]) -> Trained:
@@ -278,7 +236,7 @@ class _Start:
         if finished is not None and repo is not None:
             address = push_model(self.out, repo, licence=self.options.get("licence"), public=False)
             print(f"uploaded: {sanitized(address)}", flush=True)
-        return _trained(finished, self._root / "runs" / name / "report.html", self.out)
+        return Trained.of(finished, self._root / "runs" / name / "report.html", self.out)
 
     def _train(self, said: Table, head: Table, folder: Path, call: str) -> Finished | None:
         """Train on what was said; None for all ranks but the first."""
@@ -394,9 +352,3 @@ def _refuse_other_settings(out: Path, table: Table) -> None:
             got=f"{out}, whose recipe.toml has another {', '.join(f'`{key}`' for key in other)}",
             remedy="name another folder with --out, or delete this one",
         )
-
-
-def _trained(finished: Finished | None, report: Path, out: Path) -> Trained:
-    if finished is None:  # a rank beside the first one
-        return Trained(out, [], 0.0, report)
-    return Trained(out, finished.final.metrics(), finished.final.manifest["seconds"], report)

@@ -16,6 +16,7 @@ from transformers.core_model_loading import convert_and_load_state_dict_in_model
 from transformers.modeling_utils import LoadStateDictConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 from transformers.utils import logging as transformers_logging
+from transformers.utils.loading_report import LoadStateDictInfo
 
 from afterbase.core.errors import UserError, collect, refuse
 from afterbase.model import saved
@@ -39,11 +40,11 @@ def refuse_unfit(folder: Path) -> None:
     config = read_config(folder)
     shapes = tensor_shapes(folder)
     model, loaded = _in_no_memory(config, shapes)
-    reshaped = {name for name, *_ in loaded["mismatched_keys"]} | loaded["conversion_errors"].keys()
-    _, unknown = saved.unused_names(model, shapes, loaded["unexpected_keys"])
+    reshaped = {name for name, *_ in loaded.mismatched_keys} | loaded.conversion_errors.keys()
+    _, unknown = saved.unused_names(model, shapes, loaded.unexpected_keys)
     found: list[UserError] = []
     with collect(found):
-        refuse_incomplete(folder, missing=loaded["missing_keys"], unknown=unknown, reshaped=reshaped)
+        refuse_incomplete(folder, missing=loaded.missing_keys, unknown=unknown, reshaped=reshaped)
     with collect(found):
         refuse_small_vocabulary(model, tokenizer_of(folder), folder)
     refuse(found)
@@ -51,7 +52,7 @@ def refuse_unfit(folder: Path) -> None:
 
 def _in_no_memory(
     config: PretrainedConfig, shapes: Mapping[str, Iterable[int]]
-) -> tuple[PreTrainedModel, dict[str, Any]]:
+) -> tuple[PreTrainedModel, LoadStateDictInfo]:
     """The model without its weights, and which of those would be missing, unexpected or of another shape."""
     kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
     weights: dict[str, Tensor] = {name: torch.empty(tuple(shape), device=_META) for name, shape in shapes.items()}
@@ -66,9 +67,4 @@ def _in_no_memory(
         model._adjust_missing_and_unexpected_keys(found)
     except Exception as error:  # of many kinds: each family fails in a way of its own
         raise unsupported(config.model_type, f"{type(error).__name__}: {error}") from error
-    return model, {
-        "missing_keys": found.missing_keys,
-        "unexpected_keys": found.unexpected_keys,
-        "mismatched_keys": found.mismatched_keys,
-        "conversion_errors": found.conversion_errors,
-    }
+    return model, found

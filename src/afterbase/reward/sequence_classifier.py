@@ -22,7 +22,7 @@ from afterbase.core.tokens import tokenize
 from afterbase.model import attention, experts
 from afterbase.model.attention import Segments
 from afterbase.model.families import read_config
-from afterbase.model.fused.fused_layers import fuse, unfused
+from afterbase.model.fused.fused_layers import fuse
 from afterbase.model.head import trunk
 from afterbase.model.load import LanguageModel
 from afterbase.model.probe import own_attention
@@ -112,7 +112,7 @@ def _prove(lm: LanguageModel, head: nn.Linear, folder: Path) -> None:
     ids = torch.randint(len(lm.tokenizer), (sum(_LENGTHS),), generator=torch.Generator().manual_seed(0))
     ends = torch.tensor(_LENGTHS).cumsum(0) - 1
     packed = head(lm.hidden(ids, Segments.of(_LENGTHS))[ends])[:, 0]
-    with unfused(lm.model), own_attention(lm.model, "eager"):
+    with own_attention(lm.model, "eager"):
         parts = [trunk(lm.model)(input_ids=part[None], use_cache=False)[0][0, -1] for part in ids.split(_LENGTHS)]
     alone = head(torch.stack(parts))[:, 0]
     difference = float((packed - alone).abs().max())

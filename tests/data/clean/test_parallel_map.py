@@ -75,12 +75,6 @@ def test_ray_gives_the_same(ray_cluster):
     assert list(spread(squares, [], Workers(ray="local"))) == []
 
 
-def test_without_ray_the_message_says_so(monkeypatch):
-    monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UserError, match="not installed"):
-        list(spread(squares, PIECES, Workers(ray="local")))
-
-
 def test_without_ray_the_remedy_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match="Ray Data") as raised:

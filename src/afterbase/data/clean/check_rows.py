@@ -18,6 +18,7 @@ from afterbase.data.clean.decontaminate import Contamination, Decontamination, l
 from afterbase.data.clean.dedup import BANDS, Dedup, Sketches, joined, sketch, sketch_tokens
 from afterbase.data.clean.filters import PROMPT, Filters, first_broken, repetition, run_of_one_character
 from afterbase.data.clean.shingles import Tokens, tokens
+from afterbase.data.own.own_samples import PROMPT_KIND
 
 _BATCH = 128  # rows; their arrays stay in the cache
 _TURN = " \x01 "  # spaces around it, so that those of a turn do not count
@@ -76,7 +77,8 @@ def check_piece(piece: Piece, config: RowChecks, benchmarks: tuple[Path, ...]) -
 def _turns(messages: Sequence[dict[str, str]], kind: str) -> list[tuple[str, str]]:
     """(role, text) of each turn; the last one of a sample without an answer, by its kind, has the role `prompt`."""
     turns = [(turn["role"], turn["content"]) for turn in messages]
-    return [*turns[:-1], (PROMPT, turns[-1][1])] if kind == PROMPT and turns and turns[-1][0] == "user" else turns
+    unanswered = kind == PROMPT_KIND and turns and turns[-1][0] == "user"
+    return [*turns[:-1], (PROMPT, turns[-1][1])] if unanswered else turns
 
 
 @functools.lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ from afterbase.data.formats.export import with_marks
 from afterbase.data.own.row_forms import Form
 from afterbase.data.own.row_turns import conversation, labelled, plain_text, preference, prompt_alone
 
-PROMPT = "prompt"
+PROMPT_KIND = "prompt"
 """The kind of a sample that has no answer; cleaning asks none of it (`data/clean/filters.py`)."""
 
 
@@ -38,7 +38,7 @@ def said_of(row: Mapping[str, Any], form: Form, *, texts: bool) -> Said:
         case "text":
             return Said(Conversation([{"role": "text", "content": plain_text(row)}]))
         case "prompts":
-            return Said(Conversation(prompt_alone(row, form)), kind=PROMPT)
+            return Said(Conversation(prompt_alone(row, form)), kind=PROMPT_KIND)
         case "preferences":
             pair = preference(row)
             whole = {

@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: the same gradient however samples are packed, nothing trained that should not be, resume."""
+"""Supervised fine-tuning: the same gradient however samples are packed, and nothing trained that should not be."""
 
 import random
 from typing import Any, cast
@@ -16,17 +16,10 @@ from afterbase.core.tokens import Tokenized, prompt_ids, tokenize
 from afterbase.data.pack import Pack
 from afterbase.model.attention import Segments
 from afterbase.model.load import LanguageModel
-from afterbase.train.optimizer import Optimisation
-from afterbase.train.sft import Sft, _plan, _split, accumulate, tokenize_for_training
+from afterbase.train.sft import _plan, _split, accumulate, tokenize_for_training
 from foreign import tokenizer
+from sft_toys import CONFIG
 from toys import toy_samples
-
-CONFIG = Sft(
-    epochs=2,
-    row_tokens=64,
-    optimisation=Optimisation(learning_rate=1e-2, floor=1e-3, warmup_steps=1),
-    checkpoint_every=2,
-)
 
 
 @st.composite

@@ -18,22 +18,24 @@ from afterbase.model.load import load, save
 from afterbase.train import sft
 from afterbase.train.lora import Lora
 from afterbase.train.optimizer import Optimisation
-from afterbase.train.sft import Sft, _split, accumulate, mean_loss, tokenize_for_training, train_sft
+from afterbase.train.sft import _split, accumulate, mean_loss, tokenize_for_training, train_sft
+from sft_toys import CONFIG
 from toys import toy_samples
 from zoo import LONGROPE, write
 
 Inputs = tuple[Artifact, Artifact]
-
-
 CONSTANT = Optimisation(learning_rate=1e-2, schedule="constant", warmup_steps=2)
 
 
-CONFIG = Sft(
-    epochs=2,
-    row_tokens=64,
-    optimisation=Optimisation(learning_rate=1e-2, floor=1e-3, warmup_steps=1),
-    checkpoint_every=2,
-)
+@pytest.fixture
+def inputs(toy_lm, artifact):
+    """The toy base and ten samples, one of them dropped by an earlier stage."""
+    first, *others = toy_samples(10)
+    samples = [first.drop("curate", "wrong"), *others]
+    return (
+        artifact("base", lambda folder: save(toy_lm, folder)),
+        artifact("data", lambda folder: write_samples(folder / "samples.parquet", samples)),
+    )
 
 
 def test_checkpoints_are_measured_on_held_out_samples_and_merged_where_lora_trains(inputs: Inputs, toy_store):
@@ -55,17 +57,6 @@ def test_checkpoints_are_measured_on_held_out_samples_and_merged_where_lora_trai
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved
     assert all((".self_attn." in name and name.endswith("_proj.weight")) or "kv_a_proj" in name for name in moved)
-
-
-@pytest.fixture
-def inputs(toy_lm, artifact):
-    """The toy base and ten samples, one of them dropped by an earlier stage."""
-    first, *others = toy_samples(10)
-    samples = [first.drop("curate", "wrong"), *others]
-    return (
-        artifact("base", lambda folder: save(toy_lm, folder)),
-        artifact("data", lambda folder: write_samples(folder / "samples.parquet", samples)),
-    )
 
 
 def test_lengths_on_both_sides_of_longropes_turn_are_refused_before_the_first_step(

@@ -18,28 +18,17 @@ from afterbase.rollout.local.local_engine import LocalEngine
 from afterbase.train.grpo.config import Grpo
 from afterbase.train.grpo.groups import Group
 from afterbase.train.grpo.loss import group_advantages
-from afterbase.train.grpo.objective import Objective
 from afterbase.train.grpo.policy_gradient import accumulate, experience
-from afterbase.train.optimizer import Optimisation, adamw, update
+from afterbase.train.optimizer import adamw, update
+from grpo_toys import CONFIG
 
-CONFIG = Grpo(
-    steps=6,
-    prompts=2,
-    samples=4,
-    temperature=1.2,
-    max_new_tokens=8,
-    length_weight=0.2,
-    objective=Objective(preset="dr_grpo", standardise=True),
-    optimisation=Optimisation(learning_rate=1e-2, floor=1e-3),
-    row_tokens=64,
-)
 PROMPTS = [[0, 4, 50, 60, 5], [0, 4, 70, 5]]
 REWARDS = [[1.0, 0.0, 0.5, 0.25], [0.0, 1.0, 1.0, 0.0]]
 PROBLEM = Problem(domain="toy", prompt="?", gold=None, verifier="rubric", spec={"answer": "1"})
 
 
 def settings(**changes) -> Grpo:
-    """The settings above with these changed; a dictionary changes those of the objective."""
+    """The toy settings with these changed; a dictionary changes those of the objective."""
     objective = CONFIG.objective.model_copy(update=changes.pop("objective", {}))
     return CONFIG.model_copy(update={"objective": objective, **changes})
 

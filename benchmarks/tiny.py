@@ -16,14 +16,14 @@ answers to a prompt as one padded batch; the loop over experts; AdamW fused; no 
 import argparse
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from measures import tell
 from torch.nn import functional as F
-from transformers import DeepseekV3ForCausalLM
+from transformers import PreTrainedModel
 
 from afterbase.core.sample import conversation
 from afterbase.core.tokens import Tokenized, prompt_ids, tokenize
@@ -31,6 +31,7 @@ from afterbase.data.domains import DOMAINS
 from afterbase.data.pack import Pack, pack
 from afterbase.model.folders import find
 from afterbase.model.load import LanguageModel, load
+from afterbase.model.saved import quiet_from_pretrained
 from afterbase.rollout.engine import Sampling
 from afterbase.rollout.local.local_engine import LocalEngine
 from afterbase.train.config import Optimisation
@@ -59,7 +60,7 @@ class Work:
 
 
 def sft_rows(lm: LanguageModel, count: int) -> list[Work]:
-    """Packed rows of teachers' and short answers to fresh problems, behind the domain's system prompt or without."""
+    """Packed rows of teachers' and short answers to fresh problems."""
     rng = random.Random("benchmark")
     samples: list[Tokenized] = []
     for name in ("arithmetic", "logic", "code"):
@@ -166,7 +167,7 @@ def peers(model: Any, works: list[Work]) -> dict[str, Callable[[], None]]:
     return {"padded": lambda: run(False), "packed": lambda: run(True)}
 
 
-def fastest(runs: dict[str, Callable[[], object]], rounds: int, threads: int) -> dict[str, float]:
+def fastest(runs: Mapping[str, Callable[[], object]], rounds: int, threads: int) -> dict[str, float]:
     """Seconds of processor time of each run's fastest round, after one that is not counted."""
     best = dict.fromkeys(runs, float("inf"))
     for index in range(rounds + 1):
@@ -179,9 +180,9 @@ def fastest(runs: dict[str, Callable[[], object]], rounds: int, threads: int) ->
     return best
 
 
-def plain_model() -> DeepseekV3ForCausalLM:
+def plain_model() -> PreTrainedModel:
     """tiny-v3 as transformers loads it, with its fastest experts on a CPU."""
-    model = DeepseekV3ForCausalLM.from_pretrained(find("tiny-v3"), dtype=torch.float32, attn_implementation="sdpa")
+    model, _ = quiet_from_pretrained(find("tiny-v3"), dtype=torch.float32, attn_implementation="sdpa")
     model.set_experts_implementation("eager")
     return model.eval()
 
@@ -198,7 +199,7 @@ def training(arguments: argparse.Namespace, names: Sequence[str]) -> None:
         works = sft_rows(lm, 3)
         runs = {"ours": our_sft(lm, works), **peers(model, works)}
         seconds = fastest(runs, arguments.rounds, arguments.threads)
-        compare(names[0], sum(work.tokens for work in works), seconds, as_json=arguments.json)
+        compare("tiny_sft_vs_transformers", sum(work.tokens for work in works), seconds, as_json=arguments.json)
     if "tiny_rl_vs_transformers" in names:
         asked, answers = rl_rows(lm, 2)
         samples = [
@@ -223,7 +224,7 @@ def sampling(arguments: argparse.Namespace) -> None:
     prompts = asked[::SAMPLES]
     engine = LocalEngine(lm.model)
     settings = Sampling(temperature=1.0, max_new_tokens=NEW_TOKENS, stop_token_ids=(), seed=0)
-    runs: dict[str, Callable[[], object]] = {
+    runs = {
         "ours": lambda: engine.generate(prompts, samples=SAMPLES, sampling=settings),
         "generate": lambda: generate(model, prompts, None, NEW_TOKENS),
     }

@@ -32,5 +32,7 @@ def main(folder: Path, *, steps: int = 24) -> list[float]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("python examples/own_problems.py FOLDER: the folder that models and reports are left in")
     for step, solved in enumerate(main(Path(sys.argv[1])), start=1):
         print(f"{step:3} {solved:6.1%} {'#' * round(40 * solved)}")

@@ -8,10 +8,11 @@ from afterbase.core.store import Artifact, Store
 from afterbase.data.domains import DOMAINS
 from afterbase.data.problems import problems as of_problems
 from afterbase.data.problems.problems import Problems, make_problems
-from afterbase.eval.held_out import Evaluation, evaluate, judged_rows, read_answers
+from afterbase.eval.held_out import Evaluation, evaluate, judged_rows, read_answers, shown_of
 from afterbase.eval.summarise import Row, summarise
 from afterbase.model.load import save
 from afterbase.rollout.chat_model import Reply
+from afterbase.verify.check import NONE
 
 CONFIG = Evaluation(problems=3, samples=2, temperature=1.0, max_new_tokens=6)
 
@@ -112,6 +113,15 @@ def test_a_rubrics_partial_credit_is_no_right_answer():
     met, partly = rows_of(problem, response(good), response(good[:-1]))  # the second lacks its full stop
     assert (met["status"], met["value"]) == ("ok", 1.0)
     assert (partly["status"], partly["value"], partly["reason"]) == ("wrong", 0.0, "cut_off")
+
+
+def test_answers_that_no_rule_judges_wait_for_a_reward_model(arithmetic):
+    free = Problem(domain="cards", prompt="Write a card.", gold=None, verifier=NONE, spec={})
+    assert shown_of(rows_of(free, response("Dear friend."), response("Hello."))) == {
+        "answers": "2, to be scored by a reward model"
+    }
+    right = shown_of(rows_of(arithmetic, response(f"So: {arithmetic.gold}")))
+    assert right["accuracy"].startswith("100.0% [")
 
 
 def test_a_truncated_answer_is_not_well_formed(arithmetic):

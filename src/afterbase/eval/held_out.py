@@ -18,6 +18,7 @@ from afterbase.model.load import load
 from afterbase.rollout.chat_model import Reply
 from afterbase.rollout.engine_model import EngineModel
 from afterbase.rollout.problem_replies import judged_replies, problem_requests, replies_to
+from afterbase.verify.check import NO_RULE
 from afterbase.verify.format import final_answer, well_formed
 
 VERSION = 6
@@ -67,7 +68,7 @@ def evaluate(
             )
         solved = sum(r["value"] for r in rows if r["decoding"] == "greedy") / len(batch)
         work.log(1, 1, (), greedy=round(solved, 4))
-        work.show(total, total, **_shown(rows))
+        work.show(total, total, **shown_of(rows))
         pq.write_table(pa.Table.from_pylist(rows), work.payload / "answers.parquet")
 
     answers = (config.problems or test_count(problems)) * (1 + config.samples)
@@ -82,8 +83,13 @@ def evaluate(
     )
 
 
-def _shown(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """What the screen says of them: accuracy with its 95 % interval, of the sampled answers if there are any."""
+def shown_of(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What the screen says of answers: accuracy with its 95 % interval, of the sampled ones if there are any.
+
+    Those that no rule judges get their score from a reward model, in a stage of its own.
+    """
+    if all(row["reason"] == NO_RULE for row in rows):
+        return {"answers": f"{len(rows)}, to be scored by a reward model"}
     measured = summarise([cast(Row, row) for row in rows])[-1]
     if measured["pass1"] is None or measured["pass1_low"] is None or measured["pass1_high"] is None:
         return {"accuracy": "unknown, as the verifier failed"}

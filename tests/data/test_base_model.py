@@ -164,7 +164,7 @@ def test_a_folder_without_a_template_says_how_to_name_one(bare_folder):
 
 def test_a_template_that_renders_nothing_of_a_question_is_refused(bare_folder, tmp_path):
     (tmp_path / "my.jinja").write_text("{{ raise_exception('No') }}")
-    with pytest.raises(UserError, match="`No` of a conversation of user"):
+    with pytest.raises(UserError, match=r"`No` of a conversation of user, by .*my\.jinja"):
         prepared_tokenizer(bare_folder, chat_template=str(tmp_path / "my.jinja"))
 
 

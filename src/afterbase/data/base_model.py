@@ -85,7 +85,11 @@ def prepared_tokenizer(
         tokenizer.chat_template = {n: _with_settings(source, given) for n, source in tokenizer.chat_template.items()}
     else:
         tokenizer.chat_template = _with_settings(tokenizer.chat_template, given)
-    user_prompt_ids(tokenizer, "Wherefore?")
+    try:
+        user_prompt_ids(tokenizer, "Wherefore?")
+    except UserError as error:
+        whose = chat_template or f"the template of {folder}"
+        raise UserError(error.rule, got=f"{error.got}, by {whose}", remedy=error.remedy) from error
     return tokenizer
 
 

@@ -88,7 +88,8 @@ def refuse_foreign(folder: Path, *, run: str) -> None:
     written = json.loads(mark.read_text()) if mark.is_file() else {"run": None, "files": []}
     foreign = [name for name in there if name not in {*written["files"], _MARK}]
     if foreign:
-        raise _taken(folder, f"{foreign[0]}, which it did not write, and {len(foreign) - 1} more such files")
+        others = f", and {len(foreign) - 1} more such files" if len(foreign) > 1 else ""
+        raise _taken(folder, f"{foreign[0]}, which it did not write{others}")
     if there and written["run"] != run:
         raise _taken(folder, f"the model of the run `{written['run']}`")
 

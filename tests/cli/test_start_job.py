@@ -336,11 +336,12 @@ def test_a_finished_run_says_where_its_model_is(toy_folder, rows, tmp_path):
 
 def test_show_tells_what_a_single_training_measured(toy_folder, rows, tmp_path, capsys):
     trained = _sft(toy_folder, rows, tmp_path)
-    capsys.readouterr()
+    told = capsys.readouterr().out.splitlines()
     runs.show("out", tmp_path)
     first, *_, model = capsys.readouterr().out.splitlines()
-    assert first == f"SFT: loss: {trained.first_loss:.4g} at first, {trained.last_loss:.4g} at last"
+    assert first == f"loss in training: {trained.first_loss:.4g} at first, {trained.last_loss:.4g} at last"
     assert model == f"model: {tmp_path / 'out'}"
+    assert {first, model} <= {*told}, "as the training itself has told it"
 
 
 def test_another_chat_template_is_written_into_the_model(toy_folder, rows, tmp_path):

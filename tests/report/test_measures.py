@@ -7,7 +7,7 @@ import pytest
 
 from afterbase.core.intervals import exact_interval
 from afterbase.core.store import Artifact, Store
-from afterbase.report.measures import measures, sentences
+from afterbase.report.measures import measured, measures, sentences
 
 
 def trained(store: Store, stage: str, rows: list[dict[str, Any]], files: dict[str, Any], **what: Any) -> Artifact:
@@ -25,6 +25,10 @@ def test_ends_of_training_are_means_of_a_tenth(tmp_path):
     [loss] = measures(made)
     assert (loss["before"], loss["after"], loss["when"]) == (0.5, 18.5, "means of 2 steps")
     assert loss["unit"] == "nats per token, lower is better"
+    assert measured(made) == [
+        "loss in training: 0.5 at first, 18.5 at last (means of 2 steps)",
+        "steps of the last stage: 20",
+    ]
 
 
 @pytest.mark.parametrize(("keep_best", "after"), [(True, 0.5), (False, 0.75)])

@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard
 
 from afterbase.core.sample import Sample, conversation, write_samples
 from afterbase.core.store import Artifact, Store, Workspace
-from afterbase.report.model_card import measured, model_card
+from afterbase.report.model_card import model_card
 from hostile import NAME, ON_ONE_LINE
 
 RECIPE = {"name": "mine", "base": "hub:org/base@v2"}
@@ -85,18 +85,3 @@ def test_a_name_writes_no_lines_or_cells_of_its_own(tmp_path):
     made = made_from(store, card="", licences=[None], name=f"a|b{NAME}")
     text = card_of(made, tmp_path / "model", store).text
     assert f"| a\\|b{ON_ONE_LINE} |".replace("\\|b", "\\|b") in text
-
-
-def test_of_many_steps_the_ends_are_means(tmp_path):
-    store = Store(tmp_path / "store")
-
-    def make(work):
-        for step in range(20):
-            work.log(step + 1, 20, loss=float(step), reward=1.0)
-
-    made = store.produce("SFT", "sft", 1, what={}, inputs={}, make=make)
-    assert measured(made) == [
-        "loss in training: 0.5 at first, 18.5 at last (means of 2 steps)",
-        "reward in training: 1 at first, 1 at last (means of 2 steps)",
-        "steps of the last stage: 20",
-    ]

@@ -13,7 +13,7 @@ from afterbase.core.sanitize import sanitized
 from afterbase.core.store import Artifact, StageRecord
 from afterbase.recipe import Job, Recipe, RlRecipe
 from afterbase.report.ending import learnt, places
-from afterbase.report.model_card import measured
+from afterbase.report.measures import measured
 from afterbase.report.summary import Summary
 
 

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -80,6 +79,7 @@ def show(
         return
     from rich.console import Console
 
+    from afterbase.report.measures import sentences
     from afterbase.report.table import final_table
 
     if summary.get("unfinished"):
@@ -87,19 +87,11 @@ def show(
     if summary["evaluations"]:
         Console().print(final_table(summary["evaluations"]))
     else:
-        print(sanitized("".join(_ends(summary["curves"]))), end="")
+        for line in sentences(summary.get("measures", [])):
+            print(sanitized(line))
     print(sanitized(f"report: {root / 'runs' / run / 'report.html'}"))
     if summary.get("model_folder"):
         print(sanitized(f"model: {summary['model_folder']}"))
-
-
-def _ends(curves: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A line for each curve of a run that nothing evaluates: where it began and where it ended."""
-    for curve in curves:
-        for series in (one for one in curve["series"] if one["points"]):
-            name = curve["title"] if len(curve["series"]) == 1 else f"{curve['title']}, {series['name']}"
-            (_, first), (_, last) = series["points"][0], series["points"][-1]
-            yield f"{name}: {first:.4g} at first, {last:.4g} at last\n"
 
 
 def trace(

@@ -22,7 +22,7 @@ from afterbase.report.drawing.svg import (
     nice_ticks,
 )
 from afterbase.report.summary import Curve, CurveSeries
-from afterbase.report.table import TableRow, percent, problems, score, table_rows, tokens
+from afterbase.report.table import TableRow, label, percent, problems, score, table_rows, tokens
 
 MAX_POINTS = 80
 
@@ -148,21 +148,24 @@ def points(share: float) -> str:
     return f"{100 * share:+.1f}".replace("-", "−")
 
 
+def difference_axis(comparisons: Sequence[Comparison]) -> Axis:
+    """The scale that the intervals of all comparisons share, with zero on it."""
+    low = min(0.0, *(c["low"] for c in comparisons))
+    high = max(0.0, *(c["high"] for c in comparisons))
+    return Axis(label="", ticks=nice_ticks(low, high))
+
+
 def forest(comparisons: Sequence[Comparison]) -> tuple[list[ForestRow], Markup]:
     """Rows of the comparison table, and the scale that they share."""
     if not comparisons:
         return [], Markup("")
-    low = min(0.0, *(c["low"] for c in comparisons))
-    high = max(0.0, *(c["high"] for c in comparisons))
-    axis = Axis(label="", ticks=nice_ticks(low, high))
+    axis = difference_axis(comparisons)
     rows = []
     for c in comparisons:
-        a = f"{c['a']} + prompt" if c["system_prompt_a"] else c["a"]
-        b = f"{c['b']} + prompt" if c["system_prompt_b"] else c["b"]
         rows.append(
             ForestRow(
-                a=a,
-                b=b,
+                a=label(c["a"], c["system_prompt_a"]),
+                b=label(c["b"], c["system_prompt_b"]),
                 domain=c["domain"],
                 setting=c["decoding"],
                 n=c["n"],

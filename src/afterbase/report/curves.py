@@ -93,7 +93,7 @@ def _lines(artifact: Artifact, chart: _Drawn) -> list[CurveSeries]:
 
 
 def _points(artifact: Artifact, key: str) -> list[list[float]]:
-    """[step, number] where a step has the number: not every step has all, and some are nan.
+    """[step, number] where a step has the number.
 
     Of a rollout it would be said again at each of its updates, and is shown once; what is kept aside is measured after
     the last of them.
@@ -101,11 +101,12 @@ def _points(artifact: Artifact, key: str) -> list[list[float]]:
     asked = artifact.manifest["what"]
     of_rollout = artifact.manifest["stage"] == "grpo" and not key.startswith("held_out_")
     updates = asked["minibatches"] * asked["epochs"] if of_rollout else 1
-    return [[row["step"], row[key]] for row in artifact.metrics()[::updates] if _finite(row, key)]
+    return [[row["step"], row[key]] for row in artifact.metrics()[::updates] if has_number(row, key)]
 
 
-def _finite(numbers: Mapping[str, Any], key: str) -> bool:
-    return key in numbers and numbers[key] == numbers[key]
+def has_number(row: Mapping[str, Any], key: str) -> bool:
+    """Whether a step measured the number: not every step does, and some are nan."""
+    return isinstance(row.get(key), int | float) and row[key] == row[key]
 
 
 def _mean_points(seeds: Sequence[Sequence[Sequence[float]]]) -> list[list[float]]:

@@ -7,6 +7,7 @@ from typing import Any
 from afterbase.core.sample import Status
 from afterbase.core.store import Artifact
 from afterbase.report.summary import Example, ExampleAnswer, Turned
+from afterbase.report.table import label
 
 _EXAMPLES, _FEWEST = 10, 3  # problems shown in all, and of each domain at least
 _ROLLOUTS = 3  # problems of which sampled answers are shown
@@ -66,7 +67,7 @@ def _greedy(rows: Sequence[dict]) -> dict[str, dict[str, Answers]]:
     found: dict[str, dict[str, Answers]] = {}
     for row in rows:
         if row["decoding"] == "greedy":
-            name = row["checkpoint"] + (" + prompt" if row["system_prompt"] else "")
+            name = label(row["checkpoint"], row["system_prompt"])
             found.setdefault(row["domain"], {}).setdefault(row["problem_id"], {})[name] = row
     return found
 

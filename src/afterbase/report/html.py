@@ -97,15 +97,16 @@ def render(summary: Summary) -> str:
     first = overview(evaluations, comparisons)
     by_domain = length_charts(evaluations, comparisons)
     page = _environment().get_template("report.html.j2")
+    told = {"turned": [], "measures": [], "model_folder": None, "unfinished": None, **summary}
     return sanitized(
         page.render(
-            **{"turned": [], "measures": [], "model_folder": None, "unfinished": None, **summary},
+            **told,
             overview=first,
             kind=_KINDS.get(summary["stages"][-1]["stage"], ""),
             failed=sum(entry["failed"] for entry in evaluations),
             ends=ends(evaluations) if evaluations else (),
             changes=changes(evaluations),
-            cards=[card(measure) for measure in summary.get("measures", [])],
+            cards=[card(measure) for measure in told["measures"]],
             before_after=turned_examples(summary["examples"]),
             scores=score_lines(evaluations),
             length_charts=[] if first and first.picture and len(by_domain) == 1 else by_domain,

@@ -11,7 +11,7 @@ from typing import Any
 
 from afterbase.core.intervals import exact_interval
 from afterbase.core.store import Artifact
-from afterbase.report.curves import SHARE
+from afterbase.report.curves import SHARE, has_number
 from afterbase.report.summary import Measure
 
 _LOSS = {"sft": "nats per token", "reward_model": "nats per pair", "dpo": "nats per pair", "kto": "per answer"}
@@ -35,10 +35,16 @@ def measures(made: Artifact) -> list[Measure]:
     steps = made.metrics()
     # The loss of a policy gradient says nothing, and where verdicts decide, they say more than the reward.
     learnt = [key for key in _IN_TRAINING if (key, made.manifest["stage"]) != ("loss", "grpo")]
-    decided = any(_finite(row, "held_out_accuracy") for row in steps)
+    decided = any(has_number(row, "held_out_accuracy") for row in steps)
     aside = [key for key in _NOT_TRAINED_ON if (key, decided) != ("held_out_reward", True)]
     found = [*(_ends(made, steps, key) for key in learnt), *(_measured(made, steps, key) for key in aside)]
     return [measure for measure in found if measure is not None]
+
+
+def measured(made: Artifact) -> list[str]:
+    """The same in sentences, and of how many steps: for a model's card, and for the end of a run."""
+    steps = made.metrics()
+    return [*sentences(measures(made)), *([f"steps of the last stage: {len(steps)}"] if steps else [])]
 
 
 def sentences(found: Sequence[Measure]) -> list[str]:
@@ -62,7 +68,7 @@ def _sentence(measure: Measure) -> str:
 
 
 def _ends(made: Artifact, steps: Sequence[Mapping[str, Any]], key: str) -> Measure | None:
-    values = [row[key] for row in steps if _finite(row, key)]
+    values = [row[key] for row in steps if has_number(row, key)]
     if not values:
         return None
     name, unit = _IN_TRAINING[key]
@@ -83,7 +89,7 @@ def _measured(made: Artifact, steps: Sequence[Mapping[str, Any]], key: str) -> M
     """A number of what is not trained on: that of the stage's result if it gives one, else of the step it kept."""
     path = made.payload / "accuracy.json"
     result = json.loads(path.read_text()) if path.is_file() else {}
-    rows = [row for row in steps if _finite(row, key)]
+    rows = [row for row in steps if has_number(row, key)]
     last = result if result.get(key) is not None else _kept(made, rows)
     if last is None:
         return None
@@ -128,7 +134,3 @@ def _counted(made: Artifact, result: Mapping[str, Any]) -> tuple[str, int] | Non
 def _unit(made: Artifact, key: str, unit: str) -> str:
     loss = _LOSS.get(made.manifest["stage"])
     return f"{loss}, lower is better" if loss and key in ("loss", "held_out_loss") else unit
-
-
-def _finite(row: Mapping[str, Any], key: str) -> bool:
-    return isinstance(row.get(key), int | float) and row[key] == row[key]

@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from afterbase.core import hub
 from afterbase.core.sanitize import on_one_line, sanitized
 from afterbase.core.store import Artifact, Store
-from afterbase.report.measures import measures, sentences
+from afterbase.report.measures import measured
 from afterbase.report.model_usage import is_adapter, is_reward_model, usage
 
 _TABLES = ("samples", "train", "pairs", "answers")
@@ -76,12 +76,6 @@ def _base(made: Artifact, base: Artifact | None, named: str) -> str:
         return f"{how}."
     licence = _own_card(base.payload).get("license", "not known")
     return f"{how}, from `{on_one_line(named)}` (licence: {licence}; digest of its files: `{base.digest}`)."
-
-
-def measured(made: Artifact) -> list[str]:
-    """What a training measured of itself: sentences for its card, and for the end of a run."""
-    steps = made.metrics()
-    return [*sentences(measures(made)), *([f"steps of the last stage: {len(steps)}"] if steps else [])]
 
 
 def _data(lineage: list[Artifact]) -> str:

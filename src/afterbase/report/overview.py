@@ -13,12 +13,12 @@ from markupsafe import Markup
 from afterbase.data.domains import OPEN
 from afterbase.eval.score_answers import without_suffix
 from afterbase.eval.summarise import Comparison, Evaluation
-from afterbase.report.charts import Chart, ends, mark, points
+from afterbase.report.charts import Chart, difference_axis, ends, mark, points
 from afterbase.report.drawing.scatter import Arrow, Mark, scatter
-from afterbase.report.drawing.svg import WIDE_FOREST, Axis, Size, for_both, interval, interval_axis, nice_ticks
+from afterbase.report.drawing.svg import WIDE_FOREST, Size, for_both, interval, interval_axis
 from afterbase.report.headline import listed, whole_percent
 from afterbase.report.summary import Example
-from afterbase.report.table import TableRow, problems
+from afterbase.report.table import TableRow, label, problems
 
 _CONTROLS = {
     "teacher only": "the base after SFT on the teacher's responses alone, asked with the system prompt they came with",
@@ -194,16 +194,14 @@ def _meanings(pooled: Mapping[Key, Evaluation]) -> list[tuple[str, str]]:
 
 
 def _gains(whole: Sequence[Comparison], by_domain: Sequence[Comparison]) -> tuple[list[Gain], Markup]:
-    low = min(0.0, *(c["low"] for c in whole))
-    high = max(0.0, *(c["high"] for c in whole))
-    axis = Axis(label="", ticks=nice_ticks(low, high))
+    axis = difference_axis(whole)
     gains = []
     for c in whole:
         own = [d for d in by_domain if all(d[key] == c[key] for key in ("a", "b", "system_prompt_a", "decoding"))]
         gains.append(
             Gain(
-                a=f"{c['a']} + prompt" if c["system_prompt_a"] else c["a"],
-                b=f"{c['b']} + prompt" if c["system_prompt_b"] else c["b"],
+                a=label(c["a"], c["system_prompt_a"]),
+                b=label(c["b"], c["system_prompt_b"]),
                 problems=problems(c["n"]),
                 difference=points(c["difference"]),
                 range=f"{points(c['low'])} to {points(c['high'])}",

@@ -28,7 +28,16 @@ class TableRow:
 
     @property
     def label(self) -> str:
-        return f"{self.checkpoint} + prompt" if self.system_prompt else self.checkpoint
+        return label(self.checkpoint, self.system_prompt)
+
+
+def label(checkpoint: str, system_prompt: bool) -> str:
+    """A checkpoint's name, and whether it was asked with the system prompt to reflect.
+
+    >>> label("expert SFT", True)
+    'expert SFT + prompt'
+    """
+    return f"{checkpoint} + prompt" if system_prompt else checkpoint
 
 
 def table_rows(evaluations: Sequence[Evaluation]) -> dict[str, list[TableRow]]:

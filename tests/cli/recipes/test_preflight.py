@@ -178,6 +178,8 @@ def test_a_misspelt_column_of_ones_own_rows_is_told_beside_a_missing_model(tmp_p
 
 
 EXTRAS = """
+[cleaning.workers]
+ray = "local"
 [review.chat]
 share = 0.5
 [teacher]
@@ -195,7 +197,7 @@ test = 4
 
 
 def test_all_extras_that_a_recipe_needs_are_told_before_anything_is_made(tmp_path, monkeypatch):
-    for module in ("sqlalchemy", "psycopg", "nltk", "peft"):
+    for module in ("sqlalchemy", "psycopg", "nltk", "peft", "ray"):
         monkeypatch.setitem(sys.modules, module, None)
     table = tmp_path / "table.jsonl"
     told = [{"id": "punctuation:no_comma", "kwargs": {}}]
@@ -206,6 +208,6 @@ def test_all_extras_that_a_recipe_needs_are_told_before_anything_is_made(tmp_pat
     with pytest.raises(UserErrors) as caught:
         run_recipe.run(path, tmp_path / "root")
     remedies = "\n".join(error.remedy for error in caught.value.errors)
-    for extra in ("review", "postgres", "ifeval", "lora"):
+    for extra in ("review", "postgres", "ifeval", "lora", "ray"):
         assert f"pip install 'afterbase[{extra}]'" in remedies
     assert not (tmp_path / "root/store").exists()

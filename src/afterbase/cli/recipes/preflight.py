@@ -10,6 +10,7 @@ from typing import Any
 
 from afterbase.core.config import Config, all_below
 from afterbase.core.errors import UserError, collect, refuse, refuse_missing_extra
+from afterbase.data.clean.parallel_map import Workers, refuse_without_ray
 from afterbase.data.domains import DOMAINS
 from afterbase.data.generate.open_domains import reviewed_rows
 from afterbase.data.generate.open_tables import OpenDomain, check_drafts_of
@@ -189,6 +190,8 @@ def _refuse_missing_extras(recipe: Recipe | RlRecipe | Job) -> None:
                 refuse_without_psycopg(table.cache)
             elif isinstance(table, Review):
                 refuse_without_review()
+            elif isinstance(table, Workers):
+                refuse_without_ray(table)
     refuse(found)
 
 

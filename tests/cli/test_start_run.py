@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -144,3 +145,17 @@ def test_a_recipe_that_is_wrong_is_refused_before_what_trains_is_imported():
     assert done.returncode == 0, done.stderr
     assert "rows.jsonl" in done.stderr
     assert not Path("store").exists()
+
+
+def test_a_full_disk_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 30))
+    with pytest.raises(UserError, match="2 GiB of free disk") as caught:
+        start_run.run(Path("toy.toml"), tmp_path / "root")
+    assert caught.value.got == f"1.0 GiB free in {tmp_path / 'root'}"
+
+
+def test_a_root_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "root").write_text("a file")
+    with pytest.raises(UserError, match="below a folder of its own") as caught:
+        start_run.run(Path("toy.toml"), tmp_path / "root")
+    assert str(tmp_path / "root") in caught.value.got

@@ -14,14 +14,14 @@ from afterbase.cli.notes import notes_on
 from afterbase.cli.recipes.last_run import Handed, MadeFrom, note_run
 from afterbase.cli.recipes.preflight import preflight
 from afterbase.cli.run_ending import Finished, ending, left_out, tell
-from afterbase.cli.start_run import refuse_root
 from afterbase.core import distributed as ranks
+from afterbase.core.artifacts.atomic_writes import write_atomically
 from afterbase.core.errors import UserError
 from afterbase.core.progress import Progress, Silent
 from afterbase.core.sanitize import sanitized
 from afterbase.core.screen.run_state import RunState
 from afterbase.core.secret_masking import masked
-from afterbase.core.store import StageRecord, Store, write_atomically
+from afterbase.core.store import StageRecord, Store
 from afterbase.data.generate.open_answers import STAGE as OPEN_ANSWERS
 from afterbase.data.generate.teacher import Teacher
 from afterbase.data.own.own_answers import STAGE as OWN_ANSWERS
@@ -56,7 +56,6 @@ def run(path: Path, root: Path) -> None:
 
 def run_loaded(recipe: AnyRecipe, root: Path, handed: Handed, *, chosen: Sequence[str] = ()) -> Finished | None:
     """Run a recipe; None for a base recipe, and for all ranks but the first. `chosen` is told before it begins."""
-    refuse_root(root)
     refuse_foreign(handed.model.absolute(), run=recipe.name)
     began = None if isinstance(recipe, BaseRecipe) else MadeFrom.now(recipe)
     notes = [] if isinstance(recipe, BaseRecipe) else preflight(recipe)

@@ -40,7 +40,7 @@ def run(path: Path, root: Path) -> None:
 @contextlib.contextmanager
 def alone(root: Path, name: str) -> Iterator[None]:
     """Inside the block no other process makes the run of that name; under `torchrun` the first rank stands for all."""
-    refuse_root(root)
+    _refuse_root(root)
     with run_lock(root, name) if ranks.rank() == 0 else contextlib.nullcontext():
         yield
 
@@ -82,7 +82,7 @@ def call_of(**said: object) -> str:
     return json.dumps(said, sort_keys=True, default=str)
 
 
-def refuse_root(root: Path) -> None:
+def _refuse_root(root: Path) -> None:
     """UserError for a folder in which nothing can be written, or on a disk that is full."""
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -149,7 +149,7 @@ def reward(
     as_json: AsJson = False,
 ) -> None:
     """A score for each answer of a file; of pairs accuracy with its exact interval, margins and ties, by length too."""
-    from afterbase.core.store import write_atomically
+    from afterbase.core.artifacts.atomic_writes import write_atomically
     from afterbase.eval.reward_scores import score_file
     from afterbase.model.folders import find
     from afterbase.reward.scalar import load_reward_model

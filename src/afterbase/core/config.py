@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, NoReturn, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -122,7 +122,7 @@ def config_of(table: dict[str, Any], model: type[C], source: Path | str) -> C:
 
 def _validated(table: dict[str, Any], model: type[C]) -> C:
     # TOML has the types of JSON, so strict JSON rules fit: arrays become tuples and strings enums, "3" is no 3.
-    return model.model_validate_json(json.dumps(table, default=_refuse_date), strict=True)
+    return model.model_validate_json(json.dumps(table, default=_refuse_type), strict=True)
 
 
 def _with_nearest_names(
@@ -207,7 +207,8 @@ def _passwords(value: Any, key: str, source: Path | str) -> Iterator[UserError]:
             )
 
 
-def _refuse_date(value: Any) -> str:
+def _refuse_type(value: Any) -> NoReturn:
+    """UserError for a value that JSON cannot say: TOML's dates and times, and from Python anything."""
     if not isinstance(value, datetime.date | datetime.time):
         raise UserError(
             "a config holds what TOML can say",

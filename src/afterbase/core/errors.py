@@ -1,4 +1,7 @@
-"""The one error that users are meant to read, several of them at once, and what is none: waiting for people."""
+"""The one error that users are meant to read, several of them at once, and what is none: waiting for people.
+
+Also what is told where the packages of an extra are missing.
+"""
 
 import contextlib
 import importlib.util

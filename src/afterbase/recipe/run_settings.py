@@ -50,7 +50,7 @@ class ModelRunSettings(RunSettings):
     """The whole recipe runs once a seed; evaluations pool them."""
 
     def teachers(self) -> list[Teacher]:
-        """Who writes or answers for it: of a recipe with several teachers all."""
+        """All who write drafts or answers for the recipe; nobody, unless its kind has teachers."""
         return []
 
     @field_validator("seeds")

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from afterbase.core import hub
+from afterbase.core.artifacts.atomic_writes import write_atomically
 from afterbase.core.errors import UserError
-from afterbase.core.store import write_atomically
 
 
 def push_model(folder: Path, repo: str, *, licence: str | None, public: bool) -> str:

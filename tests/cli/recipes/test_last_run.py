@@ -72,8 +72,10 @@ def found() -> LastRun | None:
 @contextmanager
 def without(path: Path) -> Iterator[None]:
     path.rename(path.with_name("away"))
-    yield
-    path.with_name("away").rename(path)
+    try:
+        yield
+    finally:
+        path.with_name("away").rename(path)
 
 
 @contextmanager
@@ -83,15 +85,19 @@ def edited(path: Path, old: str = "", new: str = " ") -> Iterator[None]:
     path.write_bytes(before.replace(old.encode(), new.encode()) if old else before + new.encode())
     assert path.read_bytes() != before
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
-    yield
-    path.write_bytes(before)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
 
 
 @contextmanager
 def added(path: Path, like: Path) -> Iterator[None]:
     shutil.copy(like, path)
-    yield
-    path.unlink()
+    try:
+        yield
+    finally:
+        path.unlink()
 
 
 def artifact(stage: str) -> Path:
@@ -207,5 +213,5 @@ def test_what_was_young_is_not_read_a_third_time(monkeypatch):
     later = time.time() + 1000
     monkeypatch.setattr("time.time", lambda: later)
     assert found() is not None
-    signs = json.loads((RUN / "made_from.json").read_text())["left"]
-    assert all(marks is not None for _, marks in signs.values())
+    left = json.loads((RUN / "made_from.json").read_text())["left"]
+    assert all(marks is not None for _, marks in left.values())

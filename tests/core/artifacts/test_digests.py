@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from afterbase.core.artifacts import digests
-from afterbase.core.artifacts.digests import file_signs, folder_digest, same_content
+from afterbase.core.artifacts.digests import fingerprints, folder_digest, same_content
 
 NAMES = st.sampled_from(["a", "b", "a.txt", "sub/a", "sub/b", "sub/deeper/a"])
 TREES = st.dictionaries(NAMES, st.binary(max_size=5), max_size=4)
@@ -40,26 +40,26 @@ def later(monkeypatch) -> None:
 def test_a_file_is_not_read_again_while_its_marks_stay(tmp_path, later, monkeypatch):
     path = tmp_path / "file"
     path.write_text("one")
-    first = file_signs([path])
+    first = fingerprints([path])
     assert first[str(path)][1] is not None
     monkeypatch.setattr(digests, "_read_digest", lambda path: pytest.fail("it was read"))
-    assert file_signs([path], first) == first
+    assert fingerprints([path], first) == first
 
 
 def test_a_file_that_was_just_written_has_no_marks_and_is_read_again(tmp_path):
     path = tmp_path / "file"
     path.write_text("one")
-    first = file_signs([path])
+    first = fingerprints([path])
     assert first[str(path)][1] is None
     path.write_text("two")
-    assert not same_content(file_signs([path], first), first)
+    assert not same_content(fingerprints([path], first), first)
 
 
 @pytest.mark.parametrize("change", ["content", "replaced", "time set back"])
 def test_any_other_mark_makes_it_be_read(tmp_path, later, change):
     path = tmp_path / "file"
     path.write_text("one")
-    first = file_signs([path])
+    first = fingerprints([path])
     before = path.stat()
     if change == "replaced":
         (tmp_path / "new").write_text("two")
@@ -68,22 +68,22 @@ def test_any_other_mark_makes_it_be_read(tmp_path, later, change):
         path.write_text("two")
     if change == "time set back":
         os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert not same_content(file_signs([path], first), first)
+    assert not same_content(fingerprints([path], first), first)
 
 
 def test_a_file_that_says_the_same_under_other_marks_is_the_same(tmp_path):
     path = tmp_path / "file"
     path.write_text("one")
-    first = file_signs([path])
+    first = fingerprints([path])
     path.unlink()
     path.write_text("one")
-    assert same_content(file_signs([path], first), first)
+    assert same_content(fingerprints([path], first), first)
 
 
 def test_files_that_came_or_went_are_another_content(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).write_text(name)
-    both, one = file_signs(tmp_path.iterdir()), file_signs([tmp_path / "a"])
+    both, one = fingerprints(tmp_path.iterdir()), fingerprints([tmp_path / "a"])
     assert not same_content(both, one)
     assert not same_content(one, both)
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from afterbase.core.artifacts.atomic_writes import write_atomically
-from afterbase.core.artifacts.digests import Signs, file_signs, folder_digest, same_content
+from afterbase.core.artifacts.digests import Fingerprints, fingerprints, folder_digest, same_content
 from afterbase.core.errors import UserError
 from afterbase.core.store import Artifact, Cost, StageRecord, Store
 from afterbase.recipe import Job, Recipe, RlRecipe
@@ -56,15 +56,15 @@ class MadeFrom:
 
     recipe: str
     software: str
-    outside: Signs
+    outside: Fingerprints
 
     @classmethod
-    def now(cls, recipe: AnyRun, known: Signs | None = None) -> "MadeFrom | None":
+    def now(cls, recipe: AnyRun, known: Fingerprints | None = None) -> "MadeFrom | None":
         """Of this moment; None where it cannot be told. A file that is not there is the run's to tell."""
         if isinstance(recipe, Recipe) and recipe.review:
             return None
         try:
-            outside = file_signs(outside_files(recipe), known)
+            outside = fingerprints(outside_files(recipe), known)
         except (UserError, OSError):
             return None
         where = [os.getcwd(), type(recipe).__name__, recipe.model_dump(mode="json")]
@@ -100,7 +100,7 @@ def note_run(
         "text": handed.text,
         "call": handed.call,
         "handed": _handed(root, handed),
-        "left": file_signs(_left(root, recipe, handed)),
+        "left": fingerprints(_left(root, recipe, handed)),
         "stages": [_stage(record) for record in stages],
         "final": [final.key, final.name],
     }
@@ -123,7 +123,7 @@ def last_run(recipe: AnyRun, root: Path, handed: Handed) -> LastRun | None:
         return None
     stages = _unchanged_stages(note, recipe, root)
     try:
-        left = file_signs(_left(root, recipe, handed), note["left"])
+        left = fingerprints(_left(root, recipe, handed), note["left"])
     except OSError:
         return None
     if stages is None or not same_content(left, note["left"]):

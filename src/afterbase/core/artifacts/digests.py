@@ -15,7 +15,7 @@ from typing import Any
 
 _SETTLED = 2.0  # seconds: the coarsest times that file systems keep
 
-Signs = dict[str, list[Any]]
+Fingerprints = dict[str, list[Any]]
 """[sha256, marks or None] of each file, by its absolute path: what JSON can hold."""
 _read: dict[Path, list[Any]] = {}
 
@@ -29,18 +29,19 @@ def folder_digest(folder: Path, *, skipped: str = "") -> str:
     return total.hexdigest()
 
 
-def file_signs(files: Iterable[Path], known: Mapping[str, list[Any]] | None = None) -> Signs:
-    """What files hold now. One whose marks are those of its `known` sign is not read again. Raises OSError."""
+def fingerprints(files: Iterable[Path], known: Mapping[str, list[Any]] | None = None) -> Fingerprints:
+    """What files hold now. One whose marks are those of its `known` fingerprint is not read again. Raises OSError."""
     names = sorted({str(path.absolute()) for path in files})
-    return {name: _sign(Path(name), (known or {}).get(name)) for name in names}
+    return {name: _fingerprint(Path(name), (known or {}).get(name)) for name in names}
 
 
 def same_content(one: Mapping[str, list[Any]], other: Mapping[str, list[Any]]) -> bool:
     """Whether the same files hold the same, whatever their marks."""
-    return {name: sign[0] for name, sign in one.items()} == {name: sign[0] for name, sign in other.items()}
+    mine, theirs = ({name: digest for name, (digest, _) in files.items()} for files in (one, other))
+    return mine == theirs
 
 
-def _sign(path: Path, known: list[Any] | None) -> list[Any]:
+def _fingerprint(path: Path, known: list[Any] | None) -> list[Any]:
     began, before = time.time(), _marks(path)
     if known is not None and known[1] is not None and known[1] == before:
         return known
@@ -57,10 +58,10 @@ def _marks(path: Path) -> list[int]:
 def _file_digest(path: Path) -> str:
     """Read once in a process, while the marks stay: a program asks again and again for the base model's."""
     path = path.absolute()
-    sign = _sign(path, _read.get(path))
-    if sign[1] is not None:
-        _read[path] = sign
-    return sign[0]
+    digest, marks = _fingerprint(path, _read.get(path))
+    if marks is not None:
+        _read[path] = [digest, marks]
+    return digest
 
 
 def _read_digest(path: Path) -> str:

@@ -193,20 +193,6 @@ def test_plan_after_the_run_finds_all_of_it(finished, micro, monkeypatch, capsys
     assert f"all {count} stages are cached: nothing to run." in out
 
 
-def test_plan_of_several_processes_says_that_they_share_the_work(micro, tmp_path, capsys):
-    micro.write_text(micro.read_text().replace("threads = 1", "threads = 1\nprocesses = 2"))
-    plan_recipe.plan(micro, tmp_path / "root")
-    assert "minutes to run, shared by up to 2 processes." in capsys.readouterr().out
-
-
-def test_plan_of_a_base_recipe(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "120")
-    plan_recipe.plan(Path(__file__).parents[2] / "recipes/tiny-base.toml", tmp_path)
-    planned = _planned(capsys.readouterr().out)
-    assert planned.keys() >= {"corpus", "tokenizer", "base", "base model facts"}
-    assert float(planned["first phase"]) > float(planned["control, balanced"]) > 0
-
-
 # --- killed -----------------------------------------------------------------------------------------------------
 
 # `afterbase run`, killed at the first line of metrics, or the first finished stage, that matches.
